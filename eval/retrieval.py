@@ -1,0 +1,267 @@
+"""Does a text find its molecule, and a molecule its text, among molecules that the checkpoint has not seen?
+
+    python eval/retrieval.py --model geomclip --dataset pubchem3d --split test --output results/retrieval.json
+
+Prints a table and writes it, with all that is needed to repeat it, as JSON.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import AutoModel, AutoProcessor, HfArgumentParser
+
+if not __package__:  # run as a script: the clone is not on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dataset_pubchem3d.pairs import first_block, load_pairs, molecule_input
+
+ROOT = Path(__file__).resolve().parents[1]
+METRIC = ROOT / "eval" / "metrics" / "molecule_text_retrieval"
+SCOPES = {
+    "geometry_to_text_full": "geometry -> text, full set",
+    "geometry_to_text_pool": "geometry -> text, random pools",
+    "text_to_geometry_full": "text -> geometry, full set",
+    "text_to_geometry_pool": "text -> geometry, random pools",
+}
+COLUMNS = {
+    "recall_at_1": "R@1 %",
+    "recall_at_5": "R@5 %",
+    "recall_at_20": "R@20 %",
+    "mean_reciprocal_rank": "MRR %",
+    "median_rank": "median rank",
+}
+PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "rdkit")
+
+
+@dataclass(frozen=True)
+class RetrievalSettings:
+    """What to evaluate; the fields are the command's flags."""
+
+    model: str = field(metadata={"help": "checkpoint folder or Hub id"})
+    dataset: str = field(metadata={"help": "folder, Hub id or table of pairs; a file has the one split train"})
+    output: str = field(metadata={"help": "results file to write (JSON)"})
+    split: str = field(default="test", metadata={"help": "split of the data set"})
+    batch_size: int = field(default=32, metadata={"help": "rows embedded at once; changes speed and memory only"})
+    seed: int = field(default=0, metadata={"help": "of pools, bootstrap and random positions"})
+    num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
+
+
+def main() -> None:
+    settings = HfArgumentParser(RetrievalSettings).parse_args_into_dataclasses()[0]
+    pairs = load_pairs(settings.dataset, settings.split)
+    model, processor = load_checkpoint(settings.model)
+    evaluation = evaluate_retrieval(
+        model, processor, pairs, settings.batch_size, settings.seed, settings.num_bootstrap, with_random_positions=True
+    )
+    print(format_table(evaluation["metrics"]))
+    print_failures(evaluation["failures"])
+    write_results(settings, pairs, {"task": "retrieval", **evaluation})
+
+
+def load_checkpoint(path: str) -> tuple[Any, Any]:
+    """Model in evaluation mode on the accelerator, if there is one, and its processor."""
+    import modeling_geomclip  # noqa: F401  registers the Auto classes
+
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    return AutoModel.from_pretrained(path).to(device).eval(), AutoProcessor.from_pretrained(path)
+
+
+@torch.no_grad()
+def evaluate_retrieval(
+    model: Any,
+    processor: Any,
+    pairs: datasets.Dataset,
+    batch_size: int = 32,
+    seed: int = 0,
+    num_bootstrap: int = 1000,
+    with_random_positions: bool = False,
+) -> dict[str, Any]:
+    """Retrieval of a model and, as a control, of the same model on random positions.
+
+    Args:
+        model: with `get_geometry_features`, `get_text_features` and `device`; its training mode is kept.
+        pairs: rows with `text` and a molecule, as `dataset_pubchem3d.pairs.load_pairs` returns them.
+        num_bootstrap: 0 leaves the intervals out.
+    Returns:
+        `metrics`: {row of the table: flat metrics of `molecule_text_retrieval`}; `num_rows` that were evaluated;
+        `failures`: [{"row", "reason"}] of the molecules that the processor refused, which are not among them.
+    Errors: ValueError on a row without text, or when no molecule is left.
+    """
+    molecules, rows, failures = prepare_molecules(processor, pairs)
+    pairs = pairs.select(rows)
+    texts = list(pairs["text"])
+    empty = [row for row, text in zip(rows, texts, strict=True) if not (text and text.strip())]
+    if empty:
+        raise ValueError(f"{len(empty)} rows have no text, first row {empty[0]}; filter them out or fill them")
+    geometries = {"model": molecules}
+    if with_random_positions:
+        geometries["random positions"] = randomise_positions(molecules, rows, seed)
+
+    was_training = model.training
+    model.eval()
+    text_embeds = embed_texts(model, processor, texts, batch_size)
+    geometry_embeds = {name: embed_molecules(model, inputs, batch_size) for name, inputs in geometries.items()}
+    model.train(was_training)
+
+    metric = evaluate.load(str(METRIC))
+    shared = {"molecule_ids": [first_block(row) for row in pairs], "text_ids": texts}
+    shared |= {"references": text_embeds.numpy(), "seed": seed, "num_bootstrap": num_bootstrap}
+    metrics = {name: metric.compute(predictions=embeds.numpy(), **shared) for name, embeds in geometry_embeds.items()}
+    return {"metrics": metrics, "num_rows": len(rows), "failures": failures}
+
+
+def prepare_molecules(
+    processor: Any, pairs: datasets.Dataset
+) -> tuple[dict[str, Tensor], list[int], list[dict[str, Any]]]:
+    """Padded `atom_ids`, `positions` (Å), `atom_mask` of the molecules that the processor takes; rows; failures."""
+    batch = processor(molecules=[molecule_input(row) for row in pairs], errors="report", return_tensors="pt")
+    rows = batch["kept"].tolist()
+    failures = [{"row": failure["index"], "reason": failure["reason"]} for failure in batch["failures"]]
+    if not rows:
+        raise ValueError(f"no molecule of {len(pairs)} can be evaluated; failures: {failures[:3]}")
+    return {name: batch[name] for name in ("atom_ids", "positions", "atom_mask")}, rows, failures
+
+
+def batches_by_size(molecules: dict[str, Tensor], batch_size: int) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Indices of molecules of like size, and their batch cut to the largest of them."""
+    lengths = (molecules["atom_ids"] != 0).sum(dim=1)  # 0 is [PAD]
+    for indices in tqdm(lengths.argsort(stable=True).split(batch_size), desc="molecules", leave=False):
+        yield indices, {name: tensor[indices, : lengths[indices].max()] for name, tensor in molecules.items()}
+
+
+def embed_molecules(model: Any, molecules: dict[str, Tensor], batch_size: int) -> Tensor:
+    """(molecules, width) float32 on the CPU."""
+    embeds = {}
+    for indices, batch in batches_by_size(molecules, batch_size):
+        batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        features = model.get_geometry_features(**batch).pooler_output.float().cpu()
+        embeds.update(zip(indices.tolist(), features, strict=True))
+    return torch.stack([embeds[index] for index in range(len(embeds))])
+
+
+def embed_texts(model: Any, processor: Any, texts: list[str], batch_size: int) -> Tensor:
+    """(texts, width) float32 on the CPU."""
+    embeds = {}
+    order = torch.tensor([len(text) for text in texts]).argsort(stable=True)
+    for indices in tqdm(order.split(batch_size), desc="texts", leave=False):
+        inputs = processor(text=[texts[index] for index in indices], return_tensors="pt").to(model.device)
+        features = model.get_text_features(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        embeds.update(zip(indices.tolist(), features.pooler_output.float().cpu(), strict=True))
+    return torch.stack([embeds[index] for index in range(len(embeds))])
+
+
+def randomise_positions(molecules: dict[str, Tensor], rows: list[int], seed: int) -> dict[str, Tensor]:
+    """Every atom at an isotropic Gaussian place: composition stays, geometry goes.
+
+    One spread serves the whole set, the root mean square distance per axis of its atoms from their molecule's centre,
+    so that not even a molecule's extent is left. A row's draw depends on the seed and the row alone.
+    """
+    atom_mask, positions = molecules["atom_mask"][..., None], molecules["positions"].double()
+    centre = (positions * atom_mask).sum(dim=1, keepdim=True) / atom_mask.sum(dim=1, keepdim=True)
+    spread = (((positions - centre) * atom_mask).square().sum() / (3 * atom_mask.sum())).sqrt()
+    noise = np.stack([np.random.default_rng([seed, row]).standard_normal(positions.shape[1:]) for row in rows])
+    scrambled = torch.from_numpy(noise) * spread * atom_mask
+    return molecules | {"positions": scrambled.to(molecules["positions"].dtype)}
+
+
+def format_table(metrics: dict[str, dict[str, float]]) -> str:
+    """Markdown tables of {row name: flat metrics}, the model first and its controls after it, and a verdict on each."""
+    model_row, *controls = metrics
+    model = metrics[model_row]
+    parts = []
+    for scope, title in SCOPES.items():
+        size = int(model["pool_size" if scope.endswith("pool") else "num_rows"])
+        lines = [[f"{title} of {size}", *COLUMNS.values()], ["---"] * (1 + len(COLUMNS))]
+        lines += [
+            [name, *(_cell(values, f"{scope}_{column}") for column in COLUMNS)] for name, values in metrics.items()
+        ]
+        lines += [
+            [bound, *(_number(column, model[f"{scope}_{column}_{bound}"]) for column in COLUMNS)]
+            for bound in ("chance", "ceiling")
+        ]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        rows = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+        parts.append("\n".join(f"| {row} |" for row in rows))
+    return "\n\n".join(parts + [_verdict(model_row, model, control, metrics[control]) for control in controls])
+
+
+def _number(key: str, value: float) -> str:
+    return f"{value:.1f}" if "median_rank" in key else f"{100 * value:.1f}"
+
+
+def _cell(values: dict[str, float], key: str) -> str:
+    interval = [_number(key, values[f"{key}_{end}"]) for end in ("low", "high") if f"{key}_{end}" in values]
+    return _number(key, values[key]) + (f" [{', '.join(interval)}]" if interval else "")
+
+
+def _verdict(model_row: str, model: dict[str, float], control_row: str, control: dict[str, float]) -> str:
+    lost = {scope: [] for scope in SCOPES}
+    for scope in SCOPES:
+        for column, label in COLUMNS.items():
+            gain = model[f"{scope}_{column}"] - control[f"{scope}_{column}"]
+            if (-gain if column == "median_rank" else gain) <= 0:
+                lost[scope].append(label)
+    total, count = len(SCOPES) * len(COLUMNS), sum(map(len, lost.values()))
+    if count == 0:
+        return f"The row '{model_row}' beats '{control_row}' in all {total} columns."
+    details = [f"- {SCOPES[scope]}: {', '.join(labels)}" for scope, labels in lost.items() if labels]
+    return "\n".join([f"The row '{model_row}' does NOT beat '{control_row}' in {count} of {total} columns:", *details])
+
+
+def print_failures(failures: list[dict[str, Any]]) -> None:
+    for reason, count in Counter(failure["reason"] for failure in failures).most_common():
+        print(f"not evaluated: {count} molecules: {reason}")
+
+
+def write_results(settings: Any, pairs: datasets.Dataset, results: dict[str, Any]) -> None:
+    """JSON at `settings.output`: the results, the settings, and what they were computed from and with."""
+    record = {
+        **results,
+        "settings": {name: without_folder(value) for name, value in asdict(settings).items()},
+        "data_sha256": digest(pairs),
+        "git_commit": git_commit(),
+        "versions": {"python": sys.version.split()[0]} | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "command": shlex.join(["python", f"eval/{results['task']}.py", *map(without_folder, sys.argv[1:])]),
+    }
+    output = Path(settings.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def without_folder(value: Any) -> Any:
+    """An absolute path tells of one machine only, so of such a path the last part is kept."""
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def digest(pairs: datasets.Dataset) -> str:
+    """SHA-256 over all columns of all rows: equal for equal data, wherever it was loaded from."""
+    sha = hashlib.sha256()
+    for row in pairs:
+        sha.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return sha.hexdigest()
+
+
+def git_commit() -> str | None:
+    """Commit of this clone, marked when tracked files differ from it; None outside a clone."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Configurations of the geometry tower and of the joint geometry-text model."""
+
+from huggingface_hub.dataclasses import strict
+from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.models.auto.configuration_auto import AutoConfig
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@strict
+class GeomCLIPGeometryConfig(PreTrainedConfig):
+    """Configuration of [`GeomCLIPGeometryModel`], the Uni-Mol tower (Zhou et al., ICLR 2023), and of its denoising task.
+
+    Args:
+        vocab_size: atom symbols; Uni-Mol's dictionary holds 26 elements, [PAD], [CLS], [SEP], [UNK] and [MASK].
+        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: shape of the encoder.
+        num_gaussians: Gaussian functions that expand one distance (K in Uni-Mol).
+        hidden_dropout_prob: dropout on embeddings and on both residual branches of a layer.
+        attention_probs_dropout_prob, activation_dropout_prob: dropout on attention weights, inside the feed-forward net.
+        layer_norm_eps, initializer_range: as in BERT.
+        pad_token_id, cls_token_id, sep_token_id, unk_token_id, mask_token_id: ids of the special symbols; the ids
+            between `unk_token_id` and `mask_token_id` are the elements.
+        mask_ratio: share of a molecule's atoms that denoising chooses, at least one atom.
+        mask_keep_ratio, mask_random_ratio: share of the chosen atoms whose symbol is kept, or replaced by a random
+            element, instead of becoming [MASK].
+        position_noise: "gaussian" (GeomCLIP) or "uniform" (Uni-Mol).
+        position_noise_scale: Å; standard deviation per coordinate of the Gaussian, half width of the uniform law.
+        coordinate_loss_weight, atom_type_loss_weight, distance_loss_weight: weights inside the denoising loss; the
+            head of a weight of 0 is not trained.
+        distance_mean, distance_std: Å; the distance head predicts (distance - mean) / std.
+    """
+
+    model_type = "geomclip_geometry"
+    base_config_key = "geometry_config"
+
+    vocab_size: int = 31
+    hidden_size: int = 512
+    num_hidden_layers: int = 15
+    num_attention_heads: int = 64
+    intermediate_size: int = 2048
+    num_gaussians: int = 128
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float | int = 0.1
+    attention_probs_dropout_prob: float | int = 0.1
+    activation_dropout_prob: float | int = 0.0
+    layer_norm_eps: float = 1e-5
+    initializer_range: float | int = 0.02
+    pad_token_id: int | None = 0
+    cls_token_id: int = 1
+    sep_token_id: int = 2
+    unk_token_id: int = 3
+    mask_token_id: int = 30
+    mask_ratio: float | int = 0.15
+    mask_keep_ratio: float | int = 0.0
+    mask_random_ratio: float | int = 0.0
+    position_noise: str = "gaussian"
+    position_noise_scale: float | int = 3**-0.5
+    coordinate_loss_weight: float | int = 1.0
+    atom_type_loss_weight: float | int = 1.0
+    distance_loss_weight: float | int = 1.0
+    # Statistics of Uni-Mol's pre-training conformers (deepmodeling/Uni-Mol, losses/unimol.py).
+    distance_mean: float | int = 6.312581655060595
+    distance_std: float | int = 3.3899264663911888
+
+    def validate_geometry(self):
+        _require(
+            self.hidden_size % self.num_attention_heads == 0,
+            f"hidden_size={self.hidden_size} must be a multiple of num_attention_heads={self.num_attention_heads}",
+        )
+        _require(
+            self.position_noise in ("gaussian", "uniform"),
+            f"position_noise must be 'gaussian' or 'uniform', got {self.position_noise!r}",
+        )
+        _require(0 < self.mask_ratio <= 1, f"mask_ratio must lie in (0, 1], got {self.mask_ratio}")
+        _require(
+            0 <= self.mask_keep_ratio and 0 <= self.mask_random_ratio and self.mask_keep_ratio + self.mask_random_ratio <= 1,
+            "mask_keep_ratio and mask_random_ratio must not be negative and their sum must not exceed 1, got "
+            f"{self.mask_keep_ratio} and {self.mask_random_ratio}",
+        )
+
+
+@strict
+class GeomCLIPConfig(PreTrainedConfig):
+    """Configuration of [`GeomCLIPModel`]: a geometry tower and a text tower that share one embedding space.
+
+    Args:
+        geometry_config: a [`GeomCLIPGeometryConfig`] or its dictionary.
+        text_config: configuration, or its dictionary with `model_type`, of any encoder that `AutoModel` builds; left
+            out, it has the shape of SciBERT (Beltagy et al., EMNLP 2019).
+        projection_dim: size of the shared space.
+        geometry_pooling: "mean" over atoms (GeomCLIP) or "cls", the state of the [CLS] row.
+        text_pooling: "cls", the first token (GeomCLIP), or "mean" over tokens.
+        temperature: start value of the contrastive temperature; logits are cosines / temperature.
+        learnable_temperature: whether it is trained (the authors' code keeps it fixed).
+        max_logit_scale: upper bound of 1 / temperature during training.
+        denoising_loss_weight: alpha in L = L_contrastive + alpha * L_denoising; 0 leaves out the second pass.
+    """
+
+    model_type = "geomclip"
+    sub_configs_defaults = {
+        "geometry_config": GeomCLIPGeometryConfig,
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
+    }
+
+    geometry_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    projection_dim: int = 512
+    geometry_pooling: str = "mean"
+    text_pooling: str = "cls"
+    temperature: float | int = 0.07
+    learnable_temperature: bool = True
+    max_logit_scale: float | int = 100.0
+    denoising_loss_weight: float | int = 1.0
+
+    def __post_init__(self, **kwargs):
+        if self.text_config is None:
+            self.text_config = {"model_type": "bert", "vocab_size": 31090}  # SciBERT
+        super().__post_init__(**kwargs)
+
+    def validate_joint_model(self):
+        for name in ("geometry_pooling", "text_pooling"):
+            _require(getattr(self, name) in ("mean", "cls"), f"{name} must be 'mean' or 'cls', got {getattr(self, name)!r}")
+        _require(self.temperature > 0, f"temperature must be positive, got {self.temperature}")
+        _require(self.denoising_loss_weight >= 0, f"denoising_loss_weight must not be negative, got {self.denoising_loss_weight}")

@@ -1,0 +1,142 @@
+"""Pure tensor functions on padded batches of molecular geometries."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def centre_positions(positions: Tensor, atom_mask: Tensor) -> Tensor:
+    """Move every molecule's centroid to the origin, where the rows that are not atoms ([CLS], [SEP], [PAD]) lie too.
+
+    Args:
+        positions: (batch, atoms, 3), Å.
+        atom_mask: (batch, atoms) bool, True on atoms.
+    Returns:
+        (batch, atoms, 3), Å.
+    """
+    is_atom = atom_mask.unsqueeze(-1)
+    positions = positions.masked_fill(~is_atom, 0.0)
+    centroid = positions.sum(dim=1, keepdim=True) / is_atom.sum(dim=1, keepdim=True).clamp(min=1)
+    return (positions - centroid).masked_fill(~is_atom, 0.0)
+
+
+def pair_distances(positions: Tensor) -> Tensor:
+    """Distances between all rows of a molecule.
+
+    By differences, not by the expanded square: two close atoms far from the origin keep their digits.
+
+    Args:
+        positions: (batch, atoms, 3), Å.
+    Returns:
+        (batch, atoms, atoms), Å. Unchanged when `positions` are rotated, reflected or shifted.
+    """
+    return torch.linalg.vector_norm(positions.unsqueeze(2) - positions.unsqueeze(1), dim=-1)
+
+
+def edge_types(atom_ids: Tensor, vocab_size: int) -> Tensor:
+    """Type of each ordered pair of symbols, `a_i * vocab_size + a_j` as in Uni-Mol.
+
+    Args:
+        atom_ids: (batch, atoms) int64.
+    Returns:
+        (batch, atoms, atoms) int64.
+    """
+    return atom_ids.unsqueeze(2) * vocab_size + atom_ids.unsqueeze(1)
+
+
+def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the rows where `mask` is True; 0 where there is none.
+
+    Args:
+        states: (batch, rows, channels).
+        mask: (batch, rows) bool.
+    Returns:
+        (batch, channels).
+    """
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def size_groups(num_rows: Tensor, pair_budget: int) -> list[Tensor]:
+    """Partition a batch into groups of similar size, so that one large molecule does not pad all the others.
+
+    Args:
+        num_rows: (batch,) int64, rows of each molecule.
+        pair_budget: largest molecules * rows² of a padded group; a molecule above it forms a group of its own.
+    Returns:
+        index tensors (int64) into the batch, smallest molecules first; together they hold each index once.
+    """
+    order = torch.argsort(num_rows, stable=True)
+    groups, start = [], 0
+    for stop, rows in enumerate(num_rows[order].tolist(), start=1):
+        if stop - start > 1 and (stop - start) * rows**2 > pair_budget:
+            groups.append(order[start : stop - 1])
+            start = stop - 1
+    return [*groups, order[start:]]
+
+
+@dataclass
+class NoisedGeometry:
+    """A batch as the denoiser sees it, and what it has to recover.
+
+    Attributes:
+        atom_ids: (batch, atoms) int64, chosen atoms masked.
+        positions: (batch, atoms, 3), Å, chosen atoms moved, centred on the noised centroid.
+        target_positions: (batch, atoms, 3), Å, the clean positions shifted by the same vector.
+        chosen: (batch, atoms) bool, True on the atoms to recover.
+    """
+
+    atom_ids: Tensor
+    positions: Tensor
+    target_positions: Tensor
+    chosen: Tensor
+
+
+def add_noise(atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, noise_seeds: Tensor, config) -> NoisedGeometry:
+    """Mask and displace some atoms of every molecule of at least three atoms.
+
+    One molecule's noise depends on its seed and its number of atoms alone: not on batch mates, padding, device or
+    process. Source: GeomCLIP section "denoising" (Gaussian noise, 15 % of the atoms) and Uni-Mol (uniform noise, kept
+    and random symbols). Differs: the noised molecule is centred again and the target moves with it, so that the
+    [CLS] and [SEP] rows at the origin do not give the clean centroid away.
+
+    Args:
+        atom_ids: (batch, atoms) int64.
+        positions: (batch, atoms, 3), Å.
+        atom_mask: (batch, atoms) bool, True on atoms.
+        noise_seeds: (batch,) int64.
+        config: the geometry configuration.
+    """
+    atom_ids, noised, chosen = atom_ids.clone(), positions.clone(), torch.zeros_like(atom_mask)
+    for row, seed in enumerate(noise_seeds.tolist()):
+        atoms = atom_mask[row].nonzero().squeeze(-1)
+        if len(atoms) < 3:
+            continue
+        picked, symbols, shifts = _molecule_noise(len(atoms), seed, config)
+        atoms = atoms[torch.from_numpy(picked).to(atoms.device)]
+        symbols, shifts = torch.from_numpy(symbols).to(atom_ids), torch.from_numpy(shifts).to(noised)
+        atom_ids[row, atoms] = torch.where(symbols < 0, atom_ids[row, atoms], symbols)
+        noised[row, atoms] += shifts
+        chosen[row, atoms] = True
+    recentred = centre_positions(noised, atom_mask)
+    target = (positions + (recentred - noised)).masked_fill(~atom_mask.unsqueeze(-1), 0.0)
+    return NoisedGeometry(atom_ids, recentred, target, chosen)
+
+
+def _molecule_noise(num_atoms: int, seed: int, config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chosen atoms, their new symbols (-1: keep) and their displacements (chosen, 3) in Å."""
+    random = np.random.default_rng(seed % 2**64)
+    num_chosen = max(1, int(config.mask_ratio * num_atoms + random.random()))
+    picked = random.permutation(num_atoms)[:num_chosen]
+    fate = random.random(num_chosen)
+    elements = random.integers(config.unk_token_id + 1, config.mask_token_id, num_chosen)
+    symbols = np.full(num_chosen, config.mask_token_id)
+    symbols = np.where(fate < config.mask_keep_ratio + config.mask_random_ratio, elements, symbols)
+    symbols = np.where(fate < config.mask_keep_ratio, -1, symbols)
+    if config.position_noise == "gaussian":
+        shifts = random.normal(0.0, config.position_noise_scale, (num_chosen, 3))
+    else:
+        shifts = random.uniform(-config.position_noise_scale, config.position_noise_scale, (num_chosen, 3))
+    return picked, symbols, shifts

@@ -1,0 +1,38 @@
+"""Packaging of geomclip: the model package and the dataset builder. `train_accelerate.py` and `eval/` are run from a clone."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+setup(
+    name="geomclip",
+    version="0.1.0",
+    description="GeomCLIP: 3D molecular geometry and biomedical text in one embedding space, for Hugging Face transformers",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=["modeling_geomclip", "dataset_pubchem3d", "dataset_pubchem3d.sources"],
+    package_data={"dataset_pubchem3d": ["README.md"]},
+    install_requires=[
+        "accelerate>=1.15,<2",
+        "datasets>=5.2,<6",
+        "huggingface-hub>=2.4,<3",
+        "jinja2",
+        "numpy>=2",
+        "pandas>=2.2",
+        "pyarrow",
+        "pyyaml",
+        "rdkit>=2025.3",
+        "safetensors",
+        "torch>=2.5",
+        "tqdm",
+        "transformers>=5.23,<6",
+    ],
+    extras_require={
+        "data": ["qm9pack>=1.0.3", "chemicals>=1.5.2"],  # what `python -m dataset_pubchem3d build --source qm9` reads
+        "eval": ["evaluate>=0.4.6"],  # eval/ and the validation of train_accelerate.py
+        "lora": ["peft>=0.21,<1"],  # model.add_adapter(LoraConfig(...))
+        "test": ["ase", "hypothesis", "pytest>=8", "ruff", "hydra-core", "omegaconf", "numpy<2.3", "addict"],
+    },
+)

@@ -1,0 +1,256 @@
+"""The script on a stub whose right answers are plain, and once from end to end on a tiny real model."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import BatchFeature
+
+from eval import retrieval
+from eval.retrieval import batches_by_size, digest, evaluate_retrieval, format_table, randomise_positions
+
+NUM_PAIRS = 24
+ROOT = Path(__file__).parents[2]
+
+
+def make_pairs(num_rows: int = NUM_PAIRS) -> Dataset:
+    """Row k: its first two atoms lie 1 + k/10 Å apart, further atoms far away; its text is k."""
+    rows = []
+    for k in range(num_rows):
+        positions = [[0.0, 0.0, 0.0], [1 + k / 10, 0.0, 0.0], *([5.0, 5.0 + i, 0.0] for i in range(k % 5))]
+        rows.append({"text": str(k), "atomic_numbers": [6] * len(positions), "positions": positions})
+    return Dataset.from_list(rows)
+
+
+class StubProcessor:
+    """Refuses molecules that hold the atomic number 0; a text is the number it spells."""
+
+    def __call__(self, molecules=None, text=None, errors="raise", return_tensors="pt"):
+        if text is not None:
+            ids = torch.tensor([[int(number)] for number in text])
+            return BatchFeature({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+        kept = [i for i, molecule in enumerate(molecules) if 0 not in molecule["atomic_numbers"]]
+        atom_ids = torch.zeros(len(kept), 12, dtype=torch.long)
+        positions = torch.zeros(len(kept), 12, 3)
+        for row, i in enumerate(kept):
+            num_atoms = len(molecules[i]["atomic_numbers"])
+            atom_ids[row, : num_atoms + 2] = torch.tensor([1, *[4] * num_atoms, 2])
+            positions[row, 1 : num_atoms + 1] = torch.tensor(molecules[i]["positions"])
+        failures = [{"index": i, "reason": "an atomic number is 0"} for i in range(len(molecules)) if i not in kept]
+        batch = {"atom_ids": atom_ids, "positions": positions, "atom_mask": atom_ids == 4}
+        return BatchFeature(batch | {"kept": torch.tensor(kept), "failures": failures})
+
+
+class StubModel(torch.nn.Module):
+    """Reads k off the first distance and off the text."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, num_rows: int = NUM_PAIRS):
+        super().__init__()
+        self.embedding = torch.nn.Embedding.from_pretrained(torch.eye(num_rows), freeze=False)
+
+    def get_geometry_features(self, atom_ids, positions, atom_mask):
+        assert not self.training
+        assert atom_mask.sum(1).max() + 2 == atom_ids.shape[1] == positions.shape[1]  # cut to the largest
+        k = (10 * ((positions[:, 2] - positions[:, 1]).norm(dim=-1) - 1)).round().long()
+        return SimpleNamespace(pooler_output=self.embedding(k.clamp(0, len(self.embedding.weight) - 1)))
+
+    def get_text_features(self, input_ids, attention_mask):
+        assert not self.training
+        return SimpleNamespace(pooler_output=self.embedding(input_ids[:, 0]))
+
+
+@pytest.fixture
+def pairs() -> Dataset:
+    return make_pairs()
+
+
+def evaluate(pairs: Dataset, model: StubModel | None = None, **settings) -> dict:
+    settings = {"num_bootstrap": 0, "batch_size": 5} | settings
+    return evaluate_retrieval(model or StubModel(), StubProcessor(), pairs, **settings)
+
+
+def test_a_model_that_knows_the_answers_finds_them_and_loses_them_on_random_positions(pairs):
+    evaluation = evaluate(pairs, with_random_positions=True)
+    assert list(evaluation["metrics"]) == ["model", "random positions"]
+    for direction in ("geometry_to_text", "text_to_geometry"):
+        recalls = [metrics[f"{direction}_full_recall_at_1"] for metrics in evaluation["metrics"].values()]
+        assert recalls[0] == 1
+        assert recalls[1] < 0.4
+    assert evaluation["num_rows"] == NUM_PAIRS
+    assert evaluation["failures"] == []
+
+
+def test_batch_size_and_row_order_change_nothing(pairs):
+    model = StubModel()
+    with torch.no_grad():  # neither perfect nor symmetric
+        model.embedding.weight.add_(torch.randn(NUM_PAIRS, NUM_PAIRS, generator=torch.Generator().manual_seed(0)))
+    first = evaluate(pairs, model, batch_size=1)
+    assert evaluate(pairs, model, batch_size=100) == first
+    full = {key: value for key, value in first["metrics"]["model"].items() if "_pool_" not in key}
+    shuffled = evaluate(pairs.shuffle(seed=1), model)["metrics"]["model"]
+    assert {key: shuffled[key] for key in full} == pytest.approx(full)
+
+
+def test_refused_molecules_are_reported_by_row_and_reason_and_left_out(pairs):
+    rows = pairs.to_list()
+    for bad in (3, 17):
+        rows[bad]["atomic_numbers"][0] = 0
+    evaluation = evaluate(Dataset.from_list(rows))
+    assert evaluation["failures"] == [{"row": bad, "reason": "an atomic number is 0"} for bad in (3, 17)]
+    assert evaluation["num_rows"] == evaluation["metrics"]["model"]["num_rows"] == NUM_PAIRS - 2
+    assert evaluation["metrics"]["model"]["geometry_to_text_full_recall_at_1"] == 1
+
+
+def test_the_first_block_of_the_key_tells_which_rows_are_one_molecule(pairs):
+    swapped = pairs.remove_columns("text").add_column("text", ["1", "0", *map(str, range(2, NUM_PAIRS))])
+    found = evaluate(swapped)["metrics"]["model"]["geometry_to_text_full_recall_at_1"]
+    assert found == pytest.approx((NUM_PAIRS - 2) / NUM_PAIRS)
+    mirror_images = [f"{'A' * 14}-{'B' * 10}-N", f"{'A' * 14}-{'C' * 10}-N"]
+    keys = mirror_images + [f"{chr(70 + row) * 14}-{'B' * 10}-N" for row in range(NUM_PAIRS - 2)]
+    metrics = evaluate(swapped.add_column("inchikey", keys))["metrics"]["model"]
+    assert metrics["num_molecules"] == NUM_PAIRS - 1
+    assert metrics["geometry_to_text_full_recall_at_1"] == 1
+
+
+def test_equal_texts_are_hits(pairs):
+    texts = ["0", "0", *map(str, range(2, NUM_PAIRS))]
+    metrics = evaluate(pairs.remove_columns("text").add_column("text", texts))["metrics"]["model"]
+    assert metrics["text_to_geometry_full_recall_at_1"] == 1
+    assert metrics["text_to_geometry_full_recall_at_1_ceiling"] == pytest.approx((NUM_PAIRS - 1) / NUM_PAIRS)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_training_mode_is_kept_and_no_graph_is_built(pairs, training):
+    model = StubModel().train(training)
+    evaluate(pairs, model)
+    assert model.training is training
+    assert model.embedding.weight.grad is None
+
+
+def test_rows_without_text_and_sets_without_molecules_are_refused(pairs):
+    rows = pairs.to_list()
+    rows[5]["text"] = "  "
+    with pytest.raises(ValueError, match="1 rows have no text, first row 5"):
+        evaluate(Dataset.from_list(rows))
+    for row in rows:
+        row["atomic_numbers"][0] = 0
+    with pytest.raises(ValueError, match=r"no molecule of 24 .*an atomic number is 0"):
+        evaluate(Dataset.from_list(rows))
+
+
+def test_batches_by_size_hold_every_molecule_once(pairs):
+    molecules = StubProcessor()(molecules=pairs.to_list())
+    molecules = {name: molecules[name] for name in ("atom_ids", "positions", "atom_mask")}
+    seen, widths = [], []
+    for indices, batch in batches_by_size(molecules, 7):
+        seen += indices.tolist()
+        widths.append(batch["atom_ids"].shape[1])
+        assert (batch["atom_mask"].sum(1) == molecules["atom_mask"][indices].sum(1)).all()
+    assert sorted(seen) == list(range(NUM_PAIRS))
+    assert widths == sorted(widths)
+
+
+def gaussian_molecules(num_molecules: int = 400) -> dict[str, torch.Tensor]:
+    """Small tight molecules and large wide ones, off the origin."""
+    sizes = torch.tensor([4, 20]).repeat(num_molecules // 2)
+    atom_ids = (torch.arange(22) < sizes[:, None] + 2).long()
+    atom_mask = (torch.arange(22) > 0) & (torch.arange(22) <= sizes[:, None])
+    noise = torch.randn(num_molecules, 22, 3, generator=torch.Generator().manual_seed(0))
+    positions = (noise * sizes[:, None, None] / 10 + 3) * atom_mask[..., None]
+    return {"atom_ids": atom_ids, "positions": positions, "atom_mask": atom_mask}
+
+
+def test_random_positions_have_one_spread_and_only_atoms_move():
+    molecules = gaussian_molecules()
+    scrambled = randomise_positions(molecules, list(range(400)), seed=0)
+    mask, positions = molecules["atom_mask"], scrambled["positions"]
+    assert torch.equal(scrambled["atom_ids"], molecules["atom_ids"])
+    assert positions.dtype == molecules["positions"].dtype
+    assert (positions[~mask] == 0).all()
+    centred = [p[m] - p[m].mean(0) for p, m in zip(molecules["positions"], mask, strict=True)]
+    spread = torch.cat(centred).square().mean().sqrt().item()
+    for rows in (slice(0, None, 2), slice(1, None, 2)):  # the same for small and for large ones
+        assert positions[rows][mask[rows]].std(0).tolist() == pytest.approx([spread] * 3, rel=0.06)
+        assert positions[rows][mask[rows]].mean(0).tolist() == pytest.approx([0, 0, 0], abs=0.15)
+
+
+def test_random_positions_of_a_row_depend_on_seed_and_row_alone():
+    molecules = gaussian_molecules(6)
+    scrambled = randomise_positions(molecules, list(range(6)), seed=0)["positions"]
+    wider = {
+        name: torch.cat([tensor, torch.zeros_like(tensor[:, :3])], dim=1).flip(0) for name, tensor in molecules.items()
+    }
+    again = randomise_positions(wider, list(range(5, -1, -1)), seed=0)["positions"].flip(0)[:, :22]
+    torch.testing.assert_close(again, scrambled)
+    other = randomise_positions(molecules, list(range(6)), seed=1)["positions"]
+    assert ((other - scrambled)[molecules["atom_mask"]].abs().sum(-1) > 1e-3).all()
+    assert not torch.allclose(scrambled[0, 1:5], scrambled[2, 1:5])
+
+
+def test_the_table_shows_numbers_intervals_bounds_and_verdicts(pairs):
+    metrics = evaluate(pairs, with_random_positions=True, num_bootstrap=20)["metrics"]
+    table = format_table(metrics)
+    assert "| geometry -> text, full set of 24 " in table
+    assert "| text -> geometry, random pools of 24 " in table
+    assert table.count("| model ") == table.count("| chance ") == table.count("| ceiling ") == 4
+    assert "100.0 [100.0, 100.0]" in table
+    assert "| 4.2 " in table
+    assert "The row 'model' does NOT beat 'random positions' in" in table or "beats 'random positions'" in table
+
+
+def test_the_verdict_names_what_the_model_does_not_win(pairs):
+    metrics = evaluate(pairs)["metrics"]["model"]
+    worse = {key: value + 1 if "median" in key else value / 2 for key, value in metrics.items()}
+    assert format_table({"model": metrics, "control": worse}).endswith("beats 'control' in all 20 columns.")
+    lucky = worse | {"text_to_geometry_full_recall_at_5": 1.0, "geometry_to_text_pool_median_rank": 0.5}
+    assert format_table({"model": metrics, "control": lucky}).endswith(
+        "does NOT beat 'control' in 2 of 20 columns:\n"
+        "- geometry -> text, random pools: median rank\n"
+        "- text -> geometry, full set: R@5 %"
+    )
+
+
+def test_the_digest_follows_the_content(pairs, tmp_path):
+    pairs.to_parquet(tmp_path / "pairs.parquet")
+    reloaded = Dataset.from_parquet(str(tmp_path / "pairs.parquet"), cache_dir=str(tmp_path))
+    assert digest(reloaded) == digest(pairs)
+    rows = pairs.to_list()
+    rows[7]["positions"][1][2] = 1e-6
+    assert digest(Dataset.from_list(rows)) != digest(pairs)
+
+
+def test_from_checkpoint_to_results_file(model, processor, tmp_path, monkeypatch, capsys):
+    model.save_pretrained(tmp_path / "tiny")
+    processor.save_pretrained(tmp_path / "tiny")
+    rows = [{"text": text, "smiles": smiles} for text, smiles in (("ethanol", "CCO"), ("an amine", "CN"), ("it", "??"))]
+    Dataset.from_list(rows * 2).to_csv(tmp_path / "pairs.csv", index=False)
+    output = tmp_path / "results" / "retrieval.json"
+    flags = {"model": tmp_path / "tiny", "dataset": tmp_path / "pairs.csv", "split": "train", "output": output}
+    words = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "eval" / "retrieval.py"), *words, "--num_bootstrap", "10"])
+    retrieval.main()
+
+    printed = capsys.readouterr().out
+    assert "random positions" in printed
+    assert "not evaluated: 2 molecules: " in printed
+    record = json.loads(output.read_text())
+    assert record["task"] == "retrieval"
+    assert record["num_rows"] == 4
+    assert [failure["row"] for failure in record["failures"]] == [2, 5]
+    assert record["metrics"]["model"]["num_molecules"] == 2  # by InChIKey from SMILES
+    assert record["settings"]["dataset"] == "pairs.csv"
+    assert record["settings"]["seed"] == 0
+    assert record["command"].startswith("python eval/retrieval.py --model tiny --dataset pairs.csv --split train")
+    assert set(record["versions"]) >= {"python", "torch", "transformers"}
+    assert len(record["data_sha256"]) == 64
+    assert str(tmp_path) not in output.read_text()
+    assert record["git_commit"] is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", record["git_commit"])
+    assert all(np.isfinite(value) for row in record["metrics"].values() for value in row.values())

@@ -1,0 +1,342 @@
+"""The towers and the joint model: physics, losses, precision, saving and loading."""
+
+import copy
+
+import pytest
+import torch
+from torch.testing import assert_close
+from transformers import AutoModel, BertConfig, DistilBertConfig, ModernBertConfig, RobertaConfig
+
+from modeling_geomclip import GeomCLIPConfig, GeomCLIPGeometryConfig, GeomCLIPGeometryModel, GeomCLIPModel
+
+TEXT_TOWERS = {
+    "bert": BertConfig(vocab_size=64, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32),
+    "roberta": RobertaConfig(
+        vocab_size=64,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=40,
+    ),
+    "distilbert": DistilBertConfig(vocab_size=64, dim=24, n_layers=2, n_heads=2, hidden_dim=32),
+    "modernbert": ModernBertConfig(
+        vocab_size=64,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        pad_token_id=0,
+        cls_token_id=1,
+        sep_token_id=2,
+        bos_token_id=1,
+        eos_token_id=2,
+    ),
+}
+
+
+def rotation(seed: int) -> torch.Tensor:
+    """A proper rotation matrix (3, 3)."""
+    q, r = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
+    q = q * r.diagonal().sign()
+    q[:, 0] *= torch.linalg.det(q)
+    return q.float()
+
+
+def embed(model, batch, **changes):
+    inputs = {name: batch[name] for name in ("atom_ids", "positions", "atom_mask")} | changes
+    with torch.no_grad():
+        return model.get_geometry_features(**inputs).pooler_output
+
+
+# ------------------------------------------------------------------------------------------------------------ physics
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_embedding_ignores_rotation_translation_and_reflection(config, batch, pooling):
+    config.geometry_pooling = pooling
+    model = GeomCLIPModel(config).eval()
+    reference = embed(model, batch)
+    assert (reference[0] - reference[1]).norm() > 1e-2  # different molecules differ, so that equality means something
+    moved = batch["positions"] @ rotation(3).T + torch.tensor([3.0, -7.0, 11.0])
+    mirrored = batch["positions"] * torch.tensor([-1.0, 1.0, 1.0])
+    assert_close(embed(model, batch, positions=moved), reference, rtol=0, atol=1e-5)
+    assert_close(embed(model, batch, positions=mirrored), reference, rtol=0, atol=1e-5)
+
+
+def test_embedding_depends_on_geometry(model, batch):
+    positions = batch["positions"].clone()
+    positions[:, 2] += 0.3
+    assert (embed(model, batch, positions=positions) - embed(model, batch)).norm(dim=-1).min() > 1e-4
+
+
+def test_embedding_ignores_atom_order(model, batch):
+    order = torch.tensor([0, 4, 2, 7, 1, 6, 3, 5, 8])  # of the first molecule's atoms, rows 1 to 7
+    first = {name: values[:1] for name, values in batch.items()}
+    shuffled = {name: first[name][:, order] for name in ("atom_ids", "positions", "atom_mask")}
+    assert_close(embed(model, shuffled), embed(model, first), rtol=0, atol=1e-5)
+
+
+def test_embedding_ignores_padding_and_batch_mates(model, batch):
+    together = embed(model, batch)
+    for row, size in enumerate([9, 7, 5]):
+        alone = {name: values[row : row + 1, :size] for name, values in batch.items()}
+        assert_close(embed(model, alone)[0], together[row], rtol=0, atol=1e-5)
+
+
+def test_what_stands_on_special_and_padded_rows_is_not_read(model, batch):
+    positions = batch["positions"].clone()
+    positions[~batch["atom_mask"]] = 1e3
+    assert torch.equal(embed(model, batch, positions=positions), embed(model, batch))
+
+
+def test_atom_mask_is_found_from_the_ids(model, batch):
+    assert torch.equal(embed(model, batch, atom_mask=None), embed(model, batch))
+
+
+def test_denoised_coordinates_move_with_the_input(model, batch):
+    tower, matrix = model.geometry_model.double(), rotation(5).double()
+    matrix[0] *= -1  # with a reflection
+    positions = batch["positions"].double()
+    seeds = torch.tensor([1, 2, 3])
+
+    def predict(positions):
+        noised = tower.denoise(batch["atom_ids"], batch["positions"], batch["atom_mask"], seeds)
+        outputs = tower(batch["atom_ids"], positions, batch["atom_mask"], output_pair_representations=True)
+        head = tower.denoising_head
+        states = head.pair_layer_norm(outputs.delta_pair_representation)
+        assert noised.chosen.any()
+        return head.predict_positions(states, positions, batch["atom_ids"] != 0)
+
+    positions = positions.masked_fill(~batch["atom_mask"].unsqueeze(-1), 0.0)
+    prediction = predict(positions)
+    assert (prediction - positions)[batch["atom_mask"]].norm(dim=-1).max() > 1e-4  # it does move the atoms
+    assert_close(predict(positions @ matrix.T), prediction @ matrix.T, rtol=0, atol=1e-9)
+
+
+# ----------------------------------------------------------------------------------------------------- losses, training
+
+
+def test_training_adds_the_denoising_pass_and_evaluation_does_not(model, batch):
+    seeds = torch.tensor([5, 6, 7])
+    outputs = model(**batch, noise_seeds=seeds)
+    assert outputs.denoising_loss is None
+    assert_close(outputs.loss, outputs.contrastive_loss)
+    model.train()
+    outputs = model(**batch, noise_seeds=seeds)
+    assert_close(outputs.loss, outputs.contrastive_loss + model.config.denoising_loss_weight * outputs.denoising_loss)
+    model.config.denoising_loss_weight = 0.0
+    assert model(**batch, noise_seeds=seeds).denoising_loss is None
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_every_trained_parameter_gets_a_gradient(config, batch, weight):
+    config.denoising_loss_weight = weight
+    model = GeomCLIPModel(config).train()
+    model(**batch, noise_seeds=torch.tensor([1, 2, 3])).loss.backward()
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
+    assert without == []
+    assert bool(frozen) == (weight == 0.0)
+    assert all("denoising_head" in name for name in frozen)
+
+
+@pytest.mark.parametrize("head", ["coordinate", "atom_type", "distance"])
+def test_a_denoising_head_without_weight_is_not_trained(geometry_config, batch, head):
+    setattr(geometry_config, f"{head}_loss_weight", 0.0)
+    tower = GeomCLIPGeometryModel(geometry_config)
+    geometry = {name: batch[name] for name in ("atom_ids", "positions", "atom_mask")}
+    tower.denoise(**geometry, noise_seeds=torch.tensor([1, 2, 3])).loss.backward()
+    assert [name for name, p in tower.named_parameters() if p.requires_grad and p.grad is None] == []
+    assert not any(p.requires_grad for p in getattr(tower.denoising_head, f"{head}_head").parameters())
+
+
+def test_molecules_below_three_atoms_give_zero_loss_with_a_graph(model):
+    atom_ids = torch.tensor([[1, 4, 2, 0], [1, 4, 6, 2]])
+    outputs = model.geometry_model.denoise(atom_ids, torch.randn(2, 4, 3), noise_seeds=torch.tensor([1, 2]))
+    assert outputs.num_chosen == 0
+    assert outputs.loss == 0
+    outputs.loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.geometry_model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("pair_budget", [1, 80, 10**6])
+def test_size_groups_change_nothing(model, batch, pair_budget):
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    model.text_model.eval()
+    seeds = torch.tensor([5, 6, 7])
+    whole, split = model(**batch, noise_seeds=seeds), model(**batch, noise_seeds=seeds, pair_budget=pair_budget)
+    assert_close(split.geometry_embeds, whole.geometry_embeds, rtol=0, atol=1e-6)
+    assert_close(split.denoising_loss, whole.denoising_loss)
+    assert split.num_chosen == whole.num_chosen > 0
+
+
+def test_temperature_starts_as_set_is_bounded_and_can_be_fixed(config, batch):
+    config.temperature, config.learnable_temperature = 0.1, False
+    model = GeomCLIPModel(config)
+    assert_close(model(**batch).logit_scale.item(), 10.0)
+    assert not model.logit_scale.requires_grad
+    config.learnable_temperature = True
+    model = GeomCLIPModel(config).train()
+    with torch.no_grad():
+        model.logit_scale.fill_(9.0)
+    outputs = model(**batch)
+    assert_close(outputs.logit_scale.item(), 100.0)
+    outputs.loss.backward()
+    assert model.logit_scale.grad != 0  # it can come back from the bound
+
+
+def test_loss_needs_as_many_texts_as_geometries(model, batch):
+    texts = {name: batch[name][:2] for name in ("input_ids", "attention_mask")}
+    outputs = model(**(batch | texts))
+    assert outputs.loss is None
+    assert outputs.logits_per_geometry.shape == (3, 2)
+    assert_close(outputs.logits_per_text, outputs.logits_per_geometry.T)
+
+
+def test_eight_pairs_can_be_learnt(config):
+    torch.manual_seed(0)
+    config.geometry_config.initializer_range = 0.05
+    model = GeomCLIPModel(config).train()
+    atom_ids = torch.tensor([[1, *range(4 + i % 3, 9 + i % 3), 2] for i in range(8)])
+    batch = {
+        "atom_ids": atom_ids,
+        "positions": 1.5 * torch.randn(8, 7, 3),
+        "input_ids": torch.randint(5, 60, (8, 6)),
+    }
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(200):
+        optimizer.zero_grad()
+        model(**batch).loss.backward()
+        optimizer.step()
+    logits = model.eval()(**batch).logits_per_geometry
+    assert torch.equal(logits.argmax(dim=0), torch.arange(8))
+    assert torch.equal(logits.argmax(dim=1), torch.arange(8))
+
+
+def test_gradient_checkpointing_gives_equal_gradients(config, batch):
+    torch.manual_seed(0)
+    plain = GeomCLIPModel(config)
+    checkpointed = copy.deepcopy(plain)
+    checkpointed.activation_checkpointing_enable()
+    seeds = torch.tensor([1, 2, 3])
+    for model in (plain, checkpointed):
+        torch.manual_seed(7)  # of dropout
+        model.train()(**batch, noise_seeds=seeds).loss.backward()
+    assert any(layer.gradient_checkpointing for layer in checkpointed.geometry_model.layers)
+    for (name, a), b in zip(plain.named_parameters(), checkpointed.parameters()):
+        assert_close(b.grad, a.grad, msg=lambda m, name=name: f"{name}: {m}")
+
+
+# ------------------------------------------------------------------------------------------------- towers and precision
+
+
+@pytest.mark.parametrize("name", TEXT_TOWERS)
+def test_text_towers(name, geometry_config, batch):
+    config = GeomCLIPConfig(geometry_config=geometry_config.to_dict(), text_config=TEXT_TOWERS[name].to_dict())
+    for pooling in ("cls", "mean"):
+        config.text_pooling = pooling
+        model = GeomCLIPModel(config).train()
+        assert getattr(model.text_model, "pooler", None) is None
+        model(**batch).loss.backward()
+        assert [n for n, p in model.text_model.named_parameters() if p.grad is None] == []
+
+
+def test_default_text_tower_has_the_shape_of_scibert():
+    text_config = GeomCLIPConfig().text_config
+    assert text_config.model_type == "bert"
+    assert (text_config.vocab_size, text_config.hidden_size, text_config.num_hidden_layers) == (31090, 768, 12)
+
+
+@pytest.mark.parametrize("change", [{"geometry_pooling": "max"}, {"text_pooling": "max"}, {"temperature": 0.0}])
+def test_config_refuses(change):
+    with pytest.raises(Exception, match=next(iter(change))):
+        GeomCLIPConfig(**change)
+
+
+@pytest.mark.parametrize("change", [{"num_attention_heads": 7}, {"position_noise": "cauchy"}, {"mask_ratio": 0.0}])
+def test_geometry_config_refuses(change):
+    with pytest.raises(Exception, match=next(iter(change))):
+        GeomCLIPGeometryConfig(**change)
+
+
+def test_text_padding_is_not_read(model, batch):
+    whole = model.get_text_features(batch["input_ids"], batch["attention_mask"]).pooler_output
+    alone = model.get_text_features(batch["input_ids"][1:2, :4]).pooler_output
+    assert_close(alone[0], whole[1], rtol=0, atol=1e-5)
+
+
+def test_joined_towers_keep_their_weights(model, text_config, tmp_path, batch):
+    text = AutoModel.from_config(text_config).eval()
+    model.geometry_model.save_pretrained(tmp_path / "geometry")
+    text.save_pretrained(tmp_path / "text")
+    joined = GeomCLIPModel.from_geometry_text_pretrained(
+        str(tmp_path / "geometry"), str(tmp_path / "text"), projection_dim=8
+    ).eval()
+    inputs = (batch["input_ids"], batch["attention_mask"])
+    assert_close(joined.text_model(*inputs).last_hidden_state, text(*inputs).last_hidden_state)
+    geometry = (batch["atom_ids"], batch["positions"])
+    expected = model.geometry_model(*geometry).last_hidden_state
+    assert_close(joined.geometry_model(*geometry).last_hidden_state, expected)
+    joined.save_pretrained(tmp_path / "joint")
+    assert str(tmp_path) not in (tmp_path / "joint" / "config.json").read_text()
+
+
+def test_save_and_load(model, batch, tmp_path):
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").exists()
+    loaded = AutoModel.from_pretrained(tmp_path)
+    assert type(loaded) is GeomCLIPModel
+    assert_close(loaded(**batch).logits_per_text, model(**batch).logits_per_text)
+    assert not loaded.training
+    tower = GeomCLIPGeometryModel.from_pretrained(tmp_path)
+    expected = model.geometry_model(batch["atom_ids"], batch["positions"]).last_hidden_state
+    assert_close(tower(batch["atom_ids"], batch["positions"]).last_hidden_state, expected)
+
+
+def test_frozen_heads_stay_frozen_after_loading(config, tmp_path):
+    config.denoising_loss_weight = 0.0
+    GeomCLIPModel(config).save_pretrained(tmp_path)
+    loaded = GeomCLIPModel.from_pretrained(tmp_path)
+    assert not any(p.requires_grad for p in loaded.geometry_model.denoising_head.parameters())
+    assert loaded.logit_scale.requires_grad
+
+
+def test_half_precision_keeps_distances_exact(model, batch, tmp_path):
+    model.save_pretrained(tmp_path)
+    loaded = GeomCLIPModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    basis = loaded.geometry_model.pair_basis
+    assert {p.dtype for p in basis.parameters()} == {torch.float32}
+    assert loaded.logit_scale.dtype == torch.float32
+    positions = batch["positions"] + 50.0  # in bfloat16 a grid of 0.25 Å
+    reference = embed(model, batch, positions=positions)
+    for half in (loaded, copy.deepcopy(model).to(torch.bfloat16)):
+        assert torch.cosine_similarity(embed(half, batch, positions=positions), reference).min() > 0.999
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = embed(model, batch, positions=positions)
+    assert torch.cosine_similarity(cast, reference).min() > 0.999
+
+
+def test_double_precision_is_double_throughout(model, batch):
+    model.double()
+    positions = batch["positions"].double() + 1e3
+    shift = torch.tensor([1e-7, 0, 0], dtype=torch.float64) * torch.arange(9)[None, :, None]
+    moved = embed(model, batch, positions=positions + shift) - embed(model, batch, positions=positions)
+    assert moved.dtype == torch.float64
+    assert 0 < moved.abs().max() < 1e-5  # float32 distances would give 0 or noise
+
+
+def test_hidden_states_and_attentions(config, batch):
+    model = GeomCLIPModel(config, None, None).eval()
+    model.set_attn_implementation("eager")
+    outputs = model(**batch, output_hidden_states=True, output_attentions=True)
+    geometry, text = outputs.geometry_model_output, outputs.text_model_output
+    assert [len(x) for x in (geometry.hidden_states, geometry.attentions)] == [4, 3]
+    assert [len(x) for x in (text.hidden_states, text.attentions)] == [3, 2]
+    weights = geometry.attentions[0]
+    assert weights.shape == (3, 4, 9, 9)
+    assert_close(weights.sum(-1), torch.ones(3, 4, 9))
+    assert weights[2, :, :, 5:].abs().max() == 0  # padding

@@ -1,0 +1,121 @@
+"""The processor joins its two parts: each half of a batch is compared with what the part alone gives."""
+
+import json
+
+import pytest
+import torch
+from transformers import BertTokenizer
+
+from modeling_geomclip.feature_extraction_geomclip import GeomCLIPFeatureExtractor
+from modeling_geomclip.processing_geomclip import GeomCLIPProcessor
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "water", "is", "wet", "ethanol", "burns"]
+LIMIT = 6
+WATER, ETHANOL = "O", "CCO"
+
+
+@pytest.fixture
+def processor() -> GeomCLIPProcessor:
+    tokenizer = BertTokenizer(vocab={word: place for place, word in enumerate(WORDS)}, model_max_length=LIMIT)
+    return GeomCLIPProcessor(GeomCLIPFeatureExtractor(max_atoms=5), tokenizer)
+
+
+def test_molecules_and_text_by_hand(processor):
+    batch = processor(molecules=[WATER, ETHANOL], text=["water is wet", "ethanol burns"], return_tensors="pt")
+    assert batch["atom_ids"].tolist() == [[1, 6, 2, 0, 0], [1, 4, 4, 6, 2]]
+    assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 3], [2, 8, 9, 3, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]]
+    assert batch["positions"].shape == (2, 5, 3)
+    assert set(batch) == set(processor.model_input_names)
+    assert batch.to(torch.bfloat16)["positions"].dtype == torch.float32
+
+
+def test_molecules_alone_and_text_alone(processor):
+    assert set(processor(molecules=WATER, return_tensors="pt")) == {"atom_ids", "positions", "atom_mask"}
+    batch = processor(text="water", return_tensors="pt")
+    assert set(batch) == {"input_ids", "token_type_ids", "attention_mask"}
+    assert batch["input_ids"].tolist() == [[2, 5, 3]]
+
+
+def test_several_texts_for_one_molecule(processor):
+    batch = processor(WATER, ["water", "ethanol burns", "wet"], return_tensors="pt")
+    assert batch["atom_ids"].shape[0] == 1
+    assert batch["input_ids"].shape[0] == 3
+
+
+def test_text_is_cut_at_the_text_towers_limit_or_where_asked(processor):
+    text = ["water " * 20, "wet"]
+    assert processor(text=text, return_tensors="pt")["input_ids"].shape == (2, LIMIT)
+    assert processor(text=text, return_tensors="pt", max_length=4)["input_ids"].shape == (2, 4)
+    assert processor(text=text, return_tensors="pt", text_kwargs={"max_length": 5})["input_ids"].shape == (2, 5)
+    assert processor(text="wet", return_tensors="pt", padding="max_length")["input_ids"].shape == (1, LIMIT)
+
+
+def test_a_tokenizer_that_knows_no_limit_gets_ours(processor):
+    processor.tokenizer = BertTokenizer(vocab={word: place for place, word in enumerate(WORDS)})
+    batch = processor(text="water " * 400, return_tensors="pt")
+    assert batch["input_ids"].shape == (1, GeomCLIPProcessor.text_kwargs["max_length"])
+
+
+def test_failed_molecules_take_their_texts_with_them(processor):
+    texts = ["water", "wet", "ethanol burns", "burns"]
+    batch = processor([WATER, "C1CC", ETHANOL, "C" * 6], texts, return_tensors="pt", errors="report")
+    expected = processor([WATER, ETHANOL], ["water", "ethanol burns"], return_tensors="pt")
+    for name, values in expected.items():
+        torch.testing.assert_close(batch[name], values, rtol=0, atol=0)
+    assert batch["kept"].tolist() == [0, 2]
+    assert [failure["index"] for failure in batch["failures"]] == [1, 3]
+    assert "more than max_atoms=5" in batch["failures"][1]["reason"]
+
+
+def test_texts_that_are_no_pairs_are_all_kept(processor):
+    batch = processor([WATER, "C1CC"], ["water", "wet", "burns"], return_tensors="pt", errors="report")
+    assert batch["atom_ids"].shape[0] == 1
+    assert batch["input_ids"].shape[0] == 3
+
+
+def test_all_molecules_failed(processor):
+    batch = processor(["C1CC"], ["water"], return_tensors="pt", errors="report")
+    assert [len(batch[name]) for name in processor.model_input_names] == [0] * len(processor.model_input_names)
+    assert batch["input_ids"].dtype == torch.int64
+
+
+def test_what_is_refused(processor):
+    with pytest.raises(ValueError, match="nothing to process"):
+        processor()
+    with pytest.raises(ValueError, match="list of texts is empty"):
+        processor(text=[])
+    with pytest.raises(ValueError, match="text 1 is None, not a string"):
+        processor(text=["water", None])
+    with pytest.raises(ValueError, match=r"molecule 1 \('C1CC'\)"):
+        processor([WATER, "C1CC"])
+
+
+def test_decoding_passes_through(processor):
+    ids = processor(text=["water is wet"])["input_ids"]
+    assert processor.decode(ids[0], skip_special_tokens=True) == "water is wet"
+    assert processor.batch_decode(ids, skip_special_tokens=True) == ["water is wet"]
+
+
+def test_saved_and_loaded_it_gives_the_same_and_says_nothing_of_this_machine(processor, tmp_path):
+    processor.save_pretrained(tmp_path / "first")
+    loaded = GeomCLIPProcessor.from_pretrained(tmp_path / "first")
+    assert loaded.tokenizer.init_kwargs["is_local"]  # the leak that is to be closed
+    loaded.save_pretrained(tmp_path / "second")
+    again = GeomCLIPProcessor.from_pretrained(tmp_path / "second")
+    assert again.feature_extractor.max_atoms == 5
+    molecules, text = [WATER, ETHANOL], ["water is wet", "ethanol"]
+    for name, values in processor(molecules, text, return_tensors="pt").items():
+        torch.testing.assert_close(again(molecules, text, return_tensors="pt")[name], values, rtol=0, atol=0)
+
+    for folder in ("first", "second"):
+        for file in (tmp_path / folder).glob("*.json"):
+            assert str(tmp_path) not in file.read_text()
+            assert not {"is_local", "local_files_only", "name_or_path"} & set(json.loads(file.read_text()))
+    assert (tmp_path / "second" / "processor_config.json").exists()
+
+
+def test_settings_can_be_changed_when_it_is_loaded(processor, tmp_path):
+    processor.save_pretrained(tmp_path)
+    loaded = GeomCLIPProcessor.from_pretrained(tmp_path, remove_hydrogens=False)
+    assert loaded(WATER)["atom_mask"].sum() == 3
