@@ -1,4 +1,4 @@
-"""Packaging of geomclip: the model package and the dataset builder. `train_accelerate.py` and `eval/` are run from a clone."""
+"""Packaging of the model and the dataset builder; `train_accelerate.py` and `eval/` are run from a clone."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from setuptools import setup
 setup(
     name="geomclip",
     version="0.1.0",
-    description="GeomCLIP: 3D molecular geometry and biomedical text in one embedding space, for Hugging Face transformers",
+    description="GeomCLIP: 3D molecular geometry and text in one embedding space, for Hugging Face transformers",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

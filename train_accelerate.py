@@ -13,11 +13,11 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.distributed as dist
 import yaml
@@ -60,7 +60,7 @@ class TrainingSettings:
     output_dir: str = setting("Folder of the checkpoint; the best one by validation lies in it, the last one in last/.")
     model: str | None = setting("GeomCLIP folder or Hub id to go on from.", default=None)
     train_split: str = setting("Split, with slicing if wanted.", default="train")
-    validation_split: str | None = setting("Split that chooses the best checkpoint; 'none' for none.", default="validation")
+    validation_split: str = setting("Split that chooses the best checkpoint; 'none' for none.", default="validation")
     num_train_epochs: int = setting("Passes over the training pairs.", default=30)
     batch_size: int = setting("Pairs in one batch over all processes: each has batch_size - 1 negatives.", default=64)
     gradient_accumulation_steps: int = setting("Batches per update; does not add negatives.", default=1)
@@ -100,7 +100,7 @@ class PretrainSettings(TrainingSettings):
 TASKS = {"pretrain": PretrainSettings}
 
 
-# ---------------------------------------------------------------------------------------------------------- settings
+# ------------------------------------------------------------------------------------------------------------ settings
 
 
 def parse_settings(argv: list[str]) -> TrainingSettings:
@@ -124,7 +124,9 @@ def parse_settings(argv: list[str]) -> TrainingSettings:
 def build_model(settings: PretrainSettings) -> tuple[GeomCLIPModel, GeomCLIPProcessor]:
     """The GeomCLIP to go on from, or a new one from two towers."""
     if settings.model:
-        return AutoModel.from_pretrained(settings.model, dtype=torch.float32), AutoProcessor.from_pretrained(settings.model)
+        return AutoModel.from_pretrained(settings.model, dtype=torch.float32), AutoProcessor.from_pretrained(
+            settings.model
+        )
     model = GeomCLIPModel.from_geometry_text_pretrained(
         build_geometry_tower(settings.geometry_model),
         settings.text_model,
@@ -149,39 +151,48 @@ def build_geometry_tower(source: str | None) -> GeomCLIPGeometryModel:
     return GeomCLIPGeometryModel.from_pretrained(source, dtype=torch.float32)
 
 
-# ----------------------------------------------------------------------------------------------------------- the data
+# ------------------------------------------------------------------------------------------------------------ the data
 
 
-def text_hash(value: str | None) -> int:
+def id_hash(value: str | None) -> int:
     """63 bits of SHA-256, or `MISSING_ID`."""
     if value is None:
         return MISSING_ID
     return int.from_bytes(hashlib.sha256(value.encode()).digest()[:8], "big") >> 1
 
 
-PAIR_COLUMNS = ("atomic_numbers", "positions", "text", "molecule_id", "text_id")
+PAIR_COLUMNS = ("atomic_numbers", "positions", "text", "inchikey14")
 
 
-def prepare_pairs(pairs: Dataset, processor: GeomCLIPProcessor, rejected: Path, num_proc: int | None = None) -> Dataset:
-    """Geometries, texts and ids of the pairs that the processor takes; the others are listed in `rejected` (JSONL)."""
+def load_prepared(settings: TrainingSettings, processor: GeomCLIPProcessor, split: str) -> Dataset:
+    """Geometry, text and InChIKey block of each pair that the processor takes.
+
+    The others are left out, counted, and listed with their reasons in rejected-<split>.jsonl.
+    """
     feature_extractor = processor.feature_extractor
 
     def prepare(row: dict, index: int) -> dict:
         try:
             molecule = read_molecule(molecule_input(row), feature_extractor.embedding_seed, feature_extractor.max_atoms)
-            feature_extractor([molecule])  # everything that would stop a batch stops this row
+            feature_extractor([molecule])  # what would stop a batch stops its row here
         except MoleculeError as error:
             return {"row_id": index, "reason": str(error), **dict.fromkeys(PAIR_COLUMNS)}
-        ids = {"molecule_id": text_hash(first_block(row)), "text_id": text_hash(row["text"])}
-        return {"row_id": index, "reason": None, "text": row["text"], **molecule, **ids}
+        return {"row_id": index, "reason": None, "text": row["text"], "inchikey14": first_block(row), **molecule}
 
-    prepared = pairs.map(prepare, with_indices=True, remove_columns=pairs.column_names, num_proc=num_proc, desc="pairs")
-    reasons = prepared["reason"]
-    failures = [{"row": row, "reason": reason} for row, reason in enumerate(reasons) if reason]
+    pairs = load_pairs(settings.dataset, split)
+    prepared = pairs.map(
+        prepare,
+        with_indices=True,
+        remove_columns=pairs.column_names,
+        num_proc=settings.num_workers or None,
+        desc=f"reading {split}",
+    )
+    failures = [{"row": row, "reason": reason} for row, reason in enumerate(prepared["reason"]) if reason]
     if failures:
-        rejected.write_text("".join(json.dumps(failure) + "\n" for failure in failures))
-        logger.warning("%d of %d pairs are left out; reasons in %s", len(failures), len(pairs), rejected)
-    return prepared.select([row for row, reason in enumerate(reasons) if not reason])
+        listing = Path(settings.output_dir) / f"rejected-{re.sub(r'[^a-z0-9]+', '-', split)}.jsonl"
+        listing.write_text("".join(json.dumps(failure) + "\n" for failure in failures))
+        logger.warning("%d of %d pairs of %s are left out, see %s", len(failures), len(pairs), split, listing)
+    return prepared.filter(lambda reason: reason is None, input_columns="reason", desc=f"keeping {split}")
 
 
 class PairCollator:
@@ -192,13 +203,15 @@ class PairCollator:
 
     def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         batch = self.processor(molecules=rows, text=[row["text"] for row in rows], return_tensors="pt")
-        ids = {f"{name}s": torch.tensor([row[name] for row in rows]) for name in ("molecule_id", "text_id")}
-        seeds = [np.random.SeedSequence([self.seed, self.epoch, row["row_id"]]) for row in rows]
-        seeds = torch.tensor([int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)) for seed in seeds])
-        return {**batch, **ids, "noise_seeds": seeds}
+        return {
+            **batch,
+            "molecule_ids": torch.tensor([id_hash(row["inchikey14"]) for row in rows]),
+            "text_ids": torch.tensor([id_hash(row["text"]) for row in rows]),
+            "noise_seeds": torch.tensor([id_hash(f"{self.seed} {self.epoch} {row['row_id']}") for row in rows]),
+        }
 
 
-# ------------------------------------------------------------------------------------------------ loss and optimisation
+# ----------------------------------------------------------------------------------------------- loss and optimisation
 
 
 class AllGather(torch.autograd.Function):
@@ -239,7 +252,9 @@ def joint_loss(outputs: GeomCLIPOutput, batch: dict, denoising_loss_weight: floa
 
 def parameter_groups(model: torch.nn.Module, settings: TrainingSettings) -> list[dict]:
     """AdamW groups: with and without weight decay, for the text tower and for the rest."""
-    embeddings = {id(p) for module in model.modules() if isinstance(module, torch.nn.Embedding) for p in module.parameters()}
+    embeddings = {
+        id(p) for module in model.modules() if isinstance(module, torch.nn.Embedding) for p in module.parameters()
+    }
     groups = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -260,7 +275,7 @@ def parameter_groups(model: torch.nn.Module, settings: TrainingSettings) -> list
 
 
 class JsonlTracker(GeneralTracker):
-    """One JSON object a line in log.jsonl, step by step; lines after the step that a resumed run starts at are dropped."""
+    """One JSON object a line in log.jsonl; a resumed run drops the lines after the step it starts at."""
 
     name = "jsonl"
     requires_logging_directory = False
@@ -333,14 +348,14 @@ def save_checkpoint(accelerator: Accelerator, model: torch.nn.Module, processor,
         accelerator.unwrap_model(model).save_pretrained(partial)
         processor.save_pretrained(partial)
         (partial / "train_config.json").write_text(json.dumps(dataclasses.asdict(settings), indent=2) + "\n")
-        write_model_card(partial)
+        write_model_card(partial, name=Path(settings.output_dir).name)
         for file in partial.iterdir():
             file.replace(folder / file.name)
         partial.rmdir()
     accelerator.wait_for_everyone()
 
 
-# ---------------------------------------------------------------------------------------------------------- the training
+# -------------------------------------------------------------------------------------------------------- the training
 
 
 def train(
@@ -417,7 +432,7 @@ def validate(
     pairs: Dataset | None,
     progress: Progress,
 ) -> float:
-    """Mean reciprocal rank over both directions; 0 without validation pairs, so that the last checkpoint is the best."""
+    """Mean reciprocal rank over both directions; 0 without validation pairs: then the last checkpoint is the best."""
     score = torch.zeros(1, device=accelerator.device)
     if pairs is not None and accelerator.is_main_process:
         unwrapped = accelerator.unwrap_model(model)
@@ -434,7 +449,9 @@ def build_accelerator(settings: TrainingSettings) -> Accelerator:
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
         gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        dataloader_config=DataLoaderConfiguration(split_batches=True, use_seedable_sampler=True, data_seed=settings.seed),
+        dataloader_config=DataLoaderConfiguration(
+            split_batches=True, use_seedable_sampler=True, data_seed=settings.seed
+        ),
         log_with=[*trackers, JsonlTracker(Path(settings.output_dir) / "log.jsonl")],
         project_dir=settings.output_dir,
     )
@@ -459,11 +476,10 @@ def main(argv: list[str]) -> None:
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     with accelerator.main_process_first():
-        pairs = load_pairs(settings.dataset, settings.train_split)
-        pairs = prepare_pairs(pairs, processor, output_dir / "rejected.jsonl", settings.num_workers or None)
+        pairs = load_prepared(settings, processor, settings.train_split)
         validation_pairs = None
-        if settings.validation_split:
-            validation_pairs = load_pairs(settings.dataset, settings.validation_split)
+        if settings.validation_split != "none":
+            validation_pairs = load_prepared(settings, processor, settings.validation_split)
     if len(pairs) < settings.batch_size:
         raise ValueError(f"{len(pairs)} pairs do not fill one batch of {settings.batch_size}; lower --batch_size")
     train(settings, accelerator, model, processor, pairs, validation_pairs)

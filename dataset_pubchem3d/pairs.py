@@ -22,7 +22,9 @@ def load_pairs(dataset: str, split: str) -> Dataset:
     """
     suffix = Path(dataset).suffix.lower()
     if Path(dataset).is_file() and suffix not in TABLE_FORMATS:
-        raise ValueError(f"dataset {dataset!r} is a {suffix!r} file; give a folder, a Hub id or {sorted(TABLE_FORMATS)}")
+        raise ValueError(
+            f"dataset {dataset!r} is a {suffix!r} file; give a folder, a Hub id or {sorted(TABLE_FORMATS)}"
+        )
     if suffix in TABLE_FORMATS:
         separator = {"sep": "\t"} if suffix == ".tsv" else {}
         pairs = load_dataset(TABLE_FORMATS[suffix], data_files=dataset, split=split, **separator)

@@ -12,14 +12,15 @@ def _require(condition: bool, message: str) -> None:
 
 @strict
 class GeomCLIPGeometryConfig(PreTrainedConfig):
-    """Configuration of [`GeomCLIPGeometryModel`], the Uni-Mol tower (Zhou et al., ICLR 2023), and of its denoising task.
+    """Configuration of [`GeomCLIPGeometryModel`], the Uni-Mol tower (Zhou et al., ICLR 2023), and its denoising task.
 
     Args:
         vocab_size: atom symbols; Uni-Mol's dictionary holds 26 elements, [PAD], [CLS], [SEP], [UNK] and [MASK].
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: shape of the encoder.
         num_gaussians: Gaussian functions that expand one distance (K in Uni-Mol).
         hidden_dropout_prob: dropout on embeddings and on both residual branches of a layer.
-        attention_probs_dropout_prob, activation_dropout_prob: dropout on attention weights, inside the feed-forward net.
+        attention_probs_dropout_prob: dropout on attention weights.
+        activation_dropout_prob: dropout inside the feed-forward net.
         layer_norm_eps, initializer_range: as in BERT.
         pad_token_id, cls_token_id, sep_token_id, unk_token_id, mask_token_id: ids of the special symbols; the ids
             between `unk_token_id` and `mask_token_id` are the elements.
@@ -76,7 +77,9 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
         )
         _require(0 < self.mask_ratio <= 1, f"mask_ratio must lie in (0, 1], got {self.mask_ratio}")
         _require(
-            0 <= self.mask_keep_ratio and 0 <= self.mask_random_ratio and self.mask_keep_ratio + self.mask_random_ratio <= 1,
+            self.mask_keep_ratio >= 0
+            and self.mask_random_ratio >= 0
+            and self.mask_keep_ratio + self.mask_random_ratio <= 1,
             "mask_keep_ratio and mask_random_ratio must not be negative and their sum must not exceed 1, got "
             f"{self.mask_keep_ratio} and {self.mask_random_ratio}",
         )
@@ -122,6 +125,11 @@ class GeomCLIPConfig(PreTrainedConfig):
 
     def validate_joint_model(self):
         for name in ("geometry_pooling", "text_pooling"):
-            _require(getattr(self, name) in ("mean", "cls"), f"{name} must be 'mean' or 'cls', got {getattr(self, name)!r}")
+            _require(
+                getattr(self, name) in ("mean", "cls"), f"{name} must be 'mean' or 'cls', got {getattr(self, name)!r}"
+            )
         _require(self.temperature > 0, f"temperature must be positive, got {self.temperature}")
-        _require(self.denoising_loss_weight >= 0, f"denoising_loss_weight must not be negative, got {self.denoising_loss_weight}")
+        _require(
+            self.denoising_loss_weight >= 0,
+            f"denoising_loss_weight must not be negative, got {self.denoising_loss_weight}",
+        )

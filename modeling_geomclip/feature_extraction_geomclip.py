@@ -50,7 +50,7 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
     Args:
         remove_hydrogens: drop hydrogens, except from molecules that have nothing else.
         max_atoms: the most atoms that a molecule may have, after hydrogens were removed.
-        embedding_seed: of the conformers made for molecules that come without coordinates.
+        embedding_seed: of the conformers made for molecules that come without coordinates; at least 0.
     """
 
     model_input_names = ["atom_ids", "positions", "atom_mask"]
@@ -59,6 +59,10 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
         self, remove_hydrogens: bool = True, max_atoms: int = 256, embedding_seed: int = 42, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        if max_atoms < 1:
+            raise ValueError(f"max_atoms is {max_atoms}; it must be at least 1")
+        if not 0 <= embedding_seed < 2**31:  # RDKit takes a negative one for a request to be random
+            raise ValueError(f"embedding_seed is {embedding_seed}; it must lie in [0, 2**31)")
         self.remove_hydrogens = remove_hydrogens
         self.max_atoms = max_atoms
         self.embedding_seed = embedding_seed

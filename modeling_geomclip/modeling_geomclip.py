@@ -162,9 +162,9 @@ class GeomCLIPAttention(nn.Module):
 
     def forward(self, hidden_states: Tensor, pair_bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         batch, atoms, _ = hidden_states.shape
-        query, key, value = self.in_proj(hidden_states).view(batch, atoms, 3, self.num_heads, -1).unbind(dim=2)
-        query, key, value = (x.transpose(1, 2) for x in (query * self.scaling, key, value))  # (batch, heads, atoms, dim)
-        logits = query @ key.transpose(2, 3) + pair_bias  # (batch, heads, atoms, atoms)
+        qkv = self.in_proj(hidden_states).view(batch, atoms, 3, self.num_heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (batch, heads, atoms, dim)
+        logits = (query * self.scaling) @ key.transpose(2, 3) + pair_bias  # (batch, heads, atoms, atoms)
         weights = torch.softmax(logits, dim=-1).to(value.dtype)
         context = (self.dropout(weights) @ value).transpose(1, 2).reshape(batch, atoms, -1)
         return self.out_proj(context), weights, logits
@@ -629,7 +629,7 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         return total / num_chosen.clamp(min=1), num_chosen
 
     def _bounded_logit_scale(self) -> Tensor:
-        """exp(logit_scale). Its bound is enforced on the parameter: clamping the result would stop its gradient there."""
+        """exp(logit_scale). The bound is set on the parameter: a clamp of the result would stop its gradient there."""
         if self.training:
             with torch.no_grad():
                 self.logit_scale.clamp_(max=math.log(self.config.max_logit_scale))

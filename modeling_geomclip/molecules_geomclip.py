@@ -57,7 +57,7 @@ def read_molecule(
     """Atomic numbers and positions of one molecule, however it is described.
 
     Coordinates that are given are used as they are; no hydrogen is added to them. Where there are none (SMILES,
-    InChI, 2D structures) `embed` makes them, with hydrogens.
+    InChI, 2D structures) a conformer with hydrogens is made (ETKDGv3, MMFF94).
 
     Args:
         molecule: SMILES, InChI, a path to or a block of SDF/MOL, MOL2 or XYZ, an RDKit `Mol` (its first conformer),
@@ -103,7 +103,7 @@ def read_molecules(path: str | os.PathLike) -> Iterator[str]:
         yield "".join(record)
 
 
-def embed(mol: "Chem.Mol", seed: int, max_atoms: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _embedded(mol: "Chem.Mol", seed: int, max_atoms: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """A conformer with hydrogens that depends on the molecule and the seed only, not on how it was written down.
 
     Each fragment goes through its canonical SMILES, ETKDGv3 and MMFF94 (UFF where MMFF94 has no parameters);
@@ -120,7 +120,7 @@ def embed(mol: "Chem.Mol", seed: int, max_atoms: int | None = None) -> tuple[np.
         if atom.GetAtomicNum() == 0:
             raise MoleculeError("it has a dummy atom (*), which has no element", "replace it by an atom or drop it")
 
-    fragments = [_embed_fragment(smiles, seed) for smiles in Chem.MolToSmiles(mol).split(".")]
+    fragments = [_embedded_fragment(smiles, seed) for smiles in Chem.MolToSmiles(mol).split(".")]
     edge = 0.0
     for _, positions in fragments:
         positions[:, 0] += edge - positions[:, 0].min()
@@ -131,7 +131,7 @@ def embed(mol: "Chem.Mol", seed: int, max_atoms: int | None = None) -> tuple[np.
     return numbers, positions
 
 
-def _embed_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _embedded_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     mol = Chem.MolFromSmiles(smiles)
     if mol is None:
         raise MoleculeError(f"RDKit cannot read its own canonical SMILES {smiles!r}", "pass 3D coordinates")
@@ -177,15 +177,22 @@ def _atoms_and_positions(molecule: Any, seed: int, max_atoms: int | None) -> tup
             raise MoleculeError("it is periodic, and distances across the cell would be lost", "set atoms.pbc = False")
         return molecule.get_atomic_numbers(), molecule.get_positions()
 
-    is_mol = Chem is not None and isinstance(molecule, Chem.Mol)
-    if not is_mol and not isinstance(molecule, (str, os.PathLike)):
+    if not isinstance(molecule, (str, os.PathLike)) and (Chem is None or not isinstance(molecule, Chem.Mol)):
         expected = "SMILES, InChI, SDF, MOL2, XYZ, an RDKit Mol, an ASE Atoms or atomic_numbers with positions"
         raise MoleculeError(f"an object of type {type(molecule).__name__} is not a molecule", f"pass {expected}")
     if Chem is None:
         raise MoleculeError("reading text needs RDKit", "pip install rdkit, or pass atomic_numbers and positions")
-    with rdBase.BlockLogs():
-        mol = _perceived(molecule) if is_mol else _parsed(*_text_and_format(molecule))
-        return _coordinates(mol) if _has_coordinates(mol) else embed(mol, seed, max_atoms)
+    return _read_with_rdkit(molecule, seed, max_atoms)
+
+
+def _read_with_rdkit(molecule: Any, seed: int, max_atoms: int | None) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with rdBase.BlockLogs():
+            mol = molecule if isinstance(molecule, Chem.Mol) else _parsed(*_text_and_format(molecule))
+            return _coordinates(mol) if _has_coordinates(mol) else _embedded(_sanitized(mol), seed, max_atoms)
+    except (Chem.MolSanitizeException, RuntimeError) as error:  # the latter for conditions that RDKit itself violates
+        reason = " ".join(str(error).split())[:120]
+        raise MoleculeError(f"RDKit refuses its chemistry ({reason})", "correct or drop it") from error
 
 
 def _text_and_format(molecule: str | os.PathLike) -> tuple[str, str]:
@@ -218,13 +225,13 @@ def _file_text(path: str, file_format: str | None) -> str:
 
 
 def _parsed(text: str, text_format: str) -> "Chem.Mol":
-    """With coordinates as they stand in the text and no chemistry perceived, or perceived and ready to embed."""
+    """With the coordinates of the text and nothing perceived, or else with RDKit's chemistry where it accepts it."""
     _check_single(text, text_format)
     if text_format == "XYZ":
         mol = Chem.MolFromXYZBlock(text.rstrip() + "\n")
         if mol is None:
             raise MoleculeError(
-                "it is not XYZ text", "give the atom count, a comment, then a line 'symbol x y z' an atom"
+                "it is neither SDF, MOL2 nor XYZ text", "give XYZ as atom count, comment and lines of 'symbol x y z'"
             )
         return mol
 
@@ -237,9 +244,7 @@ def _parsed(text: str, text_format: str) -> "Chem.Mol":
     mol = read(text, sanitize=False)
     if mol is None:
         raise MoleculeError(f"RDKit cannot read it as {text_format}", "correct or drop it")
-    if _has_coordinates(mol):
-        return mol
-    return read(text) or _perceived(mol)  # the latter says why the former failed
+    return mol if _has_coordinates(mol) else read(text) or mol
 
 
 def _check_single(text: str, text_format: str) -> None:
@@ -251,15 +256,9 @@ def _check_single(text: str, text_format: str) -> None:
         raise MoleculeError("it holds several MOL2 records", "pass them one by one")
 
 
-def _perceived(mol: "Chem.Mol") -> "Chem.Mol":
-    """As it is when it has coordinates, otherwise a copy whose chemistry RDKit accepts."""
-    if _has_coordinates(mol):
-        return mol
+def _sanitized(mol: "Chem.Mol") -> "Chem.Mol":
     mol = Chem.Mol(mol)
-    try:
-        Chem.SanitizeMol(mol)
-    except Chem.MolSanitizeException as error:
-        raise MoleculeError(f"its chemistry is impossible ({error})", "correct or drop it") from error
+    Chem.SanitizeMol(mol)
     return mol
 
 
@@ -288,11 +287,12 @@ def _checked(numbers: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
     if numbers.min() < 1 or numbers.max() > LARGEST_ATOMIC_NUMBER:
         wrong = numbers[(numbers < 1) | (numbers > LARGEST_ATOMIC_NUMBER)][0]
         raise MoleculeError(f"{wrong} is no atomic number", f"use 1 to {LARGEST_ATOMIC_NUMBER}")
+    positions = positions.astype(np.float64)
     if not np.abs(positions).max() <= LARGEST_COORDINATE:  # false for NaN too
         atom = int(np.argmin((np.abs(positions) <= LARGEST_COORDINATE).all(axis=1)))
         rule = f"atom {atom} is at {positions[atom].tolist()}, not a finite place within {LARGEST_COORDINATE:g} Å"
         raise MoleculeError(rule, "correct or drop it")
-    return numbers, positions.astype(np.float64)
+    return numbers, positions
 
 
 def _check_size(num_atoms: int, max_atoms: int | None) -> None:

@@ -9,10 +9,15 @@ import pytest
 import torch
 from transformers import BertConfig, BertTokenizer
 
-from modeling_geomclip import GeomCLIPConfig, GeomCLIPFeatureExtractor, GeomCLIPGeometryConfig, GeomCLIPModel
-from modeling_geomclip import GeomCLIPProcessor
+from modeling_geomclip import (
+    GeomCLIPConfig,
+    GeomCLIPFeatureExtractor,
+    GeomCLIPGeometryConfig,
+    GeomCLIPModel,
+    GeomCLIPProcessor,
+)
 
-WORDS = "the molecule is an a it has ring acid alcohol amine of with and water methane ethanol".split()
+WORDS = ("the", "molecule", "is", "an", "it", "has", "ring", "acid", "alcohol", "amine", "of", "with", "water")
 
 
 @pytest.fixture
@@ -29,14 +34,14 @@ def geometry_config() -> GeomCLIPGeometryConfig:
 
 @pytest.fixture
 def text_config() -> BertConfig:
-    return BertConfig(
-        vocab_size=64, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
-    )
+    return BertConfig(vocab_size=64, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
 
 
 @pytest.fixture
 def config(geometry_config, text_config) -> GeomCLIPConfig:
-    return GeomCLIPConfig(geometry_config=geometry_config.to_dict(), text_config=text_config.to_dict(), projection_dim=16)
+    return GeomCLIPConfig(
+        geometry_config=geometry_config.to_dict(), text_config=text_config.to_dict(), projection_dim=16
+    )
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rdkit import Chem
 
 from modeling_geomclip.feature_extraction_geomclip import ELEMENTS, VOCABULARY, GeomCLIPFeatureExtractor
@@ -140,6 +142,13 @@ def test_report_keeps_good_rows_and_lists_the_others(extractor, return_tensors):
     assert json.loads(json.dumps(batch["failures"])) == batch["failures"]
 
 
+@pytest.mark.parametrize("setting", [{"max_atoms": 0}, {"embedding_seed": -1}, {"embedding_seed": 2**31}])
+def test_impossible_settings_are_refused(setting):
+    (name,) = setting
+    with pytest.raises(ValueError, match=f"{name} is {setting[name]}; it must"):
+        GeomCLIPFeatureExtractor(**setting)
+
+
 def test_report_without_failures_and_with_nothing_else(extractor):
     assert extractor([AMINE], errors="report")["failures"] == []
     batch = extractor([NAN, NAN], return_tensors="pt", errors="report")
@@ -184,3 +193,22 @@ def test_settings_are_saved_with_it(tmp_path):
 def test_embedding_seed_is_used():
     one, two = (GeomCLIPFeatureExtractor(embedding_seed=seed)("CCCCO")["positions"] for seed in (1, 2))
     assert np.abs(one - two).max() > 0.1
+
+
+ATOMS = st.lists(st.tuples(st.integers(0, 119), st.tuples(*[st.floats(width=32)] * 3)), max_size=5)
+MAPPINGS = ATOMS.map(
+    lambda atoms: {"atomic_numbers": [n for n, _ in atoms], "positions": [place for _, place in atoms]}
+)
+
+
+@pytest.mark.filterwarnings("ignore:atoms of elements outside the dictionary")
+@settings(derandomize=True, max_examples=100, deadline=None)
+@given(st.lists(MAPPINGS | st.text(max_size=5) | st.none(), min_size=1, max_size=5))
+def test_whatever_comes_in_every_molecule_is_a_finite_row_or_a_failure(molecules):
+    batch = GeomCLIPFeatureExtractor(max_atoms=4)(molecules, return_tensors="pt", errors="report")
+    assert sorted([*batch["kept"].tolist(), *(failure["index"] for failure in batch["failures"])]) == [
+        *range(len(molecules))
+    ]
+    assert batch["positions"].isfinite().all()
+    assert (batch["atom_mask"] == (batch["atom_ids"] >= 3)).all()
+    assert batch["atom_mask"].any(dim=1).all()

@@ -145,6 +145,14 @@ def with_change(**change) -> dict:
     return {**WATER, **change}
 
 
+def bond_unknown_to_rdkits_valence_model() -> Chem.Mol:
+    mol = Chem.RWMol()
+    mol.AddAtom(Chem.Atom(6))
+    mol.AddAtom(Chem.Atom(7))
+    mol.AddBond(0, 1, Chem.BondType.OTHER)
+    return mol
+
+
 MULTIPLE_SDF = (WATER_SDF + "$$$$\n") * 2
 BAD_MOLECULES = [
     ("", "empty"),
@@ -158,15 +166,16 @@ BAD_MOLECULES = [
     ("InChI=1S/nonsense", "cannot read it as InChI"),
     ("C\ud800", "broken Unicode"),
     ("no_such_file.sdf", "cannot be read"),
-    ("two\nlines", "not XYZ"),
-    ("2\n\nO 0 0 0\n", "not XYZ"),
-    ("1\n\nO 0 0 0\n1\n\nO 0 0 0\n", "not XYZ"),
+    ("two\nlines", "nor XYZ"),
+    ("2\n\nO 0 0 0\n", "nor XYZ"),
+    ("1\n\nO 0 0 0\n1\n\nO 0 0 0\n", "nor XYZ"),
     ("0\nnothing\n", "no atoms"),
-    (WATER_SDF[:120], "cannot read it as SDF|not XYZ"),
+    (WATER_SDF[:120], "cannot read it as SDF|nor XYZ"),
     (MULTIPLE_SDF, r"several SDF records; pass read_molecules"),
     (WATER_MOL2 * 2, "several MOL2 records"),
     (WATER_MOL2.replace("0.76", "nan"), "atom 1 is at"),
     (Chem.Mol(), "no atoms"),
+    (bond_unknown_to_rdkits_valence_model(), "RDKit refuses its chemistry"),
     (None, "NoneType is not a molecule"),
     (b"CCO", "bytes is not a molecule"),
     (6, "int is not a molecule"),
@@ -184,6 +193,7 @@ BAD_MOLECULES = [
     (with_change(positions=[[0, 0], [0, 1], [1, 1]]), r"shape \(3, 2\)"),
     (with_change(positions=[[0, 0, 0], [0, 1]]), "no arrays"),
     (with_change(positions=[["0"] * 3] * 3), "pass real numbers"),
+    (with_change(positions=[[0, 0, 0], [0, 0, 1], [-(2**63), 0, 0]]), "atom 2 is at"),
     (with_change(positions=None), "positions have shape"),
     (with_change(positions=[[0, 0, 0], [0, 0, float("nan")], [1, 0, 0]]), "atom 1 is at"),
     (with_change(positions=[[0, 0, 0], [0, 0, 1], [1e300, 0, 0]]), "atom 2 is at"),
@@ -205,7 +215,7 @@ def test_bad_molecules_are_refused_with_rule_remedy_and_nothing_on_stderr(molecu
 
 
 def test_a_molecule_too_large_is_refused_before_it_is_embedded(monkeypatch):
-    monkeypatch.setattr(molecules_geomclip, "_embed_fragment", None)
+    monkeypatch.setattr(molecules_geomclip, "_embedded_fragment", None)
     with pytest.raises(MoleculeError, match="it has 300 atoms, more than max_atoms=256; raise max_atoms or drop it"):
         read_molecule("C" * 300, max_atoms=256)
 
