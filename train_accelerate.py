@@ -243,7 +243,7 @@ def joint_loss(outputs: GeomCLIPOutput, batch: dict, denoising_loss_weight: floa
     losses = {"contrastive_loss": contrastive_loss(*embeds, outputs.logit_scale, *ids)}
     losses["loss"] = losses["contrastive_loss"]
     if outputs.denoising_loss is not None:
-        num_chosen = gather(outputs.num_chosen.view(1))
+        num_chosen = gather(outputs.num_chosen.view(1)).to(outputs.denoising_loss.dtype)
         share = outputs.num_chosen * len(num_chosen) / num_chosen.sum().clamp(min=1)
         losses["denoising_loss"] = outputs.denoising_loss * share
         losses["loss"] = losses["contrastive_loss"] + denoising_loss_weight * losses["denoising_loss"]
@@ -312,7 +312,7 @@ class Progress:
     best_score: float = -1.0
 
 
-def save_state(accelerator: Accelerator, folder: Path, progress: Progress) -> None:
+def save_state(accelerator: Accelerator, folder: Path, progress: Progress, settings: TrainingSettings) -> None:
     """Save all that `resume` needs. It appears under its name only when it is complete; then older ones go."""
     partial = folder / "partial"
     if accelerator.is_main_process:
@@ -321,7 +321,8 @@ def save_state(accelerator: Accelerator, folder: Path, progress: Progress) -> No
     accelerator.save_state(str(partial))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        (partial / "progress.json").write_text(json.dumps(dataclasses.asdict(progress)))
+        record = {"progress": dataclasses.asdict(progress), "settings": dataclasses.asdict(settings)}
+        (partial / "progress.json").write_text(json.dumps(record))
         older = list(folder.glob("step_*"))
         shutil.rmtree(folder / f"step_{progress.step}", ignore_errors=True)
         partial.rename(folder / f"step_{progress.step}")
@@ -331,12 +332,21 @@ def save_state(accelerator: Accelerator, folder: Path, progress: Progress) -> No
     accelerator.wait_for_everyone()
 
 
-def load_newest_state(accelerator: Accelerator, folder: Path) -> Progress:
+def load_newest_state(accelerator: Accelerator, folder: Path, settings: TrainingSettings) -> Progress:
+    """Load the newest complete state, or none if there is none yet; the settings must be those it was saved with."""
     states = sorted(folder.glob("step_*"), key=lambda state: int(state.name.removeprefix("step_")))
     if not states:
         return Progress()
+    record = json.loads((states[-1] / "progress.json").read_text())
+    changed = {
+        name: f"{record['settings'].get(name)} -> {value}"
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in ("resume", "num_workers", "report_to", "save_steps") and record["settings"].get(name) != value
+    }
+    if changed:
+        raise ValueError(f"{states[-1]} was saved with other settings {changed}; restore them or take a new output_dir")
     accelerator.load_state(str(states[-1]))
-    return Progress(**json.loads((states[-1] / "progress.json").read_text()))
+    return Progress(**record["progress"])
 
 
 def save_checkpoint(accelerator: Accelerator, model: torch.nn.Module, processor, folder: Path, settings) -> None:
@@ -384,7 +394,7 @@ def train(
     denoising_loss_weight = model.config.denoising_loss_weight
     model, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, loader, scheduler)
 
-    progress = load_newest_state(accelerator, output_dir / "states") if settings.resume else Progress()
+    progress = load_newest_state(accelerator, output_dir / "states", settings) if settings.resume else Progress()
     if accelerator.is_main_process:
         accelerator.get_tracker("jsonl").keep_until(progress.step)
     bar = tqdm(total=num_updates, initial=progress.step, disable=not accelerator.is_main_process, desc="updates")
@@ -394,6 +404,8 @@ def train(
         loader.set_epoch(progress.epoch)
         batches = skip_first_batches(loader, progress.batch) if progress.batch else loader
         for batch in batches:
+            # Dropout depends on the place in the run alone, so that a resumed run draws the same.
+            torch.manual_seed(id_hash(f"{settings.seed} {progress.epoch} {progress.batch} {accelerator.process_index}"))
             with accelerator.accumulate(model):
                 outputs = model(**batch, pair_budget=settings.pair_budget, return_loss=False)
                 losses = joint_loss(outputs, batch, denoising_loss_weight)
@@ -412,7 +424,7 @@ def train(
                 values |= {"grad_norm": float(grad_norm), "temperature": 1 / outputs.logit_scale.item()}
                 accelerator.log({"epoch": progress.epoch, **values, "lr": scheduler.get_last_lr()[0]}, progress.step)
                 if progress.step % settings.save_steps == 0:
-                    save_state(accelerator, output_dir / "states", progress)
+                    save_state(accelerator, output_dir / "states", progress, settings)
         progress.epoch, progress.batch = progress.epoch + 1, 0
         score = validate(settings, accelerator, model, processor, validation_pairs, progress)
         if score >= progress.best_score:
@@ -464,25 +476,27 @@ def build_accelerator(settings: TrainingSettings) -> Accelerator:
     return accelerator
 
 
-def main(argv: list[str]) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = parse_settings(argv)
-    output_dir = Path(settings.output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
+def run(settings: TrainingSettings, build=build_model) -> None:
+    """Read the pairs, build the model, train it."""
+    Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
     accelerator = build_accelerator(settings)
     accelerator.init_trackers("geomclip", dataclasses.asdict(settings))
     set_seed(settings.seed)
-    model, processor = build_model(settings)
+    model, processor = build(settings)
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     with accelerator.main_process_first():
         pairs = load_prepared(settings, processor, settings.train_split)
-        validation_pairs = None
-        if settings.validation_split != "none":
-            validation_pairs = load_prepared(settings, processor, settings.validation_split)
+        has_validation = settings.validation_split != "none"
+        validation_pairs = load_prepared(settings, processor, settings.validation_split) if has_validation else None
     if len(pairs) < settings.batch_size:
         raise ValueError(f"{len(pairs)} pairs do not fill one batch of {settings.batch_size}; lower --batch_size")
     train(settings, accelerator, model, processor, pairs, validation_pairs)
+
+
+def main(argv: list[str]) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    run(parse_settings(argv))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Pure geometry: against loops and SciPy, and the noise against the statistics that the issue and Uni-Mol state."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -61,8 +63,10 @@ def test_distances_equal_those_of_scipy():
 
 
 def test_close_atoms_far_from_the_origin_keep_their_digits():
-    positions = torch.tensor([[[1000.0, 1000, 1000], [1000.5, 1000, 1000]]])
-    assert pair_distances(positions)[0, 0, 1] == 0.5  # |x|² + |y|² - 2xy is off by 0.25 Å² here
+    positions = 1000.0 + torch.rand(1, 5, 3, generator=torch.Generator().manual_seed(0))
+    expected = cdist(positions[0].double(), positions[0].double())
+    # In float32 |x|² + |y|² - 2xy, of terms of 3,000,000 Å², is good for nothing here.
+    np.testing.assert_allclose(pair_distances(positions)[0].numpy(), expected, atol=1e-6)
 
 
 def test_gradient_of_distances_is_finite_where_atoms_coincide():
@@ -100,7 +104,7 @@ def test_size_groups_are_a_sorted_partition_within_the_budget(seed, pair_budget)
     for group in groups:
         assert len(group) >= 1
         assert len(group) == 1 or len(group) * num_rows[group].max() ** 2 <= pair_budget
-    for group, after in zip(groups[:-1], groups[1:]):  # none could have taken the next molecule too
+    for group, after in pairwise(groups):  # none could have taken the next molecule too
         assert (len(group) + 1) * num_rows[after[0]] ** 2 > pair_budget
 
 
@@ -124,8 +128,6 @@ def test_noise_depends_on_seed_and_number_of_atoms_alone():
             assert_close(other_shifts[row, rows], shifts[i, rows], rtol=0, atol=1e-12)
     assert torch.equal(noised.chosen[0], noised.chosen[3])
     assert_close(shifts[0], shifts[3], rtol=0, atol=1e-12)
-
-
 
 
 def test_other_seeds_give_other_noise():
