@@ -65,7 +65,9 @@ class TrainingSettings:
     batch_size: int = setting("Pairs in one batch over all processes: each has batch_size - 1 negatives.", default=64)
     gradient_accumulation_steps: int = setting("Batches per update; does not add negatives.", default=1)
     learning_rate: float = setting("Peak learning rate.", default=1e-4)
-    text_learning_rate: float | None = setting("Peak learning rate of the text tower, if another.", default=None)
+    text_learning_rate: float | None = setting(
+        "Peak learning rate of the text tower, if another; 0 locks it, as it is, without dropout.", default=None
+    )
     weight_decay: float = setting("AdamW; norms, biases, embeddings and logit_scale have none.", default=0.05)
     warmup_ratio: float = setting("Share of the updates over which the learning rate rises.", default=0.1)
     max_grad_norm: float = setting("Gradients are scaled down to this norm.", default=1.0)
@@ -260,11 +262,11 @@ def parameter_groups(model: torch.nn.Module, settings: TrainingSettings) -> list
         if parameter.requires_grad:
             is_decayed = parameter.ndim > 1 and id(parameter) not in embeddings
             groups.setdefault((name.startswith("text_model."), is_decayed), []).append(parameter)
-    text_learning_rate = settings.text_learning_rate or settings.learning_rate
+    rates = {False: settings.learning_rate, True: settings.text_learning_rate}
     return [
         {
             "params": parameters,
-            "lr": text_learning_rate if is_text else settings.learning_rate,
+            "lr": settings.learning_rate if rates[is_text] is None else rates[is_text],
             "weight_decay": settings.weight_decay if is_decayed else 0.0,
         }
         for (is_text, is_decayed), parameters in groups.items()
@@ -387,6 +389,9 @@ def train(
         collate_fn=collator,
         num_workers=settings.num_workers,
     )
+    is_text_locked = settings.text_learning_rate == 0
+    if is_text_locked:
+        model.text_model.requires_grad_(False)
     updates_per_epoch = math.ceil(len(loader) / settings.gradient_accumulation_steps)
     num_updates = updates_per_epoch * settings.num_train_epochs
     optimizer = torch.optim.AdamW(parameter_groups(model, settings))
@@ -400,6 +405,8 @@ def train(
     bar = tqdm(total=num_updates, initial=progress.step, disable=not accelerator.is_main_process, desc="updates")
     while progress.epoch < settings.num_train_epochs:
         model.train()
+        if is_text_locked:
+            accelerator.unwrap_model(model).text_model.eval()
         collator.epoch = progress.epoch
         loader.set_epoch(progress.epoch)
         batches = skip_first_batches(loader, progress.batch) if progress.batch else loader

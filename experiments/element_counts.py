@@ -1,26 +1,24 @@
 """Control experiment: how far does a tower come that reads the number of atoms of each element and nothing else?
 
     python experiments/element_counts.py --config configs/quickstart.yaml --text_model ... --dataset pubchem3d \\
-        --output_dir runs/element_counts --seed 0 --results results/element_counts.json
+        --output_dir runs/element_counts --seed 0 --output results/element_counts.json
 
 It is trained like GeomCLIP: same loop, text tower, loss, pairs, updates and learning rates, chosen by the same
 validation. There is nothing to denoise. It stays out of the model package: nobody should use it.
 """
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the scripts of this repository are not installed
 
 from dataset_pubchem3d.pairs import load_pairs
-from eval.retrieval import RetrievalSettings, evaluate_retrieval, write_results
+from eval.retrieval import RetrievalSettings, evaluate_retrieval, format_table, write_results
 from modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPModel
 from modeling_geomclip.modeling_geomclip import GeomCLIPGeometryOutput
 from train_accelerate import build_model, parse_settings, run
@@ -63,15 +61,17 @@ def build_element_count_model(settings):
 
 
 def main(argv: list[str]) -> None:
-    at = argv.index("--results")
-    results, flags = argv[at + 1], argv[:at] + argv[at + 2 :]
+    at = argv.index("--output")
+    output, flags = argv[at + 1], argv[:at] + argv[at + 2 :]
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
     run(settings, build_element_count_model)
     model, processor = build_element_count_model(settings)
     model.load_state_dict(load_file(Path(settings.output_dir) / "model.safetensors"))
     pairs = load_pairs(settings.dataset, "test")
     evaluation = evaluate_retrieval(model, processor, pairs, seed=settings.seed)
-    ...
+    print(format_table({"element counts": evaluation["metrics"]["model"]}))
+    record = RetrievalSettings(settings.output_dir, settings.dataset, output, seed=settings.seed)
+    write_results(record, pairs, {"task": "retrieval", **evaluation})
 
 
 if __name__ == "__main__":

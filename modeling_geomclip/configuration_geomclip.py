@@ -28,9 +28,10 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
         mask_keep_ratio, mask_random_ratio: share of the chosen atoms whose symbol is kept, or replaced by a random
             element, instead of becoming [MASK].
         position_noise: "gaussian" (GeomCLIP) or "uniform" (Uni-Mol).
-        position_noise_scale: Å; standard deviation per coordinate of the Gaussian, half width of the uniform law.
-        coordinate_loss_weight, atom_type_loss_weight, distance_loss_weight: weights inside the denoising loss; the
-            head of a weight of 0 is not trained.
+        position_noise_scale: Å; standard deviation per coordinate of the Gaussian or half width of the uniform law.
+            Left out, Uni-Mol's half width, or the Gaussian of equal variance.
+        coordinate_loss_weight, atom_type_loss_weight, distance_loss_weight: weights inside the denoising loss, left
+            out Uni-Mol's; the head of a weight of 0 is not trained.
         distance_mean, distance_std: Å; the distance head predicts (distance - mean) / std.
     """
 
@@ -58,13 +59,18 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
     mask_keep_ratio: float | int = 0.0
     mask_random_ratio: float | int = 0.0
     position_noise: str = "gaussian"
-    position_noise_scale: float | int = 3**-0.5
-    coordinate_loss_weight: float | int = 1.0
+    position_noise_scale: float | int | None = None
+    coordinate_loss_weight: float | int = 5.0
     atom_type_loss_weight: float | int = 1.0
-    distance_loss_weight: float | int = 1.0
+    distance_loss_weight: float | int = 10.0
     # Statistics of Uni-Mol's pre-training conformers (deepmodeling/Uni-Mol, losses/unimol.py).
     distance_mean: float | int = 6.312581655060595
     distance_std: float | int = 3.3899264663911888
+
+    def __post_init__(self, **kwargs):
+        if self.position_noise_scale is None:
+            self.position_noise_scale = 1.0 if self.position_noise == "uniform" else 3**-0.5
+        super().__post_init__(**kwargs)
 
     def validate_geometry(self):
         _require(

@@ -114,7 +114,7 @@ def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
 class GeomCLIPPairBasis(nn.Module):
     """Gaussian functions of an affine transform of the distance, with one slope and one offset per edge type.
 
-    Computed in at least float32: bfloat16 holds 5 Å to 0.03 Å only.
+    Kept and computed in at least float32: bfloat16 holds 5 Å to 0.03 Å only.
     """
 
     def __init__(self, config: GeomCLIPGeometryConfig):
@@ -124,6 +124,16 @@ class GeomCLIPPairBasis(nn.Module):
         self.offset = nn.Embedding(config.vocab_size**2, 1)
         self.means = nn.Parameter(torch.empty(config.num_gaussians))
         self.stds = nn.Parameter(torch.empty(config.num_gaussians))
+
+    def _apply(self, fn, recurse=True):
+        """Moves and casts, but not below float32: rounded centres and widths would shift every distance."""
+
+        def apply(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            is_rounded = moved.is_floating_point() and torch.finfo(moved.dtype).bits < 32
+            return tensor.to(moved.device) if is_rounded else moved
+
+        return super()._apply(apply, recurse)
 
     def forward(self, atom_ids: Tensor, positions: Tensor) -> Tensor:
         dtype = _at_least_float32(self.means.dtype)
@@ -195,7 +205,7 @@ class GeomCLIPLayer(GradientCheckpointingLayer):
 
 
 class GeomCLIPDistanceHead(nn.Module):
-    """Symmetric normalised distance of every pair of atoms from the delta-pair representation."""
+    """Symmetric normalised distance of every pair of atoms from the pair representation, as in Uni-Mol."""
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__()
@@ -249,13 +259,12 @@ class GeomCLIPDenoisingHead(nn.Module):
         """Take heads without a loss out of training: DDP stops at parameters that get no gradient."""
         config = self.config
         if config.coordinate_loss_weight == 0:
+            self.pair_layer_norm.requires_grad_(False)
             self.coordinate_head.requires_grad_(False)
         if config.distance_loss_weight == 0:
             self.distance_head.requires_grad_(False)
         if config.atom_type_loss_weight == 0:
             self.atom_type_head.requires_grad_(False)
-        if config.coordinate_loss_weight == 0 and config.distance_loss_weight == 0:
-            self.pair_layer_norm.requires_grad_(False)
 
     def predict_positions(self, pair_states: Tensor, positions: Tensor, row_mask: Tensor) -> Tensor:
         """Denoised positions.
@@ -281,7 +290,7 @@ class GeomCLIPDenoisingHead(nn.Module):
         predicted = self.predict_positions(pair_states, noised.positions, atom_ids != config.pad_token_id)
         distances = (pair_distances(noised.target_positions) - config.distance_mean) / config.distance_std
         symbol_logits = self.atom_type_head(outputs.last_hidden_state).to(predicted.dtype)
-        predicted_distances = self.distance_head(pair_states).to(predicted.dtype)
+        predicted_distances = self.distance_head(outputs.pair_representation).to(predicted.dtype)
         losses = {
             "coordinate_loss": coordinate_loss(predicted, noised.target_positions, chosen),
             "atom_type_loss": atom_type_loss(symbol_logits, atom_ids, chosen),

@@ -77,7 +77,7 @@ def test_bfloat16_embeddings_of_a_new_tower(embed_half: Callable, molecules, tex
     assert torch.cosine_similarity(embed_half(model, molecules, tmp_path), reference).min() > 0.999
 
 
-@pytest.mark.parametrize("embed_half", [embed_loaded, embed_autocast])
+@pytest.mark.parametrize("embed_half", [embed_loaded, embed_cast, embed_autocast])
 def test_bfloat16_embeddings_where_molecules_differ(embed_half: Callable, molecules, text_config, tmp_path):
     model = tower(text_config, initializer_range=0.1)
     reference = embed(model, molecules)

@@ -93,9 +93,8 @@ def ours() -> GeomCLIPGeometryModel:
             fresh = nn.init.normal_(torch.empty_like(parameter), std=0.15)
             parameter.copy_(fresh + parameter if "norm" in name or "pair_basis" in name else fresh)
         # Some negative, of which the absolute value is taken; none narrow, where a distance's last digit shows.
-        model.pair_basis.stds.copy_(torch.linspace(-1.5, 3.0, config.num_gaussians)).add_(
-            0.3 * model.pair_basis.stds.sign()
-        )
+        stds = torch.linspace(-1.5, 3.0, config.num_gaussians)
+        model.pair_basis.stds.copy_(stds + 0.3 * stds.sign())
     return model
 
 
