@@ -142,12 +142,16 @@ def training_section(training: dict[str, Any]) -> str:
     if training.get("model"):
         lines.append(f"It went on from `{hub_id(training['model']) or last_part(training['model'])}`.")
     else:
-        lines += [
-            f"The {tower} tower started from " + (f"`{start[key]}`." if start[key] else "random weights.")
-            for key, tower in TOWERS.items()
-        ]
+        lines += [f"The {tower} tower started from {origin(start[key])}." for key, tower in TOWERS.items()]
     settings = {key: last_part(value) for key, value in training.items()}
     return f"{' '.join(lines)} All settings:\n\n```json\n{json.dumps(settings, indent=2, ensure_ascii=False)}\n```"
+
+
+def origin(tower: str | None) -> str:
+    """What a tower's setting says that it started from."""
+    if not tower:
+        return "random weights"
+    return f"random weights in the shape of `{tower}`" if tower.endswith(".json") else f"`{tower}`"
 
 
 def evaluation_section(record: dict[str, Any]) -> str:
@@ -195,7 +199,8 @@ def hub_id(origin: str) -> str | None:
     packaged = [name for module, name in PACKAGED_TOWERS.items() if module in Path(origin).parts]
     if packaged:
         return packaged[0]
-    return origin if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", origin) and not Path(origin).exists() else None
+    is_local = origin.endswith(".json") or Path(origin).exists()
+    return origin if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", origin) and not is_local else None
 
 
 def last_part(value: Any) -> Any:

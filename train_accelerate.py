@@ -83,20 +83,29 @@ class TrainingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class PretrainSettings(TrainingSettings):
-    """Contrastive and denoising pre-training."""
+    """Contrastive and denoising pre-training. What is left out is the checkpoint's, or a new model's default."""
 
+    denoising_loss_weight: float | None = setting("alpha in L = L_contrastive + alpha * L_denoising.", default=None)
+    learnable_temperature: bool | None = setting("Whether the temperature is trained.", default=None)
     geometry_model: str | None = setting(
-        "Geometry tower: folder, Hub id, or a .json configuration to start from scratch.", default=None
+        "New model: geometry tower, a folder, Hub id or a .json configuration to start from scratch.", default=None
     )
-    text_model: str = setting("Text tower: folder or Hub id.", default="allenai/scibert_scivocab_uncased")
-    remove_hydrogens: bool = setting("Read heavy atoms only.", default=True)
-    max_atoms: int = setting("Larger molecules are left out and counted.", default=256)
-    max_text_tokens: int = setting("Longer texts are cut.", default=256)
-    projection_dim: int = setting("Size of the joint space.", default=512)
-    text_pooling: str = setting("cls or mean.", default="cls")
-    temperature: float = setting("Start value.", default=0.07)
-    learnable_temperature: bool = setting("Train the temperature.", default=True)
-    denoising_loss_weight: float = setting("alpha in L = L_contrastive + alpha * L_denoising.", default=1.0)
+    text_model: str | None = setting("New model: text tower, a folder or Hub id; left out, SciBERT.", default=None)
+    projection_dim: int | None = setting("New model: size of the joint space.", default=None)
+    geometry_pooling: str | None = setting("New model: mean or cls.", default=None)
+    text_pooling: str | None = setting("New model: cls or mean.", default=None)
+    temperature: float | None = setting("New model: start value.", default=None)
+    remove_hydrogens: bool | None = setting("New model: whether to read heavy atoms only.", default=None)
+    max_atoms: int | None = setting("New model: larger molecules are left out and counted.", default=None)
+    max_text_tokens: int | None = setting("New model: longer texts are cut.", default=None)
+
+    def __post_init__(self):
+        if self.model is None and self.text_model is None:
+            object.__setattr__(self, "text_model", "allenai/scibert_scivocab_uncased")  # so that the record names it
+
+    def chosen(self, *names: str) -> dict:
+        """Those of the named settings that are not left out."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 TASKS = {"pretrain": PretrainSettings}
@@ -125,25 +134,20 @@ def parse_settings(argv: list[str]) -> TrainingSettings:
 
 def build_model(settings: PretrainSettings) -> tuple[GeomCLIPModel, GeomCLIPProcessor]:
     """The GeomCLIP to go on from, or a new one from two towers."""
+    config = settings.chosen("denoising_loss_weight", "learnable_temperature")
+    shape = settings.chosen("projection_dim", "geometry_pooling", "text_pooling", "temperature")
+    reading = settings.chosen("remove_hydrogens", "max_atoms")
     if settings.model:
-        return AutoModel.from_pretrained(settings.model, dtype=torch.float32), AutoProcessor.from_pretrained(
-            settings.model
-        )
-    model = GeomCLIPModel.from_geometry_text_pretrained(
-        build_geometry_tower(settings.geometry_model),
-        settings.text_model,
-        projection_dim=settings.projection_dim,
-        text_pooling=settings.text_pooling,
-        temperature=settings.temperature,
-        learnable_temperature=settings.learnable_temperature,
-        denoising_loss_weight=settings.denoising_loss_weight,
-    )
+        if fixed := [*shape, *reading, *settings.chosen("geometry_model", "text_model", "max_text_tokens")]:
+            raise ValueError(f"--model {settings.model} has its own {', '.join(fixed)}; leave these settings out")
+        processor = AutoProcessor.from_pretrained(settings.model)
+        return AutoModel.from_pretrained(settings.model, dtype=torch.float32, **config), processor
+    geometry_tower = build_geometry_tower(settings.geometry_model)
+    model = GeomCLIPModel.from_geometry_text_pretrained(geometry_tower, settings.text_model, **config, **shape)
     tokenizer = AutoTokenizer.from_pretrained(settings.text_model)
-    tokenizer.model_max_length = settings.max_text_tokens
-    feature_extractor = GeomCLIPFeatureExtractor(
-        remove_hydrogens=settings.remove_hydrogens, max_atoms=settings.max_atoms
-    )
-    return model, GeomCLIPProcessor(feature_extractor, tokenizer)
+    if settings.max_text_tokens is not None:
+        tokenizer.model_max_length = settings.max_text_tokens
+    return model, GeomCLIPProcessor(GeomCLIPFeatureExtractor(**reading), tokenizer)
 
 
 def build_geometry_tower(source: str | None) -> GeomCLIPGeometryModel:

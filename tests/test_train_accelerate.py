@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
+from transformers import AutoModel
 
 import train_accelerate
 from modeling_geomclip import MISSING_ID, GeomCLIPModel
@@ -83,6 +84,27 @@ def test_the_shipped_configs_can_be_read():
     assert files
     for file in files:
         parse_settings(["pretrain", "--config", str(file), "--dataset", "d", "--output_dir", "o"])
+
+
+def test_a_checkpoint_takes_new_loss_settings_and_keeps_its_shape(checkpoint, pairs_csv, tmp_path):
+    settings = settings_for(checkpoint, pairs_csv, tmp_path, denoising_loss_weight=0.25, learnable_temperature="false")
+    model, _ = train_accelerate.build_model(settings)
+    assert model.config.denoising_loss_weight == 0.25
+    assert not model.logit_scale.requires_grad
+    with pytest.raises(ValueError, match="projection_dim"):
+        train_accelerate.build_model(settings_for(checkpoint, pairs_csv, tmp_path, projection_dim=8))
+
+
+def test_a_new_model_from_two_towers(processor, text_config, pairs_csv, tmp_path):
+    AutoModel.from_config(text_config).save_pretrained(tmp_path / "text")
+    processor.tokenizer.save_pretrained(tmp_path / "text")
+    (tmp_path / "tower.json").write_text('{"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}')
+    words = ["--dataset", "d", "--output_dir", "o", "--temperature", "0.1", "--max_text_tokens", "12"]
+    towers = ["--geometry_model", str(tmp_path / "tower.json"), "--text_model", str(tmp_path / "text")]
+    model, processor = train_accelerate.build_model(parse_settings(["pretrain", *words, *towers]))
+    assert model.config.geometry_config.num_hidden_layers == 1
+    assert model.logit_scale.exp().item() == pytest.approx(10.0)
+    assert processor(text="a " * 50, return_tensors="pt")["input_ids"].shape == (1, 12)
 
 
 # ------------------------------------------------------------------------------------------------------------ batches
