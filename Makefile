@@ -14,7 +14,7 @@ export TOKENIZERS_PARALLELISM = false
 .PHONY: help quickstart test check format clean
 
 help:
-	@echo "make quickstart   build the data, train a small GeomCLIP, evaluate it (about 15 minutes on 2 cores)"
+	@echo "make quickstart   build the data, train a small GeomCLIP, evaluate it (about 10 minutes on 2 cores)"
 	@echo "make test         run the tests"
 	@echo "make check        lint"
 	@echo "make format       format the code"
@@ -42,8 +42,9 @@ run:
 	    --output_dir geomclip --resume
 	$(BIN)/python eval/retrieval.py --model geomclip --dataset pubchem3d --split test --output results/retrieval.json
 	$(BIN)/python eval/denoising.py --model geomclip --dataset pubchem3d --split test --output results/denoising.json
+	$(BIN)/python eval/invariance.py --model geomclip --dataset pubchem3d --split test --output results/invariance.json
 	$(BIN)/python model_card.py --model geomclip --results results/retrieval.json results/denoising.json
-	$(BIN)/python examples/quickstart.py
+	$(BIN)/python examples/own_molecules.py
 
 test: .venv/test
 	$(BIN)/python -m pytest

@@ -491,7 +491,10 @@ def run(settings: TrainingSettings, build=build_model) -> None:
     """Read the pairs, build the model, train it."""
     Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
     accelerator = build_accelerator(settings)
-    accelerator.init_trackers("geomclip", dataclasses.asdict(settings))
+    given = {name: value for name, value in dataclasses.asdict(settings).items() if value is not None}
+    accelerator.init_trackers("geomclip", given)
+    if settings.report_to != "none":
+        accelerator.get_tracker(settings.report_to)  # a tracker whose package is missing would log nothing in silence
     set_seed(settings.seed)
     model, processor = build(settings)
     if settings.gradient_checkpointing:

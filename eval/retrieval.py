@@ -228,15 +228,19 @@ def print_failures(failures: list[dict[str, Any]]) -> None:
         print(f"not evaluated: {count} molecules: {reason}")
 
 
-def write_results(settings: Any, pairs: datasets.Dataset, results: dict[str, Any]) -> None:
-    """JSON at `settings.output`: the results, the settings, and what they were computed from and with."""
+def write_results(settings: Any, pairs: datasets.Dataset, results: dict[str, Any], script: str | None = None) -> None:
+    """JSON at `settings.output`: the results, the settings, and what they were computed from and with.
+
+    Args:
+        script: that was run, from the root of the repository; left out, the one in eval/ that the task names.
+    """
     record = {
         **results,
         "settings": {name: without_folder(value) for name, value in asdict(settings).items()},
         "data_sha256": digest(pairs),
         "git_commit": git_commit(),
         "versions": {"python": sys.version.split()[0]} | {name: importlib.metadata.version(name) for name in PACKAGES},
-        "command": shlex.join(["python", f"eval/{results['task']}.py", *map(without_folder, sys.argv[1:])]),
+        "command": shlex.join(["python", script or f"eval/{results['task']}.py", *map(without_folder, sys.argv[1:])]),
     }
     output = Path(settings.output)
     output.parent.mkdir(parents=True, exist_ok=True)

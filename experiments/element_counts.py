@@ -71,7 +71,7 @@ def main(argv: list[str]) -> None:
     evaluation = evaluate_retrieval(model, processor, pairs, seed=settings.seed)
     print(format_table({"element counts": evaluation["metrics"]["model"]}))
     record = RetrievalSettings(settings.output_dir, settings.dataset, output, seed=settings.seed)
-    write_results(record, pairs, {"task": "retrieval", **evaluation})
+    write_results(record, pairs, {"task": "retrieval", **evaluation}, "experiments/element_counts.py")
 
 
 if __name__ == "__main__":

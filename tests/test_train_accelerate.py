@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
-from transformers import AutoModel
+from transformers import AutoModel, AutoProcessor
 
 import train_accelerate
+from eval.retrieval import evaluate_retrieval
 from modeling_geomclip import MISSING_ID, GeomCLIPModel
 from train_accelerate import PairCollator, id_hash, joint_loss, load_prepared, parameter_groups, parse_settings
 
@@ -242,7 +243,8 @@ def test_a_killed_run_resumes_exactly(checkpoint, pairs_csv, tmp_path):
     command = [sys.executable, str(ROOT / "train_accelerate.py")]
 
     def words(name: str) -> list[str]:
-        return arguments(checkpoint, pairs_csv, tmp_path / name, num_train_epochs=10, save_steps=3)
+        settings = {"num_train_epochs": 10, "save_steps": 3, "validation_split": "train[:8]"}
+        return arguments(checkpoint, pairs_csv, tmp_path / name, **settings)
 
     undisturbed = run([*command, *words("undisturbed")])
     assert undisturbed.returncode == 0, undisturbed.stderr[-3000:]
@@ -253,8 +255,30 @@ def test_a_killed_run_resumes_exactly(checkpoint, pairs_csv, tmp_path):
     expected, actual = losses(tmp_path / "undisturbed"), losses(tmp_path / "killed")
     assert [line["step"] for line in actual] == list(range(1, 21))
     assert actual == expected  # bit by bit, with dropout
-    final = [load_file(tmp_path / name / "last" / "model.safetensors") for name in ("undisturbed", "killed")]
-    assert all(torch.equal(final[0][name], final[1][name]) for name in final[0])
+    for checkpoint in ("model.safetensors", "last/model.safetensors"):  # the best by validation, and the last
+        final = [load_file(tmp_path / name / checkpoint) for name in ("undisturbed", "killed")]
+        assert all(torch.equal(final[0][name], final[1][name]) for name in final[0])
+
+
+def test_the_best_checkpoint_is_chosen_by_validation(checkpoint, pairs_csv, tmp_path):
+    words = arguments(checkpoint, pairs_csv, tmp_path / "out", validation_split="train[:8]", num_train_epochs=4)
+    result = run([sys.executable, str(ROOT / "train_accelerate.py"), *words, "--learning_rate", "0.3"])  # it diverges
+    assert result.returncode == 0, result.stderr[-3000:]
+    lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    directions = ("geometry_to_text", "text_to_geometry")
+    scores = [
+        sum(line[f"{direction}_full_mean_reciprocal_rank"] for direction in directions) / 2
+        for line in lines
+        if "loss" not in line
+    ]
+    assert len(scores) == 4
+    model, processor = (auto.from_pretrained(tmp_path / "out") for auto in (AutoModel, AutoProcessor))
+    pairs = load_prepared(settings_for(checkpoint, pairs_csv, tmp_path), processor, "train[:8]")
+    metrics = evaluate_retrieval(model, processor, pairs, num_bootstrap=0)["metrics"]["model"]
+    best = sum(metrics[f"{direction}_full_mean_reciprocal_rank"] for direction in directions) / 2
+    assert best == pytest.approx(max(scores), abs=1e-6)
+    assert json.loads((tmp_path / "out" / "train_config.json").read_text())["learning_rate"] == 0.3
+    assert "Not evaluated" in (tmp_path / "out" / "README.md").read_text()
 
 
 def kill_after(num_steps: int, command: list[str], output_dir: Path) -> None:
