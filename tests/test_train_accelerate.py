@@ -178,10 +178,10 @@ DOUBLE = """
 import sys, torch, train_accelerate
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from safetensors.torch import save_file
-build_model, gradients = train_accelerate.build_model, {}
+gradients = {}
 
 def build_double(settings):
-    model, processor = build_model(settings)
+    model, processor = train_accelerate.build_model(settings)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -192,9 +192,8 @@ def keep(optimizer, args, kwargs):
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         gradients.update({str(index): p.grad.clone() for index, p in enumerate(parameters)})
 
-train_accelerate.build_model = build_double
 register_optimizer_step_pre_hook(keep)
-train_accelerate.main(sys.argv[2:])
+train_accelerate.run(train_accelerate.parse_settings(sys.argv[2:]), build_double)
 if int(__import__("os").environ.get("RANK", 0)) == 0:
     save_file(gradients, sys.argv[1])
 """
