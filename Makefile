@@ -27,7 +27,7 @@ help:
 	touch $@
 
 .venv/test: .venv/quickstart
-	$(PIP) '.[test,lora]' --editable .
+	$(PIP) --editable '.[data,eval,lora,test]'
 	$(PIP) --no-deps unimol_tools
 	touch $@
 
