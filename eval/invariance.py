@@ -71,7 +71,7 @@ def evaluate_invariance(
 
     symmetries: dict[str, Callable[[], Tensor]] = {
         "rotation": lambda: change(rotate(molecules, random)),
-        "translation": lambda: change(molecules | {"positions": molecules["positions"] + 10.0}),
+        "translation": lambda: change(molecules | {"positions": molecules["positions"].double() + 10.0}),
         "mirror image": lambda: change(molecules | {"positions": -molecules["positions"]}),
         "order of atoms": lambda: change(permute_atoms(molecules, random)),
         "padding and batch mates": lambda: change(molecules, size=1),

@@ -400,7 +400,8 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
             output_pair_representations: whether to return the two pair representations.
         """
         atom_mask = self.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
-        positions = centre_positions(positions.to(_at_least_float32(self.pair_basis.means.dtype)), atom_mask)
+        # Centred before they are rounded: far from the origin float32 holds fewer decimals.
+        positions = centre_positions(positions.to(_at_least_float32(positions.dtype)), atom_mask)
         row_mask = atom_ids != self.config.pad_token_id
         hidden_states = self.dropout(self.embed_layer_norm(self.embed_tokens(atom_ids))) * row_mask.unsqueeze(-1)
         initial_bias = pair_bias = self.initial_pair_bias(atom_ids, positions)
