@@ -42,8 +42,8 @@ from modeling_geomclip import (
     GeomCLIPProcessor,
     MoleculeError,
     contrastive_loss,
+    read_molecule,
 )
-from modeling_geomclip.molecules_geomclip import read_molecule
 
 logger = logging.getLogger("geomclip")
 

@@ -1,17 +1,21 @@
-"""Compare your own molecules with your own texts, in the folder where `make quickstart` left its results."""
+"""Which of your molecules does a text describe? Run it in the folder where `make quickstart` left its results."""
 
 from datasets import load_dataset
 from transformers import AutoModel, AutoProcessor
 
-import modeling_geomclip  # noqa: F401  (or, without this package: trust_remote_code=True below)
+import modeling_geomclip  # noqa: F401  (without this package: trust_remote_code=True below)
 
 model = AutoModel.from_pretrained("geomclip")
 processor = AutoProcessor.from_pretrained("geomclip")
-molecules = ["CCO", "c1ccccc1", "CC(=O)C"]  # or SDF, MOL2 and XYZ files, RDKit or ASE objects, coordinates
-texts = ["benzene", "The molecule is acetone, also called propan-2-one.", "ethyl alcohol"]
-similarity = model(**processor(molecules=molecules, text=texts, return_tensors="pt")).logits_per_geometry.softmax(-1)
-for molecule, row in zip(molecules, similarity):
-    print(f"{molecule:>10}: " + ", ".join(f"{float(p):.2f} {text!r}" for p, text in zip(row, texts)))
+molecules = ["CC(C)CO", "CCCCCC", "O=C1CCCCC1", "COC(C)=O"]  # or files, RDKit and ASE objects, coordinates
+texts = [
+    "The molecule is cyclohexanone.",
+    "The molecule is 2-methylpropan-1-ol, also called isobutyl alcohol.",
+    "The molecule is methyl acetate, also called methyl ethanoate.",
+]
+scores = model(**processor(molecules=molecules, text=texts, return_tensors="pt")).logits_per_text.softmax(dim=-1)
+for text, row in zip(texts, scores):
+    print(text, "->", ", ".join(f"{smiles} {score:.2f}" for smiles, score in zip(molecules, row.tolist())))
 
-row = load_dataset("pubchem3d", split="test")[0]
-print(f"first of the test molecules, {len(row['atomic_numbers'])} atoms by {row['geometry_method']}: {row['text']}")
+test = load_dataset("pubchem3d", split="test")
+print(f"{test.num_rows} molecules in the test split; the first, by {test[0]['geometry_method']}: {test[0]['text']}")

@@ -34,24 +34,17 @@ def line(name: str, metrics: list[dict], suffix: str = "") -> str:
 def main(folder: Path) -> None:
     retrieval, counts = read(folder, "retrieval"), read(folder, "element_counts")
     model = [record["metrics"]["model"] for record in retrieval]
-    print(
-        f"| test molecules: {', '.join(str(record['num_rows']) for record in retrieval)} | "
-        + " | ".join(COLUMNS.values())
-        + " |"
-    )
+    random = [record["metrics"]["random positions"] for record in retrieval]
+    sizes = ", ".join(str(record["num_rows"]) for record in retrieval)
+    print(f"| full set of {sizes} test molecules | {' | '.join(COLUMNS.values())} |")
     print("| --- |" + " --- |" * len(COLUMNS))
     print(line("GeomCLIP", model))
-    print(
-        line(
-            "the same checkpoints on random positions", [record["metrics"]["random positions"] for record in retrieval]
-        )
-    )
+    print(line("the same checkpoints on random positions", random))
     print(line("element-count tower trained alike", [record["metrics"]["model"] for record in counts]))
     print(line("chance", model, "_chance"))
     print(line("ceiling", model, "_ceiling"))
-    print()
-    reductions = [100 * record["relative_reduction"] for record in read(folder, "denoising")]
-    print(f"Coordinate loss below that of the noised input: {', '.join(f'{r:.1f} %' for r in reductions)}.")
+    reductions = [f"{100 * record['relative_reduction']:.1f} %" for record in read(folder, "denoising")]
+    print(f"\nCoordinate loss below that of returning the noised input, per seed: {', '.join(reductions)}.")
 
 
 if __name__ == "__main__":

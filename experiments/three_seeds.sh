@@ -18,4 +18,4 @@ for seed in 0 1 2; do
     OMP_NUM_THREADS=$(nproc) .venv/bin/python experiments/element_counts.py $train \
         --output_dir $run/element_counts --output results/seeds/element_counts-$seed.json
 done
-.venv/bin/python experiments/summarise.py results/seeds > results/quickstart_table.md
+.venv/bin/python experiments/summarise.py results/seeds

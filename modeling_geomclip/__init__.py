@@ -6,7 +6,7 @@ from .configuration_geomclip import GeomCLIPConfig, GeomCLIPGeometryConfig
 from .feature_extraction_geomclip import GeomCLIPFeatureExtractor
 from .loss_geomclip import MISSING_ID, contrastive_loss
 from .modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPModel, GeomCLIPOutput
-from .molecules_geomclip import MoleculeError
+from .molecules_geomclip import MoleculeError, read_molecule, read_molecules
 from .processing_geomclip import GeomCLIPProcessor
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "GeomCLIPProcessor",
     "MoleculeError",
     "contrastive_loss",
+    "read_molecule",
+    "read_molecules",
 ]
 
 for config_class, model_class in ((GeomCLIPGeometryConfig, GeomCLIPGeometryModel), (GeomCLIPConfig, GeomCLIPModel)):
