@@ -406,6 +406,8 @@ def train(
     progress = load_newest_state(accelerator, output_dir / "states", settings) if settings.resume else Progress()
     if accelerator.is_main_process:
         accelerator.get_tracker("jsonl").keep_until(progress.step)
+        if not settings.resume:
+            shutil.rmtree(output_dir / "states", ignore_errors=True)  # of an earlier run
     bar = tqdm(total=num_updates, initial=progress.step, disable=not accelerator.is_main_process, desc="updates")
     while progress.epoch < settings.num_train_epochs:
         model.train()

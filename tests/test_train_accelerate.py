@@ -300,6 +300,11 @@ def test_a_state_of_other_settings_is_refused(checkpoint, pairs_csv, tmp_path, m
     result = run([*command, *words, "--resume", "--learning_rate", "5e-3"])
     assert result.returncode != 0
     assert "learning_rate" in result.stderr
+    state = next((tmp_path / "out" / "states").glob("step_*"))
+    state.rename(state.with_name("step_999"))
+    result = run([*command, *arguments(checkpoint, pairs_csv, tmp_path / "out", num_train_epochs=1)])
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert [line["step"] for line in losses(tmp_path / "out")] == [1, 2]  # a new run starts anew
 
 
 def test_processes_that_do_not_know_of_each_other_are_refused(checkpoint, pairs_csv, tmp_path, monkeypatch):
