@@ -1,4 +1,4 @@
-# Every target makes its own environment in .venv; all it needs is Python 3.10+ with pip and venv.
+# Every target makes its own environment in .venv; all it needs is Python 3.11+ with pip and venv.
 PYTHON3 ?= python3
 SEED ?= 0
 THREADS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)

@@ -11,7 +11,7 @@ setup(
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     packages=["modeling_geomclip", "dataset_pubchem3d", "dataset_pubchem3d.sources"],
     package_data={"dataset_pubchem3d": ["README.md"]},
     install_requires=[
