@@ -278,8 +278,9 @@ class GeomCLIPDenoisingHead(nn.Module):
         """
         weights = self.coordinate_head(pair_states).squeeze(-1).to(positions.dtype)  # (batch, atoms, atoms)
         weights = weights * row_mask.unsqueeze(1) / row_mask.sum(dim=1)[:, None, None].clamp(min=1)
-        # sum_j w_ij (r_j - r_i)
-        return positions + torch.bmm(weights, positions) - weights.sum(dim=-1, keepdim=True) * positions
+        with torch.autocast(positions.device.type, enabled=False):  # which would round the coordinates
+            towards = torch.bmm(weights, positions)
+        return positions + towards - weights.sum(dim=-1, keepdim=True) * positions  # r_i + sum_j w_ij (r_j - r_i)
 
     def forward(
         self, outputs: GeomCLIPGeometryOutput, noised: NoisedGeometry, atom_ids: Tensor, atom_mask: Tensor

@@ -114,6 +114,16 @@ def test_denoised_coordinates_move_with_the_input(model, batch):
     assert_close(predict(positions @ matrix.T), prediction @ matrix.T, rtol=0, atol=1e-9)
 
 
+def test_autocast_does_not_round_denoised_coordinates(model, batch):
+    head, row_mask = model.geometry_model.denoising_head, batch["atom_ids"] != 0
+    weights = torch.randn(3, 9, 9, generator=torch.Generator().manual_seed(0))
+    head.coordinate_head = torch.nn.Identity()  # the weights themselves, which autocast leaves as they are
+    expected = head.predict_positions(weights.unsqueeze(-1), batch["positions"], row_mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        predicted = head.predict_positions(weights.unsqueeze(-1), batch["positions"], row_mask)
+    assert_close(predicted, expected, rtol=0, atol=1e-6)
+
+
 # ----------------------------------------------------------------------------------------------------- losses, training
 
 
