@@ -7,6 +7,7 @@ The first word names the task; `--help` after it lists its settings. A YAML file
 it. On N processes `--batch_size` is the size of the joint batch, and the result is that of one process.
 """
 
+import argparse
 import dataclasses
 import hashlib
 import json
@@ -118,12 +119,12 @@ def parse_settings(argv: list[str]) -> TrainingSettings:
     """Settings from the task's name, `--config file.yaml` and flags, of which later ones win."""
     if not argv or argv[0] not in TASKS:
         raise SystemExit(f"usage: train_accelerate.py {{{','.join(TASKS)}}} [--config file.yaml] [--setting value ...]")
-    task, flags = argv[0], list(argv[1:])
-    while "--config" in flags:
-        at = flags.index("--config")
-        values = yaml.safe_load(Path(flags[at + 1]).read_text())
-        flags[at : at + 2] = []
-        flags = [word for name, value in values.items() for word in (f"--{name}", str(value))] + flags
+    task = argv[0]
+    files = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    files.add_argument("--config", action="append", default=[], type=Path)
+    given, flags = files.parse_known_args(argv[1:])
+    values = [item for file in given.config for item in yaml.safe_load(file.read_text()).items()]
+    flags = [word for name, value in values for word in (f"--{name}", str(value))] + flags
     parser = HfArgumentParser(TASKS[task], prog=f"train_accelerate.py {task}", allow_abbrev=False)
     (settings,) = parser.parse_args_into_dataclasses(flags)
     return settings

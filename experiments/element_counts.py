@@ -7,6 +7,7 @@ It is trained like GeomCLIP: same loop, text tower, loss, pairs, updates and lea
 validation. There is nothing to denoise. It stays out of the model package: nobody should use it.
 """
 
+import argparse
 import dataclasses
 import sys
 from pathlib import Path
@@ -61,8 +62,11 @@ def build_element_count_model(settings):
 
 
 def main(argv: list[str]) -> None:
-    at = argv.index("--output")
-    output, flags = argv[at + 1], argv[:at] + argv[at + 2 :]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument(
+        "--output", required=True, help="results file; all other flags are those of train_accelerate.py"
+    )
+    given, flags = parser.parse_known_args(argv)
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
     run(settings, build_element_count_model)
     model, processor = build_element_count_model(settings)
@@ -70,7 +74,7 @@ def main(argv: list[str]) -> None:
     pairs = load_pairs(settings.dataset, "test")
     evaluation = evaluate_retrieval(model, processor, pairs, seed=settings.seed)
     print(format_table({"element counts": evaluation["metrics"]["model"]}))
-    record = RetrievalSettings(settings.output_dir, settings.dataset, output, seed=settings.seed)
+    record = RetrievalSettings(settings.output_dir, settings.dataset, given.output, seed=settings.seed)
     write_results(record, pairs, {"task": "retrieval", **evaluation}, "experiments/element_counts.py")
 
 

@@ -69,6 +69,11 @@ def test_flags_override_the_config_file(tmp_path):
     words = ["pretrain", "--dataset", "d", "--output_dir", "o", "--config", str(config), "--batch_size", "16"]
     settings = parse_settings(words)
     assert (settings.learning_rate, settings.batch_size, settings.remove_hydrogens) == (3e-4, 16, False)
+    second = tmp_path / "second.yaml"
+    second.write_text("learning_rate: 7.0e-4\n")
+    assert parse_settings([*words, f"--config={second}"]).learning_rate == 7e-4  # the later file wins
+    with pytest.raises(SystemExit):
+        parse_settings([*words, "--config"])
 
 
 def test_unknown_settings_and_tasks_are_refused(tmp_path, capsys):
