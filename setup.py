@@ -24,6 +24,7 @@ setup(
         "pyarrow",
         "pyyaml",
         "rdkit>=2025.3",
+        "requests>=2.32",
         "safetensors",
         "torch>=2.5",
         "tqdm",
@@ -31,8 +32,9 @@ setup(
     ],
     extras_require={
         "data": ["qm9pack>=1.0.3", "chemicals>=1.5.2"],  # what `python -m dataset_pubchem3d build --source qm9` reads
+        "plots": ["matplotlib"],  # what `python -m dataset_pubchem3d validate` draws with
         "eval": ["evaluate>=0.4.6"],  # eval/ and the validation of train_accelerate.py
         "lora": ["peft>=0.21,<1"],  # model.add_adapter(LoraConfig(...))
-        "test": ["ase", "hypothesis", "pytest>=8", "ruff", "scipy"],  # and, with --no-deps, unimol_tools
+        "test": ["ase", "hypothesis", "matplotlib", "pytest>=8", "ruff", "scipy"],  # and, with --no-deps, unimol_tools
     },
 )

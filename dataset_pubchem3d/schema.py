@@ -28,13 +28,13 @@ def _dtype(feature: Value | List) -> str:
 STRING = Value("string")
 
 COLUMNS = (
-    Column("inchikey", STRING, "", "Standard InChIKey of the described record; one row per key."),
+    Column("inchikey", STRING, "", "Standard InChIKey of the described record."),
     Column("inchikey14", STRING, "", "First block of the InChIKey (the connectivity)."),
     Column("inchi", STRING, "", "Standard InChI of the described record."),
     Column("smiles", STRING, "", "RDKit's canonical SMILES of the described record, with its stereo."),
     Column("cid", Value("int64"), "", "PubChem compound id, or null."),
     Column("name", STRING, "", "The name the text leads with, or null."),
-    Column("text", STRING, "", "Description in natural language."),
+    Column("text", STRING, "", "Description in natural language, cleaned."),
     Column("text_raw", STRING, "", "What the text was made from: the source's own text, or its facts as JSON."),
     Column("text_kind", STRING, "", "What the text tells, e.g. `names_and_properties`."),
     Column("text_source", STRING, "", "Where the text or its facts come from."),
@@ -44,17 +44,45 @@ COLUMNS = (
     Column("anid", Value("int64"), "", "PubChem annotation id, or null."),
     Column("atomic_numbers", List(Value("uint8")), "", "Atomic numbers, in the order of the geometry source."),
     Column("positions", List(List(Value("float32"), length=3)), "Å", "Atom positions, explicit hydrogens."),
+    Column(
+        "further_positions",
+        List(List(List(Value("float32"), length=3))),
+        "Å",
+        "Further conformers of higher energy, as many as the build kept; atoms in the same order.",
+    ),
     Column("n_conformers", Value("int32"), "", "Number of conformers the source gives for this record."),
-    Column("conformer_energy", Value("float64"), "eV", "Energy of the conformer as its source defines it, or null."),
+    Column("conformer_energy", Value("float64"), "eV", "Energy of `positions` as the source defines it, or null."),
     Column("geometry_source", STRING, "", "Where the geometry comes from."),
     Column("geometry_method", STRING, "", "Level of theory of the geometry."),
     Column("geometry_id", STRING, "", "Id of the geometry in its source (for QM9: the index)."),
     Column("geometry_license", STRING, "", "Licence of the geometry."),
-    Column("match_level", STRING, "", "What text and geometry agree on: `inchikey`, `first_block` or `cid`."),
+    Column("match_level", STRING, "", "What text and geometry agree on: `inchikey`, `cid` or `first_block`."),
     Column("n_heavy", Value("int32"), "", "Number of heavy atoms."),
     Column("formal_charge", Value("int32"), "e", "Total formal charge."),
     Column("split", STRING, "", "`train`, `validation` or `test`."),
-    Column("split_group", STRING, "", "Rows of one group are in one split; equal to `inchikey14`."),
+    Column("split_group", STRING, "", "Rows of one group are in one split: `inchikey14`, or the scaffold."),
 )
 
 FEATURES = Features({column.name: column.feature for column in COLUMNS})
+GEOMETRY_COLUMNS = (
+    "atomic_numbers",
+    "positions",
+    "further_positions",
+    "n_conformers",
+    "conformer_energy",
+    "geometry_source",
+    "geometry_method",
+    "geometry_id",
+    "geometry_license",
+)
+MOLECULE_COLUMNS = tuple(  # those of a molecule without a text
+    column
+    for column in COLUMNS
+    if column.name in {"inchikey", "inchikey14", "inchi", "smiles", "n_heavy", "formal_charge", "split", "split_group"}
+    or column.name in GEOMETRY_COLUMNS
+)
+
+
+def molecule_features(property_columns: tuple[Column, ...]) -> Features:
+    """The features of molecules without texts, with columns for their properties."""
+    return Features({column.name: column.feature for column in (*MOLECULE_COLUMNS, *property_columns)})

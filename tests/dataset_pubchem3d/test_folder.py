@@ -1,23 +1,29 @@
 import json
+from dataclasses import replace
 
 import pytest
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
 from dataset_pubchem3d import folder as folder_module
-from dataset_pubchem3d.folder import refuse_foreign_folder, staged_folder, write_folder
+from dataset_pubchem3d.build import build
+from dataset_pubchem3d.folder import refuse_foreign_folder
+from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.schema import COLUMNS
-from dataset_pubchem3d.splits import SPLITS, assign_splits
+from dataset_pubchem3d.splits import SPLITS
 
 
-def publish(out, rows, seed):
-    splits = assign_splits((row["split_group"] for row in rows), seed)
-    with staged_folder(out) as folder:
-        write_folder(
-            folder,
-            [{**row, "split": splits[row["split_group"]]} for row in rows],
-            {"source": "qm9", "seed": seed, "counts": {}},
-        )
+@pytest.fixture(scope="module")
+def recipe(world):
+    return Recipe.from_yaml(world / "recipe.yaml")
+
+
+@pytest.fixture(scope="module")
+def small(recipe, tmp_path_factory):
+    """The small world with all its configs."""
+    out = tmp_path_factory.mktemp("small") / "pubchem3d"
+    build(recipe, out)
+    return out
 
 
 def test_load_dataset_from_the_working_directory(built, tmp_path, monkeypatch, rows):
@@ -27,59 +33,63 @@ def test_load_dataset_from_the_working_directory(built, tmp_path, monkeypatch, r
     assert {split: len(loaded[split]) for split in SPLITS} == {"train": 1779, "validation": 223, "test": 222}
     assert len(load_dataset("pubchem3d", split="train[:10%]", cache_dir=cache)) == 178
     assert load_dataset("pubchem3d", split="test[3:5]", cache_dir=cache).to_list() == loaded["test"].to_list()[3:5]
-    streamed = load_dataset("pubchem3d", split="validation", streaming=True, cache_dir=cache)
-    assert list(streamed) == loaded["validation"].to_list()
     by_key = {row["inchikey"]: row for row in rows}
     assert all(by_key[row["inchikey"]] == row for split in SPLITS for row in loaded[split].to_list())
 
 
-def test_a_rebuilt_folder_is_not_served_stale(tmp_path, rows):
-    out, cache = tmp_path / "pubchem3d", str(tmp_path / "cache")
-    keys = []
-    for seed in (0, 1):
-        publish(out, rows[::10], seed)
-        keys.append(set(load_dataset(str(out), split="test", cache_dir=cache)["inchikey"]))
-        assert keys[-1] == {row["inchikey"] for row in load_dataset(str(out), split="test", streaming=True)}
-    assert len(keys[0]) == len(keys[1]) > 20
-    assert keys[0] != keys[1]
+@pytest.mark.parametrize("config", ["default", "pretrain", "captioning", "qm9"])
+def test_every_config_loads_and_streams(small, tmp_path, monkeypatch, config):
+    monkeypatch.chdir(small.parent)
+    sizes = json.loads((small / "build_report.json").read_text())["configs"][config]
+    assert set(sizes) == {"pretrain": {"train", "validation"}, "captioning": {"train", "validation"}}.get(
+        config, {*SPLITS}
+    )
+    for split, size in sizes.items():
+        loaded = load_dataset("pubchem3d", config, split=split, cache_dir=str(tmp_path / "cache"))
+        streamed = load_dataset("pubchem3d", config, split=split, streaming=True)
+        assert loaded.features == streamed.features
+        assert loaded.to_list() == list(streamed)
+        assert len(loaded) == size
+    assert sum(sizes.values()) > 0
 
 
-def test_equal_input_gives_equal_bytes(tmp_path, rows):
-    for name in ("first", "second"):
-        publish(tmp_path / name, rows[:50], seed=0)
-    files = sorted(file.relative_to(tmp_path / "first") for file in (tmp_path / "first").rglob("*") if file.is_file())
-    assert len(files) == 5
-    for file in files:
-        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+def test_a_rebuilt_folder_is_not_served_stale(recipe, tmp_path):
+    out, cache, keys = tmp_path / "pubchem3d", str(tmp_path / "cache"), []
+    for min_words in (6, 13):
+        build(replace(recipe, min_words=min_words), out)
+        loaded = load_dataset(str(out), "default", cache_dir=cache)
+        streamed = load_dataset(str(out), "default", streaming=True)
+        keys.append({row["text"] for split in loaded for row in loaded[split]})
+        assert keys[-1] == {row["text"] for split in streamed for row in streamed[split]}
+    assert keys[1] < keys[0]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_an_interrupted_build_leaves_nothing(tmp_path, rows, monkeypatch, error):
+def test_an_interrupted_build_publishes_nothing(recipe, tmp_path, monkeypatch, error):
     def interrupt(*args):
         raise error
 
     monkeypatch.setattr(folder_module, "write_card", interrupt)
     with pytest.raises(error):
-        publish(tmp_path / "pubchem3d", rows[:50], seed=0)
-    assert list(tmp_path.iterdir()) == []
+        build(recipe, tmp_path / "pubchem3d")
+    assert [path.name for path in tmp_path.iterdir()] == [".pubchem3d.work"]
 
 
-def test_an_interrupted_rebuild_leaves_the_earlier_folder(tmp_path, rows, monkeypatch):
+def test_an_interrupted_rebuild_leaves_the_earlier_folder(recipe, tmp_path, monkeypatch):
     out = tmp_path / "pubchem3d"
-    publish(out, rows[:50], seed=0)
+    build(recipe, out)
     before = {file: file.read_bytes() for file in out.rglob("*.*") if file.is_file()}
     monkeypatch.setattr(folder_module, "write_card", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        publish(out, rows[:100], seed=0)
+        build(replace(recipe, min_words=10), out)
     assert {file: file.read_bytes() for file in out.rglob("*.*") if file.is_file()} == before
-    assert list(tmp_path.iterdir()) == [out]
+    assert {path.name for path in tmp_path.iterdir()} == {"pubchem3d", ".pubchem3d.work"}
 
 
-def test_only_our_own_folder_is_replaced(tmp_path, rows):
+def test_only_our_own_folder_is_replaced(small, tmp_path):
     refuse_foreign_folder(tmp_path / "absent")
-    ours, foreign, file = tmp_path / "ours", tmp_path / "foreign", tmp_path / "file"
-    publish(ours, rows[:50], seed=0)
-    refuse_foreign_folder(ours)
+    refuse_foreign_folder(small)
+    foreign, file = tmp_path / "foreign", tmp_path / "file"
     foreign.mkdir()
     file.touch()
     for path in (foreign, file):
@@ -90,14 +100,32 @@ def test_only_our_own_folder_is_replaced(tmp_path, rows):
         refuse_foreign_folder(foreign)
 
 
-def test_the_card_states_what_was_built(built, rows):
-    report = json.loads((built / "build_report.json").read_text())
-    card = DatasetCard.load(built / "README.md")
-    assert report["sha256"] in card.data.configs[0]["description"]
-    assert {split["name"]: split["num_examples"] for split in card.data.dataset_info["splits"]} == report["splits"]
-    assert f"{len(rows)} molecules" in card.text
-    assert all(f"| {split} | {number} |" in card.text for split, number in report["splits"].items())
-    assert all(f"| {what} | {number} |" in card.text for what, number in report["counts"].items())
+def test_the_card_states_what_was_built(small):
+    report = json.loads((small / "build_report.json").read_text())
+    card = DatasetCard.load(small / "README.md")
+    for config in card.data.configs:
+        assert config["description"] == f"sha256:{report['sha256'][config['config_name']]}"
+    assert [config["config_name"] for config in card.data.configs if config.get("default")] == ["default"]
+    for info in card.data.dataset_info:
+        sizes = {split["name"]: split["num_examples"] for split in info["splits"]}
+        assert sizes == report["configs"][info["config_name"]]
+    assert f"{sum(report['configs']['default'].values())} pairs" in card.text
+    for stage, counted in report["counts"].items():
+        assert all(f"| {stage} | {what} | {number} |" in card.text for what, number in counted.items())
+    assert "| `qm9` | all molecules of qm9 with their properties, without texts | 9 | 31 | 20 |" in card.text
     assert all(f"| `{column.name}` | {column.dtype} |" in card.text for column in COLUMNS)
+    assert "| `gap` | float64 | Hartree |" in card.text
     assert "{{" not in card.content
     assert "{%" not in card.content
+
+
+def test_every_table_of_the_card_is_one_table(small):
+    lines = (small / "README.md").read_text().splitlines()
+    heads = [index for index, line in enumerate(lines) if line.startswith("|---")]
+    assert len(heads) >= 5
+    for head in heads:
+        columns = lines[head].count("|")
+        assert lines[head - 1].count("|") == lines[head + 1].count("|") == columns
+        assert lines[head - 2] == ""
+    rows = [index for index, line in enumerate(lines) if line.startswith("|")]
+    assert all(lines[index - 1].startswith("|") or index + 1 in heads for index in rows)

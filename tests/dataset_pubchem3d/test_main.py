@@ -1,3 +1,6 @@
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,19 +12,81 @@ ROOT = Path(__file__).parents[2]
 
 def run(*arguments, cwd=ROOT):
     command = [sys.executable, "-m", "dataset_pubchem3d", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["build", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["build", "--help"], ["validate", "--help"]])
 def test_help(words):
     result = run(*words)
     assert result.returncode == 0
-    assert "build" in result.stdout
+    assert "build" in result.stdout or "folder" in result.stdout
+
+
+def test_a_recipe_is_built_and_its_report_printed(world, tmp_path):
+    result = run("build", "--config", world / "recipe.yaml", "--out", tmp_path / "out", "--num-proc", 1, "--seed", 5)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report == json.loads((tmp_path / "out" / "build_report.json").read_text())
+    assert report["recipe"]["seed"] == 5
+
+
+def test_a_table_is_built(tmp_path):
+    (tmp_path / "mine.csv").write_text("smiles,text\nCCO,The molecule is an alcohol.\nc1ccccc1,It is aromatic.\nX,Y\n")
+    result = run("build", "--source", "table", "--path", tmp_path / "mine.csv", "--out", tmp_path / "out", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert sum(report["configs"]["default"].values()) == 2
+    assert report["rows_by"]["geometry_source"] == {"rdkit": 2}
+    assert report["given"]["table"]["rows"] == 3
+    assert report["counts"]["texts table"]["refused: RDKit cannot read the SMILES"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--source", "table"], "--path names the table of --source table; give both or neither"),
+        (["--path", "x.csv"], "--path names the table of --source table; give both or neither"),
+        (["--stage", "reed"], "choose one of fetch, read, join"),
+        (["--benchmark", "chebi20"], "write it as NAME=PATH"),
+        (["--config", "absent.yaml"], "absent.yaml"),
+        (["--split-by", "mass"], "split_by is 'mass'; choose one of first_block, scaffold"),
+        (["--min-words", "0"], "min_words is 0; give a whole number of at least 1"),
+        (["--source", "table", "--path", "absent.csv"], "absent.csv"),
+    ],
+)
+def test_what_a_user_got_wrong_is_named(tmp_path, arguments, message):
+    result = run("build", *arguments, "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_foreign_folder_is_refused_with_its_name(tmp_path):
     (tmp_path / "thesis.txt").touch()
     result = run("build", "--out", tmp_path)
-    assert result.returncode == 2
+    assert result.returncode == 1
     assert f"{tmp_path} exists and was not built" in result.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_ctrl_c_ends_it_and_publishes_nothing(tmp_path):
+    command = [sys.executable, "-m", "dataset_pubchem3d", "build", "--out", str(tmp_path / "out"), "--num-proc", "2"]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell's job may ignore it
+    )
+    texts = tmp_path / ".out.work" / "texts_chemicals"
+    with process:
+        while process.poll() is None and len(list(texts.glob("*.parquet"))) < 2:
+            pass
+        process.send_signal(signal.SIGINT)
+        errors = process.stderr.read().decode()
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in errors
+    assert "interrupted" in errors
+    assert [path.name for path in tmp_path.iterdir()] == [".out.work"]

@@ -25,6 +25,14 @@ def test_builder_equals_load_dataset(builder, built, tmp_path):
         assert len(direct) > 200
 
 
+def test_a_config_is_chosen_by_its_name(built, tmp_path):
+    builder = PubChem3D(data_dir=built, config_name="captioning", cache_dir=str(tmp_path / "builder_cache"))
+    builder.download_and_prepare()
+    loaded = load_dataset(str(built), "captioning", cache_dir=str(tmp_path / "cache"))
+    assert builder.as_dataset(split="train").to_list() == loaded["train"].to_list()
+    assert len(loaded["train"]) == 762
+
+
 def test_builder_streams(builder, built):
     streamed = list(builder.as_streaming_dataset(split="test"))
     builder.download_and_prepare()
@@ -43,7 +51,8 @@ def test_changed_files_are_read_anew(built, tmp_path):
     first = PubChem3D(data_dir=folder, cache_dir=cache)
     first.download_and_prepare()
     before = content_digest(folder)
-    shutil.copy(folder / "data" / "test-00000-of-00001.parquet", folder / "data" / "train-00000-of-00001.parquet")
+    data = folder / "data" / "default"
+    shutil.copy(data / "test-00000-of-00001.parquet", data / "train-00000-of-00001.parquet")
     second = PubChem3D(data_dir=folder, cache_dir=cache)
     second.download_and_prepare()
     assert content_digest(folder) != before
@@ -51,5 +60,5 @@ def test_changed_files_are_read_anew(built, tmp_path):
 
 
 def test_a_folder_without_data_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"train-\*\.parquet.*dataset_pubchem3d build"):
+    with pytest.raises(FileNotFoundError, match=r"data/default/\*\.parquet.*dataset_pubchem3d build"):
         PubChem3D(data_dir=tmp_path)

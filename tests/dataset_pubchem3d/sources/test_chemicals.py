@@ -1,8 +1,14 @@
+import json
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
 import pytest
 from chemicals import critical, identifiers, phase_change, safety
 from rdkit import Chem
 
-from dataset_pubchem3d.sources.chemicals import MEASURED_TABLES, cas_digits, read_compounds, read_measurements
+from dataset_pubchem3d.records import RecordError
+from dataset_pubchem3d.sources.chemicals import MEASURED_TABLES, Chemicals, cas_digits, read_measurements
 
 
 @pytest.fixture(scope="module")
@@ -10,19 +16,41 @@ def measurements():
     return read_measurements()
 
 
-def test_compounds_against_the_package_itself():
-    compounds = [compound for compound, _ in zip(read_compounds(), range(400), strict=False)]
-    for compound in compounds:
-        known = identifiers.pubchem_db.search_CAS(int(cas_digits(compound.cas)))
-        assert (compound.cid, compound.cas) == (known.pubchemid, known.CASs)
-        assert compound.inchi == f"InChI=1S/{known.InChI}"
-        assert (compound.inchikey, compound.smiles) == (known.InChI_key, known.smiles)
-        assert (compound.iupac_name, compound.title) == (known.iupac_name, known.common_name)
+@pytest.fixture(scope="module")
+def texts():
+    """Of the first 400 records, as far as they have a readable name."""
+    source, found = Chemicals(), []
+    for raw in islice(source.raw_records(Path()), 400):
+        with suppress(RecordError):
+            found += source.texts(raw)
+    return found
 
 
-def test_the_record_is_consistent():
-    for compound, _ in zip(read_compounds(), range(2000), strict=False):
-        assert Chem.InchiToInchiKey(compound.inchi) == compound.inchikey
+def test_compounds_against_the_package_itself(texts):
+    assert len(texts) > 300
+    for text in texts:
+        known = identifiers.pubchem_db.search_CAS(int(cas_digits(text.source_id)))
+        assert (text.cid, text.compound.cid, text.source_id) == (known.pubchemid, known.pubchemid, known.CASs)
+        assert text.compound.inchi == f"InChI=1S/{known.InChI}"
+        assert text.compound.inchikey == known.InChI_key == Chem.InchiToInchiKey(text.compound.inchi)
+        assert text.compound.smiles == Chem.CanonSmiles(known.smiles)
+        assert text.compound.title == known.common_name
+
+
+def test_texts_are_composed_and_attributed(texts):
+    for text in texts:
+        assert text.is_composed
+        assert text.name in text.text.lower()
+        assert (text.kind == "names_and_properties") == bool(json.loads(text.raw)["measurements"])
+        assert text.url.endswith(f"/compound/{text.cid}")
+
+
+def test_a_record_without_a_readable_name_is_refused():
+    line = "\t".join(["7", "50-00-0", "CH2O", "30", "C=O", "CH2O/c1-2/h1H2", "WSFSSNUMVMOOMR-UHFFFAOYSA-N", "", "q7"])
+    with pytest.raises(RecordError, match="CID 7: none of its names reads as words"):
+        Chemicals().texts(line)
+    with pytest.raises(RecordError, match="CID 7: RDKit cannot read the SMILES"):
+        Chemicals().texts(line.replace("C=O", "C=O=C"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""Texts to geometries: of all geometries that could belong to a text, the one that surely does."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pyarrow as pa
+
+from .records import GEOMETRY_SCHEMA, TEXT_SCHEMA, RecordError
+from .stages import Part
+from .windows import read_window
+
+MATCH_LEVELS = ("inchikey", "cid", "first_block")  # the surest first
+ROW_SCHEMA = TEXT_SCHEMA.append(pa.field("match_level", pa.string())).append(pa.field("geometry_row", pa.int32()))
+JOIN_COLUMNS = ["inchikey14", "inchikey", "cid", "geometry_source", "geometry_id", "conformer_energy"]
+
+
+def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest: str, index: int) -> Part:
+    """One row for every text of a window that has a geometry; `geometry_row` is its place in the window.
+
+    The full InChIKey decides, then the CID, then, if `loosest` allows it, the first block of the InChIKey. Among
+    geometries that match equally well the record that the text itself comes from is taken, else the first of `sources`
+    that has one, of its geometries that of lowest energy, and of equal ones the first.
+
+    Args:
+        texts, geometries: folders of windows.
+        sources: names of the geometry sources, the preferred one first.
+        loosest: the last of `MATCH_LEVELS` that counts as a match.
+    """
+    part, rows = Part(ROW_SCHEMA.empty_table()), []
+    candidates = defaultdict(list)
+    for place, geometry in enumerate(read_window(geometries, index, GEOMETRY_SCHEMA).select(JOIN_COLUMNS).to_pylist()):
+        candidates[geometry["inchikey14"]].append((place, geometry))
+    for text in read_window(texts, index, TEXT_SCHEMA).to_pylist():
+        part.counts["texts"] += 1
+        found = candidates[text["inchikey14"]]
+        if not found:
+            part.refuse(
+                text["source"], RecordError(text["record_id"], "no source has a geometry for it", text["inchikey"])
+            )
+            continue
+        place, geometry = min(found, key=lambda candidate: _preference(text, *candidate, sources))
+        level = match_level(text, geometry)
+        if MATCH_LEVELS.index(level) > MATCH_LEVELS.index(loosest):
+            reason = f"its geometry matches by {level} only, and the recipe asks for {loosest}"
+            part.refuse(text["source"], RecordError(text["record_id"], reason, text["inchikey"]))
+            continue
+        rows.append({**text, "match_level": level, "geometry_row": place})
+    part.counts["rows"] += len(rows)
+    part.table = pa.Table.from_pylist(rows, ROW_SCHEMA)
+    return part
+
+
+def match_level(text: dict, geometry: dict) -> str:
+    """What a text and a geometry of equal first block agree on: one of `MATCH_LEVELS`."""
+    if text["inchikey"] == geometry["inchikey"]:
+        return "inchikey"
+    is_same_cid = text["cid"] is not None and text["cid"] == geometry["cid"]
+    return "cid" if is_same_cid else "first_block"
+
+
+def _preference(text: dict, place: int, geometry: dict, sources: tuple[str, ...]) -> tuple:
+    is_own_record = (text["source"], text["record_id"]) == (geometry["geometry_source"], geometry["geometry_id"])
+    energy = geometry["conformer_energy"]
+    return (
+        MATCH_LEVELS.index(match_level(text, geometry)),
+        not is_own_record,
+        sources.index(geometry["geometry_source"]),
+        float("inf") if energy is None else energy,
+        place,
+    )

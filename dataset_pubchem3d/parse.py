@@ -1,0 +1,207 @@
+"""Raw records to tables: the parts of the stages that read texts, structures and geometries."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .records import (
+    GEOMETRY_SCHEMA,
+    TEXT_SCHEMA,
+    Geometry,
+    Identity,
+    RecordError,
+    compound_row,
+    geometry_columns,
+    text_row,
+)
+from .schema import GEOMETRY_COLUMNS, molecule_features
+from .sources.base import GeometrySource, PropertySource, StructureSource, TextSource
+from .splits import split_group
+from .stages import Part, Task
+from .windows import column_values, read_window, window_name
+
+CHUNK = 1000  # raw records a part
+KEY, BLOCK = np.dtype("S27"), np.dtype("S14")  # an InChIKey and its first block
+
+
+def chunks(raw_records: Iterable[Any]) -> Iterator[Task]:
+    """A task for every so many raw records."""
+    raw_records = iter(raw_records)
+    index = 0
+    while chunk := list(islice(raw_records, CHUNK)):
+        yield Task(window_name(index), chunk)
+        index += 1
+
+
+def read_texts(source: TextSource, chunk: list) -> Part:
+    """The texts of raw records, with or without the identity of their molecule."""
+    part, rows = Part(TEXT_SCHEMA.empty_table()), []
+    for raw in chunk:
+        part.counts["records read"] += 1
+        try:
+            texts = source.texts(raw)
+        except RecordError as error:
+            part.refuse(source.name, error)
+            continue
+        if not texts:
+            part.counts["records without a text"] += 1
+        rows += [text_row(source.name, text) for text in texts]
+    part.counts["texts"] += len(rows)
+    part.table = pa.Table.from_pylist(rows, TEXT_SCHEMA)
+    return part
+
+
+def read_compounds(source: StructureSource, chunk: list) -> Part:
+    """The compounds of raw records, as those columns of `TEXT_SCHEMA` that tell the identity; ascending by CID."""
+    part, rows = Part(TEXT_SCHEMA.empty_table()), []
+    for raw in chunk:
+        part.counts["records read"] += 1
+        try:
+            rows.append(compound_row(source.compound(raw)))
+        except RecordError as error:
+            part.refuse(source.name, error)
+    part.counts["compounds"] += len(rows)
+    part.table = pa.Table.from_pylist(rows, TEXT_SCHEMA)
+    return part
+
+
+def identify_texts(texts: Path, window: tuple[Path | None, int]) -> Part:
+    """Fill in who the texts of one window of CIDs speak of.
+
+    Args:
+        texts: folder of windows of texts.
+        window: part that holds all compounds of the window, None if there are none, and the window's index.
+    """
+    compounds, index = window
+    found = {row["cid"]: row for row in pq.read_table(compounds).to_pylist()} if compounds else {}
+    part, rows = Part(TEXT_SCHEMA.empty_table()), []
+    for row in read_window(texts, index, TEXT_SCHEMA).to_pylist():
+        part.counts["texts by CID"] += 1
+        if row["cid"] not in found:
+            part.refuse(
+                row["source"], RecordError(row["record_id"], "no structure is known for its CID", str(row["cid"]))
+            )
+            continue
+        identity = {name: value for name, value in found[row["cid"]].items() if value is not None}
+        rows.append({**row, **identity})
+    part.counts["texts"] += len(rows)
+    part.table = pa.Table.from_pylist(rows, TEXT_SCHEMA)
+    return part
+
+
+class Wanted(NamedTuple):
+    """Whose geometries are wanted: the molecules that the texts speak of, 36 bytes each.
+
+    blocks: first blocks of InChIKeys, distinct and ascending.
+    cids: PubChem CIDs, distinct and ascending, and `cid_blocks`, the first block of each.
+    """
+
+    blocks: np.ndarray
+    cids: np.ndarray
+    cid_blocks: np.ndarray
+
+    @classmethod
+    def collect(cls, texts: Iterable[pa.Table]) -> "Wanted":
+        """From tables with the columns `inchikey14` and `cid`."""
+        blocks, cids, cid_blocks = [np.empty(0, BLOCK)], [np.empty(0, np.int64)], [np.empty(0, BLOCK)]
+        for table in texts:
+            block = column_values(table, "inchikey14", BLOCK)
+            blocks.append(np.unique(block))
+            cids.append(table.column("cid").drop_null().to_numpy())
+            cid_blocks.append(block[table.column("cid").is_valid().to_numpy()])
+        distinct, first = np.unique(np.concatenate(cids), return_index=True)
+        return cls(np.unique(np.concatenate(blocks)), distinct, np.concatenate(cid_blocks)[first])
+
+    @classmethod
+    def load(cls, folder: Path) -> "Wanted":
+        """What `save` wrote, mapped into memory."""
+        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in cls._fields))
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays for the worker processes."""
+        for name, array in self._asdict().items():
+            np.save(folder / f"{name}.npy", array)
+
+    def block_of(self, identity: Identity) -> str | None:
+        """The first block that a geometry is wanted for, or None.
+
+        Raises:
+            RecordError: CID and structure are of different molecules.
+        """
+        own = None if identity.inchikey is None else identity.inchikey[:14]
+        place = None if identity.cid is None else _find(self.cids, identity.cid)
+        by_cid = None if place is None else self.cid_blocks[place].decode()
+        if own and by_cid and own != by_cid:
+            raise RecordError(f"CID {identity.cid}", "its CID is another molecule's", f"{by_cid}, not {own}")
+        if by_cid:
+            return by_cid
+        return own if own and _find(self.blocks, own.encode()) is not None else None
+
+
+def read_geometries(source: GeometrySource, wanted_folder: Path, num_conformers: int, chunk: list) -> Part:
+    """The geometries of those raw records that a text wants."""
+    wanted, part = Wanted.load(wanted_folder), Part(GEOMETRY_SCHEMA.empty_table())
+    found: list[tuple[str, Identity, Geometry]] = []
+    for raw in chunk:
+        part.counts["records read"] += 1
+        try:
+            identity = source.identify(raw)
+            if block := wanted.block_of(identity):
+                found.append((block, identity, source.geometry(raw)))
+            else:
+                part.counts["wanted by no text"] += 1
+        except RecordError as error:
+            part.refuse(source.name, error)
+    part.counts["geometries"] += len(found)
+    part.table = geometry_table(source, found, num_conformers)
+    return part
+
+
+def read_molecules(source: PropertySource, num_conformers: int, split_by: str, chunk: list) -> Part:
+    """All molecules of raw records, with their properties."""
+    part = Part(pa.table({}))
+    found, rows = [], []
+    for raw in chunk:
+        part.counts["records read"] += 1
+        try:
+            compound, geometry, properties = source.compound(raw), source.geometry(raw), source.properties(raw)
+        except RecordError as error:
+            part.refuse(source.name, error)
+            continue
+        found.append((compound.inchikey[:14], Identity(compound.cid, compound.inchikey), geometry))
+        group = split_group(split_by, compound.inchi, compound.inchikey[:14])
+        rows.append({**compound_row(compound), **properties, "split_group": group})
+    part.counts["molecules"] += len(rows)
+    geometries = geometry_table(source, found, num_conformers)
+    names = [name for name in molecule_features(source.property_columns) if name != "split"]
+    schema = pa.schema([molecule_features(source.property_columns).arrow_schema.field(name) for name in names])
+    columns = [geometries[n] if n in GEOMETRY_COLUMNS else [row.get(n) for row in rows] for n in names]
+    part.table = pa.table(columns, schema=schema)
+    return part
+
+
+def geometry_table(
+    source: GeometrySource, found: list[tuple[str, Identity, Geometry]], num_conformers: int
+) -> pa.Table:
+    """A table of `GEOMETRY_SCHEMA` from geometries, each with the first block it is wanted for and its own identity."""
+    geometries = [geometry for _, _, geometry in found]
+    columns = {
+        "inchikey14": [block for block, _, _ in found],
+        "inchikey": [identity.inchikey for _, identity, _ in found],
+        "cid": [identity.cid for _, identity, _ in found],
+        "geometry_source": [source.name] * len(found),
+        "geometry_method": [geometry.method or source.method for geometry in geometries],
+        "geometry_license": [geometry.license or source.license for geometry in geometries],
+        **geometry_columns(geometries, num_conformers),
+    }
+    return pa.table([pa.array(columns[field.name], field.type) for field in GEOMETRY_SCHEMA], schema=GEOMETRY_SCHEMA)
+
+
+def _find(ascending: np.ndarray, value: Any) -> int | None:
+    place = int(np.searchsorted(ascending, value))
+    return place if place < len(ascending) and ascending[place] == value else None

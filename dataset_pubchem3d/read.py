@@ -1,0 +1,210 @@
+"""The first stages of a build: raw files fetched, texts and the geometries that they want read."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .fetch import Client
+from .parse import (
+    BLOCK,
+    KEY,
+    Wanted,
+    chunks,
+    identify_texts,
+    read_compounds,
+    read_geometries,
+    read_molecules,
+    read_texts,
+)
+from .recipe import Recipe, source_settings
+from .sources.base import GeometrySource, Source
+from .sources.rdkit_conformer import RDKitConformers
+from .stages import Part, Stage, Task, Workers, run_stage, step, write_json
+from .windows import column_values, window_name, write_windows
+
+
+@dataclass
+class Reading:
+    """The first stages of a build, fetch and read; each part of them is made when it is first asked for.
+
+    Args:
+        work: folder for raw files and finished stages.
+    """
+
+    recipe: Recipe
+    work: Path
+    workers: Workers
+    stages: dict[str, Stage] = field(init=False, default_factory=dict)
+
+    # ------------------------------------------------------------------------------------------------------ fetch
+
+    @cached_property
+    def fetched(self) -> None:
+        """What the sources need and was not there, downloaded."""
+        client, structures = Client(), self.recipe.structures
+        for source in self.recipe.texts:
+            self._fetch(source, {}, partial(source.fetch, client))
+        if structures is not None:
+            cids = self.unidentified_cids
+            self._fetch(structures, {"texts": keys(self.texts)}, partial(structures.fetch, client, cids=cids))
+        for source in {source.name: source for source in self._geometry_sources}.values():
+            self._fetch(source, {}, partial(source.fetch, client))
+
+    def _fetch(self, source: Source, wanted: dict, fetch: Callable[[Path], None]) -> None:
+        done, settings = self.work / "fetched" / f"{source.name}.json", {**source_settings(source), **wanted}
+        if source.path or (done.exists() and json.loads(done.read_text(encoding="utf-8")) == settings):
+            return
+        for folder in (self.raw_folder(source), done.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        fetch(self.raw_folder(source))
+        write_json(done, settings)
+
+    def raw_folder(self, source: Source) -> Path:
+        """Where the raw files of a source are: at its path, or where `fetched` puts them."""
+        return Path(source.path) if source.path else self.work / "raw" / source.name
+
+    @property
+    def _geometry_sources(self) -> list[GeometrySource]:
+        properties = self.recipe.properties
+        return [*self.recipe.geometries, *([properties] if properties else [])]
+
+    # ------------------------------------------------------------------------------------------------------- read
+
+    @cached_property
+    def texts(self) -> list[Stage]:
+        """Texts as their sources give them."""
+        return [self._read("texts", source, {}, partial(read_texts, source)) for source in self.recipe.texts]
+
+    @property
+    def unidentified_cids(self) -> np.ndarray:
+        """The CIDs, ascending, of texts whose source tells nothing else of the molecule."""
+        cids = [np.empty(0, np.int64)]
+        for stage in self.texts:
+            for table in stage.tables(["cid", "inchikey"]):
+                cids.append(np.unique(table.filter(pc.field("inchikey").is_null()).column("cid").to_numpy()))
+        return np.unique(np.concatenate(cids))
+
+    @cached_property
+    def compounds(self) -> Stage | None:
+        """Who those CIDs are; None where every source tells it itself."""
+        cids, structures = self.unidentified_cids, self.recipe.structures
+        if len(cids) == 0:
+            return None
+        if structures is None:
+            raise ValueError("recipe: its texts come with CIDs alone; name a source of structures, pubchem_extras say")
+        return self._read(
+            "structures",
+            structures,
+            {"texts": keys(self.texts)},
+            partial(read_compounds, structures),
+            partial(structures.raw_records, cids=cids),
+        )
+
+    @cached_property
+    def identified(self) -> Stage | None:
+        """The texts of those CIDs, identified; None where there are none."""
+        if self.compounds is None:
+            return None
+        firsts = [table.column("cid")[0].as_py() for table in self.compounds.tables(["cid"]) if len(table)]
+        files = [file for file, table in zip(self.compounds.files, self.compounds.tables(["cid"])) if len(table)]
+        settings = {"texts": keys(self.texts), "compounds": self.compounds.key}
+        by_cid = (table.filter(pc.field("inchikey").is_null()) for stage in self.texts for table in stage.tables())
+        windows = self.work / "texts_by_cid"
+        step(windows, settings, lambda folder: write_windows(by_cid, "cid", np.array(firsts[1:], np.int64), folder))
+        tasks = [Task(window_name(i), (file, i)) for i, file in enumerate(files or [None])]
+        return self.run("identified", settings, lambda: tasks, partial(identify_texts, windows))
+
+    def described(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+        """All texts whose molecule is known, a table at a time."""
+        for stage in self.texts:
+            for table in stage.tables(None if columns is None else [*dict.fromkeys([*columns, "inchikey"])]):
+                yield table.filter(pc.field("inchikey").is_valid())
+        if self.identified is not None:
+            yield from self.identified.tables(columns)
+
+    @property
+    def described_key(self) -> list[str]:
+        return keys([*self.texts, *([self.identified] if self.identified else [])])
+
+    @cached_property
+    def wanted(self) -> Path:
+        """Folder of whose geometries are wanted."""
+        folder = self.work / "wanted"
+        texts = self.described(["inchikey14", "cid"])
+        step(folder, {"texts": self.described_key}, lambda folder: Wanted.collect(texts).save(folder))
+        return folder
+
+    @cached_property
+    def geometries(self) -> list[Stage]:
+        """What each source has of the wanted geometries; the last resort is asked for what all others lack."""
+        stages: list[Stage] = []
+        for source in self.recipe.geometries:
+            settings = {"texts": self.described_key, "conformers": self.recipe.conformers}
+            raw_records = None
+            if isinstance(source, RDKitConformers):
+                settings |= {"others": keys(stages), "match": self.recipe.match}
+                raw_records = partial(self._without_geometry, source, stages)
+            function = partial(read_geometries, source, self.wanted, self.recipe.conformers)
+            stages.append(self._read("geometries", source, settings, function, raw_records))
+        return stages
+
+    def _without_geometry(self, source: RDKitConformers, others: list[Stage], folder: Path) -> Iterator[dict]:
+        """Raw records of the molecules that no other source has, each once."""
+        column, dtype = ("inchikey", KEY) if self.recipe.match == "inchikey" else ("inchikey14", BLOCK)
+        tables = (table.filter(pc.field(column).is_valid()) for stage in others for table in stage.tables([column]))
+        found = np.unique(np.concatenate([np.empty(0, dtype), *(column_values(t, column, dtype) for t in tables)]))
+        seen: set[str] = set()
+        for table in self.described(["inchikey", "inchikey14", "smiles"]):
+            missing = ~np.isin(column_values(table, column, dtype), found)
+            rows = table.filter(pa.array(missing)).to_pylist()
+            new = {row["inchikey"]: row["smiles"] for row in rows if row["inchikey"] not in seen}
+            seen.update(new)
+            yield from source.from_compounds(new.items())
+
+    @cached_property
+    def molecules(self) -> Stage | None:
+        """All molecules of the source of properties."""
+        source = self.recipe.properties
+        if source is None:
+            return None
+        settings = {"split_by": self.recipe.split_by, "conformers": self.recipe.conformers}
+        function = partial(read_molecules, source, self.recipe.conformers, self.recipe.split_by)
+        return self._read("molecules", source, settings, function)
+
+    def _read(
+        self,
+        kind: str,
+        source: Source,
+        settings: dict,
+        function: Callable[[list], Part],
+        raw_records: Callable[[Path], Iterable] | None = None,
+    ) -> Stage:
+        raw = self.raw_folder(source)
+        files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in source.files(raw)]
+        settings = {"source": source_settings(source), "files": files, **settings}
+        name = f"{kind}_{source.name}"
+        return self.run(name, settings, lambda: chunks((raw_records or source.raw_records)(raw)), function)
+
+    def run(
+        self, name: str, settings: dict, tasks: Callable[[], Iterable[Task]], function: Callable[[Any], Part]
+    ) -> Stage:
+        """Make a stage in its folder and note it among `stages`."""
+        title = name.replace("_", " ")
+        self.stages[title] = run_stage(self.work / name, settings, tasks, function, self.workers, title)
+        return self.stages[title]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """What each stage counted."""
+        return {title: dict(stage.counts()) for title, stage in self.stages.items()}
+
+
+def keys(stages: Iterable[Stage]) -> list[str]:
+    """What stages that come after these depend on."""
+    return [stage.key for stage in stages]

@@ -1,0 +1,152 @@
+"""What a dataset is made of: a recipe, read from YAML or made for one source."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .join import MATCH_LEVELS
+from .sources.base import GeometrySource, PropertySource, Source, StructureSource, TextSource
+from .sources.registry import GEOMETRY_SOURCES, STRUCTURE_SOURCES, TEXT_SOURCES
+
+SPLIT_BY = ("first_block", "scaffold")
+TEXT_LICENSES = ("all", "permissive")
+PROPERTY_SOURCES = {name: source for name, source in GEOMETRY_SOURCES.items() if issubclass(source, PropertySource)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a build.
+
+    Args:
+        texts: where descriptions come from.
+        geometries: where geometries come from, the preferred source first.
+        structures: who a PubChem CID is; needed where a text source gives CIDs alone.
+        properties: a source whose molecules become a config of their own, with all of their properties.
+        match: the loosest of `join.MATCH_LEVELS` at which a geometry belongs to a text.
+        conformers: how many of a molecule are kept where a source has several, the lowest in energy first.
+        min_words: shorter texts are refused.
+        captioning_min_words: shorter texts are not in the config `captioning`.
+        text_licenses: "permissive" refuses texts whose licence is not known to be permissive.
+        replace_names: whether the molecule's name becomes "The molecule" where it is the subject.
+        split_by: rows of one "first_block" of the InChIKey, or of one "scaffold", are in one split.
+        seed: of the splits.
+        benchmarks: by name, lists of molecules that are kept out of what models are trained on.
+    Raises:
+        ValueError: a setting has no such value.
+    """
+
+    texts: tuple[TextSource, ...]
+    geometries: tuple[GeometrySource, ...]
+    structures: StructureSource | None = None
+    properties: PropertySource | None = None
+    match: str = "first_block"
+    conformers: int = 1
+    min_words: int = 1
+    captioning_min_words: int = 20
+    text_licenses: str = "all"
+    replace_names: bool = True
+    split_by: str = "first_block"
+    seed: int = 0
+    benchmarks: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for setting, allowed in (("match", MATCH_LEVELS), ("split_by", SPLIT_BY), ("text_licenses", TEXT_LICENSES)):
+            if getattr(self, setting) not in allowed:
+                raise ValueError(f"recipe: {setting} is {getattr(self, setting)!r}; choose one of {', '.join(allowed)}")
+        for setting, lowest in (("conformers", 1), ("min_words", 1), ("captioning_min_words", 1), ("seed", None)):
+            value = getattr(self, setting)
+            if type(value) is not int or (lowest is not None and value < lowest):
+                at_least = f" of at least {lowest}" if lowest is not None else ""
+                raise ValueError(f"recipe: {setting} is {value!r}; give a whole number{at_least}")
+        if type(self.replace_names) is not bool:
+            raise ValueError(f"recipe: replace_names is {self.replace_names!r}; give true or false")
+        if not isinstance(self.benchmarks, Mapping) or not all(isinstance(p, str) for p in self.benchmarks.values()):
+            raise ValueError(f"recipe: benchmarks are {self.benchmarks!r}; give a path for each name")
+        for role in ("texts", "geometries"):
+            names = [source.name for source in getattr(self, role)]
+            if not names or len(names) != len(set(names)):
+                raise ValueError(f"recipe: {role} are {names}; name at least one source, and each once")
+
+    @classmethod
+    def from_yaml(cls, path: Path, **overrides) -> "Recipe":
+        """Read a recipe; a source is a name or a mapping with `source` and its options.
+
+        Args:
+            overrides: settings that count instead of the file's.
+        Raises:
+            ValueError: the file is no recipe; names the setting, source or option that is wrong.
+        """
+        try:
+            settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            return cls(**_with_sources(settings) | overrides)
+        except (ValueError, yaml.YAMLError) as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    @classmethod
+    def embedded(cls, **overrides) -> "Recipe":
+        """The one that needs no network: QM9's geometries, texts of names and measured properties."""
+        qm9 = make_source(GEOMETRY_SOURCES, "qm9")
+        texts = (make_source(TEXT_SOURCES, "chemicals"),)
+        return cls(**{"texts": texts, "geometries": (qm9,), "properties": qm9, "match": "inchikey"} | overrides)
+
+    @classmethod
+    def table(cls, path: str, **overrides) -> "Recipe":
+        """A table that a user brings; molecules that it gives no coordinates for get an RDKit conformer."""
+        description = {"source": "table", "path": path}
+        texts, last_resort = (make_source(TEXT_SOURCES, description),), make_source(GEOMETRY_SOURCES, "rdkit")
+        given = make_source(GEOMETRY_SOURCES, description)
+        geometries = (given, last_resort) if given.has_coordinates(Path(path)) else (last_resort,)
+        return cls(**{"texts": texts, "geometries": geometries} | overrides)
+
+    def to_dict(self) -> dict:
+        """The recipe as JSON, sources by name and options."""
+        plain = {setting.name: getattr(self, setting.name) for setting in fields(self)}
+        for role in ("texts", "geometries"):
+            plain[role] = [source_settings(source) for source in plain[role]]
+        for role in ("structures", "properties"):
+            plain[role] = plain[role] and source_settings(plain[role])
+        return {**plain, "benchmarks": dict(self.benchmarks)}
+
+
+def _with_sources(settings: Any) -> dict:
+    """The settings of a file with their sources made."""
+    known = {setting.name for setting in fields(Recipe)}
+    if not isinstance(settings, dict) or not {"texts", "geometries"} <= settings.keys():
+        raise ValueError("a recipe names at least `texts` and `geometries`")
+    if unknown := [name for name in settings if name not in known]:
+        raise ValueError(f"no setting is called {', '.join(map(str, unknown))}; known: {', '.join(sorted(known))}")
+    for role, registry in (("texts", TEXT_SOURCES), ("geometries", GEOMETRY_SOURCES)):
+        if not isinstance(settings[role], list):
+            raise ValueError(f"{role} is {settings[role]!r}; give a list of sources")
+        settings[role] = tuple(make_source(registry, description) for description in settings[role])
+    for role, registry in (("structures", STRUCTURE_SOURCES), ("properties", PROPERTY_SOURCES)):
+        if settings.get(role) is not None:
+            settings[role] = make_source(registry, settings[role])
+    return settings
+
+
+def make_source(registry: Mapping[str, type[Source]], description: str | dict) -> Any:
+    """A source from its name, or from a mapping with `source` and its options.
+
+    Raises:
+        ValueError: no such source or option.
+    """
+    options = dict(description) if isinstance(description, dict) else {"source": description}
+    name = options.pop("source", None)
+    if not isinstance(name, str) or name not in registry:
+        raise ValueError(f"recipe: no source is called {name!r} here; choose one of {', '.join(sorted(registry))}")
+    known = {option.name for option in fields(registry[name])}
+    if unknown := options.keys() - known:
+        raise ValueError(
+            f"recipe: source {name!r} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+        )
+    tuples = {option: tuple(value) for option, value in options.items() if isinstance(value, list)}
+    return registry[name](**options | tuples)
+
+
+def source_settings(source: Source) -> dict:
+    """Name and options of a source."""
+    return {"source": source.name, **asdict(source)}

@@ -1,0 +1,131 @@
+"""Geometries: Molecule3D (PubChemQC of 2017), 3,899,647 molecules with their CIDs, as Parquet from Hugging Face or SDF.
+
+Source: Z. Xu et al., arXiv 2110.01717 (2021); M. Nakata, T. Shimazaki, J. Chem. Inf. Model. 57, 1300 (2017). Mirror:
+https://huggingface.co/datasets/maomlab/Molecule3D, columns `index, SMILES, sdf, cid, dipole x, ..., scf energy`. Not
+verified: the types of its columns and whether `sdf` has its title line (all readings that are known of are accepted),
+its licence, and the unit of its energies, which are therefore left out.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub import snapshot_download
+
+from ..fetch import Client
+from ..records import Compound, Geometry, Identity, RecordError, checked_geometry
+from .base import GeometrySource
+from .sdf import read_sdf, sdf_geometry
+
+REPOSITORY = "maomlab/Molecule3D"
+COLUMNS = ("cid", "smiles", "sdf")  # in lower case
+ENDINGS = (".parquet", ".sdf", ".sdf.gz")
+BATCH_SIZE = 256  # rows
+TITLE = re.compile(r"PUBCHEM +(\d+) +B3LYP")  # "PUBCHEM 000000123 B3LYP 6-31G(d) gamess geometry optimization"
+
+
+@dataclass(frozen=True)
+class Molecule3D(GeometrySource):
+    """Molecule3D; a folder may hold Parquet shards of the mirror or the SDF files of MoleculeX.
+
+    Args:
+        config: the split, which is the folder of the mirror that is fetched; each holds all molecules.
+    """
+
+    name: ClassVar[str] = "molecule3d"
+    about: ClassVar[str] = (
+        "the Molecule3D set (Xu et al., arXiv:2110.01717), B3LYP/6-31G* ground states of PubChemQC (Nakata and "
+        "Shimazaki, J. Chem. Inf. Model. 2017, doi:10.1021/acs.jcim.7b00083), from the Hub dataset "
+        "`maomlab/Molecule3D`, whose licence was not verified."
+    )
+    method: ClassVar[str] = "B3LYP/6-31G*"
+    license: ClassVar[str] = "public domain by the paper of PubChemQC; terms of the mirror not verified"
+    config: str = "Molecule3D_random_split"
+
+    def fetch(self, client: Client, folder: Path) -> None:
+        snapshot_download(REPOSITORY, repo_type="dataset", allow_patterns=f"{self.config}/*.parquet", local_dir=folder)
+
+    def files(self, folder: Path) -> list[Path]:
+        if (folder / self.config).is_dir():
+            folder = folder / self.config
+        found = [file for file in super().files(folder) if file.name.endswith(ENDINGS)]
+        if not found:
+            raise FileNotFoundError(f"source {self.name}: {folder} holds no file in {', '.join(ENDINGS)}")
+        return found
+
+    def raw_records(self, folder: Path) -> Iterator[dict]:
+        """Dicts of `record_id` (file and row), `cid`, `smiles` and `sdf`; an SDF has its CID in the title alone."""
+        for file in self.files(folder):
+            rows = _parquet_rows(file) if file.suffix == ".parquet" else _sdf_rows(file)
+            for i, row in enumerate(rows):
+                yield {"record_id": f"{file.name}:{i}", **row}
+
+    def identify(self, raw: dict) -> Identity:
+        cid, smiles = _cid(raw), raw["smiles"]
+        if cid is None and not smiles:
+            raise RecordError(raw["record_id"], "it has neither a CID nor a SMILES")
+        return Identity(cid, Compound.from_smiles(smiles, raw["record_id"]).inchikey if smiles else None)
+
+    def geometry(self, raw: dict) -> Geometry:
+        if not raw["sdf"]:
+            raise RecordError(raw["record_id"], "it has no mol block")
+        cid = _cid(raw)
+        record_id = raw["record_id"] if cid is None else str(cid)
+        return checked_geometry(record_id, *sdf_geometry(record_id, _with_title(raw["sdf"])))
+
+
+def _parquet_rows(file: Path) -> Iterator[dict]:
+    try:
+        with pq.ParquetFile(file) as parquet:
+            columns = _columns(parquet.schema_arrow.names, file)
+            for batch in parquet.iter_batches(BATCH_SIZE, columns=list(columns)):
+                yield from batch.rename_columns([columns[name] for name in batch.schema.names]).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{file}: truncated or broken Parquet file ({error}); delete it and fetch it again") from error
+
+
+def _columns(found: list[str], file: Path) -> dict[str, str]:
+    """The columns that are read, as they are spelled in the file, with their names in `COLUMNS`."""
+    columns = {name: name.lower() for name in found if name.lower() in COLUMNS}
+    if sorted(columns.values()) != sorted(COLUMNS):
+        raise ValueError(
+            f"{file}: needs one column each of {', '.join(COLUMNS)} in any case and has {', '.join(found)}; "
+            f"fetch it from {REPOSITORY} again or rename its columns"
+        )
+    return columns
+
+
+def _sdf_rows(file: Path) -> Iterator[dict]:
+    return ({"cid": None, "smiles": None, "sdf": record} for record in read_sdf(file))
+
+
+def _cid(raw: dict) -> int | None:
+    """The CID of the column, or else of the title line; None if neither gives one.
+
+    Raises:
+        RecordError: the column holds something else, or another CID than the title.
+    """
+    title = TITLE.match((raw["sdf"] or "").lstrip())
+    in_title, in_column = title and int(title[1]), raw["cid"]
+    if in_column is None or in_column != in_column or in_column == "":  # != for NaN
+        return in_title
+    try:
+        cid = int(in_column)
+    except (ValueError, OverflowError):
+        cid = 0
+    if cid < 1 or (isinstance(in_column, float) and cid != in_column):
+        raise RecordError(raw["record_id"], "its CID is not a positive whole number", repr(in_column))
+    if in_title not in (None, cid):
+        raise RecordError(raw["record_id"], "the CIDs of its column and its title differ", f"{cid} and {in_title}")
+    return cid
+
+
+def _with_title(block: str) -> str:
+    """The mol block with the counts line in its fourth line, as it should be."""
+    lines = block.splitlines()
+    has_no_title = len(lines) > 2 and lines[2].rstrip().endswith(("V2000", "V3000"))
+    return "\n" + block if has_no_title else block

@@ -1,0 +1,117 @@
+"""Geometries: PubChem3D of NCBI, force-field conformers by CID; a fallback, no ground states.
+
+Source: https://ftp.ncbi.nlm.nih.gov/pubchem/Compound_3D/; E. E. Bolton et al., J. Cheminform. 3, 32 (2011). A record is
+identified by its CID alone. Exists for up to 50 heavy atoms, 15 rotatable bonds and H C N O F Si P S Cl Br I. Not
+verified: the unit of `PUBCHEM_MMFF94_ENERGY`, which therefore orders the conformers and is otherwise left out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from rdkit import Chem
+from rdkit.rdBase import BlockLogs
+
+from ..fetch import Client
+from ..records import Geometry, Identity, RecordError, checked_geometry
+from .base import GeometrySource
+from .pubchem_structure import download_checked
+from .sdf import read_sdf, sdf_geometry, sdf_tags
+
+FOLDER_URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound_3D"
+ENDINGS = (".sdf", ".sdf.gz")
+CID, ENERGY = "PUBCHEM_COMPOUND_CID", "PUBCHEM_MMFF94_ENERGY"
+
+
+@dataclass(frozen=True)
+class NCBI3D(GeometrySource):
+    """PubChem's own conformers, one or ten a compound.
+
+    Args:
+        collection: `01_conf_per_cmpd` or `10_conf_per_cmpd`.
+        sdf_files: names of the files to fetch, such as `00000001_00025000.sdf.gz`, which holds the CIDs 1 to 25,000.
+    """
+
+    name: ClassVar[str] = "ncbi_3d"
+    about: ClassVar[str] = (
+        "PubChem3D of NCBI (Bolton et al., J. Cheminform. 2011, doi:10.1186/1758-2946-3-32): MMFF94s force-field "
+        "conformers, no ground states."
+    )
+    method: ClassVar[str] = "MMFF94s (PubChem3D)"
+    license: ClassVar[str] = "no restrictions by NCBI, as its FTP README states; submitters may claim rights"
+    collection: str = "01_conf_per_cmpd"
+    sdf_files: tuple[str, ...] = ()
+
+    def fetch(self, client: Client, folder: Path) -> None:
+        """Download the files of `sdf_files` that are not there yet.
+
+        Raises:
+            ValueError: `sdf_files` names none.
+        """
+        if not self.sdf_files:
+            raise ValueError(
+                f"source {self.name}: sdf_files names no file; list some of {FOLDER_URL}/{self.collection}/SDF/"
+            )
+        for file in self.sdf_files:
+            download_checked(client, f"{FOLDER_URL}/{self.collection}/SDF/{file}", folder / file)
+
+    def files(self, folder: Path) -> list[Path]:
+        found = [file for file in super().files(folder) if file.name.endswith(ENDINGS)]
+        if not found:
+            raise FileNotFoundError(f"source {self.name}: {folder} holds no file in {', '.join(ENDINGS)}")
+        return found
+
+    def raw_records(self, folder: Path) -> Iterator[dict]:
+        """Dicts of `record_id` (the CID) and `sdf`, the list of its conformers, which lie one after another."""
+        for record_id, conformers in groupby(_titled(self.files(folder)), key=itemgetter(0)):
+            yield {"record_id": record_id, "sdf": [record for _, record in conformers]}
+
+    def identify(self, raw: dict) -> Identity:
+        tagged = sdf_tags(raw["sdf"][0]).get(CID, raw["record_id"]).strip()
+        if not raw["record_id"].isdecimal() or int(raw["record_id"]) < 1:
+            raise RecordError(raw["record_id"], "neither its title nor its tag is a CID", f"tag {tagged}")
+        if tagged.lstrip("0") != raw["record_id"].lstrip("0"):
+            raise RecordError(raw["record_id"], "the CIDs of its title and its tag differ", f"tag {tagged}")
+        return Identity(int(raw["record_id"]), _inchikey(raw["sdf"][0]))
+
+    def geometry(self, raw: dict) -> Geometry:
+        record_id, conformers = raw["record_id"], raw["sdf"]
+        if len(conformers) > 1:
+            conformers = sorted(conformers, key=lambda record: _energy(record_id, record))
+        geometries = [sdf_geometry(record_id, record) for record in conformers]
+        numbers = geometries[0][0]
+        if not all(np.array_equal(numbers, other) for other, _ in geometries):
+            raise RecordError(record_id, "its conformers differ in their atoms or the order of them")
+        return checked_geometry(record_id, numbers, np.stack([positions for _, positions in geometries]))
+
+
+def _titled(files: list[Path]) -> Iterator[tuple[str, str]]:
+    """The records with their CID by title or tag; a record without one is on its own, with its file and place."""
+    for file in files:
+        for i, record in enumerate(read_sdf(file)):
+            title = record.partition("\n")[0].strip()
+            cid = title if title.isdecimal() else sdf_tags(record).get(CID, "").strip()
+            yield cid or f"{file.name}:{i}", record
+
+
+def _energy(record_id: str, record: str) -> float:
+    """What orders the conformers of a molecule; force-field energy in the unit of the source."""
+    value = sdf_tags(record).get(ENERGY, "")
+    try:
+        return float(value)
+    except ValueError as error:
+        raise RecordError(record_id, f"a conformer has no {ENERGY} to be ordered by", value) from error
+
+
+def _inchikey(record: str) -> str | None:
+    """By the perceived structure, with the stereo of the coordinates; None where RDKit refuses it."""
+    try:
+        with BlockLogs():
+            mol = Chem.MolFromMolBlock(record)
+            return Chem.MolToInchiKey(mol) or None if mol else None
+    except RuntimeError:  # a condition that RDKit itself violates
+        return None

@@ -1,0 +1,172 @@
+"""Geometries: PCQM4Mv2 of OGB-LSC, 3,378,606 training molecules of PubChemQC without their CIDs.
+
+Source: W. Hu et al., OGB-LSC, NeurIPS 2021; https://ogb.stanford.edu/docs/lsc/pcqm4mv2/. Record i of the SDF is row i
+of `data.csv.gz` (`idx, smiles, homolumogap`), whose later rows have no geometry. The addresses and the MD5 are those
+that OGB's documentation and the readers built on it give. Not verified: the licence.
+"""
+
+import csv
+import gzip
+import io
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from rdkit import Chem
+from rdkit.rdBase import BlockLogs
+
+from ..fetch import Client
+from ..records import Compound, Geometry, Identity, RecordError, checked_geometry
+from .base import GeometrySource
+from .sdf import read_sdf, sdf_geometry
+
+SDF_URL = "http://ogb-data.stanford.edu/data/lsc/pcqm4m-v2-train.sdf.tar.gz"
+SDF_MD5 = "fd72bce606e7ddf36c2a832badeec6ab"
+TABLE_URL = "https://dgl-data.s3-accelerate.amazonaws.com/dataset/OGB-LSC/pcqm4m-v2.zip"
+TABLE = "data.csv.gz"
+TABLE_IN_ZIP = "pcqm4m-v2/raw/data.csv.gz"
+SDF_ENDINGS = (".sdf", ".sdf.gz", ".sdf.tar.gz")
+FIRST_RECORDS = 100  # compared with their rows before any is passed on
+
+
+@dataclass(frozen=True)
+class PCQM4Mv2(GeometrySource):
+    """PCQM4Mv2; `path` is a folder that holds `data.csv.gz` and one file in .sdf, .sdf.gz or .sdf.tar.gz."""
+
+    name: ClassVar[str] = "pcqm4mv2"
+    about: ClassVar[str] = (
+        "the training molecules of PCQM4Mv2 (Hu et al., OGB-LSC, arXiv:2103.09430), B3LYP/6-31G* ground states of "
+        "PubChemQC. They have no CID and are joined by the InChIKey of their SMILES."
+    )
+    method: ClassVar[str] = "B3LYP/6-31G*"
+    license: ClassVar[str] = "CC BY 4.0 (OGB-LSC, not verified)"
+
+    def fetch(self, client: Client, folder: Path) -> None:
+        """Download both files.
+
+        Raises:
+            FetchError: a download failed or the SDF has not the checksum that OGB gives.
+            ValueError: the table is not in its archive.
+        """
+        client.download(SDF_URL, folder / Path(SDF_URL).name, md5=SDF_MD5)
+        table = folder / TABLE
+        if not table.exists():
+            archive = folder / Path(TABLE_URL).name
+            client.download(TABLE_URL, archive)
+            _extract_table(archive, table)
+            archive.unlink()
+
+    def files(self, folder: Path) -> list[Path]:
+        """The SDF and the table.
+
+        Raises:
+            FileNotFoundError: one is missing.
+            ValueError: there are several of a kind.
+        """
+        found = super().files(folder)
+        return [_only(found, SDF_ENDINGS, folder), _only(found, (TABLE,), folder)]
+
+    def raw_records(self, folder: Path) -> Iterator[dict]:
+        """Dicts of `idx`, `smiles` and `sdf`.
+
+        Raises:
+            ValueError: besides broken files, more records than rows, or records that do not fit their rows.
+        """
+        sdf, table = self.files(folder)
+        pairs = _pairs(sdf, table)
+        first = list(islice(pairs, FIRST_RECORDS))
+        agreeing = sum(_is_same_molecule(raw) for raw in first)
+        if agreeing < len(first) / 2:  # neighbours may share a formula, so that some agree by chance
+            raise ValueError(
+                f"{sdf}: only {agreeing} of its first {len(first)} records have the heavy atoms of their rows in "
+                f"{table}; the files do not belong together, fetch both again"
+            )
+        yield from chain(first, pairs)
+
+    def identify(self, raw: dict) -> Identity:
+        return Identity(inchikey=Compound.from_smiles(raw["smiles"], raw["idx"]).inchikey)
+
+    def geometry(self, raw: dict) -> Geometry:
+        numbers, positions = sdf_geometry(raw["idx"], raw["sdf"])
+        _check_formula(raw, numbers)
+        return checked_geometry(raw["idx"], numbers, positions)
+
+
+def _pairs(sdf: Path, table: Path) -> Iterator[dict]:
+    rows = _rows(table)
+    for i, record in enumerate(_records(sdf)):
+        row = next(rows, None)
+        if row is None:
+            raise ValueError(f"{table}: has {i} rows, fewer than {sdf} has records; fetch both again")
+        yield {"idx": row["idx"], "smiles": row["smiles"], "sdf": record}
+
+
+def _records(file: Path) -> Iterator[str]:
+    if not file.name.endswith(".tar.gz"):
+        yield from read_sdf(file)
+        return
+    try:
+        with tarfile.open(file, "r:gz") as archive:
+            for member in archive:  # in the order of the file, so that it is decompressed once
+                if member.isfile() and member.name.endswith(".sdf"):
+                    with io.TextIOWrapper(archive.extractfile(member), encoding="utf-8") as lines:
+                        yield from read_sdf(lines)
+    except (ValueError, OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise ValueError(f"{file}: truncated or broken archive ({error}); delete it and fetch it again") from error
+
+
+def _rows(file: Path) -> Iterator[dict[str, str]]:
+    try:
+        with gzip.open(file, "rt", encoding="utf-8", newline="") as stream:
+            rows = csv.DictReader(stream, strict=True)
+            if missing := {"idx", "smiles"} - set(rows.fieldnames or ()):
+                raise ValueError(f"no column {', '.join(sorted(missing))} among {rows.fieldnames}")
+            yield from rows
+    except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:
+        raise ValueError(f"{file}: truncated or broken table ({error}); delete it and fetch it again") from error
+
+
+def _check_formula(raw: dict, atomic_numbers: np.ndarray) -> None:
+    with BlockLogs():
+        mol = Chem.MolFromSmiles(raw["smiles"])
+    if mol is None:
+        raise RecordError(raw["idx"], "RDKit cannot read the SMILES", raw["smiles"])
+    in_row = Counter(atom.GetAtomicNum() for atom in mol.GetAtoms() if atom.GetAtomicNum() > 1)
+    in_record = Counter(atomic_numbers[atomic_numbers > 1].tolist())
+    if in_row != in_record:
+        raise RecordError(
+            raw["idx"], "record and row differ in their heavy atoms", f"{raw['smiles']}, {dict(in_record)}"
+        )
+
+
+def _is_same_molecule(raw: dict) -> bool:
+    try:
+        _check_formula(raw, sdf_geometry(raw["idx"], raw["sdf"])[0])
+    except RecordError:
+        return False
+    return True
+
+
+def _only(files: list[Path], endings: tuple[str, ...], folder: Path) -> Path:
+    found = [file for file in files if file.name.endswith(endings)]
+    if not found:
+        raise FileNotFoundError(f"source pcqm4mv2: {folder} holds no {' or '.join(endings)}; run the stage fetch")
+    if len(found) > 1:
+        raise ValueError(f"source pcqm4mv2: {', '.join(map(str, found))} are several of a kind; leave one of them")
+    return found[0]
+
+
+def _extract_table(archive: Path, table: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as members:
+            content = members.read(TABLE_IN_ZIP)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{archive}: no readable {TABLE_IN_ZIP} ({error}); delete it and fetch it again") from error
+    table.write_bytes(content)

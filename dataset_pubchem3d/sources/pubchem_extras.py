@@ -1,0 +1,168 @@
+"""Structures and names of PubChem's compounds from the gzipped tables of `Compound/Extras`, one line a CID or name.
+
+Format: https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/Extras/README-Extras; tab-separated, no header, ascending by CID.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from ..fetch import Client
+from ..records import Compound
+from .base import StructureSource
+from .pubchem_structure import PubChemRecord, checked_compound, download_checked, further_names
+
+URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/Extras/"
+INCHIKEYS, SMILES, TITLES = "CID-InChI-Key.gz", "CID-SMILES.gz", "CID-Title.gz"
+SYNONYMS = "CID-Synonym-filtered.gz"  # the only one with several lines a CID
+BLOCK = 1 << 20  # bytes
+MAX_DIGITS = 12  # of a CID
+NEWLINE, TAB, ZERO = np.frombuffer(b"\n\t0", np.uint8)
+
+
+@dataclass(frozen=True)
+class PubChemExtras(StructureSource):
+    """All compounds of PubChem, read in one forward merge of the tables.
+
+    Args:
+        titles: whether the table of titles is used.
+        max_synonyms: how many synonyms of a compound are kept, in the order of the table; 0 does without the table.
+    """
+
+    name: ClassVar[str] = "pubchem_extras"
+    about: ClassVar[str] = (
+        "InChI, SMILES, title and synonyms of PubChem's compounds, from the FTP site's tables; NCBI itself places "
+        "no restrictions on them."
+    )
+    titles: bool = True
+    max_synonyms: int = 100
+
+    def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
+        """Download the tables that are not there yet, as a whole whatever the CIDs.
+
+        Raises:
+            FetchError: a download failed.
+        """
+        if self.path:
+            return
+        for table in self._tables():
+            download_checked(client, URL + table, folder / table)
+
+    def files(self, folder: Path) -> list[Path]:
+        """The tables that are used.
+
+        Raises:
+            FileNotFoundError: one of them is missing.
+        """
+        files = [folder / table for table in self._tables()]
+        if missing := [file.name for file in files if not file.is_file()]:
+            raise FileNotFoundError(
+                f"source {self.name}: {folder} lacks {', '.join(missing)}; run the stage fetch, set its path, or do "
+                "without by titles=false and max_synonyms=0 (InChIKeys and SMILES are always needed)"
+            )
+        return files
+
+    def raw_records(self, folder: Path, cids: np.ndarray) -> Iterator[PubChemRecord]:
+        """The records of those CIDs that have a line in the table of InChIKeys.
+
+        Raises:
+            ValueError: a table is truncated or broken, or does not ascend by CID.
+        """
+        lines = merge(*(_tagged_lines(file, cids) for file in self.files(folder)), key=itemgetter(0))
+        for cid, group in groupby(lines, key=itemgetter(0)):
+            values = {table: [] for table in (INCHIKEYS, SMILES, TITLES, SYNONYMS)}
+            for _, table, value in group:
+                values[table].append(value)
+            if values[INCHIKEYS]:
+                yield self._record(cid, values)
+
+    def compound(self, raw: PubChemRecord) -> Compound:
+        """The compound; see `StructureSource`."""
+        return checked_compound(raw)
+
+    def _tables(self) -> list[str]:
+        return [INCHIKEYS, SMILES] + [TITLES] * self.titles + [SYNONYMS] * (self.max_synonyms > 0)
+
+    def _record(self, cid: int, values: dict[str, list[str]]) -> PubChemRecord:
+        inchi, _, inchikey = values[INCHIKEYS][0].partition("\t")
+        title = "".join(values[TITLES])
+        synonyms = further_names(title, values[SYNONYMS])[: self.max_synonyms]
+        return PubChemRecord(cid, "".join(values[SMILES]), inchi, inchikey, title, synonyms)
+
+
+def _tagged_lines(file: Path, cids: np.ndarray) -> Iterator[tuple[int, str, str]]:
+    return ((cid, file.name, value) for cid, value in wanted_lines(file, cids, repeated=file.name == SYNONYMS))
+
+
+def wanted_lines(file: Path, cids: np.ndarray, repeated: bool = False) -> Iterator[tuple[int, str]]:
+    """CID and remainder of the lines of these CIDs; reading ends behind the last of them.
+
+    Bytes that are not UTF-8 are replaced, since some names are in other encodings.
+
+    Args:
+        cids: ascending int64.
+        repeated: whether a CID may have several lines.
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: naming the file; it is empty, truncated or broken, or a CID is missing or does not ascend.
+    """
+    last, num_lines = 0, 0
+    for block in _blocks(file):
+        characters = np.frombuffer(block, np.uint8)
+        ends = np.flatnonzero(characters == NEWLINE)
+        starts = np.append(0, ends[:-1] + 1)
+        found = _leading_cids(characters, starts)
+        wrong = np.diff(found, prepend=last) < (0 if repeated else 1)
+        if wrong.any():
+            first = int(wrong.argmax())
+            line, before = block[starts[first] : ends[first]], found[first - 1] if first else last
+            raise ValueError(
+                f"{file}, line {num_lines + first + 1}: {line[:60]!r} after CID {before}, but every line must be a "
+                "tab-separated CID and value, ascending by CID; delete the file and fetch it again"
+            )
+        within = slice(*np.searchsorted(cids, [found[0], found[-1] + 1]))
+        for i in np.flatnonzero(np.isin(found, cids[within])):
+            value = block[starts[i] : ends[i]].partition(b"\t")[2]
+            yield int(found[i]), value.decode(errors="replace").strip()
+        last, num_lines = found[-1], num_lines + len(found)
+        if not len(cids) or last > cids[-1]:
+            return
+    if not num_lines:
+        raise ValueError(f"{file}: holds no line; delete it and fetch it again")
+
+
+def _blocks(file: Path) -> Iterator[bytes]:
+    """The unzipped file in pieces of whole lines."""
+    rest = b""
+    with gzip.open(file) as unzipped:
+        try:
+            while data := unzipped.read(BLOCK):
+                lines, newline, rest = (rest + data).rpartition(b"\n")
+                if newline:
+                    yield lines + newline
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{file}: truncated or broken ({error}); delete it and fetch it again") from error
+    if rest:
+        yield rest + b"\n"
+
+
+def _leading_cids(characters: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The numbers between the starts of lines and their first tabs, (lines,) int64; -1 where there is none."""
+    cids, lengths = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
+    is_number = np.ones(len(starts), bool)
+    for place in range(MAX_DIGITS):
+        digits = characters.take(starts + place, mode="clip") - ZERO  # uint8: characters below "0" become large
+        is_number &= digits < 10
+        if not is_number.any():
+            break
+        cids = np.where(is_number, 10 * cids + digits, cids)
+        lengths += is_number
+    return np.where((lengths > 0) & (characters.take(starts + lengths, mode="clip") == TAB), cids, -1)

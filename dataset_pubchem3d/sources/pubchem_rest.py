@@ -1,0 +1,110 @@
+"""Structures and titles of PubChem's compounds from its web service PUG REST, for builds of few compounds.
+
+Format: https://pubchem.ncbi.nlm.nih.gov/docs/pug-rest, "Compound Property Tables".
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from tqdm import tqdm
+
+from ..fetch import Client, FetchError, cached_json
+from ..records import Compound
+from .base import StructureSource
+from .pubchem_structure import PubChemRecord, checked_compound
+
+URL = (
+    "https://pubchem.ncbi.nlm.nih.gov/rest/pug/compound/cid/property/"
+    "SMILES,ConnectivitySMILES,InChI,InChIKey,Title,IUPACName,MolecularFormula,MolecularWeight,Charge/JSON"
+)
+BATCH = 100  # CIDs a request
+SMILES_KEYS = (
+    "SMILES",
+    "IsomericSMILES",
+    "ConnectivitySMILES",
+    "CanonicalSMILES",
+)  # 2025's first; stereo first
+
+
+@dataclass(frozen=True)
+class PubChemREST(StructureSource):
+    """Compounds by the property table of PUG REST, which has no synonyms; one file a batch of CIDs."""
+
+    name: ClassVar[str] = "pubchem_rest"
+    about: ClassVar[str] = (
+        "InChI, SMILES and title of PubChem's compounds, by PUG REST; NCBI itself places no restrictions on them."
+    )
+
+    def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
+        """Ask for the batches that are not there yet.
+
+        Raises:
+            FetchError: the service does not answer.
+            ValueError: it answers something other than a property table.
+        """
+        if self.path:
+            return
+        for batch in tqdm(_batches(cids), desc=self.name, unit=" batches", disable=None):
+            cached_json(_batch_file(folder, batch), partial(_request, client, batch))
+
+    def raw_records(self, folder: Path, cids: np.ndarray) -> Iterator[dict[str, Any]]:
+        """The properties of the CIDs that the service knows.
+
+        Args:
+            cids: those that `fetch` was given, or every batch of them would be missing.
+        Raises:
+            FileNotFoundError: a batch was not fetched.
+            ValueError: a file cannot be read or holds no property table.
+        """
+        for batch in _batches(cids):
+            file = _batch_file(folder, batch)
+            by_cid = {row["CID"]: row for row in _rows(cached_json(file, partial(_missing, file, batch)), str(file))}
+            yield from (by_cid[cid] for cid in batch if len(by_cid.get(cid, {})) > 1)  # an unknown CID may come alone
+
+    def compound(self, raw: dict[str, Any]) -> Compound:
+        """The compound, without synonyms; see `StructureSource`."""
+        smiles = next((raw[key] for key in SMILES_KEYS if raw.get(key)), "")
+        return checked_compound(
+            PubChemRecord(raw["CID"], smiles, raw.get("InChI", ""), raw.get("InChIKey", ""), raw.get("Title", ""))
+        )
+
+
+def _batches(cids: np.ndarray) -> list[list[int]]:
+    return [cids[start : start + BATCH].tolist() for start in range(0, len(cids), BATCH)]
+
+
+def _batch_file(folder: Path, batch: list[int]) -> Path:
+    return folder / f"{hashlib.sha256(_joined(batch).encode()).hexdigest()[:32]}.json.gz"
+
+
+def _joined(batch: list[int]) -> str:
+    return ",".join(map(str, batch))  # one parameter: of a repeated one the service takes the first only
+
+
+def _request(client: Client, batch: list[int]) -> dict:
+    try:
+        answer = client.get_json(URL, data={"cid": _joined(batch)})
+    except FetchError as error:
+        if "NotFound" not in str(error):  # the Fault that says that it knows none of them
+            raise
+        return {"PropertyTable": {"Properties": []}}
+    _rows(answer, f"{URL} for CIDs {batch[0]} to {batch[-1]}")
+    return answer
+
+
+def _missing(file: Path, batch: list[int]) -> dict:
+    raise FileNotFoundError(
+        f"source {PubChemREST.name}: {file}, of CIDs {batch[0]} to {batch[-1]}, is missing; run the stage fetch"
+    )
+
+
+def _rows(answer: dict, origin: str) -> list[dict[str, Any]]:
+    try:
+        return answer["PropertyTable"]["Properties"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{origin}: no property table but {str(answer)[:200]}; remove it and fetch again") from error

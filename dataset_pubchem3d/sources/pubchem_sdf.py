@@ -1,0 +1,131 @@
+"""Structures and IUPAC names of PubChem's compounds from its 2D SDF files, each of a fixed range of CIDs.
+
+Format: https://ftp.ncbi.nlm.nih.gov/pubchem/specifications/pubchem_sdtags.pdf; the SMILES were renamed in 2025.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from ..fetch import Client
+from ..records import Compound, RecordError
+from .base import StructureSource
+from .pubchem_structure import PubChemRecord, checked_compound, download_checked, further_names
+from .sdf import read_sdf, sdf_tags
+
+URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/CURRENT-Full/SDF/"
+RANGE = re.compile(r"Compound_(\d+)_(\d+)\.sdf\.gz")  # first and last CID
+CID_TAG = "PUBCHEM_COMPOUND_CID"
+SMILES_TAGS = (  # with stereo first
+    "PUBCHEM_SMILES",
+    "PUBCHEM_OPENEYE_ISO_SMILES",
+    "PUBCHEM_CONNECTIVITY_SMILES",
+    "PUBCHEM_OPENEYE_CAN_SMILES",
+)
+NAME_TAGS = (  # the first one found is the title
+    "PUBCHEM_IUPAC_TRADITIONAL_NAME",
+    "PUBCHEM_IUPAC_NAME",
+    "PUBCHEM_IUPAC_CAS_NAME",
+    "PUBCHEM_IUPAC_OPENEYE_NAME",
+    "PUBCHEM_IUPAC_SYSTEMATIC_NAME",
+)
+
+
+class SDFRecord(NamedTuple):
+    """A record of an SDF and the CID it was found by."""
+
+    cid: int
+    text: str
+
+
+@dataclass(frozen=True)
+class PubChemSDF(StructureSource):
+    """Compounds from files `Compound_<first CID>_<last CID>.sdf.gz`.
+
+    Args:
+        downloads: names of the files that the stage fetch downloads.
+    """
+
+    name: ClassVar[str] = "pubchem_sdf"
+    about: ClassVar[str] = (
+        "InChI, SMILES and names of PubChem's compounds, from its SDF files; NCBI itself places no restrictions on "
+        "them."
+    )
+    downloads: tuple[str, ...] = ()
+
+    def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
+        """Download those of `downloads` that are not there yet, whatever the CIDs.
+
+        Raises:
+            ValueError: neither `downloads` nor `path` is set.
+            FetchError: a download failed.
+        """
+        if self.path:
+            return
+        if not self.downloads:
+            raise ValueError(f"source {self.name} has neither downloads nor path; list files of {URL} in downloads")
+        for file in self.downloads:
+            download_checked(client, URL + file, folder / file)
+
+    def files(self, folder: Path) -> list[Path]:
+        """The SDF files, ascending by CID, since their names have leading zeros.
+
+        Raises:
+            FileNotFoundError: there are none.
+        """
+        found = [folder] if folder.is_file() else sorted(folder.glob("Compound_*.sdf.gz"))
+        if not found:
+            raise FileNotFoundError(
+                f"source {self.name}: {folder} holds no Compound_*.sdf.gz; run the stage fetch or set its path"
+            )
+        return found
+
+    def raw_records(self, folder: Path, cids: np.ndarray) -> Iterator[SDFRecord]:
+        """The records of those CIDs; files whose range holds none of them are not opened.
+
+        Raises:
+            ValueError: a file is truncated, a record tells no CID, or the CIDs do not ascend.
+        """
+        wanted, last = set(cids.tolist()), 0
+        for file in self.files(folder):
+            if not _may_hold(file, cids):
+                continue
+            for number, text in enumerate(read_sdf(file), 1):
+                cid = _cid(text, f"{file}, record {number}")
+                if cid <= last:
+                    raise ValueError(f"{file}, record {number}: CID {cid} after {last}, but CIDs must ascend")
+                last = cid
+                if cid in wanted:
+                    yield SDFRecord(cid, text)
+
+    def compound(self, raw: SDFRecord) -> Compound:
+        """The compound, its title and synonyms being the IUPAC names; see `StructureSource`."""
+        tags = sdf_tags(raw.text)
+        if int(tags.get(CID_TAG, raw.cid)) != raw.cid:
+            raise RecordError(str(raw.cid), f"the title line and {CID_TAG} differ", tags[CID_TAG])
+        smiles = next((tags[tag] for tag in SMILES_TAGS if tag in tags), "")
+        names = [tags[tag] for tag in NAME_TAGS if tag in tags]
+        title = names[0] if names else ""
+        inchi, inchikey = tags.get("PUBCHEM_IUPAC_INCHI", ""), tags.get("PUBCHEM_IUPAC_INCHIKEY", "")
+        return checked_compound(PubChemRecord(raw.cid, smiles, inchi, inchikey, title, further_names(title, names)))
+
+
+def _may_hold(file: Path, cids: np.ndarray) -> bool:
+    """Whether the range in the file's name holds one of these CIDs; True where the name has no range."""
+    if (match := RANGE.fullmatch(file.name)) is None:
+        return True
+    first, last = map(int, match.groups())
+    return bool(np.searchsorted(cids, first) < np.searchsorted(cids, last, side="right"))
+
+
+def _cid(record: str, place: str) -> int:
+    title = record.partition("\n")[0].strip()
+    if title.isdecimal():
+        return int(title)
+    if (cid := sdf_tags(record).get(CID_TAG, "")).isdecimal():
+        return int(cid)
+    raise ValueError(f"{place}: neither its title line ({title[:40]!r}) nor {CID_TAG} is a CID")

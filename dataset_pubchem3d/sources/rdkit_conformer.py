@@ -1,0 +1,59 @@
+"""Geometries: conformers that RDKit makes from a SMILES; the last resort, and no ground states.
+
+Source: S. Wang et al., J. Chem. Inf. Model. 60, 2044 (2020), ETKDGv3; P. Tosco et al., J. Cheminform. 6, 37 (2014),
+MMFF94 in RDKit. The work is done by `modeling_geomclip.molecules_geomclip`, so that these are the conformers that the
+model is given for a SMILES.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ..records import Geometry, Identity, RecordError, checked_geometry
+from .base import GeometrySource
+
+PARTICULARS = re.compile(r"'[^']*'|\(.*\)|\b\d[\d.]*")  # what differs from molecule to molecule
+
+
+@dataclass(frozen=True)
+class RDKitConformers(GeometrySource):
+    """One conformer each of the compounds that no other source has; it reads no file.
+
+    Args:
+        seed: of the conformers.
+        max_atoms: the most atoms a molecule may have, hydrogens included; None for any number.
+    """
+
+    name: ClassVar[str] = "rdkit"
+    about: ClassVar[str] = (
+        "conformers that RDKit makes from the SMILES (ETKDGv3, then MMFF94 or UFF): no ground states."
+    )
+    method: ClassVar[str] = "RDKit ETKDGv3 + MMFF94, not a ground state"
+    license: ClassVar[str] = "none needed (computed by RDKit)"
+    seed: int = 42
+    max_atoms: int | None = None
+
+    def files(self, folder: Path) -> list[Path]:
+        return []
+
+    def raw_records(self, folder: Path) -> Iterator[dict]:
+        raise TypeError(f"source {self.name} reads no files; call from_compounds with the compounds that need it")
+
+    def from_compounds(self, compounds: Iterable[tuple[str, str]]) -> Iterator[dict]:
+        """Raw records of compounds given as InChIKey and SMILES."""
+        return ({"inchikey": inchikey, "smiles": smiles} for inchikey, smiles in compounds)
+
+    def identify(self, raw: dict) -> Identity:
+        return Identity(inchikey=raw["inchikey"])
+
+    def geometry(self, raw: dict) -> Geometry:
+        # Here, as it imports transformers, which no other source and no worker process needs.
+        from modeling_geomclip.molecules_geomclip import MoleculeError, read_molecule
+
+        try:
+            molecule = read_molecule(raw["smiles"], seed=self.seed, max_atoms=self.max_atoms)
+        except MoleculeError as error:
+            raise RecordError(raw["inchikey"], PARTICULARS.sub("…", error.rule), str(error)) from error
+        return checked_geometry(raw["inchikey"], molecule["atomic_numbers"], molecule["positions"])

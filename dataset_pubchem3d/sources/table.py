@@ -1,0 +1,204 @@
+"""Anyone's own pairs: a table of texts, of geometries or of both, as Parquet, TSV, CSV or SDF.
+
+TSV is read as ChEBI-20 and its relatives are written, without quoting (a `"` is a character); CSV with quoting
+(RFC 4180). A list in a cell of text is JSON.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from rdkit import Chem
+from rdkit.rdBase import BlockLogs
+
+from ..records import Compound, Geometry, Identity, RecordError, Text, checked_geometry
+from .base import GeometrySource, TextSource
+from .sdf import sdf_geometry
+from .table_files import MOL_BLOCK, Row, column_keys, read_rows, undoubled
+from .table_profile import profile_table
+
+STRUCTURE = ("smiles", "inchi", MOL_BLOCK)
+INCHIKEY = re.compile(r"[A-Z]{14}(-[A-Z]{10}-[A-Z])?")
+
+
+@dataclass(frozen=True)
+class Table(TextSource):
+    """Texts of a table. Each row has a text and its molecule: a SMILES, an InChI, the structure of an SDF, or a CID.
+
+    The first one of these that a row has counts; a CID alone is looked up in the recipe's source of structures.
+    """
+
+    name: ClassVar[str] = "table"
+    about: ClassVar[str] = (
+        "texts of a table that the builder of this folder brought; their terms are known to no one but them."
+    )
+
+    def raw_records(self, folder: Path) -> Iterator[Row]:
+        """The rows, numbered from 0 on through all files.
+
+        Raises:
+            ValueError: naming the file; it lacks a necessary column, is broken, or is of a format that is not known.
+        """
+        return read_rows(self.files(folder), (("text",), (*STRUCTURE, "cid")))
+
+    def texts(self, raw: Row) -> list[Text]:
+        """The text, stripped of white space at its ends."""
+        cells = _cells(raw)
+        text = cells.get("text", "").strip()
+        if not text:
+            raise RecordError(raw.record_id, "the text is empty")
+        compound, cid = compound_of(raw), _whole_number(raw, "cid")
+        if compound is None and cid is None:
+            raise RecordError(raw.record_id, "neither a structure nor a CID")
+        return [
+            Text(
+                raw.record_id,
+                text,
+                cells.get("text_source", self.name),
+                cid=cid,
+                compound=compound,
+                name=cells.get("name"),
+                raw=None if text == cells["text"] else cells["text"],
+                kind=cells.get("text_kind"),
+                source_id=cells.get("text_source_id"),
+                url=cells.get("text_url"),
+                license_url=cells.get("text_license_url"),
+                anid=_whole_number(raw, "anid"),
+            )
+        ]
+
+    def profile(self, folder: Path) -> dict[str, int]:
+        """The table as it was given; see `profile_table`."""
+        return profile_table(self.raw_records(folder))
+
+
+@dataclass(frozen=True)
+class TableGeometry(GeometrySource):
+    """Geometries of a table. Each row has `atomic_numbers` and `positions` or, in an SDF, a 3D structure.
+
+    Args:
+        method: level of theory where the table has no column `geometry_method`.
+        license: licence where the table has no column `geometry_license`.
+    """
+
+    name: ClassVar[str] = "table"
+    about: ClassVar[str] = "coordinates of a table that the builder of this folder brought."
+    method: str = "not stated"
+    license: str = "not stated"
+
+    def raw_records(self, folder: Path) -> Iterator[Row]:
+        """The rows; see `Table.raw_records`."""
+        molecule, geometry = ("inchikey", *STRUCTURE, "cid"), (("atomic_numbers", MOL_BLOCK), ("positions", MOL_BLOCK))
+        return read_rows(self.files(folder), (molecule, *geometry))
+
+    def has_coordinates(self, folder: Path) -> bool:
+        """Whether any of the files has columns for coordinates."""
+        return any({"positions", MOL_BLOCK} & column_keys(file) for file in self.files(folder))
+
+    def identify(self, raw: Row) -> Identity:
+        """The CID, and the InChIKey as the row gives it or else from its structure."""
+        cid, inchikey = _whole_number(raw, "cid"), _inchikey(raw)
+        if inchikey is None and (compound := compound_of(raw)):
+            inchikey = compound.inchikey
+        if cid is None and inchikey is None:
+            raise RecordError(raw.record_id, "neither a structure nor an InChIKey nor a CID")
+        return Identity(cid, inchikey)
+
+    def geometry(self, raw: Row) -> Geometry:
+        """The conformers, hydrogens as given; positions are flat (3 atoms), (atoms, 3) or (conformers, atoms, 3)."""
+        cells = _cells(raw)
+        compound_of(raw)  # refuses an InChIKey that is another molecule's
+        if "positions" in cells:
+            atomic_numbers, positions = _array(raw, "atomic_numbers"), _array(raw, "positions")
+            if positions.ndim == 1 and positions.size % 3 == 0:
+                positions = positions.reshape(-1, 3)
+        elif MOL_BLOCK in cells:
+            atomic_numbers, positions = sdf_geometry(raw.record_id, cells[MOL_BLOCK])
+        else:
+            raise RecordError(raw.record_id, "no positions")
+        energies = np.atleast_1d(_array(raw, "energy")) if "energy" in cells else None
+        return checked_geometry(
+            raw.record_id,
+            np.atleast_1d(atomic_numbers),
+            positions,
+            energies,
+            method=cells.get("geometry_method"),
+            license=cells.get("geometry_license"),
+        )
+
+
+def compound_of(raw: Row) -> Compound | None:
+    """The compound by its SMILES, InChI or mol block, None if the row has none of them.
+
+    Its InChIKey is that of the row, if there is a whole one.
+    Raises:
+        RecordError: the structure cannot be read; InChIKey and structure are of different molecules.
+    """
+    compound = _structure(raw)
+    given = _inchikey(raw)
+    if compound is None or given is None:
+        return compound
+    if given[:14] != compound.inchikey[:14]:
+        raise RecordError(
+            raw.record_id, "InChIKey and structure are of different molecules", f"{given}, {compound.inchikey}"
+        )
+    return compound if len(given) == 14 else replace(compound, inchikey=given)
+
+
+def _structure(raw: Row) -> Compound | None:
+    cells, names = _cells(raw), {"cid": _whole_number(raw, "cid"), "title": raw.cells.get("name", "")}
+    if "smiles" in cells:
+        return Compound.from_smiles(undoubled(cells["smiles"].strip()), raw.record_id, **names)
+    if "inchi" not in cells and MOL_BLOCK not in cells:
+        return None
+    inchi = cells.get("inchi")
+    mol = _read_mol(raw.record_id, "InChI", inchi) if inchi else _read_mol(raw.record_id, "mol block", cells[MOL_BLOCK])
+    compound = Compound.from_smiles(Chem.MolToSmiles(mol), raw.record_id, **names)
+    return replace(compound, inchi=inchi, inchikey=Chem.InchiToInchiKey(inchi)) if inchi else compound
+
+
+def _read_mol(record_id: str, form: str, text: str) -> Chem.Mol:
+    try:
+        with BlockLogs():
+            mol = Chem.MolFromInchi(text) if form == "InChI" else Chem.MolFromMolBlock(text)
+    except RuntimeError:  # a condition that RDKit itself violates
+        mol = None
+    if mol is None:
+        raise RecordError(record_id, f"RDKit cannot read the {form}", text.strip()[:80])
+    return mol
+
+
+def _cells(raw: Row) -> dict[str, Any]:
+    if raw.fault:
+        raise RecordError(raw.record_id, "numbers of cells and columns differ", raw.fault)
+    return raw.cells
+
+
+def _inchikey(raw: Row) -> str | None:
+    inchikey = _cells(raw).get("inchikey")
+    if inchikey is not None and not INCHIKEY.fullmatch(inchikey):
+        raise RecordError(raw.record_id, "not an InChIKey", inchikey)
+    return inchikey
+
+
+def _whole_number(raw: Row, column: str) -> int | None:
+    value = _cells(raw).get(column)
+    try:
+        if value is not None and (float(value) != int(float(value)) or float(value) < 1):
+            raise ValueError(value)
+        return None if value is None else int(float(value))  # a column with gaps is often written as 12.0
+    except (ValueError, OverflowError) as error:
+        raise RecordError(raw.record_id, "an id is no positive integer", f"{column}: {value}") from error
+
+
+def _array(raw: Row, column: str) -> np.ndarray:
+    value = raw.cells.get(column, [])
+    try:
+        value = json.loads(value) if isinstance(value, str) else value
+        return np.array(value) if column == "atomic_numbers" else np.array(value, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise RecordError(raw.record_id, "a cell is no list of numbers", f"{column}: {str(value)[:40]}") from error

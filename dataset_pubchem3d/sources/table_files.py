@@ -1,0 +1,143 @@
+"""Rows of Parquet, CSV, TSV and SDF files under one set of column names."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .sdf import read_sdf, sdf_tags
+
+MOL_BLOCK = "mol_block"
+ALIASES = {  # names of a column, in lower case; the first one that a table has counts
+    "text": ("text", "description", "caption"),
+    "smiles": ("smiles", "canonical_smiles"),
+    "inchi": ("inchi",),
+    "inchikey": ("inchikey",),
+    "cid": ("cid",),
+    "name": ("name", "title"),
+    "text_source": ("text_source", "source"),
+    "text_source_id": ("text_source_id",),
+    "text_url": ("text_url",),
+    "text_license_url": ("text_license_url",),
+    "text_kind": ("text_kind",),
+    "anid": ("anid",),
+    "atomic_numbers": ("atomic_numbers",),
+    "positions": ("positions",),
+    "energy": ("energy", "conformer_energy"),
+    "geometry_method": ("geometry_method",),
+    "geometry_license": ("geometry_license",),
+    MOL_BLOCK: (MOL_BLOCK,),
+}
+LONGEST_CELL = 2**27  # characters; positions of large molecules are longer than what the csv module allows
+Needed = tuple[tuple[str, ...], ...]  # of each group of columns one is necessary
+Cells = tuple[dict[str, Any], str]  # the cells that are not missing, and what is wrong with the row
+
+
+class Row(NamedTuple):
+    """A row of a table: its place among all rows and its cells by column, without those that are missing.
+
+    `fault` says what is wrong with it, "" if nothing is.
+    """
+
+    record_id: str
+    cells: dict[str, Any]
+    fault: str = ""
+
+
+def read_rows(files: list[Path], needed: Needed) -> Iterator[Row]:
+    """The rows of all files, as `read_table` reads them, numbered from 0 on."""
+    for number, (cells, fault) in enumerate(chain.from_iterable(read_table(file, needed) for file in files)):
+        yield Row(f"row {number}", cells, fault)
+
+
+def read_table(file: Path, needed: Needed) -> Iterator[Cells]:
+    """The rows of a file: their cells by the keys of `ALIASES`, "" or the fault of a row that does not fit its head.
+
+    Raises:
+        ValueError: naming the file; it lacks a necessary column, is broken, or is of a format that is not known.
+    """
+    for suffix, read in READERS.items():
+        if file.name.lower().endswith(suffix):
+            try:
+                yield from read(file, needed)
+            except (pa.ArrowException, csv.Error, UnicodeError, OSError) as error:
+                raise ValueError(f"{file}: broken or truncated ({error}); write or fetch it again") from error
+            return
+    raise ValueError(f"{file}: not one of the formats {', '.join(READERS)}; convert it")
+
+
+def _named(file: Path, found: Iterable[str], needed: Needed) -> dict[str, str]:
+    """The columns that a file has, by the keys of `ALIASES`."""
+    found = list(found)
+    lower = {name.strip().lower(): name for name in reversed(found)}
+    names = {key: next((lower[name] for name in known if name in lower), None) for key, known in ALIASES.items()}
+    names = {key: name for key, name in names.items() if name is not None}
+    if missing := [group for group in needed if not set(group) & names.keys()]:
+        wanted = "; ".join(" or ".join(name for key in group for name in ALIASES[key]) for group in missing)
+        raise ValueError(f"{file}: has the columns {', '.join(found)} and lacks {wanted}; rename or add them")
+    return names
+
+
+def _present(cells: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Lists as they are, all else as text; without missing cells: null, NaN, and text that is empty or "nan"."""
+    texts = ((key, value if isinstance(value, list) else str(value)) for key, value in cells if value is not None)
+    return {key: value for key, value in texts if isinstance(value, list) or value.strip().lower() not in ("", "nan")}
+
+
+def _parquet_rows(file: Path, needed: Needed) -> Iterator[Cells]:
+    with pq.ParquetFile(file) as table:
+        names = _named(file, table.schema_arrow.names, needed)
+        for batch in table.iter_batches(batch_size=256, columns=list(names.values())):
+            for row in batch.to_pylist():
+                yield _present((key, row[name]) for key, name in names.items()), ""
+
+
+def _delimited_rows(file: Path, needed: Needed, **form: Any) -> Iterator[Cells]:
+    csv.field_size_limit(LONGEST_CELL)
+    with open(file, encoding="utf-8-sig", newline="") as lines:
+        rows = csv.reader(lines, **form)
+        head = next(rows, [])
+        places = {key: head.index(name) for key, name in _named(file, head, needed).items()}
+        for row in filter(None, rows):  # a blank line is no row
+            if len(row) == len(head):
+                yield _present((key, row[place]) for key, place in places.items()), ""
+            else:
+                yield {}, f"{len(row)} cells in line {rows.line_num}, {len(head)} columns"
+
+
+def _sdf_rows(file: Path, needed: Needed) -> Iterator[Cells]:
+    found: dict[str, None] = {MOL_BLOCK: None}
+    for record in read_sdf(file):
+        tags = {MOL_BLOCK: record, **sdf_tags(record)}
+        found |= dict.fromkeys(tags)
+        yield _present((key, tags[name]) for key, name in _named(file, tags, ()).items()), ""
+    _named(file, found, needed)  # records may lack a tag, but not all of them
+
+
+READERS: dict[str, Callable[[Path, Needed], Iterator[Cells]]] = {
+    ".parquet": _parquet_rows,
+    ".csv": partial(_delimited_rows, strict=True),
+    ".tsv": partial(_delimited_rows, delimiter="\t", quoting=csv.QUOTE_NONE),
+    ".sdf": _sdf_rows,
+    ".sdf.gz": _sdf_rows,
+}
+
+
+def column_keys(file: Path) -> set[str]:
+    """Which of the keys of `ALIASES` a file has columns for; an SDF has its mol blocks at any rate."""
+    if file.suffix.lower() == ".parquet":
+        return set(_named(file, pq.read_schema(file).names, ()))
+    if file.suffix.lower() in (".csv", ".tsv"):
+        with open(file, encoding="utf-8-sig", newline="") as lines:
+            return set(_named(file, lines.readline().strip().split("\t" if file.suffix.lower() == ".tsv" else ","), ()))
+    return {MOL_BLOCK}
+
+
+def undoubled(smiles: str) -> str:
+    """A SMILES whose backslashes were escaped, as in ChEBI-20, with single ones."""
+    return smiles.replace("\\\\", "\\")

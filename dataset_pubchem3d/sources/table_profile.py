@@ -1,0 +1,47 @@
+"""A table as it was given, before anything is refused or joined: what its rows hold and how far they repeat."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..elements import IN_DICTIONARY
+from .table_files import Row, undoubled
+
+DISTINCT = {  # what is told to how many distinct values it has, each as 8 bytes a row
+    "inchikeys": lambda cells: cells.get("inchikey", ""),
+    "first_blocks": lambda cells: cells.get("inchikey", "")[:14],
+    "texts": lambda cells: cells.get("text", "").strip(),
+}
+
+
+def profile_table(rows: Iterable[Row]) -> dict[str, int]:
+    """Counts over the rows of a table; a missing InChIKey or text counts as one value more.
+
+    Returns:
+        `rows`; how many distinct `inchikeys` and `first_blocks` (by the table's own column, if it has one) and `texts`
+        there are; and how many rows share their text with another, have a SMILES of several fragments, one with
+        doubled backslashes, or a geometry with an element that
+        Uni-Mol has no token for.
+    """
+    counts: Counter = Counter(rows=0, multi_fragment_smiles=0, doubled_backslashes=0, element_outside_dictionary=0)
+    hashes: dict[str, list[int]] = {name: [] for name in DISTINCT}
+    for row in rows:
+        smiles = row.cells.get("smiles", "")
+        counts["rows"] += 1
+        counts["multi_fragment_smiles"] += "." in smiles
+        counts["doubled_backslashes"] += undoubled(smiles) != smiles
+        counts["element_outside_dictionary"] += not IN_DICTIONARY[row.cells.get("atomic_numbers", [])].all()
+        for name, value in DISTINCT.items():
+            hashes[name].append(_hash(value(row.cells)))
+    rows_of_text = np.unique(np.array(hashes["texts"], dtype=np.uint64), return_counts=True)[1]
+    return {
+        **counts,
+        **{f"distinct_{name}": len(np.unique(np.array(found, dtype=np.uint64))) for name, found in hashes.items()},
+        "rows_sharing_their_text": int(rows_of_text[rows_of_text > 1].sum()),
+    }
+
+
+def _hash(value: str) -> int:
+    return int.from_bytes(hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

@@ -1,0 +1,65 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_pubchem3d.records import Identity, RecordError
+from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
+from modeling_geomclip.molecules_geomclip import read_molecule
+
+KEY = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
+
+
+def geometry(smiles: str, **options):
+    source = RDKitConformers(**options)
+    (raw,) = source.from_compounds([(KEY, smiles)])
+    return source.geometry(raw)
+
+
+def test_a_compound_keeps_the_inchikey_it_came_with():
+    (raw,) = RDKitConformers().from_compounds([(KEY, "CCO")])
+    assert RDKitConformers().identify(raw) == Identity(None, KEY)
+
+
+def test_the_conformer_is_the_one_that_the_model_is_given():
+    expected = read_molecule("CCO", seed=3)
+    made = geometry("CCO", seed=3)
+    assert made.geometry_id == KEY
+    assert made.atomic_numbers.tolist() == [6, 6, 8, 1, 1, 1, 1, 1, 1]
+    assert np.abs(made.positions[0] - expected["positions"]).max() < 1e-4
+    assert made.energies is None
+
+
+def test_the_seed_decides_the_conformer():
+    assert np.array_equal(geometry("CCCCO", seed=1).positions, geometry("CCCCO", seed=1).positions)
+    assert not np.allclose(geometry("CCCCO", seed=1).positions, geometry("CCCCO", seed=2).positions)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [
+        ("CCO", "it has … atoms, more than max_atoms=…"),
+        ("CCCCO", "it has … atoms, more than max_atoms=…"),
+        ("C*", "it has a dummy atom …, which has no element"),
+        ("C(C", "RDKit cannot read it as SMILES"),
+        ("", "it is empty"),
+        ("C(C)(C)(C)(C)C", "RDKit refuses its chemistry …"),
+    ],
+)
+def test_molecules_are_refused_by_reasons_that_can_be_counted(smiles, reason):
+    with pytest.raises(RecordError) as refused:
+        geometry(smiles, max_atoms=4)
+    assert (refused.value.record_id, refused.value.reason) == (KEY, reason)
+    assert repr(smiles) in refused.value.detail
+
+
+def test_compounds_are_taken_one_at_a_time():
+    raws = RDKitConformers().from_compounds((KEY, "C" * n) for n in itertools.count(1))
+    assert [raw["smiles"] for raw in itertools.islice(raws, 3)] == ["C", "CC", "CCC"]
+
+
+def test_there_are_no_files_to_read():
+    assert RDKitConformers().files(Path("none")) == []
+    with pytest.raises(TypeError, match="call from_compounds"):
+        RDKitConformers().raw_records(Path("none"))

@@ -1,0 +1,165 @@
+import gzip
+import io
+import itertools
+
+import numpy as np
+import pytest
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom
+
+from dataset_pubchem3d.records import RecordError
+from dataset_pubchem3d.sources.sdf import read_sdf, sdf_geometry, sdf_tags
+
+
+def embedded(smiles: str) -> Chem.Mol:
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    assert rdDistGeom.EmbedMolecule(mol, randomSeed=7) == 0
+    return mol
+
+
+def written(*mols: Chem.Mol, **properties: str) -> str:
+    """SDF text as RDKit writes it."""
+    stream = io.StringIO()
+    with Chem.SDWriter(stream) as writer:
+        for mol in mols:
+            for name, value in properties.items():
+                mol.SetProp(name, value)
+            writer.write(mol)
+    return stream.getvalue()
+
+
+METHANOL, PYRIDINE = embedded("CO"), embedded("c1ccncc1")
+TWO_RECORDS = written(METHANOL, PYRIDINE, NAME="two\nlines", MASS="32.04")
+
+
+# -------------------------------------------------------------------------------------------------------------- records
+
+
+@pytest.mark.parametrize("name", ["a.sdf", "a.sdf.gz"])
+def test_records_are_the_text_between_the_ends(tmp_path, name):
+    content = TWO_RECORDS.encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert list(read_sdf(tmp_path / name)) == TWO_RECORDS.split("$$$$\n")[:-1]
+
+
+def test_an_open_stream_is_read_too():
+    assert list(read_sdf(io.StringIO(TWO_RECORDS))) == TWO_RECORDS.split("$$$$\n")[:-1]
+
+
+def test_records_are_read_one_at_a_time(tmp_path):
+    def endless():
+        yield from itertools.cycle(TWO_RECORDS.splitlines(keepends=True))
+
+    assert len(list(itertools.islice(read_sdf(endless()), 5))) == 5
+    (tmp_path / "late.sdf").write_text(TWO_RECORDS + "junk")
+    records = read_sdf(tmp_path / "late.sdf")
+    assert "RDKit" in next(records)
+    assert "RDKit" in next(records)
+    with pytest.raises(ValueError, match=r"late\.sdf"):
+        next(records)
+
+
+def test_a_last_record_that_ends_with_its_structure_needs_no_end(tmp_path):
+    (tmp_path / "a.sdf").write_text(Chem.MolToMolBlock(METHANOL) + "\n")
+    (record,) = read_sdf(tmp_path / "a.sdf")
+    assert sdf_geometry("a", record)[0].tolist() == [6, 8, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("rest", ["\n \n", "\r\n"])
+def test_blank_lines_at_the_end_are_no_record(tmp_path, rest):
+    (tmp_path / "a.sdf").write_bytes((TWO_RECORDS + rest).encode())
+    assert len(list(read_sdf(tmp_path / "a.sdf"))) == 2
+
+
+@pytest.mark.parametrize("lost", [7, 40, 300])  # the end; the data items; the structure
+def test_a_truncated_plain_file_is_named(tmp_path, lost):
+    (tmp_path / "cut.sdf").write_text(TWO_RECORDS[:-lost])
+    with pytest.raises(ValueError, match=r"cut\.sdf.*truncated.*fetch it again"):
+        list(read_sdf(tmp_path / "cut.sdf"))
+
+
+def test_a_truncated_gzip_file_is_named(tmp_path):
+    (tmp_path / "cut.sdf.gz").write_bytes(gzip.compress(TWO_RECORDS.encode())[:-20])
+    with pytest.raises(ValueError, match=r"cut\.sdf\.gz.*truncated or broken.*fetch it again"):
+        list(read_sdf(tmp_path / "cut.sdf.gz"))
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.sdf.gz", b"<html>"), ("a.sdf", b"\xff\xfe\n$$$$\n")])
+def test_a_file_of_another_kind_is_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name}.*broken"):
+        list(read_sdf(tmp_path / name))
+
+
+def test_a_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        next(read_sdf(tmp_path / "none.sdf"))
+
+
+# ----------------------------------------------------------------------------------------------------------- data items
+
+
+def test_data_items_are_those_that_rdkit_reads():
+    supplier = Chem.SDMolSupplier()
+    supplier.SetData(TWO_RECORDS)
+    for record, mol in zip(TWO_RECORDS.split("$$$$\n")[:-1], supplier, strict=True):
+        assert sdf_tags(record) == {name: mol.GetProp(name) for name in mol.GetPropNames()}
+        assert sdf_tags(record) == {"NAME": "two\nlines", "MASS": "32.04"}
+
+
+@pytest.mark.parametrize("header", ["> <TAG>", ">  <TAG>  (12) ", "> 25 <TAG>", "> DT1 <TAG> "])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_headers_of_all_kinds_and_line_ends_are_read(header, line_end):
+    record = f"title\n\n\nM  END\n{header}\nfirst\nsecond > <x>\n\n> <EMPTY>\n\n> <LAST>\n3".replace("\n", line_end)
+    assert sdf_tags(record) == {"TAG": "first\nsecond > <x>", "EMPTY": "", "LAST": "3"}
+
+
+def test_a_title_is_no_data_item():
+    assert sdf_tags("> <TITLE>\nx\n\nM  END\n") == {}
+    assert sdf_tags("> <TITLE>\nx\n") == {}
+
+
+# ----------------------------------------------------------------------------------------------------------- geometries
+
+
+@pytest.mark.parametrize("write", [Chem.MolToMolBlock, Chem.MolToV3KMolBlock])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_atoms_and_positions_are_those_that_were_written(write, line_end):
+    numbers, positions = sdf_geometry("a", write(PYRIDINE).replace("\n", line_end))
+    assert numbers.tolist() == [atom.GetAtomicNum() for atom in PYRIDINE.GetAtoms()]
+    assert (numbers == 1).sum() == 5
+    assert np.abs(positions - PYRIDINE.GetConformer().GetPositions()).max() < 1e-4
+
+
+def test_chemistry_that_rdkit_refuses_keeps_its_geometry():
+    block = Chem.MolToMolBlock(METHANOL).replace("  1  2  1  0", "  1  2  3  0")
+    assert Chem.MolFromMolBlock(block) is None
+    numbers, positions = sdf_geometry("a", block)
+    assert numbers.tolist() == [6, 8, 1, 1, 1, 1]
+    assert np.abs(positions - METHANOL.GetConformer().GetPositions()).max() < 1e-4
+
+
+def test_a_planar_molecule_that_is_marked_3d_passes():
+    mol = Chem.Mol(METHANOL)
+    for i in range(mol.GetNumAtoms()):
+        mol.GetConformer().SetAtomPosition(i, (i, i % 2, 0.0))
+    block = Chem.MolToMolBlock(mol)
+    assert sdf_geometry("a", block)[1][:, 2].tolist() == [0.0] * 6
+    with pytest.raises(RecordError, match="the coordinates are 2D"):
+        sdf_geometry("a", block.replace("3D", "2D"))
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        ("", "RDKit cannot read the mol block"),
+        (Chem.MolToMolBlock(METHANOL).replace("  6  5", "  9  5"), "RDKit cannot read the mol block"),
+        (Chem.MolToMolBlock(METHANOL).replace(" O  ", " ** "), "RDKit cannot read the mol block"),
+        ("\n\n\n  0  0  0  0  0  0  0  0  0  0999 V2000\nM  END\n", "the mol block has no atoms"),
+        (Chem.MolToMolBlock(Chem.MolFromSmiles("CO")), "the coordinates are 2D"),
+    ],
+)
+def test_a_block_that_cannot_be_used_is_refused_by_its_id(block, reason):
+    with pytest.raises(RecordError) as refused:
+        sdf_geometry("mol 5", block)
+    assert (refused.value.record_id, refused.value.reason) == ("mol 5", reason)

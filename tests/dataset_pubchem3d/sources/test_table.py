@@ -1,0 +1,258 @@
+import gzip
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rdkit import Chem
+from rdkit.Chem import AllChem
+
+from dataset_pubchem3d.records import RecordError
+from dataset_pubchem3d.sources.table import Table, TableGeometry
+from dataset_pubchem3d.sources.table_files import Row, undoubled
+
+REAL = Path(__file__).parents[4] / "shared" / "data" / "text_pairs.parquet"
+WATER = [[0, 0, 0.125], [0, 0.75, -0.5], [0, -0.75, -0.5]]
+WATER_KEY, ETHANOL_KEY = "XLYOFNOQVPJJNP-UHFFFAOYSA-N", "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
+
+
+def text_of(**cells):
+    (text,) = Table().texts(Row("row 0", cells))
+    return text
+
+
+def texts_of(file):
+    return [text for raw in Table(path=str(file)).raw_records(file) for text in Table().texts(raw)]
+
+
+def geometry_of(**cells):
+    return TableGeometry().geometry(Row("row 0", cells))
+
+
+def write(folder, form, frame):
+    """The table in a format, as pandas writes it."""
+    file = folder / f"pairs.{form}"
+    if form == "parquet":
+        frame.to_parquet(file)
+    else:
+        lists = frame.map(lambda cell: json.dumps(cell) if isinstance(cell, list) else cell)
+        lists.to_csv(file, index=False, sep="\t" if form == "tsv" else ",", quoting=3 if form == "tsv" else 0)
+    return file
+
+
+def sdf_record(smiles, is_3d, **tags):
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    if is_3d:
+        AllChem.EmbedMolecule(mol, randomSeed=1)
+    else:
+        AllChem.Compute2DCoords(mol)
+    items = "".join(f">  <{name}>  (1)\n{value}\n\n" for name, value in tags.items())
+    return Chem.MolToMolBlock(mol) + items + "$$$$\n", mol
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "tsv"])
+def test_the_formats_say_the_same(tmp_path, form):
+    frame = pd.DataFrame(
+        {
+            "CID": [962.0, None],
+            "Canonical_SMILES": ["O", "CCO"],
+            "Description": ["Water, the solvent. ", "Ethanol is an alcohol."],
+            "source": ["mine", None],
+            "atomic_numbers": [[8, 1, 1], [6, 6, 8]],
+            "positions": [sum(WATER, []), [0, 0, 0, 1.5, 0, 0, 2, 1.25, 0]],  # noqa: RUF017
+            "energy": [-2078.5, None],
+        }
+    )
+    file = write(tmp_path, form, frame)
+    water, ethanol = texts_of(file)
+    assert (water.record_id, water.text, water.raw) == ("row 0", "Water, the solvent.", "Water, the solvent. ")
+    assert (water.cid, water.compound.cid, water.compound.inchikey, water.source) == (962, 962, WATER_KEY, "mine")
+    assert (ethanol.record_id, ethanol.raw, ethanol.cid, ethanol.source) == ("row 1", None, None, "table")
+    source = TableGeometry(path=str(file))
+    raw = list(source.raw_records(file))
+    assert [(identity.cid, identity.inchikey) for identity in map(source.identify, raw)] == [
+        (962, WATER_KEY),
+        (None, ETHANOL_KEY),
+    ]
+    geometries = [source.geometry(record) for record in raw]
+    assert geometries[0].positions.tolist() == [WATER]
+    assert (geometries[0].energies.tolist(), geometries[1].energies) == ([-2078.5], None)
+    assert geometries[1].atomic_numbers.tolist() == [6, 6, 8]  # no hydrogens given, none added
+    assert (geometries[0].method, source.method, geometries[0].geometry_id) == (None, "not stated", "row 0")
+
+
+def test_rows_of_the_wrong_length_are_refused_and_the_others_kept(tmp_path):
+    (tmp_path / "a.tsv").write_text("smiles\ttext\nO\tWater\nO\nC\tMethane\tgas\nCCO\tEthanol\n")
+    raw = list(Table().raw_records(tmp_path / "a.tsv"))
+    assert [record.record_id for record in raw] == ["row 0", "row 1", "row 2", "row 3"]
+    assert [Table().texts(raw[place])[0].text for place in (0, 3)] == ["Water", "Ethanol"]
+    for place, detail in ((1, "1 cells in line 3, 2 columns"), (2, "3 cells in line 4")):
+        with pytest.raises(RecordError, match=f"row {place}: numbers of cells and columns differ .{detail}"):
+            Table().texts(raw[place])
+
+
+def test_sdf_gives_tags_structures_and_3d_geometries(tmp_path):
+    solid, mol = sdf_record("C[C@H](O)F", True, Description="A chiral molecule.", CID="00123")
+    flat, _ = sdf_record("CCO", False, SMILES="CCO", Description="Two\nlines.")
+    bare, _ = sdf_record("C", True)
+    file = tmp_path / "pairs.sdf"
+    file.write_text(solid + flat + bare)
+    first, second, third = Table().raw_records(file)
+    (text,) = Table().texts(first)
+    assert (text.text, text.cid, text.compound.smiles) == ("A chiral molecule.", 123, "C[C@H](O)F")
+    assert Table().texts(second)[0].text == "Two\nlines."
+    with pytest.raises(RecordError, match="row 2: the text is empty"):
+        Table().texts(third)
+    geometry = TableGeometry().geometry(first)
+    assert geometry.atomic_numbers.tolist() == [atom.GetAtomicNum() for atom in mol.GetAtoms()]
+    assert geometry.positions[0] == pytest.approx(mol.GetConformer().GetPositions(), abs=1e-4)
+    assert TableGeometry().identify(first).inchikey == Chem.MolToInchiKey(mol)
+    with pytest.raises(RecordError, match="2D"):
+        TableGeometry().geometry(second)
+    packed = tmp_path / "pairs.sdf.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    assert list(Table().raw_records(packed)) == [first, second, third]
+
+
+def test_an_sdf_without_any_text_is_an_error(tmp_path):
+    file = tmp_path / "pairs.sdf"
+    file.write_text(sdf_record("C", True, CID="297")[0])
+    with pytest.raises(ValueError, match=r"pairs.sdf: .*CID.* lacks text or description or caption; rename"):
+        list(Table().raw_records(file))
+    assert len(list(TableGeometry().raw_records(file))) == 1
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "tsv"])
+def test_missing_columns_are_named_before_the_first_row(tmp_path, form):
+    file = write(tmp_path, form, pd.DataFrame({"text": ["Water"], "formula": ["H2O"]}))
+    with pytest.raises(ValueError, match=rf"pairs.{form}: has the columns text, formula and lacks smiles or.*cid"):
+        next(Table().raw_records(file))
+    with pytest.raises(ValueError, match=r"lacks inchikey or.*; atomic_numbers or mol_block; positions or mol_block"):
+        next(TableGeometry().raw_records(file))
+
+
+def test_a_table_needs_no_text_to_give_geometries(tmp_path):
+    frame = pd.DataFrame({"inchikey": [WATER_KEY], "atomic_numbers": [[8, 1, 1]], "positions": [WATER]})
+    raw = next(TableGeometry().raw_records(write(tmp_path, "parquet", frame)))
+    assert TableGeometry().identify(raw).inchikey == WATER_KEY
+    assert TableGeometry().geometry(raw).positions.tolist() == [WATER]
+
+
+def test_several_conformers_are_sorted_by_energy():
+    geometry = geometry_of(atomic_numbers=[2], positions="[[[1,0,0]],[[2,0,0]]]", energy="[3.5, 1.5]")
+    assert geometry.positions.tolist() == [[[2, 0, 0]], [[1, 0, 0]]]
+    assert geometry.energies.tolist() == [1.5, 3.5]
+
+
+def test_method_and_license_are_those_of_the_row_or_of_the_option():
+    cells = {"atomic_numbers": "[2]", "positions": "[0, 0, 0]"}
+    assert TableGeometry(method="PM7", license="CC0").method == "PM7"
+    geometry = geometry_of(**cells, geometry_method="HF", geometry_license="MIT")
+    assert (geometry.method, geometry.license) == ("HF", "MIT")
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"positions": "[0,0,0]"}, "the geometry has no atoms"),
+        ({"positions": "[0,0]", "atomic_numbers": "[1]"}, "numbers of atoms and positions differ"),
+        ({"positions": [0.0, 0, 0, 1], "atomic_numbers": [1]}, "numbers of atoms and positions differ"),
+        ({"positions": [0.0, 0, None], "atomic_numbers": [1]}, "a coordinate is not finite"),
+        ({"positions": [[0.0, 0, 0], [1.0]], "atomic_numbers": [1, 1]}, "a cell is no list of numbers"),
+        ({"positions": "0 0 0", "atomic_numbers": "[1]"}, "a cell is no list of numbers"),
+        ({"positions": [0.0, 0, 0], "atomic_numbers": [0]}, "an atomic number is not one of 1 to 118"),
+        ({"positions": [0.0, 0, 0], "atomic_numbers": "[1]", "energy": "low"}, "a cell is no list of numbers"),
+        ({"atomic_numbers": "[1]"}, "no positions"),
+        (
+            {"positions": [0.0, 0, 0], "atomic_numbers": "[1]", "smiles": "O", "inchikey": ETHANOL_KEY},
+            "InChIKey and structure are of different molecules",
+        ),
+    ],
+)
+def test_bad_geometries_are_refused(cells, reason):
+    with pytest.raises(RecordError, match="row 0") as caught:
+        geometry_of(**cells)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"smiles": "O"}, "the text is empty"),
+        ({"smiles": "O", "text": " "}, "the text is empty"),
+        ({"text": "Water"}, "neither a structure nor a CID"),
+        ({"text": "Water", "smiles": "O("}, "RDKit cannot read the SMILES"),
+        ({"text": "Water", "inchi": "H2O"}, "RDKit cannot read the InChI"),
+        ({"text": "Water", "mol_block": "H2O"}, "RDKit cannot read the mol block"),
+        ({"text": "Water", "smiles": "O", "cid": "9.5"}, "an id is no positive integer"),
+        ({"text": "Water", "smiles": "O", "cid": "CID962"}, "an id is no positive integer"),
+        ({"text": "Water", "smiles": "O", "inchikey": "water"}, "not an InChIKey"),
+        (
+            {"text": "Water", "smiles": "O", "inchikey": ETHANOL_KEY},
+            "InChIKey and structure are of different molecules",
+        ),
+    ],
+)
+def test_bad_texts_are_refused(cells, reason):
+    with pytest.raises(RecordError, match="row 0") as caught:
+        text_of(**cells)
+    assert caught.value.reason == reason
+
+
+def test_the_columns_key_counts_where_it_has_the_structures_first_block():
+    key = "QNAYBMKLOCPYGJ-REOHCLBHSA-N"  # L-alanine
+    assert text_of(text="Alanine", smiles="CC(N)C(=O)O", inchikey=key).compound.inchikey == key
+    compound = text_of(text="Alanine", smiles="CC(N)C(=O)O", inchikey=key[:14]).compound
+    assert compound.inchikey == "QNAYBMKLOCPYGJ-UHFFFAOYSA-N"
+
+
+def test_an_inchi_or_a_cid_can_stand_for_the_smiles():
+    inchi = "InChI=1S/C4H8/c1-3-4-2/h3-4H,1-2H3/b4-3+"
+    compound = text_of(text="Butene", inchi=inchi, name="but-2-ene").compound
+    assert (compound.inchi, compound.inchikey) == (inchi, "IAQRGUVFOMOMEM-ONEGZZNKSA-N")
+    assert (compound.smiles, compound.title) == ("C/C=C/C", "but-2-ene")
+    text = text_of(text="Water", cid="962")
+    assert (text.cid, text.compound) == (962, None)
+
+
+def test_doubled_backslashes_are_undoubled():
+    doubled = Row("row 0", {"text": "A salt.", "smiles": "C/C=C\\\\C.[Na+].[Cl-]"})
+    assert undoubled(doubled.cells["smiles"]) == "C/C=C\\C.[Na+].[Cl-]"
+    assert Table().texts(doubled)[0].compound.smiles == Chem.CanonSmiles("C/C=C\\C.[Na+].[Cl-]")
+    assert pickle.loads(pickle.dumps(doubled)) == doubled
+
+
+def test_the_rows_of_a_folder_are_numbered_through_its_files(tmp_path):
+    for name, smiles in (("a.csv", "O"), ("b.tsv", "CCO")):
+        (tmp_path / name).write_text(("smiles,text\n" + smiles + ",x\n").replace(",", "\t" if "tsv" in name else ","))
+    assert [(text.record_id, text.compound.smiles) for text in texts_of(tmp_path)] == [("row 0", "O"), ("row 1", "CCO")]
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
+def test_real_pairs_are_read():
+    rows = list(Table().raw_records(REAL))
+    assert len(rows) == 7334
+    for raw in rows[::6]:
+        if "inchikey" in raw.cells:
+            (text,) = Table().texts(raw)
+            assert text.compound.inchikey == raw.cells["inchikey"]
+            assert text.text == raw.cells["text"].strip()
+    for raw in rows:
+        if "inchikey" not in raw.cells:
+            with pytest.raises(RecordError, match="RDKit finds no InChI"):
+                Table().texts(raw)
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
+def test_real_positions_are_kept_as_given():
+    frame = pd.read_parquet(REAL)
+    source = TableGeometry(path=str(REAL))
+    for number, raw in enumerate(source.raw_records(REAL)):
+        if number % 50 == 0:
+            geometry = source.geometry(raw)
+            assert np.array_equal(geometry.atomic_numbers, frame.atomic_numbers[number])
+            assert np.array_equal(geometry.positions.ravel(), frame.positions[number])
+            assert source.identify(raw).inchikey == frame.inchikey[number]
+    assert number == 7333

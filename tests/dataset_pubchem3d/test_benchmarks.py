@@ -1,0 +1,154 @@
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rdkit import Chem
+
+from dataset_pubchem3d.benchmarks import read_benchmark
+
+KEYS = {  # as PubChem states them
+    "O": "XLYOFNOQVPJJNP-UHFFFAOYSA-N",
+    "CCO": "LFQSCWFLJHTTHZ-UHFFFAOYSA-N",
+    "c1ccccc1": "UHOVQNZJYSORNB-UHFFFAOYSA-N",
+    "C[C@H](N)C(=O)O": "QNAYBMKLOCPYGJ-REOHCLBHSA-N",
+}
+BLOCKS = sorted(key[:14].encode() for key in KEYS.values())
+
+
+def write(folder, name, text):
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def refusal(file):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011, the callers look at the words
+        read_benchmark(file)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [KEYS.values(), [key[:14] for key in KEYS.values()], KEYS, ["O", "LFQSCWFLJHTTHZ", KEYS["c1ccccc1"], [*KEYS][3]]],
+    ids=["inchikeys", "first blocks", "smiles", "mixed"],
+)
+@pytest.mark.parametrize("name", ["list.txt", "list.smi", "list"])
+def test_a_text_file_has_one_molecule_of_any_kind_a_line(tmp_path, name, values):
+    found = read_benchmark(write(tmp_path, name, "\n".join(values)))
+    assert found.dtype == np.dtype("S14")
+    assert found.tolist() == BLOCKS
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "CSV", "Parquet"])
+@pytest.mark.parametrize("column", ["inchikey14", "inchikey", "smiles", "InChIKey", "SMILES", "Smiles", "INCHIKEY14"])
+def test_a_table_may_have_any_of_the_columns_in_upper_or_lower_case(tmp_path, form, column):
+    kinds = {"smiles": [*KEYS], "inchikey": [*KEYS.values()], "inchikey14": [key[:14] for key in KEYS.values()]}
+    frame = pd.DataFrame({"number": range(4), column: kinds[column.lower()], "note": ['a "quoted", note'] * 4})
+    file = tmp_path / f"list.{form}"
+    if form.lower() == "parquet":
+        frame.to_parquet(file)
+    else:
+        frame.to_csv(file, index=False, sep="\t" if form == "tsv" else ",", quoting=3 if form == "tsv" else 0)
+    assert read_benchmark(file).tolist() == BLOCKS
+
+
+def test_the_surest_of_several_columns_is_taken(tmp_path):
+    text = "SMILES,InChIKey\nnot looked at,XLYOFNOQVPJJNP-UHFFFAOYSA-N\n"
+    assert read_benchmark(write(tmp_path, "list.csv", text)).tolist() == [b"XLYOFNOQVPJJNP"]
+
+
+def test_a_tab_separated_file_knows_no_quotes(tmp_path):
+    text = 'name\tsmiles\n"5\'-end\tO\n2" tube\tCCO\n'
+    assert read_benchmark(write(tmp_path, "list.tsv", text)).tolist() == [b"LFQSCWFLJHTTHZ", b"XLYOFNOQVPJJNP"]
+
+
+@pytest.mark.parametrize(
+    "smiles", ["C[C@@H](N)C(=O)O", "[Na+].[Cl-]", "OC=C", "[2H]O[2H]", "C/C=C\\C", "[O-][N+](=O)c1ccccc1"]
+)
+def test_first_blocks_of_smiles_are_those_of_rdkit(tmp_path, smiles):
+    block = Chem.MolToInchiKey(Chem.MolFromSmiles(smiles))[:14]
+    assert read_benchmark(write(tmp_path, "list.txt", smiles)).tolist() == [block.encode()]
+
+
+@pytest.mark.parametrize(
+    ("smiles", "block"),
+    [("C" * 14, b"BGHCVCJVXZWKCC"), ("C" * 13 + "O", b"XFRVVPUIAFSTFO")],  # of PubChem 12389, 8207
+)
+@pytest.mark.parametrize("text", ["{}\n", "# SMILES\n{}\n"])
+def test_a_chain_of_fourteen_atoms_is_a_smiles_and_not_a_first_block(tmp_path, smiles, block, text):
+    assert read_benchmark(write(tmp_path, "list.txt", text.format(smiles))).tolist() == [block]
+
+
+def test_stereoisomers_repeated_and_written_otherwise_are_one_molecule(tmp_path):
+    text = "C[C@H](N)C(=O)O\nC[C@@H](N)C(=O)O\nOC(=O)C(N)C\nQNAYBMKLOCPYGJ\nQNAYBMKLOCPYGJ-UWTATZPHSA-N\n"
+    assert read_benchmark(write(tmp_path, "list.txt", text)).tolist() == [b"QNAYBMKLOCPYGJ"]
+
+
+@pytest.mark.parametrize("text", ["# title\n\n  O  \r\n\t\n#CCO\nc1ccccc1 benzene\n", "\ufeffO\nc1ccccc1\n"])
+def test_comments_blank_lines_names_and_a_byte_order_mark_do_no_harm(tmp_path, text):
+    file = tmp_path / "list.txt"
+    file.write_bytes(text.encode())
+    assert read_benchmark(file).tolist() == [b"UHOVQNZJYSORNB", b"XLYOFNOQVPJJNP"]
+
+
+def test_a_byte_order_mark_before_the_columns_does_no_harm(tmp_path):
+    assert read_benchmark(write(tmp_path, "list.csv", "\ufeffsmiles,n\r\nO,1\r\n")).tolist() == [b"XLYOFNOQVPJJNP"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["nonsense", "C1CC", "C(C)(C)(C)(C)C", "*", "LFQSCWFLJHTTHZ-UHFFFAOYSA", "lfqscwfljhtthz", "InChI=1S/H2O/h1H2"],
+)
+def test_a_line_that_is_no_molecule_is_named_by_its_number(tmp_path, wrong, capfd):
+    file = write(tmp_path, "list.txt", f"# a comment\n\nO\n{wrong}\nCCO\n")
+    assert refusal(file) == (
+        f"{file}, line 4: {wrong!r} is neither an InChIKey nor a SMILES that RDKit can read; correct it"
+    )
+    assert capfd.readouterr().err == ""  # RDKit says nothing besides
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("name,smiles\na,O\nb,nonsense\n", 3), ('name,smiles\n"a\nb",O\nc,nonsense\n', 4), ("name,smiles\na,O\n\nb\n", 4)],
+    ids=["wrong", "wrong after a quoted line break", "cut off"],
+)
+def test_a_line_of_a_csv_file_is_named_by_its_number(tmp_path, text, line):
+    file = write(tmp_path, "list.csv", text)
+    assert refusal(file).startswith(f"{file}, line {line}: ")
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "", None])
+def test_a_row_of_a_parquet_file_is_named_by_its_number(tmp_path, wrong):
+    file = tmp_path / "list.parquet"
+    pq.write_table(pa.table({"smiles": ["O", "CCO", wrong]}), file, row_group_size=1)
+    assert refusal(file).startswith(f"{file}, row 3: {wrong or ''!r} is neither ")
+
+
+@pytest.mark.parametrize("name", ["list.txt", "list.csv", "list.tsv"])
+@pytest.mark.parametrize("text", ["", "# smiles\n", "smiles\n"])
+def test_a_list_without_molecules_is_refused(tmp_path, name, text):
+    file = write(tmp_path, name, text)
+    assert str(file) in refusal(file)
+
+
+def test_an_empty_table_is_refused(tmp_path):
+    file = tmp_path / "list.parquet"
+    pq.write_table(pa.table({"smiles": pa.array([], pa.string())}), file)
+    assert refusal(file) == f"{file} names no molecule; a benchmark list without molecules is surely a mistake"
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
+def test_a_table_without_such_a_column_is_refused(tmp_path, form):
+    file = tmp_path / f"list.{form}"
+    if form == "parquet":
+        pq.write_table(pa.table({"cid": ["962"], "name": ["water"]}), file)
+    else:
+        file.write_text({"csv": "cid,name\n962,water\n", "tsv": "cid\tname\n962\twater\n"}[form])
+    message = f"{file} has the columns ['cid', 'name']; it needs one of inchikey14, inchikey, smiles"
+    assert refusal(file) == message
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"list\.txt"):
+        read_benchmark(tmp_path / "list.txt")

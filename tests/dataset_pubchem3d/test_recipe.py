@@ -1,0 +1,306 @@
+import json
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dataset_pubchem3d.recipe import Recipe, make_source, source_settings
+from dataset_pubchem3d.sources.base import GeometrySource, PropertySource, StructureSource, TextSource
+from dataset_pubchem3d.sources.chemicals import Chemicals
+from dataset_pubchem3d.sources.ncbi_3d import NCBI3D
+from dataset_pubchem3d.sources.pubchem_extras import PubChemExtras
+from dataset_pubchem3d.sources.pubchem_sdf import PubChemSDF
+from dataset_pubchem3d.sources.pubchem_text import PubChemAnnotations
+from dataset_pubchem3d.sources.qm9 import QM9
+from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
+from dataset_pubchem3d.sources.registry import GEOMETRY_SOURCES, STRUCTURE_SOURCES, TEXT_SOURCES
+from dataset_pubchem3d.sources.table import Table, TableGeometry
+
+SMALL = {"texts": (Chemicals(),), "geometries": (QM9(),)}
+WHOLE = """
+texts:
+  - chemicals
+  - source: pubchem_text
+    path: pages
+    ambiguous: keep
+geometries: [{source: ncbi_3d, sdf_files: [a.sdf.gz, b.sdf.gz]}, rdkit]
+structures: {source: pubchem_extras, max_synonyms: 5}
+properties: qm9
+match: cid
+conformers: 3
+min_words: 4
+captioning_min_words: 30
+text_licenses: permissive
+replace_names: false
+split_by: scaffold
+seed: 11
+benchmarks: {mine: keys.txt}
+"""
+WHOLE_RECIPE = Recipe(
+    texts=(Chemicals(), PubChemAnnotations("pages", ambiguous="keep")),
+    geometries=(NCBI3D(sdf_files=("a.sdf.gz", "b.sdf.gz")), RDKitConformers()),
+    structures=PubChemExtras(max_synonyms=5),
+    properties=QM9(),
+    match="cid",
+    conformers=3,
+    min_words=4,
+    captioning_min_words=30,
+    text_licenses="permissive",
+    replace_names=False,
+    split_by="scaffold",
+    seed=11,
+    benchmarks={"mine": "keys.txt"},
+)
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    """Write a recipe, as YAML or as what YAML is to hold."""
+
+    def write(content: str | dict) -> Path:
+        text = content if isinstance(content, str) else yaml.safe_dump(content)
+        (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+        return tmp_path / "recipe.yaml"
+
+    return write
+
+
+@pytest.fixture
+def table_file(tmp_path):
+    """A table of texts, with columns for coordinates or without."""
+
+    def write(has_coordinates: bool) -> str:
+        columns = ["smiles", "text", *(["atomic_numbers", "positions"] if has_coordinates else [])]
+        (tmp_path / "pairs.tsv").write_text("\t".join(columns) + "\n", encoding="utf-8")
+        return str(tmp_path / "pairs.tsv")
+
+    return write
+
+
+# ----------------------------------------------------------------------------------------------------------------- YAML
+
+
+def test_a_recipe_of_all_settings_is_read(recipe_file):
+    recipe = Recipe.from_yaml(recipe_file(WHOLE))
+    assert recipe == WHOLE_RECIPE
+    default = Recipe(**SMALL)
+    same = {field.name for field in fields(Recipe) if getattr(recipe, field.name) == getattr(default, field.name)}
+    assert same == set()  # so that no setting of the file could have been passed over
+
+
+def test_a_recipe_needs_no_more_than_its_sources(recipe_file):
+    assert Recipe.from_yaml(recipe_file("texts: [chemicals]\ngeometries: [qm9]\n")) == Recipe(**SMALL)
+    assert Recipe.from_yaml(recipe_file("{texts: [chemicals], geometries: [qm9], structures: null}")) == Recipe(**SMALL)
+
+
+def test_overrides_count_instead_of_the_file(recipe_file):
+    recipe = Recipe.from_yaml(recipe_file(WHOLE), seed=3, match="inchikey", benchmarks={})
+    assert (recipe.seed, recipe.match, recipe.benchmarks) == (3, "inchikey", {})
+    assert (recipe.conformers, recipe.texts) == (3, WHOLE_RECIPE.texts)
+
+
+def test_an_override_may_heal_the_file_and_may_spoil_it(recipe_file):
+    file = recipe_file({"texts": ["chemicals"], "geometries": ["qm9"], "conformers": 0})
+    assert Recipe.from_yaml(file, conformers=2).conformers == 2
+    with pytest.raises(ValueError, match="match is 'smiles'"):
+        Recipe.from_yaml(file, conformers=2, match="smiles")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sed": 3}, r"recipe\.yaml: no setting is called sed; known: benchmarks, .*texts"),
+        ({"b": 1, "a": 1}, "no setting is called a, b;"),
+        ({"texts": ["chemical"]}, "no source is called 'chemical' here; choose one of chemicals, "),
+        ({"texts": ["qm9"]}, "no source is called 'qm9' here"),
+        ({"geometries": ["chemicals"]}, "no source is called 'chemicals' here; choose one of molecule3d, .*table$"),
+        ({"geometries": [{"path": "x"}]}, "no source is called None here"),
+        ({"structures": "qm9"}, "no source is called 'qm9' here; choose one of pubchem_extras, "),
+        ({"properties": "molecule3d"}, "no source is called 'molecule3d' here; choose one of qm9, qm9_archive$"),
+        ({"geometries": [{"source": "rdkit", "sed": 1}]}, "source 'rdkit' has no sed; it has .*seed"),
+        ({"geometries": [{"source": "qm9", "method": "PM6"}]}, "source 'qm9' has no method; it has path"),
+        ({"structures": {"source": "pubchem_extras", "b": 1, "a": 1}}, "'pubchem_extras' has no a, b;"),
+        ({"texts": [{"source": "pubchem_text", "ambiguous": "maybe"}]}, "pubchem_text: ambiguous='maybe'"),
+        ({"texts": []}, r"texts are \[\]; name at least one source"),
+        ({"geometries": ["qm9", "rdkit", "qm9"]}, r"geometries are \['qm9', 'rdkit', 'qm9'\]; .*each once"),
+        ({"texts": ["table", {"source": "table", "path": "x"}]}, "each once"),
+    ],
+)
+def test_what_is_wrong_in_a_recipe_is_named(recipe_file, change, message):
+    file = recipe_file({"texts": ["chemicals"], "geometries": ["qm9"]} | change)
+    with pytest.raises(ValueError, match=message):
+        Recipe.from_yaml(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "missing"),
+    [
+        ("", "`texts` and `geometries`"),
+        ("texts: [chemicals]", "`geometries`"),
+        ("seed: 1", "`texts`"),
+        ("- 1", "`texts`"),
+    ],
+)
+def test_a_recipe_without_sources_names_file_and_role(recipe_file, content, missing):
+    with pytest.raises(ValueError, match=rf"recipe\.yaml: .*{missing}"):
+        Recipe.from_yaml(recipe_file(content))
+
+
+# --------------------------------------------------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "remedy"),
+    [
+        ("match", "smiles", "choose one of inchikey, cid, first_block"),
+        ("split_by", "inchikey", "choose one of first_block, scaffold"),
+        ("text_licenses", "permisive", "choose one of all, permissive"),
+        ("match", None, "choose one of"),
+        *(
+            (setting, value, "whole number of at least 1")
+            for setting in ("conformers", "min_words")
+            for value in (0, -1)
+        ),
+        ("captioning_min_words", 0, "whole number of at least 1"),
+        ("conformers", 1.5, "whole number of at least 1"),
+        ("min_words", "3", "whole number of at least 1"),
+        ("conformers", None, "whole number of at least 1"),
+        ("texts", (), "name at least one source"),
+        ("geometries", (QM9(), QM9("elsewhere")), "each once"),
+    ],
+)
+def test_a_value_that_a_setting_cannot_have_is_named(setting, value, remedy):
+    with pytest.raises(ValueError, match=f"recipe: {setting} (is|are) .*{remedy}"):
+        Recipe(**SMALL | {setting: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        *(("match", level) for level in ("inchikey", "cid", "first_block")),
+        *(("split_by", group) for group in ("first_block", "scaffold")),
+        *(("text_licenses", licenses) for licenses in ("all", "permissive")),
+        *((setting, number) for setting in ("conformers", "min_words", "captioning_min_words") for number in (1, 50)),
+    ],
+)
+def test_all_values_that_a_setting_can_have_are_taken(setting, value):
+    assert getattr(Recipe(**SMALL | {setting: value}), setting) == value
+
+
+def test_a_recipe_cannot_be_changed_under_way():
+    with pytest.raises(FrozenInstanceError):
+        Recipe(**SMALL).seed = 1
+
+
+# ----------------------------------------------------------------------------------------------------------------- JSON
+
+
+def every_source() -> list[Recipe]:
+    """Recipes that hold every source of the registry at least once."""
+    texts = tuple(source() for source in TEXT_SOURCES.values())
+    geometries = tuple(source() for source in GEOMETRY_SOURCES.values())
+    recipes = [Recipe(texts, geometries, structures=source()) for source in STRUCTURE_SOURCES.values()]
+    properties = [source() for source in GEOMETRY_SOURCES.values() if issubclass(source, PropertySource)]
+    return recipes + [Recipe(texts, geometries, properties=source) for source in properties]
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        WHOLE_RECIPE,
+        Recipe(**SMALL),
+        Recipe.embedded(),
+        Recipe(**SMALL, structures=PubChemSDF(downloads=("a.sdf.gz",))),
+        Recipe((Table("pairs.csv"),), (TableGeometry("pairs.csv", method="PM6"), RDKitConformers())),
+        *every_source(),
+    ],
+)
+def test_a_recipe_comes_back_from_json_and_from_yaml_as_it_was(recipe, recipe_file):
+    plain = json.loads(json.dumps(recipe.to_dict()))
+    assert plain.keys() == {field.name for field in fields(Recipe)}
+    for content in (recipe.to_dict(), plain, json.dumps(plain)):  # JSON is YAML as well
+        read = Recipe.from_yaml(recipe_file(content))
+        assert read == recipe
+        assert read.to_dict() == recipe.to_dict()
+
+
+def test_a_recipe_as_json_names_its_sources_and_their_options():
+    plain = WHOLE_RECIPE.to_dict()
+    assert plain["texts"][0] == {"source": "chemicals", "path": ""}
+    assert plain["structures"] == {"source": "pubchem_extras", "path": "", "titles": True, "max_synonyms": 5}
+    assert (plain["seed"], plain["benchmarks"]) == (11, {"mine": "keys.txt"})
+    assert Recipe(**SMALL).to_dict()["structures"] is None
+
+
+# -------------------------------------------------------------------------------------------------------------- recipes
+
+
+def test_the_embedded_recipe_is_of_qm9_and_chemicals():
+    recipe = Recipe.embedded()
+    assert recipe == Recipe(**SMALL, properties=QM9(), match="inchikey")
+    assert Recipe.embedded(match="cid", seed=4) == Recipe(**SMALL, properties=QM9(), match="cid", seed=4)
+
+
+def test_a_table_with_coordinates_is_asked_before_rdkit(table_file):
+    path = table_file(has_coordinates=True)
+    recipe = Recipe.table(path, seed=4)
+    assert recipe == Recipe((Table(path),), (TableGeometry(path), RDKitConformers()), seed=4)
+
+
+def test_the_geometries_of_a_table_without_coordinates_are_those_of_rdkit(table_file):
+    path = table_file(has_coordinates=False)
+    assert Recipe.table(path) == Recipe((Table(path),), (RDKitConformers(),))
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(OSError, match=r"pairs\.tsv"):
+        Recipe.table(str(tmp_path / "pairs.tsv"))
+
+
+# -------------------------------------------------------------------------------------------------------------- sources
+
+
+@pytest.mark.parametrize(
+    ("registry", "base"),
+    [(TEXT_SOURCES, TextSource), (STRUCTURE_SOURCES, StructureSource), (GEOMETRY_SOURCES, GeometrySource)],
+)
+def test_every_source_is_registered_by_its_name_and_made_by_it(registry, base):
+    assert registry
+    for name, source in registry.items():
+        made = make_source(registry, name)
+        assert type(made) is source
+        assert isinstance(made, base)
+        assert make_source(registry, source_settings(made)) == made
+        assert source_settings(made)["source"] == name
+
+
+def test_the_description_of_a_source_is_left_as_it_was():
+    description = {"source": "rdkit", "seed": 3}
+    assert make_source(GEOMETRY_SOURCES, description) == RDKitConformers(seed=3)
+    assert description == {"source": "rdkit", "seed": 3}
+
+
+def test_a_list_of_options_becomes_a_tuple():
+    assert make_source(GEOMETRY_SOURCES, {"source": "ncbi_3d", "sdf_files": ["a"]}).sdf_files == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("texts: [", "recipe.yaml: while parsing"),
+        ("texts: chemicals\ngeometries: [qm9]", "texts is 'chemicals'; give a list of sources"),
+        ("texts:\ngeometries: [qm9]", "texts is None; give a list of sources"),
+        ("texts: [7]\ngeometries: [qm9]", "no source is called 7 here"),
+        ("texts: [chemicals]\ngeometries: [qm9]\nreplace_names: 'no'", "replace_names is 'no'; give true or false"),
+        ("texts: [chemicals]\ngeometries: [qm9]\nseed: x", "seed is 'x'; give a whole number"),
+        ("texts: [chemicals]\ngeometries: [qm9]\nconformers: true", "conformers is True; give a whole number"),
+        ("texts: [chemicals]\ngeometries: [qm9]\nbenchmarks: [a]", "give a path for each name"),
+        ("texts: [chemicals]\ngeometries: [qm9]\n7: 8", "no setting is called 7"),
+    ],
+)
+def test_what_is_no_recipe_is_refused_with_its_file(tmp_path, text, message):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"recipe\.yaml: ") as error:
+        Recipe.from_yaml(tmp_path / "recipe.yaml")
+    assert message in str(error.value)
