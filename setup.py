@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="geomclip",
@@ -12,7 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=["modeling_geomclip", "dataset_pubchem3d", "dataset_pubchem3d.sources"],
+    packages=["modeling_geomclip", *find_packages(include=["dataset_pubchem3d", "dataset_pubchem3d.*"])],
     package_data={"dataset_pubchem3d": ["README.md"]},
     install_requires=[
         "accelerate>=1.15,<2",

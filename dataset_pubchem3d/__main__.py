@@ -88,7 +88,7 @@ def run_build(args: argparse.Namespace) -> None:
 
 
 def run_validate(args: argparse.Namespace) -> None:
-    from .quality import write_quality
+    from .quality.report import write_quality
 
     report = write_quality(args.folder, args.sample, args.seed, args.num_proc)
     print(f"{args.folder / 'QUALITY.md'} tells the whole; faults: {json.dumps(report['faults'], indent=2)}")

@@ -19,17 +19,17 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from .benchmarks import read_benchmark
-from .folder import Folder, refuse_foreign_folder, staged_folder
-from .join import join_window
-from .parse import Wanted
-from .read import Reading, keys
+from .publication.folder import Folder, refuse_foreign_folder, staged_folder
 from .recipe import Recipe
 from .records import GEOMETRY_SCHEMA
-from .rows import clean_rows, deduplicate_rows, group_rows
 from .schema import GEOMETRY_COLUMNS
-from .splits import Cuts, group_hashes, split_cuts
-from .stages import Part, Stage, Task, Workers, step
-from .windows import read_window, window_bounds, window_name, write_windows
+from .stages.join import join_window
+from .stages.parse import Wanted
+from .stages.read import Reading, keys
+from .stages.rows import clean_rows, deduplicate_rows, group_rows
+from .stages.splits import Cuts, group_hashes, split_cuts
+from .stages.stage import Part, Stage, Task, Workers, step
+from .stages.windows import read_window, window_bounds, window_name, write_windows
 
 STAGES = {  # each with the parts of `Build` that it makes
     "fetch": ("fetched",),

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.builder import Key
 
-from .splits import SPLITS
+from .stages.splits import SPLITS
 
 
 class PubChem3D(datasets.ArrowBasedBuilder):

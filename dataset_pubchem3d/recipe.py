@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from .join import MATCH_LEVELS
 from .sources.base import GeometrySource, PropertySource, Source, StructureSource, TextSource
 from .sources.registry import GEOMETRY_SOURCES, STRUCTURE_SOURCES, TEXT_SOURCES
+from .stages.join import MATCH_LEVELS
 
 SPLIT_BY = ("first_block", "scaffold")
 TEXT_LICENSES = ("all", "permissive")

@@ -18,8 +18,8 @@ from rdkit import Chem
 from rdkit.Chem import Descriptors, rdMolDescriptors
 from rdkit.rdBase import BlockLogs
 
-from ..descriptions import Facts, Measurement, compose_text, select_facts
 from ..records import Compound, RecordError, Text
+from ..text.descriptions import Facts, Measurement, compose_text, select_facts
 from .base import TextSource, installed_folder
 
 IDENTIFIERS = "Identifiers/chemical identifiers pubchem large.tsv"

@@ -11,9 +11,9 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import Descriptors, rdMolDescriptors
 
-from dataset_pubchem3d.descriptions import NAME_SENTENCES
 from dataset_pubchem3d.sources.base import installed_folder
-from dataset_pubchem3d.splits import SPLITS
+from dataset_pubchem3d.stages.splits import SPLITS
+from dataset_pubchem3d.text.descriptions import NAME_SENTENCES
 
 MEASURED = {  # (source named in the text, property) to (file, column), and how the text prints the SI value
     ("the CRC Handbook", "melting point"): ("Misc/Physical Constants of Organic Compounds.csv", "Tm"),

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import pytest
 
-from dataset_pubchem3d import parse, windows
 from dataset_pubchem3d.build import build
 from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.sources.pubchem_extras import PubChemExtras
 from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
+from dataset_pubchem3d.stages import parse, windows
 
 KILLS = 20
 

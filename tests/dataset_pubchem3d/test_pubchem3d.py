@@ -6,7 +6,7 @@ from datasets import load_dataset
 from dataset_pubchem3d import PubChem3D
 from dataset_pubchem3d.pubchem3d import content_digest
 from dataset_pubchem3d.schema import FEATURES
-from dataset_pubchem3d.splits import SPLITS
+from dataset_pubchem3d.stages.splits import SPLITS
 
 
 @pytest.fixture

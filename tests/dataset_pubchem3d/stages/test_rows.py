@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_pubchem3d.join import ROW_SCHEMA
 from dataset_pubchem3d.records import Compound, Text, text_row
-from dataset_pubchem3d.rows import GROUPED_SCHEMA, clean_rows, deduplicate_rows, group_rows
-from dataset_pubchem3d.stages import Part
+from dataset_pubchem3d.stages.join import ROW_SCHEMA
+from dataset_pubchem3d.stages.rows import GROUPED_SCHEMA, clean_rows, deduplicate_rows, group_rows
+from dataset_pubchem3d.stages.stage import Part
 
 CC_BY, NOT_KNOWN = "https://creativecommons.org/licenses/by/4.0/", "https://example.org/terms"
 EXAMPLAMINE = Compound.from_smiles("CCN", "", title="Examplamine", synonyms=("exampline", "EX-1"))

@@ -1,6 +1,6 @@
 import pytest
 
-from dataset_pubchem3d.licenses import is_permissive
+from dataset_pubchem3d.text.licenses import is_permissive
 
 PERMISSIVE = [
     "https://creativecommons.org/licenses/by/4.0/",

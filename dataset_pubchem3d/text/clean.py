@@ -21,7 +21,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .records import RecordError
+from ..records import RecordError
 
 SUBJECT = "The molecule"
 

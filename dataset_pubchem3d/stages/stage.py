@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from .records import RecordError
+from ..records import RecordError
 
 FORMAT = 1  # of the parts; another number makes all stages anew
 TASKS_IN_FLIGHT = 2  # a worker: one it works on and one that waits for it

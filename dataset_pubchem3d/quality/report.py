@@ -25,9 +25,9 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from rdkit.rdBase import BlockLogs
 from tqdm import tqdm
 
+from ..pubchem3d import split_files
 from .geometry_comparison import compare_geometries, sample_rows, summarise
 from .plots import require_matplotlib, write_page, write_plots
-from .pubchem3d import split_files
 
 PAIR_CONFIGS = {"default", "pretrain", "captioning"}  # the others are molecules without texts
 GEOMETRY_LISTS = ("atomic_numbers", "positions", "further_positions")

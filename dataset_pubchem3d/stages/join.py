@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from .records import GEOMETRY_SCHEMA, TEXT_SCHEMA, RecordError
-from .stages import Part
+from ..records import GEOMETRY_SCHEMA, TEXT_SCHEMA, RecordError
+from .stage import Part
 from .windows import read_window
 
 MATCH_LEVELS = ("inchikey", "cid", "first_block")  # the surest first

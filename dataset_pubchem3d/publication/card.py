@@ -8,12 +8,12 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from .pubchem3d import split_files
-from .recipe import Recipe
-from .schema import COLUMNS
-from .splits import SPLITS
+from ..pubchem3d import split_files
+from ..recipe import Recipe
+from ..schema import COLUMNS
+from ..stages.splits import SPLITS
 
-TEMPLATE = Path(__file__).with_name("README.md")
+TEMPLATE = Path(__file__).parents[1] / "README.md"
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 MEANINGS = {
     "default": "all pairs",

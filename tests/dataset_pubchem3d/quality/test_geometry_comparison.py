@@ -7,7 +7,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers, rdMolAlign, rdMolTransforms
 
-from dataset_pubchem3d.geometry_comparison import (
+from dataset_pubchem3d.quality.geometry_comparison import (
     EMBEDDING_ATTEMPTS,
     MINIMISATION_STEPS,
     Comparison,
@@ -122,7 +122,7 @@ def test_rmsds_agree_with_rdkit_where_nothing_is_resonant():
 
 
 def test_more_symmetries_than_are_tried_are_told(monkeypatch):
-    monkeypatch.setattr("dataset_pubchem3d.geometry_comparison.MAX_SYMMETRIES", 6)
+    monkeypatch.setattr("dataset_pubchem3d.quality.geometry_comparison.MAX_SYMMETRIES", 6)
     assert compare_geometry(row_of(embedded("CC(C)(C)O")), 1, 42).is_upper_bound
     assert not compare_geometry(row_of(embedded("CC(C)CO")), 1, 42).is_upper_bound
 

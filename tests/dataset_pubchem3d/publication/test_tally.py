@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dataset_pubchem3d.publication.tally import TOLD, Tally
 from dataset_pubchem3d.schema import FEATURES
-from dataset_pubchem3d.tally import TOLD, Tally
 
 SPLITS = ("train", "validation", "test")
 SCHEMA = pa.schema([FEATURES.arrow_schema.field(name) for name in (*TOLD, "split", "atomic_numbers")])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from dataset_pubchem3d.splits import SPLITS, Cuts, group_hashes, scaffold_group, split_cuts, split_group
+from dataset_pubchem3d.stages.splits import SPLITS, Cuts, group_hashes, scaffold_group, split_cuts, split_group
 
 ROWS = st.lists(st.integers(0, 40).map("GROUP{}".format) | st.text(max_size=3), max_size=300)
 HASHES = st.lists(st.integers(0, 5) | st.integers(0, 2**64 - 1) | st.just(2**64 - 1), max_size=60)

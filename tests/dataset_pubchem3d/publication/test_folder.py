@@ -5,12 +5,12 @@ import pytest
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
-from dataset_pubchem3d import folder as folder_module
 from dataset_pubchem3d.build import build
-from dataset_pubchem3d.folder import refuse_foreign_folder
+from dataset_pubchem3d.publication import folder as folder_module
+from dataset_pubchem3d.publication.folder import refuse_foreign_folder
 from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.schema import COLUMNS
-from dataset_pubchem3d.splits import SPLITS
+from dataset_pubchem3d.stages.splits import SPLITS
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,16 @@ from shutil import rmtree
 import numpy as np
 import pyarrow as pa
 
+from ..pubchem3d import content_digest
+from ..recipe import Recipe
+from ..schema import FEATURES, molecule_features
+from ..stages.parse import BLOCK
+from ..stages.splits import SPLITS
+from ..stages.stage import Stage
+from ..stages.windows import column_values
 from .card import write_card
-from .parse import BLOCK
-from .pubchem3d import content_digest
-from .recipe import Recipe
-from .schema import FEATURES, molecule_features
 from .shards import ShardWriter
-from .splits import SPLITS
-from .stages import Stage
 from .tally import Tally
-from .windows import column_values
 
 REPORT = "build_report.json"
 BUILDER = "dataset_pubchem3d"

@@ -6,8 +6,8 @@ from datasets import Features, List, Value, load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_pubchem3d import shards
-from dataset_pubchem3d.shards import ShardWriter
+from dataset_pubchem3d.publication import shards
+from dataset_pubchem3d.publication.shards import ShardWriter
 
 NUMBERS = Features({"number": Value("int64")})
 MOLECULES = Features(

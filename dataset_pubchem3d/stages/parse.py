@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .records import (
+from ..records import (
     GEOMETRY_SCHEMA,
     TEXT_SCHEMA,
     Geometry,
@@ -19,10 +19,10 @@ from .records import (
     geometry_columns,
     text_row,
 )
-from .schema import GEOMETRY_COLUMNS, molecule_features
-from .sources.base import GeometrySource, PropertySource, StructureSource, TextSource
+from ..schema import GEOMETRY_COLUMNS, molecule_features
+from ..sources.base import GeometrySource, PropertySource, StructureSource, TextSource
 from .splits import split_group
-from .stages import Part, Task
+from .stage import Part, Task
 from .windows import column_values, read_window, window_name
 
 CHUNK = 1000  # raw records a part

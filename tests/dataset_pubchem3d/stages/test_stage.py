@@ -8,15 +8,25 @@ from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_pubchem3d import stages
 from dataset_pubchem3d.records import RecordError
-from dataset_pubchem3d.stages import TASKS_IN_FLIGHT, Part, Task, Workers, run_stage, step, write_json, written_whole
+from dataset_pubchem3d.stages import stage as stages
+from dataset_pubchem3d.stages.stage import (
+    TASKS_IN_FLIGHT,
+    Part,
+    Task,
+    Workers,
+    run_stage,
+    step,
+    write_json,
+    written_whole,
+)
 
 WORK = '''
 import os
@@ -29,7 +39,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_pubchem3d.records import RecordError
-from dataset_pubchem3d.stages import Part, Task, Workers, run_stage
+from dataset_pubchem3d.stages.stage import Part, Task, Workers, run_stage
 
 
 def square(calls, number):
@@ -96,7 +106,7 @@ def workers(request):
 
 def run_script(script, work, *arguments):
     """Start Python on a script that can import the work of these tests and the package."""
-    paths = [os.path.dirname(work.__file__), os.path.dirname(os.path.dirname(stages.__file__))]
+    paths = [os.path.dirname(work.__file__), str(Path(stages.__file__).parents[2])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -421,7 +431,7 @@ FULL = """
 import errno, resource, sys
 from pathlib import Path
 import numpy as np, pyarrow as pa
-from dataset_pubchem3d.stages import Part, Task, Workers, run_stage, write_json, written_whole
+from dataset_pubchem3d.stages.stage import Part, Task, Workers, run_stage, write_json, written_whole
 
 folder = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # as on a full disk, no file grows beyond

@@ -12,18 +12,6 @@ from datasets import Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_pubchem3d.parse import (
-    BLOCK,
-    CHUNK,
-    Wanted,
-    chunks,
-    geometry_table,
-    identify_texts,
-    read_compounds,
-    read_geometries,
-    read_molecules,
-    read_texts,
-)
 from dataset_pubchem3d.records import (
     GEOMETRY_SCHEMA,
     TEXT_SCHEMA,
@@ -35,7 +23,19 @@ from dataset_pubchem3d.records import (
 )
 from dataset_pubchem3d.schema import GEOMETRY_COLUMNS, Column, molecule_features
 from dataset_pubchem3d.sources.base import PropertySource, StructureSource, TextSource
-from dataset_pubchem3d.windows import write_windows
+from dataset_pubchem3d.stages.parse import (
+    BLOCK,
+    CHUNK,
+    Wanted,
+    chunks,
+    geometry_table,
+    identify_texts,
+    read_compounds,
+    read_geometries,
+    read_molecules,
+    read_texts,
+)
+from dataset_pubchem3d.stages.windows import write_windows
 
 ETHANOL = Compound.from_smiles("CCO", "702", cid=702, title="Ethanol", synonyms=("ethyl alcohol",))
 TOLUENE = Compound.from_smiles("Cc1ccccc1", "1140", cid=1140)

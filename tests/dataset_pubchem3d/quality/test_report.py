@@ -7,7 +7,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
-from dataset_pubchem3d.quality import (
+from dataset_pubchem3d.quality.report import (
     CLASH_FAULT,
     DICTIONARY,
     NOT_FINITE_FAULT,
@@ -18,7 +18,7 @@ from dataset_pubchem3d.quality import (
 )
 from dataset_pubchem3d.schema import FEATURES, molecule_features
 
-BATCH = "dataset_pubchem3d.quality.BATCH_ROWS"
+BATCH = "dataset_pubchem3d.quality.report.BATCH_ROWS"
 ALANINE, ENANTIOMER = "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"
 
 
@@ -288,7 +288,7 @@ def test_report_page_and_plots_are_written(sound):
 
 
 def test_without_matplotlib_nothing_is_begun(sound, monkeypatch):
-    monkeypatch.setattr("dataset_pubchem3d.plots.find_spec", lambda name: None)
+    monkeypatch.setattr("dataset_pubchem3d.quality.plots.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install matplotlib"):
         write_quality(sound)
     assert not (sound / "quality_report.json").exists()

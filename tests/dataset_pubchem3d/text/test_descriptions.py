@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from dataset_pubchem3d.descriptions import (
+from dataset_pubchem3d.text.descriptions import (
     NAME_SENTENCES,
     PROPERTY_FORMATS,
     Facts,

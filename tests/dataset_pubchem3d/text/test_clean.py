@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataset_pubchem3d.clean import (
+from dataset_pubchem3d.records import RecordError
+from dataset_pubchem3d.text.clean import (
     KINDS,
     Cleaned,
     clean_text,
@@ -15,7 +16,6 @@ from dataset_pubchem3d.clean import (
     sentence_starts,
     text_kind,
 )
-from dataset_pubchem3d.records import RecordError
 
 NAMES = ["", "Examplamine", "Examplamine sulfate", "EXA", "N,N'-dimethylfoo", "beta-foo"]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from dataset_pubchem3d.names import letters, letters_and_digits, readable_names
+from dataset_pubchem3d.text.names import letters, letters_and_digits, readable_names
 
 READABLE = [
     "methyl carbamate",

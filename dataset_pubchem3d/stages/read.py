@@ -11,7 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .fetch import Client
+from ..fetch import Client
+from ..recipe import Recipe, source_settings
+from ..sources.base import GeometrySource, Source
+from ..sources.rdkit_conformer import RDKitConformers
 from .parse import (
     BLOCK,
     KEY,
@@ -23,10 +26,7 @@ from .parse import (
     read_molecules,
     read_texts,
 )
-from .recipe import Recipe, source_settings
-from .sources.base import GeometrySource, Source
-from .sources.rdkit_conformer import RDKitConformers
-from .stages import Part, Stage, Task, Workers, run_stage, step, write_json
+from .stage import Part, Stage, Task, Workers, run_stage, step, write_json
 from .windows import column_values, window_name, write_windows
 
 

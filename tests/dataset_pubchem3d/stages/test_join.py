@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_pubchem3d.join import MATCH_LEVELS, ROW_SCHEMA, join_window, match_level
 from dataset_pubchem3d.records import GEOMETRY_SCHEMA, TEXT_SCHEMA, Compound
-from dataset_pubchem3d.stages import Part
-from dataset_pubchem3d.windows import write_windows
+from dataset_pubchem3d.stages.join import MATCH_LEVELS, ROW_SCHEMA, join_window, match_level
+from dataset_pubchem3d.stages.stage import Part
+from dataset_pubchem3d.stages.windows import write_windows
 
 SOURCES = ("pcqm4mv2", "qm9", "rdkit")  # the preferred one first
 ACETIC_ACID, ACETATE = Compound.from_smiles("CC(=O)O", ""), Compound.from_smiles("CC(=O)[O-]", "")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dataset_pubchem3d import windows
-from dataset_pubchem3d.windows import column_values, read_window, window_bounds, window_name, write_windows
+from dataset_pubchem3d.stages import windows
+from dataset_pubchem3d.stages.windows import column_values, read_window, window_bounds, window_name, write_windows
 
 POINTS = pa.list_(pa.list_(pa.float32(), 3))
 KEYS = {"int": (pa.int64(), np.int64), "string": (pa.string(), np.dtype("S14"))}

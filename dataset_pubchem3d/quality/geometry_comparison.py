@@ -25,7 +25,7 @@ from rdkit.Geometry import Point3D
 from rdkit.rdBase import BlockLogs
 from tqdm import tqdm
 
-from .records import RecordError, checked_geometry
+from ..records import RecordError, checked_geometry
 
 COLUMNS = ("inchikey", "smiles", "geometry_id", "geometry_method", "atomic_numbers", "positions")
 BATCH_ROWS = 1024

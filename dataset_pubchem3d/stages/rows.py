@@ -5,12 +5,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .clean import clean_text
+from ..records import RecordError
+from ..text.clean import clean_text
+from ..text.licenses import is_permissive
 from .join import ROW_SCHEMA
-from .licenses import is_permissive
-from .records import RecordError
 from .splits import split_group
-from .stages import Part
+from .stage import Part
 
 GROUPED_SCHEMA = ROW_SCHEMA.append(pa.field("split_group", pa.string()))
 

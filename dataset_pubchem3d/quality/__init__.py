@@ -1,0 +1,1 @@
+"""Whether a built folder is sound, and how good its geometries are."""

@@ -1,0 +1,1 @@
+"""What is said of a molecule: composed from facts, or cleaned."""
