@@ -37,7 +37,7 @@ quickstart: .venv/quickstart
 # Apart from `quickstart`, so that TEXT_MODEL is looked up after the installation.
 .PHONY: run
 run:
-	$(BIN)/python -m dataset_pubchem3d build --source qm9 --out pubchem3d --seed $(SEED)
+	$(BIN)/python -m dataset_pubchem3d build --config configs/qm9_pairs.yaml --out pubchem3d --seed $(SEED)
 	$(LAUNCH) pretrain --config configs/quickstart.yaml --text_model $(TEXT_MODEL) --seed $(SEED) --dataset pubchem3d \
 	    --output_dir geomclip --resume
 	$(BIN)/python eval/retrieval.py --model geomclip --dataset pubchem3d --split test --output results/retrieval.json
@@ -58,4 +58,4 @@ format: .venv/test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv pubchem3d geomclip runs build *.egg-info
+	rm -rf .venv pubchem3d .pubchem3d.work geomclip runs build *.egg-info

@@ -35,6 +35,7 @@ setup(
         "plots": ["matplotlib"],  # what `python -m dataset_pubchem3d validate` draws with
         "eval": ["evaluate>=0.4.6"],  # eval/ and the validation of train_accelerate.py
         "lora": ["peft>=0.21,<1"],  # model.add_adapter(LoraConfig(...))
-        "test": ["ase", "hypothesis", "matplotlib", "pytest>=8", "ruff", "scipy"],  # and, with --no-deps, unimol_tools
+        # and, with --no-deps, unimol_tools
+        "test": ["ase", "hypothesis", "matplotlib", "psutil", "pytest>=8", "ruff", "scipy"],
     },
 )

@@ -60,6 +60,7 @@ class TrainingSettings:
     dataset: str = setting("Folder, Hub id, .csv, .tsv or .parquet with `text` and geometries or `smiles`.")
     output_dir: str = setting("Folder of the checkpoint; the best one by validation lies in it, the last one in last/.")
     model: str | None = setting("GeomCLIP folder or Hub id to go on from.", default=None)
+    dataset_config: str | None = setting("Config of the dataset, such as pretrain.", default=None)
     train_split: str = setting("Split, with slicing if wanted.", default="train")
     validation_split: str = setting("Split that chooses the best checkpoint; 'none' for none.", default="validation")
     num_train_epochs: int = setting("Passes over the training pairs.", default=30)
@@ -186,7 +187,7 @@ def load_prepared(settings: TrainingSettings, processor: GeomCLIPProcessor, spli
             return {"row_id": index, "reason": str(error), **dict.fromkeys(PAIR_COLUMNS)}
         return {"row_id": index, "reason": None, "text": row["text"], "inchikey14": first_block(row), **molecule}
 
-    pairs = load_pairs(settings.dataset, split)
+    pairs = load_pairs(settings.dataset, split, settings.dataset_config)
     prepared = pairs.map(
         prepare,
         with_indices=True,

@@ -15,7 +15,7 @@ def main() -> None:
     add_build(commands)
     add_validate(commands)
     args = parser.parse_args()
-    logging.basicConfig(format="%(levelname)s %(message)s")
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     try:
         args.run(args)
     except (OSError, ValueError, ModuleNotFoundError) as error:  # what a user can cause; finished stages stay

@@ -6,6 +6,7 @@ no more than some bytes are held at any time.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1
     """
     refuse_foreign_folder(out)
     work = work or out.resolve().with_name(f".{out.name}.work")
-    with _only_build(work):
+    with _only_build(work), _log(work / "build.log"):
         with Workers(num_proc) as workers:
             stages = Build(recipe, work, workers, out)
             for stage, parts in STAGES.items():
@@ -81,6 +82,22 @@ def _only_build(work: Path) -> Iterator[None]:
             yield
     except Timeout as error:
         raise OSError(f"another build is at work in {work}; wait for its end or choose another --work") from error
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[None]:
+    """Add what the stages tell to a file."""
+    logger, file = logging.getLogger(__package__), logging.FileHandler(path, encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    level = logger.level
+    logger.addHandler(file)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(file)
+        file.close()
 
 
 @dataclass

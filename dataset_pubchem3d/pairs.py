@@ -9,12 +9,13 @@ from rdkit.rdBase import BlockLogs
 TABLE_FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
-def load_pairs(dataset: str, split: str) -> Dataset:
+def load_pairs(dataset: str, split: str, config: str | None = None) -> Dataset:
     """Load pairs whose geometry is given by coordinates or by a SMILES.
 
     Args:
         dataset: a folder or Hub id that `load_dataset` takes, or a .csv, .tsv or .parquet file.
         split: split with optional slicing, for example "train[:90%]"; a file has the one split "train".
+        config: of a folder or Hub dataset, for example "pretrain"; its default one if None.
     Returns:
         the rows with `text` and either `atomic_numbers` (N) and `positions` (N, 3), Å, or `smiles`.
     Raises:
@@ -29,7 +30,7 @@ def load_pairs(dataset: str, split: str) -> Dataset:
         separator = {"sep": "\t"} if suffix == ".tsv" else {}
         pairs = load_dataset(TABLE_FORMATS[suffix], data_files=dataset, split=split, **separator)
     else:
-        pairs = load_dataset(dataset, split=split)
+        pairs = load_dataset(dataset, config, split=split)
     columns = set(pairs.column_names)
     if "text" not in columns or not ({"atomic_numbers", "positions"} <= columns or "smiles" in columns):
         raise ValueError(

@@ -8,12 +8,11 @@ from typing import Any
 import yaml
 
 from .sources.base import GeometrySource, PropertySource, Source, StructureSource, TextSource
-from .sources.registry import GEOMETRY_SOURCES, STRUCTURE_SOURCES, TEXT_SOURCES
+from .sources.registry import GEOMETRY_SOURCES, PROPERTY_SOURCES, STRUCTURE_SOURCES, TEXT_SOURCES
 from .stages.join import MATCH_LEVELS
 
 SPLIT_BY = ("first_block", "scaffold")
 TEXT_LICENSES = ("all", "permissive")
-PROPERTY_SOURCES = {name: source for name, source in GEOMETRY_SOURCES.items() if issubclass(source, PropertySource)}
 
 
 @dataclass(frozen=True)
@@ -102,13 +101,13 @@ class Recipe:
         return cls(**{"texts": texts, "geometries": geometries} | overrides)
 
     def to_dict(self) -> dict:
-        """The recipe as JSON, sources by name and options."""
+        """The recipe as it is published: sources by name and options, files by their names without folders."""
         plain = {setting.name: getattr(self, setting.name) for setting in fields(self)}
         for role in ("texts", "geometries"):
-            plain[role] = [source_settings(source) for source in plain[role]]
+            plain[role] = [_published(source) for source in plain[role]]
         for role in ("structures", "properties"):
-            plain[role] = plain[role] and source_settings(plain[role])
-        return {**plain, "benchmarks": dict(self.benchmarks)}
+            plain[role] = plain[role] and _published(plain[role])
+        return {**plain, "benchmarks": {name: Path(path).name for name, path in self.benchmarks.items()}}
 
 
 def _with_sources(settings: Any) -> dict:
@@ -150,3 +149,8 @@ def make_source(registry: Mapping[str, type[Source]], description: str | dict) -
 def source_settings(source: Source) -> dict:
     """Name and options of a source."""
     return {"source": source.name, **asdict(source)}
+
+
+def _published(source: Source) -> dict:
+    settings = source_settings(source)
+    return {name: Path(value).name if name in ("path", "cids") else value for name, value in settings.items()}

@@ -33,6 +33,7 @@ class InvarianceSettings:
     model: str = field(metadata={"help": "checkpoint folder or Hub id"})
     dataset: str = field(metadata={"help": "folder, Hub id or table of pairs; a file has the one split train"})
     output: str = field(metadata={"help": "results file to write (JSON)"})
+    dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
     split: str = field(default="test", metadata={"help": "split of the data set"})
     batch_size: int = field(default=32, metadata={"help": "molecules at once"})
     seed: int = field(default=0, metadata={"help": "of rotations, orders and moved atoms"})
@@ -40,7 +41,7 @@ class InvarianceSettings:
 
 def main() -> None:
     settings = HfArgumentParser(InvarianceSettings).parse_args_into_dataclasses()[0]
-    pairs = load_pairs(settings.dataset, settings.split)
+    pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
     model, processor = load_checkpoint(settings.model)
     evaluation = evaluate_invariance(model, processor, pairs, settings.batch_size, settings.seed)
     print(format_changes(evaluation))

@@ -55,6 +55,7 @@ class RetrievalSettings:
     model: str = field(metadata={"help": "checkpoint folder or Hub id"})
     dataset: str = field(metadata={"help": "folder, Hub id or table of pairs; a file has the one split train"})
     output: str = field(metadata={"help": "results file to write (JSON)"})
+    dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
     split: str = field(default="test", metadata={"help": "split of the data set"})
     batch_size: int = field(default=32, metadata={"help": "rows embedded at once; changes speed and memory only"})
     seed: int = field(default=0, metadata={"help": "of pools, bootstrap and random positions"})
@@ -63,7 +64,7 @@ class RetrievalSettings:
 
 def main() -> None:
     settings = HfArgumentParser(RetrievalSettings).parse_args_into_dataclasses()[0]
-    pairs = load_pairs(settings.dataset, settings.split)
+    pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
     model, processor = load_checkpoint(settings.model)
     evaluation = evaluate_retrieval(
         model, processor, pairs, settings.batch_size, settings.seed, settings.num_bootstrap, with_random_positions=True

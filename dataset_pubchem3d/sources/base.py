@@ -1,4 +1,4 @@
-"""What a source is: one file, one class, one line in the registry of `sources/__init__.py`.
+"""What a source is: one file, one class, one line in the registry.
 
 A source knows its raw format and nothing of the other sources or of the stages. It is a frozen dataclass whose fields
 are its options in a recipe (`path` among them), so that it can be sent to worker processes. Its work is in two parts:
@@ -37,6 +37,11 @@ class Source:
     name: ClassVar[str]
     about: ClassVar[str]
     path: str = ""
+
+    @property
+    def raw_name(self) -> str:
+        """Name of its folder of raw files: another one for options that make other files of equal names."""
+        return self.name
 
     def fetch(self, client: Client, folder: Path) -> None:
         """Download what is not there yet into `folder`. Sources that come with a package or a path fetch nothing."""

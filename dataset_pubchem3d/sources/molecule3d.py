@@ -47,7 +47,13 @@ class Molecule3D(GeometrySource):
     config: str = "Molecule3D_random_split"
 
     def fetch(self, client: Client, folder: Path) -> None:
-        snapshot_download(REPOSITORY, repo_type="dataset", allow_patterns=f"{self.config}/*.parquet", local_dir=folder)
+        """Download the shards of `config`, once; remove the file that says so to look for newer ones."""
+        done = folder / f"{self.config}.fetched"
+        if not done.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shards = f"{self.config}/*.parquet"
+            snapshot_download(REPOSITORY, repo_type="dataset", allow_patterns=shards, local_dir=folder)
+            done.touch()
 
     def files(self, folder: Path) -> list[Path]:
         if (folder / self.config).is_dir():

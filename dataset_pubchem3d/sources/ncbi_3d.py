@@ -46,6 +46,10 @@ class NCBI3D(GeometrySource):
     collection: str = "01_conf_per_cmpd"
     sdf_files: tuple[str, ...] = ()
 
+    @property
+    def raw_name(self) -> str:
+        return f"{self.name}_{self.collection}"
+
     def fetch(self, client: Client, folder: Path) -> None:
         """Download the files of `sdf_files` that are not there yet.
 

@@ -1,29 +1,38 @@
-"""Which sources a recipe can name. A new one is a file beside this and one line here."""
+"""Which sources a recipe can name. A new one is a file beside this and one line in `FILES`."""
 
-from .chemicals import Chemicals
-from .molecule3d import Molecule3D
-from .ncbi_3d import NCBI3D
-from .pcqm4mv2 import PCQM4Mv2
-from .pubchem_extras import PubChemExtras
-from .pubchem_rest import PubChemREST
-from .pubchem_sdf import PubChemSDF
-from .pubchem_text import PubChemAnnotations, PubChemCompoundTexts
-from .qm9 import QM9
-from .qm9_archive import QM9Archive
-from .rdkit_conformer import RDKitConformers
-from .table import Table, TableGeometry
+from importlib import import_module
 
-TEXT_SOURCES = {source.name: source for source in (PubChemAnnotations, PubChemCompoundTexts, Chemicals, Table)}
-STRUCTURE_SOURCES = {source.name: source for source in (PubChemExtras, PubChemREST, PubChemSDF)}
-GEOMETRY_SOURCES = {
-    source.name: source
-    for source in (
-        Molecule3D,
-        PCQM4Mv2,
-        QM9,
-        QM9Archive,
-        NCBI3D,
-        TableGeometry,
-        RDKitConformers,
-    )
-}
+from .base import GeometrySource, PropertySource, Source, StructureSource, TextSource
+
+FILES = (
+    "chemicals",
+    "molecule3d",
+    "ncbi_3d",
+    "pcqm4mv2",
+    "pubchem_annotations",
+    "pubchem_compound_text",
+    "pubchem_extras",
+    "pubchem_rest",
+    "pubchem_sdf",
+    "qm9",
+    "qm9_archive",
+    "rdkit_conformer",
+    "table",
+)
+
+
+def _sources(kind: type[Source]) -> dict[str, type[Source]]:
+    """The classes of a kind that the files define, by their name in recipes."""
+    modules = [import_module(f".{file}", __package__) for file in FILES]
+    classes = [(module, found) for module in modules for found in vars(module).values() if isinstance(found, type)]
+    return {
+        found.name: found
+        for module, found in classes
+        if issubclass(found, kind) and found.__module__ == module.__name__
+    }
+
+
+TEXT_SOURCES = _sources(TextSource)
+STRUCTURE_SOURCES = _sources(StructureSource)
+GEOMETRY_SOURCES = _sources(GeometrySource)
+PROPERTY_SOURCES = _sources(PropertySource)

@@ -1,6 +1,5 @@
 """The first stages of a build: raw files fetched, texts and the geometries that they want read."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -26,7 +25,7 @@ from .parse import (
     read_molecules,
     read_texts,
 )
-from .stage import Part, Stage, Task, Workers, run_stage, step, write_json
+from .stage import Part, Stage, Task, Workers, run_stage, step
 from .windows import column_values, window_name, write_windows
 
 
@@ -50,25 +49,19 @@ class Reading:
         """What the sources need and was not there, downloaded."""
         client, structures = Client(), self.recipe.structures
         for source in self.recipe.texts:
-            self._fetch(source, {}, partial(source.fetch, client))
+            self._fetch(source, client)
         if structures is not None:
-            cids = self.unidentified_cids
-            self._fetch(structures, {"texts": keys(self.texts)}, partial(structures.fetch, client, cids=cids))
-        for source in {source.name: source for source in self._geometry_sources}.values():
-            self._fetch(source, {}, partial(source.fetch, client))
+            self._fetch(structures, client, cids=self.unidentified_cids)
+        for source in self._geometry_sources:
+            self._fetch(source, client)
 
-    def _fetch(self, source: Source, wanted: dict, fetch: Callable[[Path], None]) -> None:
-        done, settings = self.work / "fetched" / f"{source.name}.json", {**source_settings(source), **wanted}
-        if source.path or (done.exists() and json.loads(done.read_text(encoding="utf-8")) == settings):
-            return
-        for folder in (self.raw_folder(source), done.parent):
-            folder.mkdir(parents=True, exist_ok=True)
-        fetch(self.raw_folder(source))
-        write_json(done, settings)
+    def _fetch(self, source: Source, client: Client, **wanted: np.ndarray) -> None:
+        if not source.path:
+            source.fetch(client, self.raw_folder(source), **wanted)
 
     def raw_folder(self, source: Source) -> Path:
         """Where the raw files of a source are: at its path, or where `fetched` puts them."""
-        return Path(source.path) if source.path else self.work / "raw" / source.name
+        return Path(source.path) if source.path else self.work / "raw" / source.raw_name
 
     @property
     def _geometry_sources(self) -> list[GeometrySource]:

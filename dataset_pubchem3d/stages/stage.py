@@ -6,6 +6,7 @@ its key (the settings and the inputs it was made from) whether its parts are sti
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -14,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,7 @@ from tqdm import tqdm
 
 from ..records import RecordError
 
+logger = logging.getLogger(__name__)
 FORMAT = 1  # of the parts; another number makes all stages anew
 TASKS_IN_FLIGHT = 2  # a worker: one it works on and one that waits for it
 
@@ -100,10 +103,21 @@ class Workers:
             self._pool.shutdown(cancel_futures=True)
 
     def run(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
-        """Results in the order in which they come. Arguments are taken only as fast as they are worked on."""
+        """Results in the order in which they come. Arguments are taken only as fast as they are worked on.
+
+        Raises:
+            OSError: a process was killed from outside.
+        """
         if self._pool is None:
             yield from map(function, arguments)
             return
+        try:
+            yield from self._run(function, arguments)
+        except BrokenProcessPool as error:
+            remedy = "run it again, with fewer processes if memory was short; finished parts stay"
+            raise OSError(f"a worker process was killed; {remedy}") from error
+
+    def _run(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
         running = set()
         for argument in arguments:
             running.add(self._pool.submit(function, argument))
@@ -151,7 +165,9 @@ def run_stage(
         for _ in workers.run(_make_part, missing()):
             progress.update()
     write_json(folder / "stage.json", {"key": key, "parts": names})
-    return Stage(folder, key, names)
+    stage = Stage(folder, key, names)
+    logger.info("%s: %s", title, ", ".join(f"{what} {number}" for what, number in stage.counts().items()) or "done")
+    return stage
 
 
 def step(folder: Path, settings: dict, make: Callable[[Path], None]) -> str:

@@ -1,4 +1,7 @@
-"""Built datasets: the embedded one, and a small world of invented raw files in the formats of every kind of source."""
+"""Built datasets: the embedded one, and a small world of invented raw files in the formats of every kind of source.
+
+Besides, a server whose answers are disturbed by a script, and clients of it.
+"""
 
 import csv
 import gzip
@@ -17,9 +20,12 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from dataset_pubchem3d.build import build
+from dataset_pubchem3d.fetch import Client
 from dataset_pubchem3d.pubchem3d import split_files
 from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.sources.base import installed_folder
+
+from .scripted_server import FakeClock, ScriptedServer
 
 CC_BY = "https://creativecommons.org/licenses/by/4.0/"
 CC_BY_NC = "https://creativecommons.org/licenses/by-nc/4.0/legalcode"
@@ -170,3 +176,37 @@ def rows(built, tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("rows_cache"))
     files = [str(file) for found in split_files(built).values() for file in found]
     return concatenate_datasets([Dataset.from_parquet(file, cache_dir=cache) for file in files]).to_list()
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def server(clock, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = ScriptedServer(clock)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def new_client(clock):
+    """Clients whose waits take no time and, unless `jitter` is given, are not jittered."""
+    clients = []
+
+    def new(**options):
+        defaults = {"clock": clock, "sleep": clock.sleep, "jitter": lambda: 0.0, "timeout": 5.0}
+        clients.append(Client(**(defaults | options)))
+        return clients[-1]
+
+    yield new
+    for client in clients:
+        client.session.close()
+
+
+@pytest.fixture
+def client(new_client):
+    return new_client()

@@ -207,3 +207,10 @@ def test_a_build_without_rows_says_where_they_went(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"(?s)no row is left.*fewer than min_words words\": 9"):
         build(replace(recipe, min_words=1000), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_log_tells_what_the_stages_did(recipe, tmp_path):
+    build(recipe, tmp_path / "out")
+    log = (tmp_path / ".out.work" / "build.log").read_text()
+    assert "geometries qm9: records read 60, wanted by no text 57, geometries 3" in log
+    assert len(log.splitlines()) == 10

@@ -9,9 +9,9 @@ from dataset_pubchem3d.recipe import Recipe, make_source, source_settings
 from dataset_pubchem3d.sources.base import GeometrySource, PropertySource, StructureSource, TextSource
 from dataset_pubchem3d.sources.chemicals import Chemicals
 from dataset_pubchem3d.sources.ncbi_3d import NCBI3D
+from dataset_pubchem3d.sources.pubchem_annotations import PubChemAnnotations
 from dataset_pubchem3d.sources.pubchem_extras import PubChemExtras
 from dataset_pubchem3d.sources.pubchem_sdf import PubChemSDF
-from dataset_pubchem3d.sources.pubchem_text import PubChemAnnotations
 from dataset_pubchem3d.sources.qm9 import QM9
 from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
 from dataset_pubchem3d.sources.registry import GEOMETRY_SOURCES, STRUCTURE_SOURCES, TEXT_SOURCES

@@ -185,3 +185,5 @@ def test_fetch_asks_for_the_shards_of_its_split_alone(tmp_path, monkeypatch):
     Molecule3D(config="Molecule3D_scaffold_split").fetch(None, tmp_path)
     patterns = {"allow_patterns": "Molecule3D_scaffold_split/*.parquet"}
     assert asked == [(("maomlab/Molecule3D",), {"repo_type": "dataset", "local_dir": tmp_path, **patterns})]
+    Molecule3D(config="Molecule3D_scaffold_split").fetch(None, tmp_path)
+    assert len(asked) == 1

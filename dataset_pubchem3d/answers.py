@@ -1,0 +1,78 @@
+"""What the answer of a server means: what was asked for, a failure that may pass, or one that stays.
+
+Sources: RFC 9110, section 10.2.3, for Retry-After; https://pubchem.ncbi.nlm.nih.gov/docs/pug-rest for Faults.
+"""
+
+import json
+import time
+from email.utils import mktime_tz, parsedate_tz
+
+import requests
+
+_TRANSIENT_STATUSES = {408, 429, 500, 502, 503, 504}
+_FAULT_STATUSES = {"ServerBusy": 503, "Timeout": 504, "ServerError": 500, "Unknown": 500, "NotFound": 404}  # else 400
+
+
+class FetchError(OSError):
+    """What was asked for cannot be had.
+
+    Attributes: `status`, HTTP's for the last answer, or what its Fault stands for; None where there was no answer.
+    """
+
+    def __init__(self, url: str, problem: str, status: int | None = None):
+        super().__init__(f"{url}: {problem}")
+        self.url, self.status = url, status
+
+
+class TransientError(Exception):
+    """A failure that may be over at the next attempt; `wait`: seconds that the server asks for."""
+
+    def __init__(self, problem: str, status: int | None = None, wait: float = 0.0):
+        super().__init__(problem)
+        self.status, self.wait = status, wait
+
+
+def check(response: requests.Response, body: dict | None, accepted: tuple[int, ...] = (200,)) -> None:
+    """Raise unless it is what was asked for. A Fault outranks the status: PubChem is busy with 200, 404 and 503.
+
+    Args:
+        body: the JSON object that the response is, if it is one.
+    Raises:
+        FetchError: no further attempt will help.
+        TransientError: one may.
+    """
+    status, fault = response.status_code, (body or {}).get("Fault")
+    if fault is not None:
+        code = str(fault.get("Code")) if isinstance(fault, dict) else ""
+        status = _FAULT_STATUSES.get(code.rpartition(".")[2], 400)
+    is_html = response.ok and "html" in response.headers.get("Content-Type", "")
+    if status in accepted and not is_html:
+        return
+    problem = f"HTTP {response.status_code} {response.reason}, {excerpt(response)!r}"
+    if status in _TRANSIENT_STATUSES or status in accepted:
+        raise TransientError(problem, status, _retry_after(response))
+    remedy = "open the address in a browser: it may have moved, ask for a login or be blocked for too many requests"
+    raise FetchError(response.url, f"{problem}; {remedy}", status)
+
+
+def json_object(response: requests.Response) -> dict | None:
+    """The JSON object that the response is, None if it is anything else."""
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def excerpt(response: requests.Response) -> str:
+    """The first words of the response, on one line."""
+    return " ".join(response.content[:300].decode("utf-8", "replace").split())
+
+
+def _retry_after(response: requests.Response) -> float:
+    """Seconds, whether the server gives seconds or a date, which is compared with its own clock."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    moment, now = parsedate_tz(value), parsedate_tz(response.headers.get("Date", ""))
+    return mktime_tz(moment) - (mktime_tz(now) if now else time.time()) if moment else 0.0

@@ -1,0 +1,123 @@
+"""Files on their way to the disk: parts that are continued where they broke off, digests, and the last rename.
+
+Source: RFC 9110, sections 13.1.5 (If-Range) and 14 (ranges).
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import requests
+from tqdm import tqdm
+
+from .answers import FetchError, TransientError, check, json_object
+
+_BLOCK = 1 << 16  # bytes
+
+
+class Part:
+    """An unfinished download of `path`.
+
+    What has arrived lies in `<path>.part`, the version of the file that it belongs to in `<path>.part.version`, where
+    the server names versions.
+    """
+
+    def __init__(self, path: Path):
+        self.bytes, self.version = Path(f"{path}.part"), Path(f"{path}.part.version")
+
+    def size(self) -> int:
+        return self.bytes.stat().st_size if self.bytes.exists() else 0
+
+    def request_headers(self) -> dict[str, str]:
+        """Of a request for what is missing."""
+        headers = {"Accept-Encoding": "identity"}
+        if offset := self._offset():
+            headers |= {"Range": f"bytes={offset}-", "If-Range": self._known_version()}
+        return headers
+
+    def add(self, response: requests.Response) -> None:
+        """Write what a request with `request_headers` was answered; its body is not read yet.
+
+        Raises:
+            FetchError: the server refuses.
+            TransientError: the part is not complete, or does not fit the answer and was discarded.
+        """
+        accepted = (200, 206, 416) if self._offset() else (200,)
+        check(response, None if response.ok else json_object(response), accepted)
+        if response.status_code == 200:  # the first answer, another version, or a server without ranges
+            self._begin(_version(response))
+            total = int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
+        else:
+            total = self._resumed_total(response)
+        if response.ok:
+            self._append(response, total)
+        if total is not None and self.size() != total:
+            raise TransientError(f"the body ended at byte {self.size()} of {total}")
+
+    def discard(self) -> None:
+        self.bytes.unlink(missing_ok=True)
+        self.version.unlink(missing_ok=True)
+
+    def _offset(self) -> int:
+        """From which byte it can be continued."""
+        return self.size() if self.version.exists() else 0
+
+    def _known_version(self) -> str:
+        return self.version.read_text(encoding="latin-1")
+
+    def _begin(self, version: str | None) -> None:
+        self.discard()
+        if version is not None:  # written before the bytes, so that no bytes ever stand beside the version of others
+            self.version.write_text(version, encoding="latin-1")
+
+    def _append(self, response: requests.Response, total: int | None) -> None:
+        title = self.bytes.name.removesuffix(".part")
+        bar = tqdm(total=total, initial=self.size(), desc=title, unit="B", unit_scale=True, disable=None)
+        with self.bytes.open("ab") as file, bar:
+            for block in response.raw.stream(_BLOCK, decode_content=False):
+                file.write(block)
+                bar.update(len(block))
+
+    def _resumed_total(self, response: requests.Response) -> int:
+        """Size of the whole file by an answer to a range, 206 or 416, which must fit what is there."""
+        content_range, size = response.headers.get("Content-Range", ""), self.size()
+        span, _, total = content_range.partition("/")
+        is_fitting = span.startswith(f"bytes {size}-") if response.ok else content_range == f"bytes */{size}"
+        is_same = _version(response) in (None, self._known_version())
+        if not (is_fitting and is_same and total.isdecimal()):
+            self.discard()
+            raise TransientError(f"HTTP {response.status_code}, {content_range!r} does not continue what had arrived")
+        return int(total)
+
+
+def verified(file: Path, url: str, md5: str | None, sha256: str | None) -> str:
+    """SHA-256 of the file, hexadecimal.
+
+    Raises:
+        FetchError: a digest that is given is not the file's.
+    """
+    if md5 is not None:
+        _digest(file, url, "md5", md5)
+    return _digest(file, url, "sha256", sha256)
+
+
+def _digest(file: Path, url: str, name: str, wanted: str | None) -> str:
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, name).hexdigest()
+    if wanted is not None and wanted.lower() != found:
+        remedy = "delete it if it is still there and run it again, or correct the digest"
+        raise FetchError(url, f"{file} has {name} {found} instead of {wanted}; {remedy}")
+    return found
+
+
+def publish(part: Path, path: Path) -> None:
+    """Rename what is complete and on the disk, so that `path` is never half a file."""
+    with part.open("r+b") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _version(response: requests.Response) -> str | None:
+    """What If-Range accepts as the name of this version: a strong ETag or else a date."""
+    etag = response.headers.get("ETag")
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")

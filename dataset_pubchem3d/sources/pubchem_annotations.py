@@ -1,0 +1,145 @@
+"""Descriptions that depositors gave to PubChem: all annotations of one heading, by the pages of PUG View.
+
+Source of the format: https://pubchem.ncbi.nlm.nih.gov/docs/pug-view. A page above the last is a permanent HTTP 500.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import urlencode
+
+from tqdm import tqdm
+
+from ..fetch import Client, FetchError, cached_json
+from ..records import RecordError, Text
+from .base import TextSource
+from .pug_view import (
+    HEADING,
+    NO_TEXT,
+    documented_form,
+    heading_of,
+    origin_id,
+    paragraphs_of,
+    read_json,
+    text_of,
+    value_at,
+)
+
+ANNOTATIONS_URL = "https://pubchem.ncbi.nlm.nih.gov/rest/pug_view/annotations/heading/JSON"
+
+
+@dataclass(frozen=True)
+class PubChemAnnotations(TextSource):
+    """All annotations of a heading, about a thousand a page; one gzip file a page.
+
+    An annotation linked to several compounds tells of them together: a mixture, the salts of an acid, a group of
+    isomers. Which sentence holds for which of them is not said, and neither a text nor a pair has a field to mark the
+    doubt. So "refuse" is the honest default, as a pair claims that this text describes this molecule; what is refused
+    is counted. With "keep" each compound gets the text; such pairs share their ANID.
+
+    Args:
+        heading: heading of PubChem's table of contents of compounds.
+        annotation_source: only annotations of this depositor, such as "ChEBI"; "" for all.
+        ambiguous: "refuse" or "keep" annotations linked to several compounds.
+        url: address of the service.
+    """
+
+    name: ClassVar[str] = "pubchem_text"
+    about: ClassVar[str] = (
+        "descriptions that depositors gave to PubChem, one row an annotation, by PUG View. Each depositor has terms "
+        "of its own, given in `text_license_url` as far as PubChem states them. An annotation of several compounds "
+        "does not say which of its sentences is about which, and is refused unless the recipe keeps it."
+    )
+    heading: str = HEADING
+    annotation_source: str = ""
+    ambiguous: str = "refuse"
+    url: str = ANNOTATIONS_URL
+
+    @property
+    def raw_name(self) -> str:
+        parts = filter(None, (self.name, self.heading, self.annotation_source))
+        return "_".join(re.sub(r"\W+", "_", part) for part in parts)
+
+    def __post_init__(self):
+        if self.ambiguous not in ("refuse", "keep"):
+            raise ValueError(f"source {self.name}: ambiguous={self.ambiguous!r} is neither 'refuse' nor 'keep'")
+
+    def fetch(self, client: Client, folder: Path) -> None:
+        """Download the pages that are not there yet, following their total number as it changes meanwhile."""
+        if self.path:
+            return
+        number, total = 1, 1
+        with tqdm(desc=self.name, unit=" pages", disable=None) as progress:
+            while number <= total:
+                file = _page_file(folder, number)
+                try:
+                    total = _page(cached_json(file, partial(self._request, client, number)), file)["TotalPages"]
+                except FetchError as error:
+                    if error.status is None or number == 1 or self._renewed_total(client, folder, number - 1) >= number:
+                        raise
+                    return
+                number, progress.total = number + 1, total
+                progress.update()
+
+    def raw_records(self, folder: Path) -> Iterator[dict]:
+        """The annotations, page by page.
+
+        Raises:
+            ValueError: a page cannot be read, does not follow the one before, or is the last but not of its number.
+        """
+        for number, file in enumerate(self.files(folder), start=1):
+            page = _page(read_json(file), file)
+            if page["Page"] != number:
+                raise ValueError(f"{file} is page {page['Page']} where page {number} follows; fetch what is missing")
+            yield from page["Annotation"]
+        if page["TotalPages"] > number:
+            raise ValueError(f"{file} is the last file but page {number} of {page['TotalPages']}; fetch the rest")
+
+    def texts(self, raw: dict) -> list[Text]:
+        """One text a linked compound, all its paragraphs joined; see `TextSource`."""
+        record_id = origin_id(raw)
+        with documented_form(record_id, raw):
+            if self.annotation_source and raw["SourceName"].casefold() != self.annotation_source.casefold():
+                raise RecordError(record_id, "annotation of another source", raw["SourceName"])
+            blocks = raw.get("Data", [])
+            described = [block for block in blocks if heading_of(block) in (self.heading, None)]
+            paragraphs = [paragraph for block in described for paragraph in paragraphs_of(block)]
+            if not paragraphs:
+                raise RecordError(record_id, NO_TEXT, f"headings: {[heading_of(block) for block in blocks]}")
+            return [text_of(raw, paragraphs, cid) for cid in self._cids(record_id, raw)]
+
+    def _cids(self, record_id: str, raw: dict) -> list[int]:
+        cids = list(dict.fromkeys(int(cid) for cid in raw.get("LinkedRecords", {}).get("CID", [])))
+        if not cids:
+            raise RecordError(record_id, "no linked compound")
+        if len(cids) > 1 and self.ambiguous == "refuse":
+            raise RecordError(record_id, "linked to several compounds", f"{len(cids)} compounds")
+        return cids
+
+    def _request(self, client: Client, number: int) -> dict:
+        query = {"heading_type": "Compound", "heading": self.heading, "page": number}
+        source = {"source": self.annotation_source} if self.annotation_source else {}
+        url = f"{self.url}?{urlencode(query | source)}"
+        answer = client.get_json(url)
+        if (came := _page(answer, url)["Page"]) != number:
+            raise ValueError(f"{url} was answered with page {came}")
+        return answer
+
+    def _renewed_total(self, client: Client, folder: Path, number: int) -> int:
+        """The number of pages by a page that is asked for again, since the next one could not be had."""
+        page = self._request(client, number)
+        _page_file(folder, number).unlink()
+        return cached_json(_page_file(folder, number), lambda: page)["Annotations"]["TotalPages"]
+
+
+def _page_file(folder: Path, number: int) -> Path:
+    return folder / f"page-{number:05}.json.gz"
+
+
+def _page(content: dict, place: Path | str) -> dict:
+    for key in ("Annotation", "Page", "TotalPages"):
+        value_at(content, place, "Annotations", key)
+    return content["Annotations"]

@@ -1,0 +1,155 @@
+"""Descriptions that depositors gave to PubChem: the records of listed compounds.
+
+Source of the formats: PUG View (https://pubchem.ncbi.nlm.nih.gov/docs/pug-view) and, for an `InformationList`, the
+PUG REST operation `description` (https://pubchem.ncbi.nlm.nih.gov/docs/pug-rest).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import urlencode
+
+from tqdm import tqdm
+
+from ..fetch import Client, FetchError, cached_json
+from ..records import RecordError, Text
+from .base import TextSource
+from .pug_view import HEADING, NO_TEXT, documented_form, heading_of, paragraphs_of, read_json, text_of, value_at
+
+COMPOUND_URL = "https://pubchem.ncbi.nlm.nih.gov/rest/pug_view/data/compound"
+
+
+@dataclass(frozen=True)
+class PubChemCompoundTexts(TextSource):
+    """The descriptions of listed compounds, one file each; for short lists, as every compound costs a request.
+
+    PubChem cuts some long texts of these records, so `PubChemAnnotations` is to be preferred. A folder of one's own
+    may also hold answers of the operation `description` (an `InformationList`), which know no licences.
+
+    Args:
+        cids: text file with one CID a line; blank lines and comments after # are allowed. "" reads all of `path`.
+        heading: heading of PubChem's table of contents of compounds.
+        url: address of the service.
+    """
+
+    name: ClassVar[str] = "pubchem_compound_text"
+    about: ClassVar[str] = (
+        "descriptions that depositors gave to PubChem, for a list of compounds, by PUG View. Each depositor has "
+        "terms of its own, given in `text_license_url` as far as PubChem states them."
+    )
+    cids: str = ""
+    heading: str = HEADING
+    url: str = COMPOUND_URL
+
+    def fetch(self, client: Client, folder: Path) -> None:
+        """Download the records that are not there yet; a compound without a description gets an empty record."""
+        if self.path:
+            return
+        if not self.cids:
+            raise ValueError(f"source {self.name} has neither cids nor path; set cids to a file with one CID a line")
+        for cid in tqdm(read_cids(Path(self.cids)), desc=self.name, unit=" compounds", disable=None):
+            cached_json(_compound_file(folder, cid), partial(self._request, client, cid))
+
+    def files(self, folder: Path) -> list[Path]:
+        """The files of the listed compounds, or all where none are listed; see `TextSource`."""
+        if not self.cids:
+            return super().files(folder)
+        files = [_compound_file(folder, cid) for cid in read_cids(Path(self.cids))]
+        if missing := [file for file in files if not file.is_file()]:
+            raise FileNotFoundError(f"{len(missing)} files are missing, the first is {missing[0]}; fetch them")
+        return files
+
+    def raw_records(self, folder: Path) -> Iterator[tuple[str, dict]]:
+        """The CID and the content of each file.
+
+        Raises:
+            ValueError: a file cannot be read or is neither a `Record` nor an `InformationList`.
+        """
+        for file in self.files(folder):
+            content = read_json(file)
+            is_list = "InformationList" in content
+            path = ("InformationList", "Information", 0, "CID") if is_list else ("Record", "RecordNumber")
+            yield str(value_at(content, file, *path)), content
+
+    def texts(self, raw: tuple[str, dict]) -> list[Text]:
+        """One text a reference, all its paragraphs joined; see `TextSource`."""
+        record_id, content = raw
+        with documented_form(record_id, content):
+            if "Record" in content:
+                texts = self._record_texts(record_id, content["Record"])
+            else:
+                texts = _list_texts(content["InformationList"]["Information"])
+        if not texts:
+            raise RecordError(record_id, NO_TEXT)
+        return texts
+
+    def _request(self, client: Client, cid: int) -> dict:
+        url = f"{self.url}/{cid}/JSON?{urlencode({'heading': self.heading})}"
+        try:
+            answer = client.get_json(url)
+            value_at(answer, url, "Record", "RecordNumber")
+            return answer
+        except FetchError as error:
+            if "PUGVIEW.NotFound" not in str(error):
+                raise
+            return {"Record": {"RecordType": "CID", "RecordNumber": cid}}
+
+    def _record_texts(self, record_id: str, record: dict) -> list[Text]:
+        if (kind := record.get("RecordType", "CID")) != "CID":
+            raise RecordError(record_id, "not the record of a compound", kind)
+        paragraphs = defaultdict(list)
+        for information in _information(record.get("Section", []), self.heading):
+            paragraphs[information.get("ReferenceNumber")] += paragraphs_of(information)
+        described = {number: parts for number, parts in paragraphs.items() if parts}
+        references = {reference["ReferenceNumber"]: reference for reference in record.get("Reference", [])}
+        if lacking := [number for number in described if number not in references]:
+            raise RecordError(record_id, "a text without its reference", f"reference numbers {lacking}")
+        cid, title = int(record["RecordNumber"]), record.get("RecordTitle")
+        return [text_of(references[number], parts, cid, title) for number, parts in described.items()]
+
+
+def _information(sections: list[dict], heading: str) -> Iterator[dict]:
+    for section in sections:
+        if heading_of(section) == heading:
+            yield from section.get("Information", [])
+        yield from _information(section.get("Section", []), heading)
+
+
+def _list_texts(elements: list[dict]) -> list[Text]:
+    titles = {element["CID"]: element["Title"] for element in elements if "Title" in element}
+    return [
+        Text(
+            record_id=f"{element['CID']}:{position}",
+            text=element["Description"],
+            source=element["DescriptionSourceName"],
+            cid=int(element["CID"]),
+            name=titles.get(element["CID"]),
+            url=element.get("DescriptionURL"),
+        )
+        for position, element in enumerate(elements)
+        if element.get("Description", "").strip()  # the first element has the title alone
+    ]
+
+
+def _compound_file(folder: Path, cid: int) -> Path:
+    return folder / f"cid-{cid:09}.json.gz"
+
+
+def read_cids(file: Path) -> list[int]:
+    """The CIDs of a text file, ascending, each once.
+
+    Raises:
+        ValueError: a line is neither a CID, a comment after # nor blank, or there is no CID at all.
+    """
+    cids = set()
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        if entry := line.partition("#")[0].strip():
+            if not (entry.isascii() and entry.isdecimal() and int(entry) > 0):
+                raise ValueError(f"{file}, line {number}: {entry!r} is not a CID; give one positive integer a line")
+            cids.add(int(entry))
+    if not cids:
+        raise ValueError(f"{file} lists no CID; give one a line")
+    return sorted(cids)

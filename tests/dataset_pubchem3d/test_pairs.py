@@ -1,0 +1,42 @@
+import pytest
+
+from dataset_pubchem3d.pairs import first_block, load_pairs, molecule_input
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def test_a_config_is_chosen_by_name(built):
+    assert len(load_pairs(str(built), "train")) == len(load_pairs(str(built), "train", "pretrain")) == 1779
+    assert len(load_pairs(str(built), "train", "captioning")) == 762
+
+
+def test_a_row_of_a_folder_gives_its_coordinates_and_first_block(built):
+    row = load_pairs(str(built), "test[:1]")[0]
+    assert molecule_input(row) == {"atomic_numbers": row["atomic_numbers"], "positions": row["positions"]}
+    assert first_block(row) == row["inchikey14"]
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_a_table_of_smiles_is_read(tmp_path, separator):
+    path = tmp_path / ("mine.csv" if separator == "," else "mine.tsv")
+    path.write_text(f"smiles{separator}text\nCCO{separator}An alcohol.\n")
+    (row,) = load_pairs(str(path), "train")
+    assert (molecule_input(row), first_block(row)) == ("CCO", "LFQSCWFLJHTTHZ")
+
+
+def test_missing_columns_are_named(tmp_path):
+    (tmp_path / "mine.csv").write_text("smiles\nCCO\n")
+    with pytest.raises(ValueError, match=r"has the columns \['smiles'\]; it needs 'text'"):
+        load_pairs(str(tmp_path / "mine.csv"), "train")
+
+
+def test_a_config_without_texts_is_no_set_of_pairs(world, tmp_path):
+    from dataset_pubchem3d.build import build
+    from dataset_pubchem3d.recipe import Recipe
+
+    build(Recipe.from_yaml(world / "recipe.yaml"), tmp_path / "out")
+    with pytest.raises(ValueError, match="it needs 'text'"):
+        load_pairs(str(tmp_path / "out"), "train", "qm9")
