@@ -1,15 +1,11 @@
-"""A quality report for people: a page of tables and the plots it shows."""
+"""The plots of a quality report."""
 
-from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-DISTRIBUTIONS = ("words", "atoms", "heavy_atoms", "conformers")
-COMPARISON_COUNTS = ("sampled", "compared", "fewer_conformers", "upper_bounds")
-RMSD_HEADER = ("", "conformer", "n", "mean", "median", "90th percentile", "under 0.5 Å", "under 1.0 Å")
 SIZE = (7.0, 4.0)  # inches
 
 
@@ -113,102 +109,3 @@ def _plot_flexibility(file: Path, report: dict) -> Path | None:
     axes.set_ylim(0, None)
     axes.legend()
     return _save(figure, file)
-
-
-def write_page(file: Path, report: dict, plots: list[Path]) -> None:
-    """Write a report as Markdown that shows the plots."""
-    configs = report["configs"]
-    flat = {config: dict(_flattened(figures)) for config, figures in configs.items()}
-    sections = [
-        "# Quality of this folder",
-        _verdict(report["faults"]),
-        "## Figures\n\nRows with nulls where none may be are counted as rows and as faults and in nothing else.",
-        _by_config(flat, lambda path: len(path) == 1 or path[0] == "splits"),
-        "## Shared between splits\n\nHow many distinct values two splits of a config both have. First blocks and split"
-        " groups must be in one split; texts and scaffolds (Bemis-Murcko, of molecules with rings) may be in several.",
-        _by_config(flat, lambda path: path[0] == "shared_between_splits"),
-        _held_out(report["trained_on_here_and_held_out_there"]),
-        "## Distributions",
-        _by_config(flat, lambda path: path[0] in DISTRIBUTIONS),
-        "## Rows by what they hold",
-        _by_config(
-            flat, lambda path: len(path) > 1 and path[0] not in (*DISTRIBUTIONS, "shared_between_splits", "splits")
-        ),
-        _comparison(report["geometry_comparison"]),
-        "## Plots",
-        *(f"![{plot.stem}]({plot.relative_to(file.parent).as_posix()})" for plot in plots),
-    ]
-    file.write_text("\n\n".join(section for section in sections if section) + "\n", encoding="utf-8")
-
-
-def _flattened(figures: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in figures.items():
-        if isinstance(value, dict) and key != "rows_of":
-            yield from _flattened(value, (*path, str(key)))
-        elif key != "rows_of":
-            yield (*path, str(key)), value
-
-
-def _by_config(flat: dict[str, dict], is_told: Callable[[tuple[str, ...]], bool]) -> str:
-    """A table of figures, one column a config."""
-    paths = [path for path in dict.fromkeys(path for figures in flat.values() for path in figures) if is_told(path)]
-    rows = [[_name(path), *(figures.get(path, "") for figures in flat.values())] for path in paths]
-    return _table(["", *flat], rows)
-
-
-def _name(path: tuple[str, ...]) -> str:
-    return ": ".join([path[0].replace("_", " "), *path[1:]]).removeprefix("shared between splits: ")
-
-
-def _table(header: list[str], rows: list[list]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _verdict(faults: list[dict]) -> str:
-    if not faults:
-        return "No faults were found."
-    rows = [[fault["config"], fault["fault"], fault["count"], "<br>".join(fault["first"])] for fault in faults]
-    return "## Faults\n\n" + _table(["config", "fault", "number", "first"], rows)
-
-
-def _held_out(shared: dict[str, int]) -> str:
-    if not shared:
-        return "No config trains on a first block that another one holds out."
-    rows = [[pair, count] for pair, count in shared.items()]
-    return "First blocks that one config trains on and another holds out:\n\n" + _table(["", "first blocks"], rows)
-
-
-def _comparison(comparison: dict) -> str:
-    """How far RDKit's conformers are from the stored geometries."""
-    intro = (
-        f"## Stored geometries and RDKit's conformers\n\nA sample of config `{comparison['config']}`. The molecule is"
-        " perceived from the stored geometry, stereo included, and embedded with ETKDGv3 and MMFF94; RMSD in Å over"
-        " heavy atoms, the least over rotations and symmetries, of the first conformer and of the closest of several."
-        " In brackets: 95 % bootstrap interval of the median. Molecules with fewer than 4 heavy atoms, which have no"
-        " torsion, and those of several fragments are not compared."
-    )
-    sections = [intro]
-    for method, figures in comparison["methods"].items():
-        counts = [[name.replace("_", " "), figures[name]] for name in COMPARISON_COUNTS]
-        counts += [[f"not compared: {reason}", number] for reason, number in figures["failures"].items()]
-        rows = _rmsd_rows("all", figures)
-        for bonds, entry in figures["by_rotatable_bonds"].items():
-            rows += _rmsd_rows(f"{bonds} rotatable bonds", entry)
-        sections += [
-            f"### {method}",
-            _table(["", "molecules"], counts),
-            _table(list(RMSD_HEADER), rows) if rows else "",
-        ]
-    return "\n\n".join(section for section in sections if section)
-
-
-def _rmsd_rows(name: str, entry: dict) -> list[list]:
-    rows = []
-    for which in ("first", "best"):
-        if (figures := entry[which]) is not None:
-            low, high = figures["median_interval_95"]
-            shares = [f"{figures[key]:.1%}" for key in figures if key.startswith("share")]
-            median = f"{figures['median']:.3f} ({low:.3f} to {high:.3f})"
-            rows.append([name, which, entry["n"], f"{figures['mean']:.3f}", median, f"{figures['p90']:.3f}", *shares])
-    return rows

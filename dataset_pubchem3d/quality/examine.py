@@ -1,0 +1,167 @@
+"""The rows of a batch: what they hold, and what is wrong with them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rdkit import Chem
+from rdkit.Chem.Scaffolds import MurckoScaffold
+from rdkit.rdBase import BlockLogs
+
+from ..elements import IN_DICTIONARY
+from .findings import Findings
+
+GEOMETRY_LISTS = {"atomic_numbers": 1, "positions": 2, "further_positions": 3}  # and how deep the numbers lie
+REQUIRED = ("inchikey", "inchikey14", "inchi", "smiles", "n_heavy", "formal_charge", *GEOMETRY_LISTS, "n_conformers")
+REQUIRED += ("geometry_source", "geometry_method", "geometry_id", "split", "split_group")
+REQUIRED_WITH_TEXT = ("text", "text_kind", "text_source", "match_level")
+COUNTED = ("text_kind", "text_source", "text_license_url", "geometry_method", "geometry_source")
+COUNTED += ("geometry_license", "match_level")
+CLOSEST_HEAVY_ATOMS = 0.9  # Å; shorter than any bond between heavy atoms
+SHAPE_FAULT = "atoms and positions differ in number"
+NOT_FINITE_FAULT = "a coordinate is not finite"
+CLASH_FAULT = f"heavy atoms are closer than {CLOSEST_HEAVY_ATOMS} Å"
+
+
+def examine_batch(found: Findings, batch: pa.RecordBatch, ids: np.ndarray, split: str) -> None:
+    """Count rows; those with nulls where none may be are counted as such and in nothing else.
+
+    Args:
+        found: that the findings are added to.
+        ids: (rows,) object, what rows are called in faults.
+        split: what the file is named after.
+    """
+    found.counts["rows"]["rows"] += batch.num_rows
+    is_complete = _examine_nulls(found, batch, ids)
+    batch, ids = batch.filter(pa.array(is_complete)), ids[is_complete]
+    if not len(ids):
+        return
+    for name in set(COUNTED) & set(batch.schema.names):
+        found.counts[name].update(str(value) for value in batch[name].to_pylist())
+    _examine_identities(found, batch, ids, split)
+    if "text" in batch.schema.names:
+        _examine_texts(found, batch, ids)
+    is_outside = _examine_structures(found, batch, ids) | _examine_atoms(found, batch, ids)
+    found.counts["rows"]["outside_dictionary"] += int(is_outside.sum())
+    _examine_conformers(found, batch, ids)
+
+
+def _examine_nulls(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> np.ndarray:
+    """Returns: (rows,) bool, which have no null where none may be."""
+    is_complete = np.ones(batch.num_rows, bool)
+    for name in batch.schema.names:
+        is_null = batch[name].is_null().to_numpy(zero_copy_only=False)
+        if is_null.any():
+            found.counts["nulls"][name] += int(is_null.sum())
+        if name in REQUIRED + REQUIRED_WITH_TEXT:
+            found.add_fault(f"{name} is null", ids[is_null])
+            is_complete &= ~is_null
+    return is_complete
+
+
+def _examine_identities(found: Findings, batch: pa.RecordBatch, ids: np.ndarray, split: str) -> None:
+    names = ("inchikey", "inchikey14", "split_group", "split")
+    keys, blocks, groups, splits = (batch[name].to_pylist() for name in names)
+    for name, values in (("inchikeys", keys), ("first_blocks", blocks), ("split_groups", groups)):
+        found.add_hashes(name, (value.encode() for value in values))
+    is_other = [key[:14] != block for key, block in zip(keys, blocks)]
+    found.add_fault("inchikey14 is not the first block of inchikey", ids[is_other])
+    found.add_fault("split is not that of the file", ids[[value != split for value in splits]])
+
+
+def _examine_texts(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> None:
+    texts = [text.strip() for text in batch["text"].to_pylist()]
+    found.counts["words"].update(len(text.split()) for text in texts)
+    found.add_fault("text is empty", ids[[not text for text in texts]])
+    found.add_hashes("texts", (text.encode() for text in texts))
+    described = zip(batch["inchikey"].to_pylist(), texts)
+    found.add_hashes("described", (f"{key}\n{text}".encode() for key, text in described))
+
+
+def _examine_structures(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> np.ndarray:
+    """Returns: (rows,) bool, which SMILES hold an element outside the dictionary."""
+    with BlockLogs():
+        mols = [Chem.MolFromSmiles(smiles) for smiles in batch["smiles"].to_pylist()]
+    found.add_fault("RDKit cannot read the SMILES", ids[[mol is None for mol in mols]])
+    mols = [mol or Chem.Mol() for mol in mols]
+    found.counts["rows"]["multi_fragment"] += sum(len(Chem.GetMolFrags(mol)) > 1 for mol in mols)
+    scaffolds = (MurckoScaffold.MurckoScaffoldSmiles(mol=mol) for mol in mols)
+    found.add_hashes("scaffolds", (scaffold.encode() for scaffold in scaffolds if scaffold))  # "" if it has no ring
+    return np.array([not all(IN_DICTIONARY[a.GetAtomicNum()] for a in mol.GetAtoms()) for mol in mols], bool)
+
+
+def _examine_atoms(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> np.ndarray:
+    """Returns: (rows,) bool, which geometries hold an element outside the dictionary."""
+    numbers, num_atoms = _numbers(batch), _lengths(batch["atomic_numbers"])
+    rows = np.repeat(np.arange(len(ids)), num_atoms)  # of each atom
+    num_heavy = np.bincount(rows[numbers > 1], minlength=len(ids))
+    found.counts["atoms"].update(num_atoms.tolist())
+    found.counts["heavy_atoms"].update(num_heavy.tolist())
+    is_element = (numbers >= 1) & (numbers <= 118)
+    found.add_fault("an atomic number is not one of 1 to 118", ids[np.unique(rows[~is_element])])
+    found.add_fault("the geometry has not n_heavy heavy atoms", ids[num_heavy != batch["n_heavy"].to_numpy()])
+    held = np.unique(np.stack([rows, numbers])[:, is_element], axis=1)[1]  # each element of each row once
+    for number, count in zip(*np.unique(held, return_counts=True)):
+        found.counts["elements"][Chem.GetPeriodicTable().GetElementSymbol(int(number))] += int(count)
+    is_outside = ~IN_DICTIONARY[np.where(is_element, numbers, 0)]
+    return np.bincount(rows[is_outside], minlength=len(ids)) > 0
+
+
+def _examine_conformers(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> None:
+    """Check all conformers, and hash the first of each row."""
+    num_atoms, num_further = _lengths(batch["atomic_numbers"]), _lengths(batch["further_positions"])
+    found.counts["conformers"].update((1 + num_further).tolist())
+    numbers = np.split(_numbers(batch).astype(np.uint8), np.cumsum(num_atoms)[:-1])
+    rows = np.repeat(np.arange(len(ids)), num_further)  # of each further conformer
+    firsts = _split_positions(batch["positions"], num_atoms)
+    further = _split_positions(batch["further_positions"].flatten(), num_atoms[rows])
+    faulty = {fault: set() for fault in (SHAPE_FAULT, NOT_FINITE_FAULT, CLASH_FAULT)}
+    for row, positions in (*enumerate(firsts), *zip(rows, further)):
+        for fault in _conformer_faults(numbers[row], positions):
+            faulty[fault].add(row)
+    for fault, faulty_rows in faulty.items():
+        found.add_fault(fault, ids[sorted(faulty_rows)])
+    placed = (pair for pair in zip(numbers, firsts) if pair[1] is not None)
+    found.add_hashes("geometries", (atoms.tobytes() + positions.tobytes() for atoms, positions in placed))
+
+
+def _conformer_faults(numbers: np.ndarray, positions: np.ndarray | None) -> Iterator[str]:
+    if positions is None:
+        yield SHAPE_FAULT
+        return
+    if not np.isfinite(positions).all():
+        yield NOT_FINITE_FAULT
+    if _closest(positions[numbers > 1]) < CLOSEST_HEAVY_ATOMS:
+        yield CLASH_FAULT
+
+
+def _closest(positions: np.ndarray) -> float:
+    """Shortest distance among (atoms, 3) positions, Å; inf for one atom, NaN where coordinates are."""
+    distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    return distances.min(initial=np.inf)
+
+
+def _numbers(batch: pa.RecordBatch) -> np.ndarray:
+    """(atoms,) int, of all rows one after the other, 0 for null."""
+    return pc.fill_null(batch["atomic_numbers"].flatten(), 0).to_numpy(zero_copy_only=False).astype(int)
+
+
+def _lengths(lists: pa.Array) -> np.ndarray:
+    """Args: lists: of lists. Returns: (lists,) int, 0 for null."""
+    return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+
+
+def _split_positions(conformers: pa.Array, num_atoms: np.ndarray) -> list[np.ndarray | None]:
+    """(atoms, 3) float32 of each conformer, Å, NaN where a coordinate is null.
+
+    None if it has not one point of three coordinates for each of its `num_atoms`, or no atoms.
+    """
+    num_points, num_coordinates = _lengths(conformers), _lengths(conformers.flatten())
+    has_shape = (num_points == num_atoms) & (num_atoms > 0)
+    has_shape[np.repeat(np.arange(len(num_points)), num_points)[num_coordinates != 3]] = False
+    coordinates = conformers.filter(pa.array(has_shape)).flatten().flatten().to_numpy(zero_copy_only=False)
+    positions = coordinates.astype(np.float32).reshape(-1, 3)
+    split = iter(np.split(positions, np.cumsum(num_points[has_shape])[:-1]))
+    return [next(split) if fits else None for fits in has_shape]

@@ -1,0 +1,57 @@
+"""The Parquet files of a built folder, read in small batches."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..pubchem3d import split_files
+
+BATCH_ROWS = 1024
+
+
+def data_files(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    """The files of each config and split that has rows, `default` first.
+
+    Raises:
+        FileNotFoundError: there are none, or some of a split are missing.
+    """
+    configs = sorted((path.name for path in folder.glob("data/*/")), key=lambda name: (name != "default", name))
+    found = {config: split_files(folder, config) for config in configs or ["default"]}
+    for files in chain.from_iterable(splits.values() for splits in found.values()):
+        stated = int(files[-1].stem.rsplit("-", 1)[1])
+        if len(files) != stated:
+            raise FileNotFoundError(f"{files[-1]} is one of {stated}, {len(files)} are there; build the folder again")
+    return found
+
+
+def read_schema(file: Path) -> pa.Schema:
+    """The columns of a file.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    with readable(file):
+        return pq.read_schema(file)
+
+
+def read_batches(file: Path, columns: list[str], row_groups: list[int] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of some row groups, or of all.
+
+    Raises:
+        ValueError: the file cannot be read.
+    """
+    with readable(file), pq.ParquetFile(file) as parquet:
+        yield from parquet.iter_batches(BATCH_ROWS, row_groups=row_groups, columns=columns)
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Turn what Arrow raises in the block into a ValueError that names the file."""
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ValueError(f"{file} cannot be read ({error}); build the folder again") from error

@@ -1,0 +1,60 @@
+"""Values that are on both sides of a border between splits."""
+
+from collections.abc import Iterator
+from itertools import combinations, permutations
+from pathlib import Path
+
+import numpy as np
+
+from .files import read_batches
+from .findings import SHOWN_IDS, Findings, hash_values
+
+KEPT_APART = {"first_blocks": "inchikey14", "split_groups": "split_group"}  # and the columns that hold them
+
+
+def count_shared(findings: dict[str, Findings], name: str) -> dict[str, int]:
+    """How many distinct values each two splits both have."""
+    return {f"{one}, {other}": len(_shared(findings, name, one, other)) for one, other in combinations(findings, 2)}
+
+
+def find_leaks(findings: dict[str, Findings], files: dict[str, list[Path]], config: str) -> Iterator[dict]:
+    """The faults of splits that share what must be kept apart."""
+    for name, column in KEPT_APART.items():
+        for one, other in combinations(findings, 2):
+            shared = _shared(findings, name, one, other)
+            if len(shared):
+                fault = f"{column} is the same in {one} and {other}"
+                first = _values_hashed(files[other], column, shared)
+                yield {"config": config, "fault": fault, "count": len(shared), "first": first}
+
+
+def _shared(findings: dict[str, Findings], name: str, one: str, other: str) -> np.ndarray:
+    return np.intersect1d(findings[one].hashed(name)[0], findings[other].hashed(name)[0])
+
+
+def _values_hashed(files: list[Path], column: str, hashes: np.ndarray) -> list[str]:
+    """The first values of a column with one of the hashes."""
+    values: dict[str, None] = {}
+    for file in files:
+        for batch in read_batches(file, [column]):
+            read = batch[column].drop_null().to_pylist()
+            is_hashed = np.isin(hash_values(value.encode() for value in read), hashes)
+            values |= dict.fromkeys(np.array(read, object)[is_hashed])
+            if len(values) >= SHOWN_IDS:
+                return list(values)[:SHOWN_IDS]
+    return list(values)
+
+
+def compare_configs(blocks: dict[str, dict[str, np.ndarray]]) -> dict[str, int]:
+    """How many first blocks one config trains on that another has in another split; pairs without any are left out.
+
+    Args:
+        blocks: by config and split, distinct hashes.
+    """
+    shared = {
+        f"{config}/train, {other}/{split}": len(np.intersect1d(blocks[config].get("train", []), hashes))
+        for config, other in permutations(blocks, 2)
+        for split, hashes in blocks[other].items()
+        if split != "train"
+    }
+    return {pair: count for pair, count in shared.items() if count}

@@ -1,0 +1,96 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_pubchem3d.elements import DICTIONARY
+from dataset_pubchem3d.quality.examine import CLASH_FAULT, NOT_FINITE_FAULT, SHAPE_FAULT
+from dataset_pubchem3d.schema import FEATURES
+
+
+def changed(entry, change):
+    change(entry)
+    return entry
+
+
+def test_each_planted_fault_is_found_with_its_row(row, clashing, write, measure, faults):
+    far, near = row("CCCC"), row("CCCCC")
+    near["further_positions"] = [np.array(near["positions"]).tolist()]
+    near["further_positions"][0][1] = np.add(near["positions"][0], [0, 0, 0.5]).tolist()
+    far["further_positions"] = [(2 * np.array(far["positions"])).tolist()]
+    train = [
+        row("CCO"),
+        clashing,
+        changed(row("CC"), lambda entry: entry["positions"].pop()),
+        far,
+        changed(row("CCN"), lambda entry: entry["positions"][2].__setitem__(1, float("nan"))),
+        near,
+        changed(row("CCF"), lambda entry: entry.update(further_positions=[entry["positions"][1:]])),
+        changed(row("CCS"), lambda entry: entry.update(positions=[], atomic_numbers=[])),
+    ]
+    found = faults(measure(write("default", train=train)))
+
+    def at(*indices):
+        return [f"default/train-00000-of-00001.parquet row {i}, {train[i]['inchikey']}" for i in indices]
+
+    assert found == {
+        ("default", CLASH_FAULT): (2, at(1, 5)),
+        ("default", SHAPE_FAULT): (3, at(2, 6, 7)),
+        ("default", NOT_FINITE_FAULT): (1, at(4)),
+        ("default", "the geometry has not n_heavy heavy atoms"): (1, at(7)),
+    }
+
+
+def test_heavy_atoms_just_apart_and_hydrogens_do_not_clash(row, write, measure):
+    apart = row("CC", atomic_numbers=[6, 6, 1, 1], positions=[[0, 0, 0], [0, 0, 0.91], [0, 0, 0.5], [0, 0, 0.5]])
+    assert measure(write("default", train=[apart]))["faults"] == []
+    alone = row("C", atomic_numbers=[6], positions=[[0, 0, 0]])
+    assert measure(write("default", train=[alone]))["faults"] == []
+
+
+def test_faults_of_the_other_columns_are_found(row, write, measure, faults):
+    train = [row("CCO", "fine"), row("CCN", "  "), row("CCF", None), row("CCCl", split="test"), row("CCBr", n_heavy=4)]
+    train += [row("CCI", inchikey14="A" * 14), row("CCP", smiles="CC(P")]
+    train += [row("CC", atomic_numbers=[6, 6, 0, 119, 1, 1, 1, 1])]
+    report = measure(write("default", train=train))
+    assert {fault: count for (_, fault), (count, _) in faults(report).items()} == {
+        "text is null": 1,
+        "text is empty": 1,
+        "split is not that of the file": 1,
+        "the geometry has not n_heavy heavy atoms": 2,
+        "inchikey14 is not the first block of inchikey": 1,
+        "RDKit cannot read the SMILES": 1,
+        "an atomic number is not one of 1 to 118": 1,
+    }
+    assert report["configs"]["default"]["rows"] == 8
+    assert report["configs"]["default"]["inchikeys"] == 7  # without that of the row with a null
+
+
+def test_only_so_many_rows_are_named_but_all_are_counted(row, write, measure, faults):
+    train = [row("CCO", " ", geometry_id=str(index)) for index in range(12)]
+    count, first = faults(measure(write("default", train=train)))["default", "text is empty"]
+    assert (count, len(first)) == (12, 10)
+
+
+@pytest.mark.parametrize(("smiles", "numbers"), [("[Ti]", [22]), ("[Ti]", [6]), ("C", [22]), ("[Li]", [3]), ("C", [6])])
+def test_an_element_of_either_smiles_or_geometry_counts(smiles, numbers, row, write, measure):
+    entry = row(smiles, atomic_numbers=numbers, positions=[[0.0, 0.0, 0.0]])
+    report = measure(write("default", train=[entry]))
+    assert report["configs"]["default"]["rows_outside_dictionary"] == int(smiles == "[Ti]" or numbers == [22])
+
+
+def test_the_dictionary_is_that_of_the_model():
+    model = pytest.importorskip("modeling_geomclip.feature_extraction_geomclip")
+    assert list(DICTIONARY) == [name for name in model.DICTIONARY.split() if not name.startswith("[")]
+
+
+def test_points_need_not_be_of_fixed_size(tmp_path, row, measure, faults):
+    good, bad = row("CCO", split="train"), row("CCN", split="train")
+    bad["positions"][0] = bad["positions"][0][:2]
+    entries = [{name: entry.get(name) for name in FEATURES} for entry in (good, bad)]
+    schema = FEATURES.arrow_schema
+    schema = schema.set(schema.get_field_index("positions"), pa.field("positions", pa.list_(pa.list_(pa.float32()))))
+    file = tmp_path / "data" / "default" / "train-00000-of-00001.parquet"
+    file.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(entries, schema), file)
+    assert {key: count for key, (count, _) in faults(measure(tmp_path)).items()} == {("default", SHAPE_FAULT): 1}

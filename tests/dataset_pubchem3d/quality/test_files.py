@@ -1,0 +1,16 @@
+import pytest
+
+from dataset_pubchem3d.quality.files import data_files
+
+
+def test_files_that_are_missing_or_broken_are_named(tmp_path, row, write, measure):
+    with pytest.raises(FileNotFoundError, match=r"no data/default/.*parquet"):
+        data_files(tmp_path)
+    file = write("default", train=[row("CCO")]) / "data" / "default" / "train-00000-of-00001.parquet"
+    first_of_two = file.rename(file.with_name("train-00000-of-00002.parquet"))
+    with pytest.raises(FileNotFoundError, match="is one of 2, 1 are there"):
+        measure(tmp_path)
+    first_of_two.rename(file)
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"train-00000-of-00001.parquet cannot be read.*build the folder again"):
+        measure(tmp_path)
