@@ -14,6 +14,7 @@ FILES = (
     "pubchem_extras",
     "pubchem_rest",
     "pubchem_sdf",
+    "pubchemqc",
     "qm9",
     "qm9_archive",
     "rdkit_conformer",

@@ -1,0 +1,368 @@
+import gzip
+import json
+import pickle
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from dataset_pubchem3d.records import Identity, RecordError
+from dataset_pubchem3d.sources import pubchemqc
+from dataset_pubchem3d.sources.pubchemqc import PubChemQC
+
+ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)"
+L_ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
+WATER = "InChI=1S/H2O/h1H2"
+WATER_KEY = "XLYOFNOQVPJJNP-UHFFFAOYSA-N"  # as PubChem gives it for CID 962
+POSITIONS = [[0.0, 0.0, 0.12], [0.0, 0.76, -0.47], [0.0, -0.76, -0.48]]
+
+
+def record(cid: int = 962, **changes) -> dict:
+    """An invented record with the keys of the mirror in their order."""
+    return {
+        "cid": cid,
+        "state": "S0",
+        "pubchem-inchi": WATER,
+        "pubchem-charge": 0,
+        "pubchem-version": "20160829",
+        "name": f"{cid:09}.B3LYP@PM6.S0",
+        "coordinates": [x for position in POSITIONS for x in position],
+        "atomic-numbers": [8, 1, 1],
+        "atom-count": 3,
+        "heavy-atom-count": 1,
+        "core-electrons": [0, 0, 0],
+        "bond-order": [1, 1],
+        "connection-indices": [1, 2, 1, 3],
+        "formula": "H2O",
+        "version": "1.0",
+        "obabel-inchi": WATER,
+        "pm6-obabel-canonical-smiles": "O",
+        "energy-alpha-homo": -7.9,
+        "total-energy": -2078.6,
+        "homos": [4],
+        "orbital-energies": [[-520.0, -26.0]],
+        **changes,
+    }
+
+
+def printed(*records: dict) -> str:
+    return json.dumps(records, indent=4)
+
+
+def write(folder, text: str, name: str = "000000001-000253696.json"):
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = text.encode()
+    file.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return file
+
+
+def raws(path) -> list[str]:
+    return list(PubChemQC().raw_records(path))
+
+
+def raw(**changes) -> str:
+    return json.dumps(record(**changes), indent=4)
+
+
+# --------------------------------------------------------------------------------------------------------------- shards
+
+
+LAYOUTS = {
+    "of the mirror": printed,
+    "with Windows line ends": lambda *records: printed(*records).replace("\n", "\r\n"),
+    "compact": lambda *records: json.dumps(records, separators=(",", ":")),
+    "one line": lambda *records: json.dumps(records),
+    "two spaces": lambda *records: json.dumps(records, indent=2),
+    "tabs": lambda *records: json.dumps(records, indent="\t"),
+    "a record a line": lambda *records: "[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n",
+}
+
+
+@pytest.mark.parametrize("chunk", [1, 12, 2**18])  # bytes; 12 just show how the array is printed
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["1-9.json", "1-9.json.gz"])
+def test_records_are_split_however_the_array_is_printed(tmp_path, monkeypatch, layout, chunk, name):
+    hostile = {
+        "name": 'a { of 5" and \\',
+        "formula": "}\\\\",
+        "nested": {"x": [{}, {"{": "}"}]},
+        "greek": "β}, \n    }",
+    }
+    records = [record(1), record(2, **hostile), record(3)]
+    monkeypatch.setattr(pubchemqc, "CHUNK", chunk)
+    found = raws(write(tmp_path, LAYOUTS[layout](*records), name))
+    assert [json.loads(text) for text in found] == records
+    assert all(text[0] == "{" and text[-1] == "}" for text in found)
+
+
+@pytest.mark.parametrize("chunk", [12, 2**18])
+@pytest.mark.parametrize("layout", ["of the mirror", "with Windows line ends"])
+def test_an_array_printed_as_in_the_mirror_is_split_by_its_lines(tmp_path, monkeypatch, layout, chunk):
+    monkeypatch.setattr(pubchemqc, "CHUNK", chunk)
+    monkeypatch.setattr(pubchemqc, "_end_by_depth", lambda *_: pytest.fail("split by depth"))
+    assert len(raws(write(tmp_path, LAYOUTS[layout](record(1), record(2))))) == 2
+
+
+def test_text_beyond_ascii_is_utf_8_whether_escaped_or_not(tmp_path):
+    file = write(tmp_path, json.dumps([record(name="β")], indent=4, ensure_ascii=False))
+    assert "β".encode() in file.read_bytes()
+    assert json.loads(raws(file)[0])["name"] == "β"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_of_a_truncated_shard_all_whole_records_are_read_before_it_is_refused(tmp_path, layout):
+    whole = LAYOUTS[layout](record(1), record(2))
+    last = len(whole) - len(whole.rpartition("}")[2])  # where the second record ends
+    for cut, count in ((last, 2), (last - 1, 1), (last - 300, 1)):
+        file = write(tmp_path, whole[:cut])
+        records = PubChemQC().raw_records(file)
+        assert [json.loads(next(records))["cid"] for _ in range(count)] == [1, 2][:count]
+        with pytest.raises(
+            ValueError, match=rf"000000001-000253696\.json: truncated .* {count} records.*fetch it again"
+        ):
+            next(records)
+
+
+def test_of_a_truncated_gzip_shard_all_whole_records_are_read_before_it_is_refused(tmp_path):
+    noise = np.random.default_rng(0).normal(size=(50, 2000))
+    whole = printed(*(record(i, coordinates=row.tolist()) for i, row in enumerate(noise, start=1)))
+    file = write(tmp_path, whole, "1-50.json.gz")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    count = zlib.decompressobj(wbits=31).decompress(file.read_bytes()).count(b"\n    }")
+    records, cids = PubChemQC().raw_records(file), []
+    with pytest.raises(ValueError, match=rf"1-50\.json\.gz: truncated or broken after {count} records"):
+        cids.extend(json.loads(text)["cid"] for text in records)
+    assert cids == list(range(1, count + 1))
+    assert count > 10
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b'{"cid": 1}', b"<html>busy</html>", b"version https://git-lfs"])
+def test_a_file_that_is_no_array_is_refused(tmp_path, content):
+    (tmp_path / "1-9.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"1-9\.json: .*does not begin as a JSON array"):
+        raws(tmp_path)
+
+
+def test_a_shard_may_be_empty(tmp_path):
+    write(tmp_path, "[]")
+    assert raws(tmp_path) == []
+
+
+def test_bytes_that_are_no_utf_8_are_the_fault_of_the_file(tmp_path):
+    file = write(tmp_path, printed(record(1), record(2, name="?")))
+    file.write_bytes(file.read_bytes().replace(b"?", b"\xff"))
+    records = PubChemQC().raw_records(file)
+    assert json.loads(next(records))["cid"] == 1
+    with pytest.raises(ValueError, match=r"000000001-000253696\.json: .*after 1 records.*utf-8"):
+        next(records)
+
+
+@pytest.mark.parametrize("layout", ["of the mirror", "compact"])
+def test_a_record_without_an_end_does_not_fill_the_memory(tmp_path, monkeypatch, layout):
+    monkeypatch.setattr(pubchemqc, "LONGEST", 10**5)
+    monkeypatch.setattr(pubchemqc, "CHUNK", 2**12)
+    text = LAYOUTS[layout](record(1))
+    write(tmp_path, text[: text.rindex("}")].rstrip() + " " * 10**6)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"after 0 records .*no end within 100000 bytes"):
+        raws(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 6 * 10**5
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("layout", ["of the mirror", "compact"])
+def test_a_shard_is_read_in_constant_memory(tmp_path, layout):
+    text = LAYOUTS[layout](record(1, **{"orbital-energies": [[-520.0] * 1500]}))
+    body = text[text.index("{") : text.rindex("}") + 1]
+    count = 30 * 10**6 // len(body)
+    with open(tmp_path / "1-9.json", "w") as file:
+        file.write(text[: text.index("{")])
+        file.writelines(body + ",\n    " for _ in range(count - 1))
+        file.write(body + "\n]")
+    tracemalloc.start()
+    lengths = {len(record) for record in PubChemQC().raw_records(tmp_path)}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert lengths == {len(body)}
+    assert peak < 2 * 10**6
+
+
+# -------------------------------------------------------------------------------------------------------------- records
+
+
+def test_a_record_is_identified_and_its_coordinates_are_those_that_were_written(tmp_path):
+    write(tmp_path, printed(record()))
+    (text,) = raws(tmp_path)
+    assert PubChemQC().identify(text) == Identity(962, WATER_KEY)
+    geometry = PubChemQC().geometry(pickle.loads(pickle.dumps(text)))
+    assert geometry.geometry_id == "962"
+    assert geometry.atomic_numbers.tolist() == [8, 1, 1]
+    assert np.array_equal(geometry.positions, np.float32([POSITIONS]))
+    assert geometry.energies is None  # their unit is not known
+
+
+def test_the_stereo_perceived_from_the_geometry_is_not_the_identity():
+    text = raw(cid=602, **{"pubchem-inchi": ALANINE, "obabel-inchi": L_ALANINE})
+    assert PubChemQC().identify(text) == Identity(602, Chem.InchiToInchiKey(ALANINE))
+    assert Chem.InchiToInchiKey(ALANINE) != Chem.InchiToInchiKey(L_ALANINE)
+
+
+def test_a_record_is_identified_without_being_parsed(monkeypatch):
+    text = raw()
+    monkeypatch.setattr(pubchemqc.json, "loads", lambda _: pytest.fail("parsed"))
+    assert PubChemQC().identify(text) == Identity(962, WATER_KEY)
+    assert PubChemQC().identify("".join(text.split())) == Identity(962, WATER_KEY)  # printed without spaces
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(dict(reversed(record().items()))),
+        raw().replace("/h1H2", "\\/h1H2"),
+        json.dumps({"name": '"cid": 7', **record()}),
+    ],
+)
+def test_a_record_with_other_first_keys_is_identified_too(text):
+    assert pubchemqc.FIRST_KEYS.match(text) is None
+    assert PubChemQC().identify(text) == Identity(962, WATER_KEY)
+
+
+def test_a_record_without_an_inchi_is_identified_by_its_cid():
+    assert PubChemQC().identify(raw(**{"pubchem-inchi": None})) == Identity(962, None)
+    assert PubChemQC().identify('{"cid": 962, "state": "S0"}') == Identity(962, None)
+
+
+@pytest.mark.parametrize("method", ["identify", "geometry"])
+@pytest.mark.parametrize(
+    ("text", "record_id", "reason"),
+    [
+        (raw(state="T1"), "962", "state is not S0"),
+        (raw(state=None), "962", "state is not S0"),
+        (raw(cid=0), '{ "cid": 0, "state": "S0", "pubchem-inchi": "InChI=1S/H2O/h1H2"', "its CID is not a positive"),
+        (raw(cid="962"), '{ "cid": "962",', "its CID is not a positive whole number"),
+        (raw(cid=962.0), '{ "cid": 962.0,', "its CID is not a positive whole number"),
+        (raw(cid=True), '{ "cid": true,', "its CID is not a positive whole number"),
+        (raw(cid=2**63), '{ "cid": 9223372036854775808,', "its CID is not a positive whole number"),
+        ('{"state": "S0"}', '{"state": "S0"}', "its CID is not a positive whole number"),
+        ('{"cid": 1, "cid": }', '{"cid": 1, "cid": }', "it is not JSON"),
+        ('{"a": ' + "[" * 10**6, '{"a": [[[', "it is not JSON"),
+    ],
+)
+def test_a_record_that_is_none_of_a_ground_state_with_a_cid_is_refused(method, text, record_id, reason):
+    with pytest.raises(RecordError) as refused:
+        getattr(PubChemQC(), method)(text)
+    assert refused.value.record_id.startswith(record_id)
+    assert len(refused.value.record_id) <= 80
+    assert refused.value.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("inchi", ["", "O", "InChI=1S/β", "\ud800", 5, []])
+def test_an_inchi_that_is_none_is_refused(inchi):
+    with pytest.raises(RecordError) as refused:
+        PubChemQC().identify(raw(**{"pubchem-inchi": inchi}))
+    assert (refused.value.record_id, refused.value.reason) == ("962", "not an InChI")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"coordinates": [0.0] * 8}, "its coordinates are not three an atom"),
+        ({"coordinates": [0.0] * 12}, "its coordinates are not three an atom"),
+        ({"coordinates": POSITIONS}, "its coordinates are not three an atom"),
+        ({"coordinates": None}, "its coordinates are not three an atom"),
+        ({"atomic-numbers": 8}, "its coordinates are not three an atom"),
+        ({"atomic-numbers": [[8, 1, 1]]}, "its coordinates are not three an atom"),
+        ({"coordinates": [0.0] * 8 + ["x"]}, "its atoms or coordinates cannot be read"),
+        ({"coordinates": [10**400] * 9}, "its atoms or coordinates cannot be read"),
+        ({"atomic-numbers": [8, [1], 1]}, "its atoms or coordinates cannot be read"),
+        ({"coordinates": [0.0] * 8 + [None]}, "a coordinate is not finite"),
+        ({"coordinates": [0.0] * 8 + [float("nan")]}, "a coordinate is not finite"),
+        ({"coordinates": [], "atomic-numbers": []}, "the geometry has no atoms"),
+        ({"atomic-numbers": [8, 1, 0]}, "an atomic number is not one of 1 to 118"),
+        ({"atomic-numbers": [8.0, 1.0, 1.0]}, "an atomic number is not one of 1 to 118"),
+        ({"atomic-numbers": ["O", "H", "H"]}, "an atomic number is not one of 1 to 118"),
+    ],
+)
+def test_a_geometry_that_does_not_fit_is_refused(changes, reason):
+    with pytest.raises(RecordError) as refused:
+        PubChemQC().geometry(raw(**changes))
+    assert (refused.value.record_id, refused.value.reason) == ("962", reason)
+
+
+@pytest.mark.parametrize("key", ["coordinates", "atomic-numbers"])
+def test_a_record_without_a_geometry_is_refused(key):
+    text = json.dumps({name: value for name, value in record().items() if name != key})
+    with pytest.raises(RecordError, match=f"962: its atoms or coordinates cannot be read .*{key}"):
+        PubChemQC().geometry(text)
+
+
+def test_what_is_no_record_between_records_is_refused_rather_than_lost(tmp_path):
+    write(tmp_path, f"[{json.dumps(record(1))}, 17, {json.dumps(record(2))}]")
+    first, second = raws(tmp_path)
+    assert PubChemQC().identify(first).cid == 1
+    with pytest.raises(RecordError, match="it is not JSON"):
+        PubChemQC().identify(second)
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+
+def test_shards_are_read_by_ascending_cid_and_nothing_else_is(tmp_path):
+    for cid, name in ((30, "100-999.json"), (10, "000000001-000000019.json"), (20, "20-99.json.gz")):
+        write(tmp_path, printed(record(cid)), name)
+    for other in ("README.md", "info.json", ".cache/huggingface/download/1-9.json.metadata", "1-9.json.part"):
+        write(tmp_path, "", other)
+    assert [PubChemQC().identify(text).cid for text in raws(tmp_path)] == [10, 20, 30]
+    named = PubChemQC(shards=("100-999.json",))
+    assert [named.identify(text).cid for text in named.raw_records(tmp_path)] == [30]
+
+
+def test_of_a_copy_of_the_mirror_one_config_is_read(tmp_path):
+    expected = [
+        write(tmp_path, "[]", f"data/{config}/train/1-9.json") for config in ("b3lyp_pm6_chon300nosalt", "b3lyp_pm6")
+    ]
+    assert PubChemQC().files(tmp_path) == expected[1:]
+    assert PubChemQC(config="b3lyp_pm6_chon300nosalt").files(tmp_path) == expected[:1]
+
+
+def test_a_single_file_may_have_any_name(tmp_path):
+    assert len(raws(write(tmp_path, printed(record()), "part.json"))) == 1
+
+
+def test_shards_that_are_not_there_are_named(tmp_path):
+    write(tmp_path, "[]", "info.json")
+    with pytest.raises(FileNotFoundError, match=r"pubchemqc: .* holds no file <first>-<last>\.json"):
+        PubChemQC().files(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"pubchemqc: .* lacks 1-9\.json"):
+        PubChemQC(shards=("1-9.json",)).files(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"1-9\.json"):
+        raws(tmp_path / "1-9.json")
+
+
+def test_fetch_asks_for_the_named_shards_alone(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(pubchemqc, "hf_hub_download", lambda *args, **kwargs: asked.append((*args, kwargs)))
+    PubChemQC(config="b3lyp_pm6_chon300nosalt", shards=("1-9.json", "10-19.json")).fetch(None, tmp_path)
+    rest = {"repo_type": "dataset", "local_dir": tmp_path}
+    folder = "data/b3lyp_pm6_chon300nosalt/train"
+    assert asked == [("molssiai-hub/pubchemqc-b3lyp", f"{folder}/{name}", rest) for name in ("1-9.json", "10-19.json")]
+    PubChemQC(path=str(tmp_path)).fetch(None, tmp_path)
+    assert len(asked) == 2
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "1-9.json").touch()
+    PubChemQC(config="b3lyp_pm6_chon300nosalt", shards=("1-9.json",)).fetch(None, tmp_path)
+    assert len(asked) == 2
+
+
+def test_fetch_refuses_to_fetch_terabytes_unasked(tmp_path):
+    with pytest.raises(ValueError, match=r"all of b3lyp_pm6 are 2\.24 TB.*name the shards"):
+        PubChemQC().fetch(None, tmp_path)
+
+
+@pytest.mark.parametrize("options", [{"config": "pm6opt"}, {"shards": "1-9.json"}, {"shards": ("../1-9.json",)}])
+def test_an_option_with_an_impossible_value_is_refused(options):
+    with pytest.raises(ValueError, match=f"source pubchemqc: .*{next(iter(options.values()))[0]}"):
+        PubChemQC(**options)
