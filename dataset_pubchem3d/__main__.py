@@ -62,7 +62,12 @@ def add_build(commands) -> None:
 def add_validate(commands) -> None:
     validate = commands.add_parser("validate", help="measure a built folder: quality_report.json, QUALITY.md, plots")
     validate.add_argument("folder", type=Path)
-    validate.add_argument("--sample", type=int, default=2000, help="geometries compared with RDKit's (default: 2000)")
+    validate.add_argument(
+        "--sample",
+        type=int,
+        default=2500,
+        help="geometries of each method that are compared with RDKit's (default: %(default)s)",
+    )
     validate.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     validate.add_argument("--num-proc", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
     validate.set_defaults(run=run_validate)

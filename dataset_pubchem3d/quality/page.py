@@ -87,9 +87,9 @@ def _held_out(shared: dict[str, int]) -> str:
 def _comparison(comparison: dict) -> str:
     """How far RDKit's conformers are from the stored geometries."""
     intro = (
-        f"## Stored geometries and RDKit's conformers\n\nA sample of config `{comparison['config']}`. The molecule is"
-        " perceived from the stored geometry, stereo included, and embedded with ETKDGv3 and MMFF94; RMSD in Å over"
-        " heavy atoms, the least over rotations and symmetries, of the first conformer and of the closest of several."
+        "## Stored geometries and RDKit's conformers\n\nA sample of each method's geometries in all configs. The"
+        " molecule is perceived from the stored geometry, stereo included, and embedded with ETKDGv3 and MMFF94; RMSD"
+        " in Å over heavy atoms, the least over rotations and symmetries, of the first conformer and of the closest."
         f" In brackets: 95 % bootstrap interval of the median. Molecules with fewer than {FEWEST_HEAVY_ATOMS} heavy"
         " atoms, which have no torsion, and those of several fragments are not compared."
     )

@@ -53,15 +53,18 @@ def measure_quality(folder: Path, sample: int, seed: int, num_proc: int) -> dict
             configs[config] = summarise_config(findings, config)
             faults += [*list_faults(findings, config), *find_leaks(findings, splits, config)]
             blocks[config] = {split: found.hashed("first_blocks")[0] for split, found in findings.items()}
-        compared = next(iter(files))
-        measured = [file for file in chain(*files[compared].values()) if not column_faults(file, compared)]
+        measured = [
+            file
+            for config, splits in files.items()
+            for file in chain(*splits.values())
+            if not column_faults(file, config)
+        ]
         comparisons = compare_geometries(sample_rows(measured, sample, seed), run=run)
     return {
         "faults": faults,
         "configs": configs,
         "trained_on_here_and_held_out_there": compare_configs(blocks),
         "geometry_comparison": {
-            "config": compared,
             "methods": summarise(comparisons, seed),
             "molecules": [asdict(comparison) for comparison in comparisons],
         },
