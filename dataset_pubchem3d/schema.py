@@ -59,6 +59,7 @@ COLUMNS = (
     Column("match_level", STRING, "", "What text and geometry agree on: `inchikey`, `cid` or `first_block`."),
     Column("n_heavy", Value("int32"), "", "Number of heavy atoms."),
     Column("formal_charge", Value("int32"), "e", "Total formal charge."),
+    Column("benchmarks", List(STRING), "", "Names of the recipe's benchmark lists that have the molecule."),
     Column("split", STRING, "", "`train`, `validation` or `test`."),
     Column("split_group", STRING, "", "Rows of one group are in one split: `inchikey14`, or the scaffold."),
 )
@@ -78,8 +79,8 @@ GEOMETRY_COLUMNS = (
 MOLECULE_COLUMNS = tuple(  # those of a molecule without a text
     column
     for column in COLUMNS
-    if column.name in {"inchikey", "inchikey14", "inchi", "smiles", "n_heavy", "formal_charge", "split", "split_group"}
-    or column.name in GEOMETRY_COLUMNS
+    if column.name in ("inchikey", "inchikey14", "inchi", "smiles", "n_heavy", "formal_charge", *GEOMETRY_COLUMNS)
+    or column.name in ("benchmarks", "split", "split_group")
 )
 
 

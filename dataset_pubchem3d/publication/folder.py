@@ -13,6 +13,7 @@ from shutil import rmtree
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..pubchem3d import content_digest
 from ..recipe import Recipe
@@ -80,14 +81,13 @@ class Folder:
             splits[recipe.properties.name] = (*SPLITS,)
             self.features[recipe.properties.name] = molecule_features(recipe.properties.property_columns)
         self.writer = ShardWriter(path / "data", splits, self.features)
-        self.tally = Tally()
+        self.tally = Tally(benchmarks)
 
     def add_pairs(self, rows: pa.Table) -> None:
-        """Add rows of `schema.FEATURES` to the configs of pairs."""
+        """Add rows of `schema.FEATURES`, `benchmarks` aside, to the configs of pairs."""
+        rows = self._with_benchmarks(rows)
         split = rows["split"].to_numpy(zero_copy_only=False)
-        listed = self._listed(rows)
-        in_benchmark = np.any([*listed.values(), np.zeros(len(rows), bool)], axis=0)
-        is_held_out = in_benchmark & (split != "test")
+        is_held_out = (pc.list_value_length(rows["benchmarks"]).to_numpy() > 0) & (split != "test")
         words = np.array([len(text.split()) for text in rows["text"].to_pylist()])
         in_config = {
             "default": np.ones(len(rows), bool),
@@ -97,10 +97,11 @@ class Folder:
         for config, mask in in_config.items():
             for name in PAIR_SPLITS[config]:
                 self.writer.write(config, name, rows.filter(pa.array(mask & (split == name))))
-        self.tally.add(rows, words, listed)
+        self.tally.add(rows, words)
 
     def add_molecules(self, molecules: pa.Table) -> None:
-        """Add rows of `schema.molecule_features` to the config of molecules."""
+        """Add rows of `schema.molecule_features`, `benchmarks` aside, to the config of molecules."""
+        molecules = self._with_benchmarks(molecules)
         split = molecules["split"].to_numpy(zero_copy_only=False)
         for name in SPLITS:
             self.writer.write(self.recipe.properties.name, name, molecules.filter(pa.array(split == name)))
@@ -139,6 +140,8 @@ class Folder:
         write_card(self.path, self.features, infos, report, self.recipe)
         return report
 
-    def _listed(self, rows: pa.Table) -> dict[str, np.ndarray]:
+    def _with_benchmarks(self, rows: pa.Table) -> pa.Table:
         blocks = column_values(rows, "inchikey14", BLOCK)
-        return {name: np.isin(blocks, listed) for name, listed in self.benchmarks.items()}
+        listed = {name: np.isin(blocks, benchmark) for name, benchmark in self.benchmarks.items()}
+        names = [[name for name, is_in in listed.items() if is_in[row]] for row in range(len(rows))]
+        return rows.append_column("benchmarks", pa.array(names, pa.list_(pa.string())))

@@ -1,6 +1,7 @@
 """Figures of the pairs that the report and the card state, added up while the rows go by."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -10,26 +11,29 @@ TOLD = ("text_kind", "text_source", "text_license_url", "geometry_source", "geom
 
 
 class Tally:
-    """Counts of rows by what they say, and the lengths of texts and molecules (4 bytes each a row)."""
+    """Counts of rows by what they say, and the lengths of texts and molecules (4 bytes each a row).
 
-    def __init__(self):
+    Args:
+        benchmarks: names of the lists that rows may name.
+    """
+
+    def __init__(self, benchmarks: Iterable[str] = ()):
         self._rows = {column: Counter() for column in TOLD}
-        self._benchmarks: dict[str, Counter] = {}
+        self._benchmarks = {name: Counter() for name in benchmarks}
         self._words: list[np.ndarray] = []
         self._atoms: list[np.ndarray] = []
 
-    def add(self, rows: pa.Table, words: np.ndarray, listed: dict[str, np.ndarray]) -> None:
+    def add(self, rows: pa.Table, words: np.ndarray) -> None:
         """Add rows of `schema.FEATURES`.
 
         Args:
             words: (rows,) length of each text.
-            listed: by benchmark, (rows,) bool, whether it lists the row's molecule.
         """
         for column, counter in self._rows.items():
             counter.update("not stated" if value is None else value for value in rows[column].to_pylist())
-        split = rows["split"].to_numpy(zero_copy_only=False)
-        for name, mask in listed.items():
-            self._benchmarks.setdefault(name, Counter()).update(split[mask].tolist())
+        for split, names in zip(rows["split"].to_pylist(), rows["benchmarks"].to_pylist()):
+            for name in names:
+                self._benchmarks[name][split] += 1
         self._words.append(words.astype(np.int32))
         self._atoms.append(pc.list_value_length(rows["atomic_numbers"]).to_numpy())
 

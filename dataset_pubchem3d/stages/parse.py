@@ -25,6 +25,7 @@ from .splits import split_group
 from .stage import Part, Task
 from .windows import column_values, read_window, window_name
 
+ADDED_LATER = ("benchmarks", "split")  # to molecules, when they are written
 CHUNK = 1000  # raw records a part
 KEY, BLOCK = np.dtype("S27"), np.dtype("S14")  # an InChIKey and its first block
 
@@ -178,7 +179,7 @@ def read_molecules(source: PropertySource, num_conformers: int, split_by: str, c
         rows.append({**compound_row(compound), **properties, "split_group": group})
     part.counts["molecules"] += len(rows)
     geometries = geometry_table(source, found, num_conformers)
-    names = [name for name in molecule_features(source.property_columns) if name != "split"]
+    names = [name for name in molecule_features(source.property_columns) if name not in ADDED_LATER]
     schema = pa.schema([molecule_features(source.property_columns).arrow_schema.field(name) for name in names])
     columns = [geometries[n] if n in GEOMETRY_COLUMNS else [row.get(n) for row in rows] for n in names]
     part.table = pa.table(columns, schema=schema)

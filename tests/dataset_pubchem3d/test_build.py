@@ -126,6 +126,9 @@ def test_benchmark_molecules_stay_out_of_training(recipe, tmp_path):
         assert listed.isdisjoint(row["inchikey14"] for row in rows)
     assert listed <= {row["inchikey14"] for row in read(tmp_path / "out")}
     assert sum(report["rows_of_benchmark_molecules"]["mine"].values()) == 3
+    for config in ("default", "qm9"):
+        for row in read(tmp_path / "out", config):
+            assert row["benchmarks"] == (["mine"] if row["inchikey14"] in listed else [])
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,7 @@ def test_constant_and_null_columns(rows):
     constants = {
         "n_conformers": 1,
         "further_positions": [],
+        "benchmarks": [],
         "geometry_source": "qm9",
         "geometry_method": "B3LYP/6-31G(2df,p)",
         "match_level": "inchikey",

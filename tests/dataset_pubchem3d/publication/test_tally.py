@@ -11,7 +11,8 @@ from dataset_pubchem3d.publication.tally import TOLD, Tally
 from dataset_pubchem3d.schema import FEATURES
 
 SPLITS = ("train", "validation", "test")
-SCHEMA = pa.schema([FEATURES.arrow_schema.field(name) for name in (*TOLD, "split", "atomic_numbers")])
+SCHEMA = pa.schema([FEATURES.arrow_schema.field(name) for name in (*TOLD, "benchmarks", "split", "atomic_numbers")])
+LISTS = ("first", "second")
 WORD = st.sampled_from(["a", "b", "µ", None])
 ROW = st.fixed_dictionaries(
     {
@@ -19,27 +20,25 @@ ROW = st.fixed_dictionaries(
         "split": st.sampled_from(SPLITS),
         "atomic_numbers": st.lists(st.integers(1, 118), max_size=6),
         "words": st.integers(0, 9000),
-        "is_in_first": st.booleans(),
-        "is_in_second": st.booleans(),
+        "benchmarks": st.lists(st.sampled_from(LISTS), unique=True),
     }
 )
 
 
 def add(tally, rows):
-    """Tell the tally rows with, besides, the number of their words and whether two benchmarks list them."""
-    listed = {name: np.array([row[f"is_in_{name}"] for row in rows], bool) for name in ("first", "second")}
-    tally.add(pa.Table.from_pylist(rows, SCHEMA), np.array([row["words"] for row in rows]), listed)
+    """Tell the tally rows with, besides, the number of their words."""
+    tally.add(pa.Table.from_pylist(rows, SCHEMA), np.array([row["words"] for row in rows]))
 
 
 def row(**values):
     plain = {**dict.fromkeys(TOLD, "a"), "split": "train", "atomic_numbers": [8, 1, 1], "words": 1}
-    return {**plain, "is_in_first": False, "is_in_second": False, **values}
+    return {**plain, "benchmarks": [], **values}
 
 
 @settings(derandomize=True, deadline=None)
 @given(rows=st.lists(ROW, min_size=1, max_size=30), cut=st.integers(0, 30))
 def test_figures_are_those_of_pandas(rows, cut):
-    tally = Tally()
+    tally = Tally(LISTS)
     for part in (rows[:cut], rows[cut:]):  # one of them may be empty
         add(tally, part)
     report, frame = tally.report(), pd.DataFrame(rows)
@@ -48,15 +47,17 @@ def test_figures_are_those_of_pandas(rows, cut):
     atoms = frame["atomic_numbers"].map(len)
     assert report["words"] == {"median": frame["words"].median(), "max": frame["words"].max()}
     assert report["atoms"] == {"median": atoms.median(), "max": atoms.max()}
-    for name in ("first", "second"):
-        counts = frame[frame[f"is_in_{name}"]]["split"].value_counts().to_dict()
+    for name in LISTS:
+        counts = (
+            frame[frame["benchmarks"].map(lambda named, name=name: name in named)]["split"].value_counts().to_dict()
+        )
         assert report["rows_of_benchmark_molecules"][name] == counts
 
 
 def test_the_report_of_known_rows():
-    tally = Tally()
-    add(tally, [row(words=3, text_kind=None, is_in_first=True), row(words=4, atomic_numbers=[1, 1], split="test")])
-    add(tally, [row(words=12, match_level="b", is_in_first=True, split="test"), row(words=5, is_in_first=True)])
+    tally = Tally(LISTS)
+    add(tally, [row(words=3, text_kind=None, benchmarks=["first"]), row(words=4, atomic_numbers=[1, 1], split="test")])
+    add(tally, [row(words=12, match_level="b", benchmarks=["first"], split="test"), row(words=5, benchmarks=["first"])])
     assert tally.report() == {
         "rows_by": {
             **{column: {"a": 4} for column in TOLD},
@@ -70,9 +71,9 @@ def test_the_report_of_known_rows():
 
 
 def test_the_most_frequent_is_told_first_and_splits_are_in_the_order_of_their_names():
-    tally = Tally()
+    tally = Tally(LISTS)
     add(tally, [row(text_source=source) for source in "cbbcbbc"])
-    add(tally, [row(split=split, is_in_first=True) for split in SPLITS])
+    add(tally, [row(split=split, benchmarks=["first"]) for split in SPLITS])
     report = tally.report()
     assert list(report["rows_by"]["text_source"].items()) == [("b", 4), ("c", 3), ("a", 3)]
     assert list(report["rows_of_benchmark_molecules"]["first"]) == ["test", "train", "validation"]
@@ -80,13 +81,13 @@ def test_the_most_frequent_is_told_first_and_splits_are_in_the_order_of_their_na
 
 def test_without_benchmarks_none_is_told():
     tally = Tally()
-    tally.add(pa.Table.from_pylist([row()], SCHEMA), np.array([3]), {})
+    tally.add(pa.Table.from_pylist([row()], SCHEMA), np.array([3]))
     assert tally.report()["rows_of_benchmark_molecules"] == {}
 
 
 def test_the_report_is_plain_json():
-    tally = Tally()
-    add(tally, [row(is_in_first=True), row(text_license_url=None)])
+    tally = Tally(LISTS)
+    add(tally, [row(benchmarks=["first"]), row(text_license_url=None)])
     assert json.loads(json.dumps(tally.report())) == tally.report()
 
 
@@ -94,4 +95,4 @@ def test_the_report_is_plain_json():
 def test_a_column_that_lacks_is_an_error_that_names_it(column):
     rows = pa.Table.from_pylist([row()], SCHEMA).drop_columns([column])
     with pytest.raises(KeyError, match=column):
-        Tally().add(rows, np.array([3]), {})
+        Tally().add(rows, np.array([3]))
