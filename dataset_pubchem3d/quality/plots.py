@@ -27,7 +27,9 @@ def write_plots(folder: Path, report: dict, comparisons: list[dict]) -> list[Pat
     drawn = [
         _plot_distributions(folder / "text_lengths.png", report, "words", "words a text"),
         _plot_distributions(folder / "heavy_atoms.png", report, "heavy_atoms", "heavy atoms a molecule"),
-        _plot_elements(folder / "elements.png", report),
+        _plot_counts(folder / "elements.png", report, "elements", "element"),
+        _plot_counts(folder / "text_kinds.png", report, "text_kind", "kind of text"),
+        _plot_counts(folder / "geometry_methods.png", report, "geometry_method", "method of the geometry"),
         _plot_rmsds(folder / "geometry_rmsd.png", comparisons),
         _plot_flexibility(folder / "geometry_rmsd_by_rotatable_bonds.png", report),
     ]
@@ -62,16 +64,16 @@ def _plot_distributions(file: Path, report: dict, name: str, label: str) -> Path
     return _save(figure, file)
 
 
-def _plot_elements(file: Path, report: dict) -> Path | None:
-    configs = {config: figures["elements"] for config, figures in report["configs"].items() if figures["elements"]}
+def _plot_counts(file: Path, report: dict, name: str, label: str) -> Path | None:
+    configs = {config: figures[name] for config, figures in report["configs"].items() if figures.get(name)}
     if not configs:
         return None
-    elements = list(dict.fromkeys(element for held in configs.values() for element in held))
-    figure, axes = _axes(xlabel="element", ylabel="rows that hold it", yscale="log")
-    for index, (config, held) in enumerate(configs.items()):
-        places = np.arange(len(elements)) + (index - (len(configs) - 1) / 2) * 0.8 / len(configs)
-        axes.bar(places, [held.get(element, 0) for element in elements], 0.8 / len(configs), label=config)
-    axes.set_xticks(range(len(elements)), elements)
+    values = list(dict.fromkeys(value for counts in configs.values() for value in counts))
+    figure, axes = _axes(xlabel=label, ylabel="rows", yscale="log")
+    for index, (config, counts) in enumerate(configs.items()):
+        places = np.arange(len(values)) + (index - (len(configs) - 1) / 2) * 0.8 / len(configs)
+        axes.bar(places, [counts.get(value, 0) for value in values], 0.8 / len(configs), label=config)
+    axes.set_xticks(range(len(values)), values, rotation=0 if max(map(len, values)) < 3 else 20)
     axes.legend()
     return _save(figure, file)
 

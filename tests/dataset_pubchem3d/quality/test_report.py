@@ -14,7 +14,7 @@ def test_report_page_and_plots_are_written(sound, row, clashing, write):
     assert json.loads((sound / "quality_report.json").read_text(encoding="utf-8")) == json.loads(json.dumps(report))
     page = (sound / "QUALITY.md").read_text(encoding="utf-8")
     plots = sorted(plot.name for plot in (sound / "plots").iterdir())
-    assert len(plots) == 5
+    assert len(plots) == 7
     for plot in plots:
         assert f"](plots/{plot})" in page
         assert (sound / "plots" / plot).read_bytes().startswith(b"\x89PNG")
