@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 
+NUM_PROC = min(8, os.cpu_count() or 1)  # each takes some 200 MB
 SETTINGS = ("seed", "min_words", "text_licenses", "split_by", "conformers", "match")
 
 
@@ -42,7 +43,7 @@ def add_build(commands) -> None:
     build.add_argument("--out", type=Path, default=Path("pubchem3d"), help="folder to make (default: %(default)s)")
     build.add_argument("--work", type=Path, help="folder for raw files and finished stages (default: beside --out)")
     build.add_argument("--stage", default="write", help="last of fetch, read, join, clean, deduplicate, split, write")
-    build.add_argument("--num-proc", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
+    build.add_argument("--num-proc", type=int, default=NUM_PROC, help="processes (default: %(default)s)")
     build.add_argument("--seed", type=int, help="seed of the splits")
     build.add_argument("--split-by", help="first_block or scaffold")
     build.add_argument("--match", help="inchikey, cid or first_block: the loosest match of text and geometry")
@@ -69,7 +70,7 @@ def add_validate(commands) -> None:
         help="geometries of each method that are compared with RDKit's (default: %(default)s)",
     )
     validate.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
-    validate.add_argument("--num-proc", type=int, default=os.cpu_count(), help="processes (default: %(default)s)")
+    validate.add_argument("--num-proc", type=int, default=NUM_PROC, help="processes (default: %(default)s)")
     validate.set_defaults(run=run_validate)
 
 
