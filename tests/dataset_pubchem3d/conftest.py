@@ -166,7 +166,7 @@ def world(tmp_path_factory):
 def built(tmp_path_factory):
     """Path of the embedded dataset, built with seed 0, without the config of properties."""
     out = tmp_path_factory.mktemp("built") / "pubchem3d"
-    build(Recipe.embedded(properties=None), out)
+    build(Recipe.embedded(properties=None), out, num_proc=2)
     return out
 
 
