@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..fetch import Client
+from ..fetch.client import Client
 from ..records import Compound, Geometry, Identity, Text
 from ..schema import Column
 

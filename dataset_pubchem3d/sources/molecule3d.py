@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import snapshot_download
 
-from ..fetch import Client
+from ..fetch.client import Client
 from ..records import Compound, Geometry, Identity, RecordError, checked_geometry
 from .base import GeometrySource
 from .sdf import read_sdf, sdf_geometry

@@ -16,7 +16,7 @@ import numpy as np
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from ..fetch import Client
+from ..fetch.client import Client
 from ..records import Geometry, Identity, RecordError, checked_geometry
 from .base import GeometrySource
 from .pubchem_structure import download_checked

@@ -22,7 +22,7 @@ import numpy as np
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from ..fetch import Client
+from ..fetch.client import Client
 from ..records import Compound, Geometry, Identity, RecordError, checked_geometry
 from .base import GeometrySource
 from .sdf import read_sdf, sdf_geometry

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from tqdm import tqdm
 
-from ..fetch import Client, FetchError, cached_json
+from ..fetch.client import Client, FetchError, cached_json
 from ..records import RecordError, Text
 from .base import TextSource
 from .pug_view import (

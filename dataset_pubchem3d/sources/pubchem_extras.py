@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..fetch import Client
+from ..fetch.client import Client
 from ..records import Compound
 from .base import StructureSource
 from .pubchem_structure import PubChemRecord, checked_compound, download_checked, further_names

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from tqdm import tqdm
 
-from ..fetch import Client, FetchError, cached_json
+from ..fetch.client import Client, FetchError, cached_json
 from ..records import Compound
 from .base import StructureSource
 from .pubchem_structure import PubChemRecord, checked_compound

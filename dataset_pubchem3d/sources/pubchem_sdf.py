@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from ..fetch import Client
+from ..fetch.client import Client
 from ..records import Compound, RecordError
 from .base import StructureSource
 from .pubchem_structure import PubChemRecord, checked_compound, download_checked, further_names

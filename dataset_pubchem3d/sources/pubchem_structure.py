@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from ..fetch import Client, FetchError
+from ..fetch.client import Client, FetchError
 from ..records import Compound, RecordError
 
 FIRST_BLOCK = 14  # letters of an InChIKey that hash the connectivity

@@ -19,7 +19,7 @@ from huggingface_hub import hf_hub_download
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from ..fetch import Client
+from ..fetch.client import Client
 from ..records import Geometry, Identity, RecordError, checked_geometry
 from .base import GeometrySource
 

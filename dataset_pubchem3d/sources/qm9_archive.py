@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..fetch import Client
+from ..fetch.client import Client
 from ..records import EV_PER_HARTREE, Compound, Geometry, Identity, RecordError, checked_geometry
 from ..schema import Column
 from .base import PropertySource

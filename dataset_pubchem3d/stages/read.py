@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..fetch import Client
+from ..fetch.client import Client
 from ..recipe import Recipe, source_settings
 from ..sources.base import GeometrySource, Source
 from ..sources.rdkit_conformer import RDKitConformers

@@ -20,12 +20,12 @@ from rdkit import Chem
 from rdkit.Chem import AllChem
 
 from dataset_pubchem3d.build import build
-from dataset_pubchem3d.fetch import Client
+from dataset_pubchem3d.fetch.client import Client
 from dataset_pubchem3d.pubchem3d import split_files
 from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.sources.base import installed_folder
 
-from .scripted_server import FakeClock, ScriptedServer
+from .fetch.scripted_server import FakeClock, ScriptedServer
 
 CC_BY = "https://creativecommons.org/licenses/by/4.0/"
 CC_BY_NC = "https://creativecommons.org/licenses/by-nc/4.0/legalcode"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_pubchem3d.download import Part
+from dataset_pubchem3d.fetch.download import Part
 from dataset_pubchem3d.sources.base import Source, installed_folder
 
 

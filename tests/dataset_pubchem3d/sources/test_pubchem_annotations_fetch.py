@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from dataset_pubchem3d.build import build
-from dataset_pubchem3d.fetch import Client, FetchError
+from dataset_pubchem3d.fetch.client import Client, FetchError
 from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.pubchem_annotations import ANNOTATIONS_URL, PubChemAnnotations

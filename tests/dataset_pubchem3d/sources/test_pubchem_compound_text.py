@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dataset_pubchem3d.fetch import FetchError
+from dataset_pubchem3d.fetch.client import FetchError
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.pubchem_compound_text import COMPOUND_URL, PubChemCompoundTexts, read_cids
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from rdkit import Chem
 
-from dataset_pubchem3d.fetch import FetchError
+from dataset_pubchem3d.fetch.client import FetchError
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources import pubchem_extras
 from dataset_pubchem3d.sources.pubchem_extras import INCHIKEYS, SMILES, SYNONYMS, TITLES, PubChemExtras, wanted_lines

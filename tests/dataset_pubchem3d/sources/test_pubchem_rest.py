@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from dataset_pubchem3d.fetch import FetchError
+from dataset_pubchem3d.fetch.client import FetchError
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.pubchem_rest import BATCH, PubChemREST
 

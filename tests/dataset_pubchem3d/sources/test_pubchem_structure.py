@@ -3,7 +3,7 @@ import hashlib
 import pytest
 from rdkit import Chem
 
-from dataset_pubchem3d.fetch import FetchError
+from dataset_pubchem3d.fetch.client import FetchError
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.pubchem_structure import (
     PubChemRecord,

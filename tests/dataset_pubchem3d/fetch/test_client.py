@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import numpy as np
 import pytest
 
-from dataset_pubchem3d.fetch import Client, FetchError, cached_json
+from dataset_pubchem3d.fetch.client import Client, FetchError, cached_json
 
 BUSY = {"status": 503, "body": {"Fault": {"Code": "PUGVIEW.ServerBusy", "Message": "Request refused, server too busy"}}}
 HTML = {

@@ -5,7 +5,7 @@ from email.utils import formatdate
 
 import pytest
 
-from dataset_pubchem3d.fetch import FetchError
+from dataset_pubchem3d.fetch.client import FetchError
 
 BUSY = {"status": 503, "body": {"Fault": {"Code": "PUGVIEW.ServerBusy", "Message": "Request refused, server too busy"}}}
 HTML = {

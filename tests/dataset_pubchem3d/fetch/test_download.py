@@ -6,8 +6,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from dataset_pubchem3d import download
-from dataset_pubchem3d.fetch import FetchError
+from dataset_pubchem3d.fetch import download
+from dataset_pubchem3d.fetch.client import FetchError
 
 HTML = {
     "status": 503,

@@ -1,0 +1,1 @@
+"""Downloads: polite, persistent, resumed."""
