@@ -22,7 +22,7 @@ def main() -> None:
     except (OSError, ValueError, ModuleNotFoundError) as error:  # what a user can cause; finished stages stay
         parser.exit(1, f"{parser.prog}: {error}\n")
     except KeyboardInterrupt:
-        parser.exit(130, f"{parser.prog}: interrupted; the same command goes on from the stages that are finished\n")
+        parser.exit(130, f"{parser.prog}: interrupted; {args.interrupted}\n")
 
 
 def add_build(commands) -> None:
@@ -57,7 +57,7 @@ def add_build(commands) -> None:
         metavar="NAME=PATH",
         help="list of InChIKeys or SMILES that are kept out of pre-training; may be repeated",
     )
-    build.set_defaults(run=run_build)
+    build.set_defaults(run=run_build, interrupted="the same command goes on from the stages that are finished")
 
 
 def add_validate(commands) -> None:
@@ -71,7 +71,7 @@ def add_validate(commands) -> None:
     )
     validate.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     validate.add_argument("--num-proc", type=int, default=NUM_PROC, help="processes (default: %(default)s)")
-    validate.set_defaults(run=run_validate)
+    validate.set_defaults(run=run_validate, interrupted="nothing was written")
 
 
 def run_build(args: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ no more than some bytes are held at any time.
 
 import json
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def _only_build(work: Path) -> Iterator[None]:
 
 @contextmanager
 def _log(path: Path) -> Iterator[None]:
-    """Add what the stages tell to a file."""
+    """Add to a file what the stages tell, and where an error came from."""
     logger, file = logging.getLogger(__package__), logging.FileHandler(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     level = logger.level
@@ -94,6 +95,9 @@ def _log(path: Path) -> Iterator[None]:
     logger.setLevel(logging.INFO)
     try:
         yield
+    except Exception:
+        file.stream.write(traceback.format_exc())
+        raise
     finally:
         logger.setLevel(level)
         logger.removeHandler(file)

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from .answers import FetchError, TransientError, check, excerpt, json_object
-from .download import Part, publish, verified
+from .download import Part, publish, verify
 
 Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
@@ -85,30 +85,27 @@ class Client:
 
         return self._persist(url, request)
 
-    def download(self, url: str, path: Path, md5: str | None = None, sha256: str | None = None) -> str:
+    def download(self, url: str, path: Path, md5: str | None = None) -> None:
         """Write the file at `url` to `path`, continuing what an earlier call left; a file that is there stays.
 
         Args:
-            md5, sha256: hexadecimal digests that the file must have.
-        Returns:
-            Its SHA-256, hexadecimal.
+            md5: hexadecimal digest that the file must have.
         Raises:
-            FetchError: the server refuses, or does not give it in all attempts, or a digest differs.
+            FetchError: the server refuses, or does not give it in all attempts, or the digest differs.
         """
         part = Part(path)
         if path.exists():
-            digest = verified(path, url, md5, sha256)
+            verify(path, url, md5)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._persist(url, lambda: self._continue(url, part), part.size)
             try:
-                digest = verified(part.bytes, url, md5, sha256)
+                verify(part.bytes, url, md5)
             except FetchError:
                 part.discard()
                 raise
             publish(part.bytes, path)
         part.discard()
-        return digest
 
     def _continue(self, url: str, part: Part) -> None:
         """One request for what `part` still lacks."""

@@ -1,4 +1,4 @@
-"""Files on their way to the disk: parts that are continued where they broke off, digests, and the last rename.
+"""Files on their way to the disk: parts that are continued where they broke off, their digest, and the last rename.
 
 Source: RFC 9110, sections 13.1.5 (If-Range) and 14 (ranges).
 """
@@ -90,24 +90,19 @@ class Part:
         return int(total)
 
 
-def verified(file: Path, url: str, md5: str | None, sha256: str | None) -> str:
-    """SHA-256 of the file, hexadecimal.
+def verify(file: Path, url: str, md5: str | None) -> None:
+    """Check a file against the digest that its publisher gives, if there is one.
 
     Raises:
-        FetchError: a digest that is given is not the file's.
+        FetchError: it is another.
     """
-    if md5 is not None:
-        _digest(file, url, "md5", md5)
-    return _digest(file, url, "sha256", sha256)
-
-
-def _digest(file: Path, url: str, name: str, wanted: str | None) -> str:
+    if md5 is None:
+        return
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, name).hexdigest()
-    if wanted is not None and wanted.lower() != found:
+        found = hashlib.file_digest(stream, "md5").hexdigest()
+    if md5.lower() != found:
         remedy = "delete it if it is still there and run it again, or correct the digest"
-        raise FetchError(url, f"{file} has {name} {found} instead of {wanted}; {remedy}")
-    return found
+        raise FetchError(url, f"{file} has md5 {found} instead of {md5}; {remedy}")
 
 
 def publish(part: Path, path: Path) -> None:

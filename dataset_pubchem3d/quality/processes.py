@@ -5,6 +5,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
+from ..stages.stage import leave_with_parent
+
 
 @contextmanager
 def mapper(num_proc: int) -> Iterator[Callable]:
@@ -13,5 +15,8 @@ def mapper(num_proc: int) -> Iterator[Callable]:
         yield map
         return
     spawn = get_context("spawn")  # a forked process would inherit Arrow's threads half alive
-    with ProcessPoolExecutor(num_proc, mp_context=spawn) as pool:
+    pool = ProcessPoolExecutor(num_proc, mp_context=spawn, initializer=leave_with_parent)
+    try:
         yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all that was asked for

@@ -26,24 +26,11 @@ class Cuts:
     last: dict[str, int] = field(default_factory=dict)
     large: tuple[int, ...] = ()
 
-    @classmethod
-    def from_dict(cls, stored: dict) -> "Cuts":
-        """What `to_dict` gave, also by way of JSON."""
-        return cls(dict(stored["last"]), tuple(stored["large"]))
-
-    def to_dict(self) -> dict:
-        """Plain dictionaries, lists, strings and integers (of up to 64 bits)."""
-        return {"last": dict(self.last), "large": list(self.large)}
-
-    def split_of(self, group_hash: int) -> str:
-        """The split of all rows of one group."""
-        return str(self.split_names(np.array([group_hash], dtype=np.uint64))[0])
-
     def split_names(self, hashes: np.ndarray) -> np.ndarray:
         """The split of each row.
 
         Args:
-            hashes: (rows,) uint64, of the rows' groups; those that the cuts were made from.
+            hashes: (rows,) uint64, of the rows' groups; others than the cuts were made from are dealt by the same cuts.
         Returns:
             (rows,) str.
         """

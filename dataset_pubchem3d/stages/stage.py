@@ -95,7 +95,7 @@ class Workers:
     def __enter__(self) -> "Workers":
         if self.num_proc > 1:
             spawn = multiprocessing.get_context("spawn")  # a forked process would inherit Arrow's threads half alive
-            self._pool = ProcessPoolExecutor(self.num_proc, mp_context=spawn, initializer=_leave_with_parent)
+            self._pool = ProcessPoolExecutor(self.num_proc, mp_context=spawn, initializer=leave_with_parent)
         return self
 
     def __exit__(self, *exception) -> None:
@@ -236,7 +236,7 @@ def _digest(settings: dict) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def _leave_with_parent() -> None:
+def leave_with_parent() -> None:
     """Make a worker end with its parent, however that ends: by Ctrl-C, to which workers need not react, or killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

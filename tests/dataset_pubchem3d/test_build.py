@@ -217,3 +217,11 @@ def test_a_log_tells_what_the_stages_did(recipe, tmp_path):
     log = (tmp_path / ".out.work" / "build.log").read_text()
     assert "geometries qm9: records read 60, wanted by no text 57, geometries 3" in log
     assert len(log.splitlines()) == 10
+
+
+def test_the_log_tells_where_an_error_came_from(recipe, tmp_path):
+    with pytest.raises(ValueError, match="no row is left"):
+        build(replace(recipe, min_words=1000), tmp_path / "out")
+    log = (tmp_path / ".out.work" / "build.log").read_text()
+    assert "Traceback" in log
+    assert "ValueError: no row is left" in log

@@ -71,22 +71,39 @@ def test_a_foreign_folder_is_refused_with_its_name(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_ctrl_c_ends_it_and_publishes_nothing(tmp_path):
-    command = [sys.executable, "-m", "dataset_pubchem3d", "build", "--out", str(tmp_path / "out"), "--num-proc", "2"]
-    process = subprocess.Popen(
-        command,
+def start(*arguments):
+    """Start a command that Ctrl-C reaches, as it would not in a job of a shell that ignores it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dataset_pubchem3d", *map(str, arguments)],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         cwd=ROOT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell's job may ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+
+
+def test_ctrl_c_ends_a_build_and_publishes_nothing(tmp_path):
     texts = tmp_path / ".out.work" / "texts_chemicals"
-    with process:
+    with start("build", "--out", tmp_path / "out", "--num-proc", 2) as process:
         while process.poll() is None and len(list(texts.glob("*.parquet"))) < 2:
             pass
         process.send_signal(signal.SIGINT)
         errors = process.stderr.read().decode()
-    assert process.returncode not in (0, None)
+    assert process.returncode == 130
     assert "Traceback" not in errors
-    assert "interrupted" in errors
+    assert "interrupted; the same command goes on" in errors
     assert [path.name for path in tmp_path.iterdir()] == [".out.work"]
+
+
+def test_ctrl_c_ends_a_validation_and_writes_nothing(built):
+    before = sorted(built.rglob("*"))
+    with start("validate", built, "--num-proc", 2) as process:
+        errors = b""
+        while process.poll() is None and b"comparing geometries:   1%" not in errors:
+            errors += process.stderr.read1()
+        process.send_signal(signal.SIGINT)
+        errors = (errors + process.stderr.read()).decode()
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "interrupted; nothing was written" in errors
+    assert sorted(built.rglob("*")) == before

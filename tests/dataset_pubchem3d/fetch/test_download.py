@@ -28,9 +28,8 @@ def test_a_download_with_drops_is_the_same_bytes_and_never_starts_again(new_clie
     cuts = [1, 65_536, 100_000, 333_333, 499_999]
     client = new_client(attempts=2)  # each drop has brought bytes, so that none is a second failure in a row
     url = server.add("/file.gz", MEGABYTE, *[{"cut_after": cut} for cut in cuts])
-    digest = client.download(url, tmp_path / "disturbed" / "file.gz")
-    assert digest == client.download(server.add("/calm.gz", MEGABYTE), tmp_path / "calm.gz")
-    assert digest == hashlib.sha256(MEGABYTE).hexdigest()
+    client.download(url, tmp_path / "disturbed" / "file.gz")
+    client.download(server.add("/calm.gz", MEGABYTE), tmp_path / "calm.gz")
     assert (tmp_path / "disturbed" / "file.gz").read_bytes() == (tmp_path / "calm.gz").read_bytes() == MEGABYTE
     assert server.ranges() == [None, *[f"bytes={offset}-" for offset in np.cumsum(cuts)], None]
     assert {request["headers"].get("If-Range") for request in server.requests[1:-1]} == {'"v1"'}
@@ -51,8 +50,9 @@ def test_an_interrupted_download_is_resumed_by_the_next_call(new_client, server,
 
 def test_a_file_that_is_there_is_not_asked_for(client, server, tmp_path):
     url = server.add("/file", b"bytes")
-    first = client.download(url, tmp_path / "file")
-    assert client.download(url, tmp_path / "file") == first == hashlib.sha256(b"bytes").hexdigest()
+    for _ in range(2):
+        client.download(url, tmp_path / "file")
+        assert (tmp_path / "file").read_bytes() == b"bytes"
     assert len(server.requests) == 1
 
 
@@ -174,17 +174,16 @@ def test_a_gzip_file_stays_compressed_even_if_the_server_calls_that_an_encoding(
     assert (tmp_path / "smiles.gz").read_bytes() == body
 
 
-@pytest.mark.parametrize("name", ["md5", "sha256"])
-def test_a_wrong_digest_deletes_the_part_and_is_an_error(client, server, tmp_path, name):
-    path, url, right = tmp_path / "file", server.add("/file", MEGABYTE), hashlib.new(name, MEGABYTE).hexdigest()
-    wrong = hashlib.new(name, b"other").hexdigest()
-    with pytest.raises(FetchError, match=f"{path}.* has {name} {right} instead of {wrong}; delete it"):
-        client.download(url, path, **{name: wrong})
+def test_a_wrong_digest_deletes_the_part_and_is_an_error(client, server, tmp_path):
+    path, url, right = tmp_path / "file", server.add("/file", MEGABYTE), hashlib.md5(MEGABYTE).hexdigest()
+    wrong = hashlib.md5(b"other").hexdigest()
+    with pytest.raises(FetchError, match=f"{path}.* has md5 {right} instead of {wrong}; delete it"):
+        client.download(url, path, md5=wrong)
     assert list(tmp_path.iterdir()) == []
-    client.download(url, path, **{name: right.upper()})
+    client.download(url, path, md5=right.upper())
     assert path.read_bytes() == MEGABYTE
-    with pytest.raises(FetchError, match=f"{path} has {name} {right} instead of {wrong}; delete it"):
-        client.download(url, path, **{name: wrong})
+    with pytest.raises(FetchError, match=f"{path} has md5 {right} instead of {wrong}; delete it"):
+        client.download(url, path, md5=wrong)
     assert path.read_bytes() == MEGABYTE
     assert len(server.requests) == 2
 

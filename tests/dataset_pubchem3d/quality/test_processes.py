@@ -1,4 +1,6 @@
 import os
+import signal
+import time
 
 import pytest
 
@@ -18,3 +20,21 @@ def test_results_come_in_the_order_of_the_arguments(num_proc):
 def test_a_single_process_is_this_one():
     with mapper(1) as run:
         assert set(run(process_id, range(3))) == {os.getpid()}
+
+
+def test_ctrl_c_is_left_to_the_parent():
+    with mapper(2) as run:
+        assert list(run(signal.getsignal, [signal.SIGINT])) == [signal.SIG_IGN]
+
+
+def start_much_and_end_early():
+    with mapper(2) as run:
+        next(run(time.sleep, [0.05] * 10_000))
+        raise KeyboardInterrupt
+
+
+def test_what_is_still_waiting_is_given_up_when_the_block_ends_early():
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        start_much_and_end_early()
+    assert time.monotonic() - start < 60  # of the 250 s that all of it takes
