@@ -90,12 +90,16 @@ class Chemicals(TextSource):
 
     name = "chemicals"
     about: ClassVar[str] = (
-        "names from PubChem and measured properties from published tables, as the PyPI package `chemicals` ships "
-        "them, composed into sentences by rule: title, IUPAC name, synonyms, then properties with unit and source. "
+        "names from PubChem and measured properties from published tables, as the PyPI package `chemicals` (C. "
+        "Bell and contributors, https://github.com/CalebBell/chemicals) ships them, composed into sentences by rule: "
+        "title, IUPAC name, synonyms, then properties with unit and source; `text_raw` holds them in SI units. "
         "Formulas, line notations, registry numbers and catalogue codes are left out; foreign or outdated names and "
         "errors remain. Where tables disagree the first counts; densities come without their temperature. The "
         "package is MIT; PubChem, the CRC Handbook, CAS Common Chemistry, the Open Notebook Science collection, "
-        "IUPAC, IEC and NFPA have terms of their own that were not verified."
+        "IUPAC, IEC and NFPA have terms of their own that were not verified. Properties come from these tables alone, "
+        "each with why its values count as measured: "
+        + "; ".join(f"`{table.file}` ({table.reason})" for table in MEASURED_TABLES)
+        + "."
     )
 
     def files(self, folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from rdkit import Chem
 from rdkit.Chem import Descriptors, rdMolDescriptors
 
 from dataset_pubchem3d.sources.base import installed_folder
+from dataset_pubchem3d.sources.chemicals import MEASURED_TABLES
 from dataset_pubchem3d.stages.splits import SPLITS
 from dataset_pubchem3d.text.descriptions import NAME_SENTENCES
 
@@ -77,6 +78,12 @@ def test_every_record_is_accounted_for(rows, built):
     lines = (built / "quarantine" / "joined.jsonl").read_text().splitlines()
     assert len(lines) == joined["texts"] - joined["rows"]
     assert set(json.loads(lines[0])) == {"source", "id", "reason", "detail"}
+
+
+def test_the_card_names_every_table_of_measurements_and_why_it_is_one(built):
+    card = (built / "README.md").read_text()
+    for table in MEASURED_TABLES:
+        assert f"`{table.file}` ({table.reason})" in card
 
 
 def test_positions_equal_the_source(rows, joined):
