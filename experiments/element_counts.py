@@ -22,7 +22,8 @@ from dataset_pubchem3d.pairs import load_pairs
 from eval.retrieval import RetrievalSettings, evaluate_retrieval, format_table, write_results
 from modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPModel
 from modeling_geomclip.modeling_geomclip import GeomCLIPGeometryOutput
-from train_accelerate import build_model, parse_settings, run
+from train_accelerate import parse_settings, run
+from training.pretrain import Pretraining
 
 
 class ElementCountTower(nn.Module):
@@ -53,12 +54,14 @@ class ElementCountTower(nn.Module):
         return GeomCLIPGeometryOutput(last_hidden_state=state.unsqueeze(1).expand(-1, atom_ids.shape[1], -1))
 
 
-def build_element_count_model(settings):
-    """The model of `train_accelerate.py` with the other tower in it."""
-    model, processor = build_model(settings)
-    torch.manual_seed(settings.seed)
-    tower = ElementCountTower(model.config.geometry_config)
-    return GeomCLIPModel(model.config, tower, model.text_model), processor
+class ElementCountPretraining(Pretraining):
+    """The task with the other tower in its model."""
+
+    def build(self):
+        model, processor = super().build()
+        torch.manual_seed(self.settings.seed)
+        tower = ElementCountTower(model.config.geometry_config)
+        return GeomCLIPModel(model.config, tower, model.text_model), processor
 
 
 def main(argv: list[str]) -> None:
@@ -68,8 +71,9 @@ def main(argv: list[str]) -> None:
     )
     given, flags = parser.parse_known_args(argv)
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
-    run(settings, build_element_count_model)
-    model, processor = build_element_count_model(settings)
+    task = ElementCountPretraining(settings)
+    run(task)
+    model, processor = task.build()
     model.load_state_dict(load_file(Path(settings.output_dir) / "model.safetensors"))
     pairs = load_pairs(settings.dataset, "test")
     evaluation = evaluate_retrieval(model, processor, pairs, seed=settings.seed)

@@ -1,18 +1,24 @@
 """GeomCLIP for transformers. Importing this package registers its classes with the Auto classes."""
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoProcessor
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoProcessor
 
-from .configuration_geomclip import GeomCLIPConfig, GeomCLIPGeometryConfig
+from .captioning_geomclip import GeomCLIPCaptioningOutput, GeomCLIPForCaptioning
+from .configuration_geomclip import GeomCLIPCaptioningConfig, GeomCLIPConfig, GeomCLIPGeometryConfig
 from .feature_extraction_geomclip import GeomCLIPFeatureExtractor
 from .loss_geomclip import MISSING_ID, contrastive_loss
 from .modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPModel, GeomCLIPOutput
 from .molecules_geomclip import MoleculeError, read_molecule, read_molecules
+from .processing_captioning_geomclip import GeomCLIPCaptioningProcessor
 from .processing_geomclip import GeomCLIPProcessor
 
 __all__ = [
     "MISSING_ID",
+    "GeomCLIPCaptioningConfig",
+    "GeomCLIPCaptioningOutput",
+    "GeomCLIPCaptioningProcessor",
     "GeomCLIPConfig",
     "GeomCLIPFeatureExtractor",
+    "GeomCLIPForCaptioning",
     "GeomCLIPGeometryConfig",
     "GeomCLIPGeometryModel",
     "GeomCLIPModel",
@@ -24,13 +30,22 @@ __all__ = [
     "read_molecules",
 ]
 
-for config_class, model_class in ((GeomCLIPGeometryConfig, GeomCLIPGeometryModel), (GeomCLIPConfig, GeomCLIPModel)):
+MODELS = (
+    (GeomCLIPGeometryConfig, GeomCLIPGeometryModel),
+    (GeomCLIPConfig, GeomCLIPModel),
+    (GeomCLIPCaptioningConfig, GeomCLIPForCaptioning),
+)
+PROCESSORS = ((GeomCLIPConfig, GeomCLIPProcessor), (GeomCLIPCaptioningConfig, GeomCLIPCaptioningProcessor))
+
+for config_class, model_class in MODELS:
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     AutoModel.register(config_class, model_class, exist_ok=True)
     # save_pretrained then puts the code beside the weights, for trust_remote_code=True.
     config_class.register_for_auto_class()
     model_class.register_for_auto_class("AutoModel")
-AutoFeatureExtractor.register(GeomCLIPConfig, GeomCLIPFeatureExtractor, exist_ok=True)
-AutoProcessor.register(GeomCLIPConfig, GeomCLIPProcessor, exist_ok=True)
+for config_class, processor_class in PROCESSORS:
+    AutoFeatureExtractor.register(config_class, GeomCLIPFeatureExtractor, exist_ok=True)
+    AutoProcessor.register(config_class, processor_class, exist_ok=True)
+    processor_class.register_for_auto_class("AutoProcessor")
 GeomCLIPFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
-GeomCLIPProcessor.register_for_auto_class("AutoProcessor")
+AutoModelForCausalLM.register(GeomCLIPCaptioningConfig, GeomCLIPForCaptioning, exist_ok=True)

@@ -139,3 +139,53 @@ class GeomCLIPConfig(PreTrainedConfig):
             self.denoising_loss_weight >= 0,
             f"denoising_loss_weight must not be negative, got {self.denoising_loss_weight}",
         )
+
+
+@strict
+class GeomCLIPCaptioningConfig(PreTrainedConfig):
+    """Configuration of [`GeomCLIPForCaptioning`]: a geometry tower whose states a causal language model reads.
+
+    Args:
+        geometry_config: a [`GeomCLIPGeometryConfig`] or its dictionary.
+        decoder_config: configuration, or its dictionary with `model_type`, of any model that `AutoModelForCausalLM`
+            builds.
+        geometry_pooling, projection_dim: as in [`GeomCLIPConfig`], for the molecule's embedding.
+        prefix: what the decoder reads before the prompt. "resampler": `num_prefix_tokens` queries that attend to the
+            atom states; "atoms": the projected state of every atom; "pooled": the projected embedding of the molecule
+            alone, as one token; "none": nothing, to measure what the geometry adds.
+        num_prefix_tokens, resampler_num_layers, resampler_num_heads, resampler_dropout: shape of the resampler.
+        base_model, base_sha256: of a folder that holds an adapter only: its base, a path relative to that folder or a
+            Hub id, and the SHA-256 of the base's weights.
+    """
+
+    model_type = "geomclip_captioning"
+    sub_configs_defaults = {
+        "geometry_config": GeomCLIPGeometryConfig,
+        "decoder_config": SubConfigSpec(config_class=AutoConfig, model_type="llama"),
+    }
+
+    geometry_config: dict | PreTrainedConfig | None = None
+    decoder_config: dict | PreTrainedConfig | None = None
+    geometry_pooling: str = "mean"
+    projection_dim: int = 512
+    prefix: str = "resampler"
+    num_prefix_tokens: int = 16
+    resampler_num_layers: int = 2
+    resampler_num_heads: int = 8
+    resampler_dropout: float | int = 0.0
+    base_model: str | None = None
+    base_sha256: str | None = None
+
+    def validate_captioner(self):
+        prefixes = ("resampler", "atoms", "pooled", "none")
+        _require(self.prefix in prefixes, f"prefix must be one of {prefixes}, got {self.prefix!r}")
+        _require(
+            self.geometry_pooling in ("mean", "cls"),
+            f"geometry_pooling must be 'mean' or 'cls', got {self.geometry_pooling!r}",
+        )
+        hidden_size, heads = self.geometry_config.hidden_size, self.resampler_num_heads
+        _require(
+            hidden_size % heads == 0,
+            f"the geometry tower's hidden_size={hidden_size} must be a multiple of resampler_num_heads={heads}",
+        )
+        _require(self.num_prefix_tokens > 0, f"num_prefix_tokens must be positive, got {self.num_prefix_tokens}")

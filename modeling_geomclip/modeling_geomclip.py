@@ -468,7 +468,9 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
 
     def train(self, mode: bool = True) -> "GeomCLIPModel":
         self.freeze_untrained_parts()  # loading sets requires_grad on every parameter, then calls this
-        return super().train(mode)
+        super().train(mode)
+        without_dropout_if_frozen(self.text_model)
+        return self
 
     def freeze_untrained_parts(self) -> None:
         """Take what the configuration does not train out of training, see [`GeomCLIPDenoisingHead`]."""
@@ -645,6 +647,12 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
             with torch.no_grad():
                 self.logit_scale.clamp_(max=math.log(self.config.max_logit_scale))
         return self.logit_scale.exp()
+
+
+def without_dropout_if_frozen(tower: nn.Module) -> None:
+    """A tower that is not trained has nothing to regularise."""
+    if not any(parameter.requires_grad for parameter in tower.parameters()):
+        tower.eval()
 
 
 def _normalise(embeds: Tensor) -> Tensor:

@@ -14,11 +14,12 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 from transformers import AutoModel, AutoProcessor
 
-import train_accelerate
 from dataset_pubchem3d.recipe import Recipe
 from eval.retrieval import evaluate_retrieval
 from modeling_geomclip import MISSING_ID, GeomCLIPModel
-from train_accelerate import PairCollator, id_hash, joint_loss, load_prepared, parameter_groups, parse_settings
+from train_accelerate import parameter_groups, parse_settings
+from training.pretrain import Pretraining, build_model, joint_loss
+from training.rows import id_hash, load_prepared
 
 ROOT = Path(__file__).parents[1]
 SMILES = ["CCO", "CO", "CCN", "CC(=O)O", "c1ccccc1", "CCCl", "CC#N", "OCC=O", "CCS", "CNC", "C1CC1", "CC=C", "OCCO"]
@@ -99,11 +100,11 @@ def test_the_shipped_configs_can_be_read():
 
 def test_a_checkpoint_takes_new_loss_settings_and_keeps_its_shape(checkpoint, pairs_csv, tmp_path):
     settings = settings_for(checkpoint, pairs_csv, tmp_path, denoising_loss_weight=0.25, learnable_temperature="false")
-    model, _ = train_accelerate.build_model(settings)
+    model, _ = build_model(settings)
     assert model.config.denoising_loss_weight == 0.25
     assert not model.logit_scale.requires_grad
     with pytest.raises(ValueError, match="projection_dim"):
-        train_accelerate.build_model(settings_for(checkpoint, pairs_csv, tmp_path, projection_dim=8))
+        build_model(settings_for(checkpoint, pairs_csv, tmp_path, projection_dim=8))
 
 
 def test_a_new_model_from_two_towers(processor, text_config, pairs_csv, tmp_path):
@@ -112,7 +113,7 @@ def test_a_new_model_from_two_towers(processor, text_config, pairs_csv, tmp_path
     (tmp_path / "tower.json").write_text('{"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}')
     words = ["--dataset", "d", "--output_dir", "o", "--temperature", "0.1", "--max_text_tokens", "12"]
     towers = ["--geometry_model", str(tmp_path / "tower.json"), "--text_model", str(tmp_path / "text")]
-    model, processor = train_accelerate.build_model(parse_settings(["pretrain", *words, *towers]))
+    model, processor = build_model(parse_settings(["pretrain", *words, *towers]))
     assert model.config.geometry_config.num_hidden_layers == 1
     assert model.logit_scale.exp().item() == pytest.approx(10.0)
     assert processor(text="a " * 50, return_tensors="pt")["input_ids"].shape == (1, 12)
@@ -126,7 +127,7 @@ def test_pairs_that_cannot_be_read_are_listed(checkpoint, processor, tmp_path):
     table.write_text("smiles,text\nCCO,ethanol\nC1CC,broken\nCO,methanol\n")
     settings = settings_for(checkpoint, table, tmp_path)
     Path(settings.output_dir).mkdir()
-    pairs = load_prepared(settings, processor, "train")
+    pairs = load_prepared(settings, processor.feature_extractor, "train", ("text",))
     assert pairs["text"][:] == ["ethanol", "methanol"]
     assert pairs["inchikey14"][:] == ["LFQSCWFLJHTTHZ", "OKKJLVBELUTLKV"]  # ethanol, methanol
     (failure,) = map(json.loads, (tmp_path / "out" / "rejected-train.jsonl").read_text().splitlines())
@@ -137,12 +138,11 @@ def test_pairs_that_cannot_be_read_are_listed(checkpoint, processor, tmp_path):
 def test_noise_seeds_depend_on_seed_epoch_and_row_only(processor):
     molecule = {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]], "text": "an acid"}
     rows = [{**molecule, "row_id": index, "inchikey14": "A" if index else None} for index in range(4)]
-    collator = PairCollator(processor, seed=3)
-    whole, part = collator(rows), collator(rows[2:])
+    task = Pretraining(parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", "--seed", "3"]))
+    whole, part = task.collate(processor, rows, 0), task.collate(processor, rows[2:], 0)
     assert torch.equal(whole["noise_seeds"][2:], part["noise_seeds"])
     assert len(set(whole["noise_seeds"].tolist())) == 4
-    collator.epoch = 1
-    assert not set(collator(rows)["noise_seeds"].tolist()) & set(whole["noise_seeds"].tolist())
+    assert not set(task.collate(processor, rows, 1)["noise_seeds"].tolist()) & set(whole["noise_seeds"].tolist())
     assert whole["molecule_ids"].tolist() == [MISSING_ID] + 3 * [id_hash("A")]
     assert len(set(whole["text_ids"].tolist())) == 1
 
@@ -160,7 +160,7 @@ def test_parameter_groups(config):
     rates = ["--learning_rate", "1e-3", "--text_learning_rate", "1e-5"]
     settings = parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", *rates])
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = parameter_groups(model, settings)
+    groups = parameter_groups(model, Pretraining(settings))
     listed = [names[id(parameter)] for group in groups for parameter in group["params"]]
     assert sorted(listed) == sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     for group in groups:
@@ -190,12 +190,13 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from safetensors.torch import save_file
 gradients = {}
 
-def build_double(settings):
-    model, processor = train_accelerate.build_model(settings)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    return model.double(), processor
+class Double(train_accelerate.TASKS[sys.argv[2]]):
+    def build(self):
+        model, processor = super().build()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        return model.double(), processor
 
 def keep(optimizer, args, kwargs):
     if not gradients:
@@ -203,7 +204,7 @@ def keep(optimizer, args, kwargs):
         gradients.update({str(index): p.grad.clone() for index, p in enumerate(parameters)})
 
 register_optimizer_step_pre_hook(keep)
-train_accelerate.run(train_accelerate.parse_settings(sys.argv[2:]), build_double)
+train_accelerate.run(Double(train_accelerate.parse_settings(sys.argv[2:])))
 if int(__import__("os").environ.get("RANK", 0)) == 0:
     save_file(gradients, sys.argv[1])
 """
@@ -282,7 +283,8 @@ def test_the_best_checkpoint_is_chosen_by_validation(checkpoint, pairs_csv, tmp_
     ]
     assert len(scores) == 4
     model, processor = (auto.from_pretrained(tmp_path / "out") for auto in (AutoModel, AutoProcessor))
-    pairs = load_prepared(settings_for(checkpoint, pairs_csv, tmp_path), processor, "train[:8]")
+    settings = settings_for(checkpoint, pairs_csv, tmp_path)
+    pairs = load_prepared(settings, processor.feature_extractor, "train[:8]", ("text",))
     metrics = evaluate_retrieval(model, processor, pairs, num_bootstrap=0)["metrics"]["model"]
     best = sum(metrics[f"{direction}_full_mean_reciprocal_rank"] for direction in directions) / 2
     assert best == pytest.approx(max(scores), abs=1e-6)

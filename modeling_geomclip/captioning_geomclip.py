@@ -1,0 +1,397 @@
+"""GeomCLIP for captioning: a causal language model that reads the states of the geometry tower."""
+
+import copy
+import hashlib
+import inspect
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from torch import Tensor, nn
+from transformers import initialization as init
+from transformers.generation import GenerationMixin
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import ADAPTER_CONFIG_NAME, ModelOutput, is_peft_available
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_geomclip import GeomCLIPCaptioningConfig
+from .geometry_geomclip import masked_mean
+from .modeling_geomclip import (
+    GeomCLIPGeometryModel,
+    GeomCLIPModel,
+    GeomCLIPPreTrainedModel,
+    without_dropout_if_frozen,
+)
+
+if is_peft_available():
+    from peft import LoraConfig
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import ModulesToSaveWrapper
+
+
+@dataclass
+class GeomCLIPCaptioningOutput(ModelOutput):
+    """Output of [`GeomCLIPForCaptioning`].
+
+    Args:
+        loss: () mean cross-entropy over the tokens of all captions, nats.
+        num_tokens: () int64, the tokens over which `loss` is a mean.
+        logits: (batch, prefix + tokens, vocab_size). Rows are padded on the left, so that the last columns belong to
+            the last `input_ids`.
+        hidden_states, attentions: of the decoder.
+    """
+
+    loss: Tensor | None = None
+    num_tokens: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class GeomCLIPResampler(nn.Module):
+    """A fixed number of queries that attend to a molecule's atoms (as in Flamingo, Alayrac et al., NeurIPS 2022).
+
+    Differs: the molecule's embedding is added to the queries, since it is what was aligned with text.
+    """
+
+    def __init__(self, config: GeomCLIPCaptioningConfig):
+        super().__init__()
+        size = config.geometry_config.hidden_size
+        self.queries = nn.Parameter(torch.empty(config.num_prefix_tokens, size))
+        self.embedding_projection = nn.Linear(config.projection_dim, size)
+        self.layers = nn.ModuleList(
+            nn.TransformerDecoderLayer(
+                size,
+                config.resampler_num_heads,
+                dim_feedforward=4 * size,
+                dropout=config.resampler_dropout,
+                activation="gelu",
+                batch_first=True,
+                norm_first=True,
+            )
+            for _ in range(config.resampler_num_layers)
+        )
+        self.layer_norm = nn.LayerNorm(size)
+
+    def forward(self, atom_states: Tensor, atom_mask: Tensor, embedding: Tensor) -> Tensor:
+        """(batch, num_prefix_tokens, size) from (batch, atoms, size), (batch, atoms) and (batch, projection_dim)."""
+        states = self.queries + self.embedding_projection(embedding).unsqueeze(1)
+        for layer in self.layers:
+            states = layer(states, atom_states, memory_key_padding_mask=~atom_mask)
+        return self.layer_norm(states)
+
+
+class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
+    """Geometry tower -> prefix of soft tokens -> causal language model, which goes on with prompt and caption.
+
+    A folder may hold the whole model, or an adapter alone that names its base (see `save_pretrained`).
+    """
+
+    config: GeomCLIPCaptioningConfig
+    base_model_prefix = "captioner"
+    main_input_name = "atom_ids"
+
+    def __init__(
+        self,
+        config: GeomCLIPCaptioningConfig,
+        geometry_model: PreTrainedModel | None = None,
+        decoder: PreTrainedModel | None = None,
+    ):
+        super().__init__(config)
+        self.geometry_model = geometry_model or GeomCLIPGeometryModel._from_config(config.geometry_config)
+        self.geometry_model.denoising_head = nn.Identity()  # nothing is denoised here
+        geometry_size = config.geometry_config.hidden_size
+        self.geometry_layer_norm = nn.LayerNorm(geometry_size, eps=config.geometry_config.layer_norm_eps)
+        self.geometry_projection = nn.Linear(geometry_size, config.projection_dim)
+        self.decoder = decoder or AutoModelForCausalLM.from_config(config.decoder_config)
+        if config.prefix == "resampler":
+            self.resampler = GeomCLIPResampler(config)
+        if config.prefix != "none":
+            size = config.projection_dim if config.prefix == "pooled" else geometry_size
+            self.projector = nn.Linear(size, self.decoder.get_input_embeddings().embedding_dim)
+        self.takes_position_ids = "position_ids" in inspect.signature(self.decoder.forward).parameters
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, GeomCLIPResampler):
+            init.normal_(module.queries)
+
+    def train(self, mode: bool = True) -> "GeomCLIPForCaptioning":
+        """As for every module; a geometry tower that is not trained has no dropout either."""
+        super().train(mode)
+        without_dropout_if_frozen(self.geometry_model)
+        return self
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.decoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.decoder.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.decoder.get_output_embeddings()
+
+    # ------------------------------------------------------------------------------------------- building and adapting
+
+    @classmethod
+    def from_geometry_decoder_pretrained(
+        cls,
+        geomclip: str | GeomCLIPModel,
+        decoder: str | PreTrainedModel,
+        lora_config: "LoraConfig | None" = None,
+        dtype: torch.dtype = torch.float32,
+        **kwargs,
+    ) -> "GeomCLIPForCaptioning":
+        """Join the geometry side of a GeomCLIP and a language model; resampler and projector are new.
+
+        Args:
+            geomclip: [`GeomCLIPModel`], or its folder or Hub id.
+            decoder: any causal language model, or its folder or Hub id.
+            lora_config: of an adapter to add, such as `lora_config()` gives; save the model before you add one.
+            dtype: data type of models that are loaded here.
+            kwargs: settings of [`GeomCLIPCaptioningConfig`].
+        """
+        if isinstance(geomclip, str):
+            geomclip = GeomCLIPModel.from_pretrained(geomclip, dtype=dtype)
+        if isinstance(decoder, str):
+            decoder = AutoModelForCausalLM.from_pretrained(decoder, dtype=dtype)
+        tower = geomclip.geometry_model
+        for part in (tower, decoder):
+            part.config._name_or_path = ""  # would be saved, as a path of this machine
+        shared = {name: getattr(geomclip.config, name) for name in ("geometry_pooling", "projection_dim")}
+        # Copies, since a new config resets the attention implementation of its parts; then the parts' own.
+        parts = {"geometry_config": copy.deepcopy(tower.config), "decoder_config": copy.deepcopy(decoder.config)}
+        config = cls.config_class(**parts, **shared, **kwargs)
+        config.geometry_config, config.decoder_config = tower.config, decoder.config
+        model = cls(config, tower, decoder)
+        model.geometry_layer_norm.load_state_dict(geomclip.geometry_layer_norm.state_dict())
+        model.geometry_projection.load_state_dict(geomclip.geometry_projection.state_dict())
+        model.generation_config = copy.deepcopy(decoder.generation_config)
+        if lora_config is not None:
+            model.add_adapter(lora_config)
+        return model
+
+    def lora_config(self, geometry: str = "frozen", **kwargs) -> "LoraConfig":
+        """LoRA (Hu et al., ICLR 2022) on every linear layer of the decoder; resampler and projector are trained whole.
+
+        Args:
+            geometry: what becomes of the geometry tower: "frozen", "lora" or "full".
+            kwargs: of `peft.LoraConfig`, such as `r`, `lora_alpha` and `lora_dropout`.
+        """
+        if not is_peft_available():
+            raise ImportError("LoRA needs the package peft; pip install peft")
+        if geometry not in ("frozen", "lora", "full"):
+            raise ValueError(f"geometry must be 'frozen', 'lora' or 'full', got {geometry!r}")
+        head = self.decoder.get_output_embeddings()
+        layers = [
+            f"decoder.{name}"
+            for name, module in self.decoder.named_modules()
+            if isinstance(module, nn.Linear | Conv1D) and module is not head
+        ]
+        if geometry == "lora":
+            tower = self.geometry_model.layers.named_modules()
+            layers += [f"geometry_model.layers.{name}" for name, module in tower if isinstance(module, nn.Linear)]
+        whole = [name for name in ("resampler", "projector") if hasattr(self, name)]
+        whole += ["geometry_model"] if geometry == "full" else []
+        return LoraConfig(target_modules=layers, modules_to_save=whole or None, **kwargs)
+
+    def merge_and_unload(self) -> "GeomCLIPForCaptioning":
+        """The adapter's changes become part of the weights, in place: what is left is one plain model."""
+        for name, module in list(self.named_modules()):
+            if isinstance(module, BaseTunerLayer):
+                module.merge()
+                self.set_submodule(name, module.get_base_layer())
+            elif isinstance(module, ModulesToSaveWrapper):
+                self.set_submodule(name, module.modules_to_save[module.active_adapter])
+        self._hf_peft_config_loaded = False
+        del self.peft_config
+        self._weight_conversions = None  # which would rename the weights as an adapter's when they are saved
+        self.config.base_model = self.config.base_sha256 = None
+        return self
+
+    # ------------------------------------------------------------------------------------------------ saving, loading
+
+    def save_pretrained(self, save_directory: str | os.PathLike, base_model: str | None = None, **kwargs) -> None:
+        """Save the whole model or, if it has an adapter, that alone, with the name and the hash of its base.
+
+        Args:
+            base_model: name of the base to write down: a path relative to the adapter's folder, or a Hub id. Left out,
+                it is the path to where the base lies, or the Hub id from which it came.
+        Raises:
+            ValueError: the adapter's base was never saved.
+        """
+        if not self._hf_peft_config_loaded:
+            super().save_pretrained(save_directory, **kwargs)
+            self.name_or_path = str(save_directory)
+            return
+        if not self.name_or_path:
+            raise ValueError("the adapter's base was never saved; save the model before an adapter is added to it")
+        if base_model is None:
+            is_local = Path(self.name_or_path).is_dir()
+            base_model = os.path.relpath(self.name_or_path, save_directory) if is_local else self.name_or_path
+        for adapter in self.peft_config.values():
+            adapter.base_model_name_or_path = base_model
+        self.config.base_model, self.config.base_sha256 = base_model, weights_sha256(self.name_or_path)
+        super().save_pretrained(save_directory, **kwargs)
+        self.config.save_pretrained(save_directory)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args, **kwargs):
+        """As for every model; for the folder of an adapter, its base is loaded and the adapter put on it."""
+        folder = Path(pretrained_model_name_or_path)
+        if not (folder / ADAPTER_CONFIG_NAME).is_file():
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        config = kwargs.pop("config", None) or cls.config_class.from_pretrained(folder)
+        base = _locate_base(folder, config)
+        config.name_or_path = base
+        adapter = {**(kwargs.pop("adapter_kwargs", None) or {}), "_adapter_model_path": str(folder)}
+        return super().from_pretrained(base, *args, config=config, adapter_kwargs=adapter, **kwargs)
+
+    def load_adapter(self, peft_model_id: str | None = None, *args, **kwargs) -> Any:
+        """As for every model.
+
+        Raises:
+            ValueError: the adapter was trained on another base than this model.
+        """
+        if peft_model_id is not None:
+            expected = self.config_class.from_pretrained(peft_model_id).base_sha256
+            found = weights_sha256(self.name_or_path) if self.name_or_path else None
+            if expected is None or found != expected:
+                raise ValueError(
+                    f"the adapter {str(peft_model_id)!r} belongs to a base whose weights have the SHA-256 {expected}, "
+                    f"but those of {self.name_or_path or 'this model'!r} have {found}; load it by "
+                    "AutoModel.from_pretrained(adapter), or onto its own base"
+                )
+        return super().load_adapter(peft_model_id, *args, **kwargs)
+
+    # ------------------------------------------------------------------------------------------------------- computing
+
+    def encode_geometry(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor | None = None) -> tuple:
+        """Soft tokens (batch, prefix, decoder size), and (batch, prefix) bool, True where there is one."""
+        atom_mask = self.geometry_model.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
+        if self.config.prefix == "none":
+            weight = self.get_input_embeddings().weight
+            return weight.new_zeros(len(atom_ids), 0, weight.shape[1]), atom_mask[:, :0]
+        states = self.geometry_model(atom_ids, positions, atom_mask).last_hidden_state
+        if self.config.prefix == "atoms":
+            return self.projector(states), atom_mask
+        pooled = states[:, 0] if self.config.geometry_pooling == "cls" else masked_mean(states, atom_mask)
+        embedding = nn.functional.normalize(self.geometry_projection(self.geometry_layer_norm(pooled)), dim=-1)
+        if self.config.prefix == "pooled":
+            prefix = embedding.unsqueeze(1)
+        else:
+            prefix = self.resampler(states, atom_mask, embedding)
+        return self.projector(prefix), atom_mask.new_ones(prefix.shape[:2])
+
+    def prepend_geometry(
+        self,
+        atom_ids: Tensor,
+        positions: Tensor,
+        atom_mask: Tensor | None,
+        input_ids: Tensor,
+        attention_mask: Tensor | None,
+        labels: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the decoder reads: embeddings, mask and labels of prefix and tokens, padded on the left."""
+        prefix, prefix_mask = self.encode_geometry(atom_ids, positions, atom_mask)
+        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        labels = torch.full_like(input_ids, -100) if labels is None else labels
+        embeds = self.get_input_embeddings()(input_ids)
+        embeds = torch.cat([prefix.to(embeds.dtype), embeds], dim=1)
+        mask = torch.cat([prefix_mask.to(attention_mask.dtype), attention_mask], dim=1)
+        labels = torch.cat([labels.new_full(prefix_mask.shape, -100), labels], dim=1)
+        order = mask.argsort(dim=1, stable=True)  # padding first, and the rest as it was
+        return embeds.gather(1, order.unsqueeze(-1).expand_as(embeds)), mask.gather(1, order), labels.gather(1, order)
+
+    @can_return_tuple
+    def forward(
+        self,
+        atom_ids: Tensor,
+        positions: Tensor,
+        input_ids: Tensor,
+        atom_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs,
+    ) -> GeomCLIPCaptioningOutput:
+        """Logits of every token and, with `labels`, the loss of the captions.
+
+        Args:
+            atom_ids, positions, atom_mask: as in [`GeomCLIPGeometryModel.forward`].
+            input_ids: (batch, tokens) int64, prompt and caption, padded on either side.
+            attention_mask: (batch, tokens), 1 on tokens.
+            labels: (batch, tokens) int64, `input_ids` on the caption and its end, -100 elsewhere.
+            kwargs: for the decoder.
+        """
+        geometry = (atom_ids, positions, atom_mask)
+        embeds, mask, packed_labels = self.prepend_geometry(*geometry, input_ids, attention_mask, labels)
+        if self.takes_position_ids:
+            kwargs["position_ids"] = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
+        if labels is not None:
+            kwargs["labels"] = packed_labels
+        outputs = self.decoder(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **kwargs)
+        return GeomCLIPCaptioningOutput(
+            loss=outputs.loss if labels is not None else None,
+            num_tokens=(packed_labels[:, 1:] != -100).sum() if labels is not None else None,
+            logits=outputs.logits,
+            hidden_states=outputs.get("hidden_states"),
+            attentions=outputs.get("attentions"),
+        )
+
+    @torch.no_grad()
+    def generate(
+        self,
+        atom_ids: Tensor,
+        positions: Tensor,
+        input_ids: Tensor,
+        atom_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **kwargs,
+    ) -> Tensor:
+        """Captions as token ids, without the prompt.
+
+        Args:
+            atom_ids, positions, atom_mask: as in [`GeomCLIPGeometryModel.forward`].
+            input_ids, attention_mask: (batch, tokens), the prompts, padded on the left.
+            kwargs: of `transformers.GenerationMixin.generate`, such as `max_new_tokens`, `num_beams`, `do_sample`,
+                `num_return_sequences` and `streamer`.
+        """
+        embeds, mask, _ = self.prepend_geometry(atom_ids, positions, atom_mask, input_ids, attention_mask)
+        if not mask.any(dim=1).all():
+            raise ValueError("there is neither a prefix nor a prompt to go on from; give a prompt")
+        self.decoder.generation_config = self.generation_config  # a decoder built from its configuration has none
+        return self.decoder.generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
+
+
+def weights_sha256(name_or_path: str) -> str:
+    """SHA-256 over the safetensors files of a model, a folder or Hub id, in the order of their names."""
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        folder = Path(snapshot_download(name_or_path, allow_patterns="*.safetensors"))
+    digest = hashlib.sha256()
+    files = sorted(file for file in folder.glob("*.safetensors") if not file.name.startswith("adapter_"))
+    if not files:
+        raise ValueError(f"{name_or_path} has no weights in .safetensors files; an adapter's base needs them")
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _locate_base(folder: Path, config: GeomCLIPCaptioningConfig) -> str:
+    """Where the base of the adapter in `folder` lies: a folder found from there, or a Hub id."""
+    if config.base_model is None:
+        raise ValueError(f"{folder} holds an adapter whose config.json names no base_model; save it by save_pretrained")
+    local = folder / config.base_model
+    if local.is_dir():
+        return os.path.normpath(local)
+    if config.base_model.startswith("."):
+        raise OSError(f"the adapter in {folder} needs its base {config.base_model!r}, but {local} is not there")
+    return config.base_model

@@ -1,0 +1,1 @@
+"""What `train_accelerate.py` trains: settings, rows, tasks, training states."""

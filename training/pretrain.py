@@ -1,0 +1,139 @@
+"""Contrastive and denoising pre-training of GeomCLIP."""
+
+import dataclasses
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import AutoModel, AutoProcessor, AutoTokenizer
+
+from eval.retrieval import evaluate_retrieval
+from modeling_geomclip import (
+    GeomCLIPFeatureExtractor,
+    GeomCLIPGeometryConfig,
+    GeomCLIPGeometryModel,
+    GeomCLIPModel,
+    GeomCLIPOutput,
+    GeomCLIPProcessor,
+    contrastive_loss,
+)
+
+from .rows import id_hash
+from .settings import TrainingSettings, setting
+from .task import Task, gather, share_of_mean
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainSettings(TrainingSettings):
+    """Contrastive and denoising pre-training. What is left out is the checkpoint's, or a new model's default."""
+
+    model: str | None = setting("GeomCLIP folder or Hub id to go on from.", default=None)
+    text_learning_rate: float | None = setting(
+        "Peak learning rate of the text tower, if another; 0 locks it, as it is, without dropout.", default=None
+    )
+    pair_budget: int = setting("Molecules * rows² that the geometry tower takes at once.", default=200_000)
+    denoising_loss_weight: float | None = setting("alpha in L = L_contrastive + alpha * L_denoising.", default=None)
+    learnable_temperature: bool | None = setting("Whether the temperature is trained.", default=None)
+    geometry_model: str | None = setting(
+        "New model: geometry tower, a folder, Hub id or a .json configuration to start from scratch.", default=None
+    )
+    text_model: str | None = setting("New model: text tower, a folder or Hub id; left out, SciBERT.", default=None)
+    projection_dim: int | None = setting("New model: size of the joint space.", default=None)
+    geometry_pooling: str | None = setting("New model: mean or cls.", default=None)
+    text_pooling: str | None = setting("New model: cls or mean.", default=None)
+    temperature: float | None = setting("New model: start value.", default=None)
+    remove_hydrogens: bool | None = setting("New model: whether to read heavy atoms only.", default=None)
+    max_atoms: int | None = setting("New model: larger molecules are left out and counted.", default=None)
+    max_text_tokens: int | None = setting("New model: longer texts are cut.", default=None)
+
+    def __post_init__(self):
+        if self.model is None and self.text_model is None:
+            object.__setattr__(self, "text_model", "allenai/scibert_scivocab_uncased")  # so that the record names it
+
+    def chosen(self, *names: str) -> dict:
+        """Those of the named settings that are not left out."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+class Pretraining(Task):
+    """L = L_contrastive + alpha * L_denoising over pairs of geometry and text; chosen by retrieval."""
+
+    settings_class = PretrainSettings
+    settings: PretrainSettings
+
+    def build(self) -> tuple[GeomCLIPModel, GeomCLIPProcessor]:
+        model, processor = build_model(self.settings)
+        self.denoising_loss_weight = model.config.denoising_loss_weight
+        if self.settings.text_learning_rate == 0:
+            model.text_model.requires_grad_(False)
+        return model, processor
+
+    def learning_rate(self, name: str) -> float:
+        is_own = name.startswith("text_model.") and self.settings.text_learning_rate is not None
+        return self.settings.text_learning_rate if is_own else self.settings.learning_rate
+
+    def collate(self, processor: GeomCLIPProcessor, rows: list[dict], epoch: int) -> dict[str, Tensor]:
+        batch = processor(molecules=rows, text=[row["text"] for row in rows], return_tensors="pt")
+        return {
+            **batch,
+            "molecule_ids": torch.tensor([id_hash(row["inchikey14"]) for row in rows]),
+            "text_ids": torch.tensor([id_hash(row["text"]) for row in rows]),
+            "noise_seeds": torch.tensor([id_hash(f"{self.settings.seed} {epoch} {row['row_id']}") for row in rows]),
+        }
+
+    def forward(self, model: torch.nn.Module, batch: dict[str, Tensor]) -> GeomCLIPOutput:
+        return model(**batch, pair_budget=self.settings.pair_budget, return_loss=False)
+
+    def losses(self, outputs: GeomCLIPOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        losses = joint_loss(outputs, batch, self.denoising_loss_weight)
+        return losses | {"temperature": 1 / outputs.logit_scale}
+
+    def validate(self, model: GeomCLIPModel, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
+        """Mean reciprocal rank over both directions."""
+        evaluation = evaluate_retrieval(model, processor, rows, self.settings.batch_size, self.settings.seed, 0, False)
+        metrics = evaluation["metrics"]["model"]
+        directions = ("geometry_to_text", "text_to_geometry")
+        return sum(metrics[f"{direction}_full_mean_reciprocal_rank"] for direction in directions) / 2, metrics
+
+
+def build_model(settings: PretrainSettings) -> tuple[GeomCLIPModel, GeomCLIPProcessor]:
+    """The GeomCLIP to go on from, or a new one from two towers."""
+    config = settings.chosen("denoising_loss_weight", "learnable_temperature")
+    shape = settings.chosen("projection_dim", "geometry_pooling", "text_pooling", "temperature")
+    reading = settings.chosen("remove_hydrogens", "max_atoms")
+    if settings.model:
+        if fixed := [*shape, *reading, *settings.chosen("geometry_model", "text_model", "max_text_tokens")]:
+            raise ValueError(f"--model {settings.model} has its own {', '.join(fixed)}; leave these settings out")
+        processor = AutoProcessor.from_pretrained(settings.model)
+        return AutoModel.from_pretrained(settings.model, dtype=torch.float32, **config), processor
+    geometry_tower = build_geometry_tower(settings.geometry_model)
+    model = GeomCLIPModel.from_geometry_text_pretrained(geometry_tower, settings.text_model, **config, **shape)
+    tokenizer = AutoTokenizer.from_pretrained(settings.text_model)
+    if settings.max_text_tokens is not None:
+        tokenizer.model_max_length = settings.max_text_tokens
+    return model, GeomCLIPProcessor(GeomCLIPFeatureExtractor(**reading), tokenizer)
+
+
+def build_geometry_tower(source: str | None) -> GeomCLIPGeometryModel:
+    if source is None or source.endswith(".json"):
+        config = GeomCLIPGeometryConfig() if source is None else GeomCLIPGeometryConfig.from_json_file(source)
+        return GeomCLIPGeometryModel(config)
+    return GeomCLIPGeometryModel.from_pretrained(source, dtype=torch.float32)
+
+
+def joint_loss(outputs: GeomCLIPOutput, batch: dict, denoising_loss_weight: float) -> dict[str, torch.Tensor]:
+    """L = L_contrastive + alpha * L_denoising of the batch over all processes, on each of them.
+
+    DDP averages gradients: the contrastive loss is whole on every process, the denoising loss of one process is
+    scaled to its share of the chosen atoms.
+    """
+    ids = (gather(batch["molecule_ids"]), gather(batch["text_ids"]))
+    embeds = (gather(outputs.geometry_embeds), gather(outputs.text_embeds))
+    losses = {"contrastive_loss": contrastive_loss(*embeds, outputs.logit_scale, *ids)}
+    losses["loss"] = losses["contrastive_loss"]
+    if outputs.denoising_loss is not None:
+        share = share_of_mean(outputs.num_chosen, outputs.denoising_loss.dtype)
+        losses["denoising_loss"] = outputs.denoising_loss * share
+        losses["loss"] = losses["contrastive_loss"] + denoising_loss_weight * losses["denoising_loss"]
+    return losses

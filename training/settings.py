@@ -1,0 +1,32 @@
+"""The settings that every training task has."""
+
+import dataclasses
+
+
+def setting(help: str, **kwargs):
+    return dataclasses.field(metadata={"help": help}, **kwargs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What every task needs."""
+
+    dataset: str = setting("Folder, Hub id, .csv, .tsv or .parquet with `text` and geometries or `smiles`.")
+    output_dir: str = setting("Folder of the checkpoint; the best one by validation lies in it, the last one in last/.")
+    dataset_config: str | None = setting("Config of the dataset, such as pretrain.", default=None)
+    train_split: str = setting("Split, with slicing if wanted.", default="train")
+    validation_split: str = setting("Split that chooses the best checkpoint; 'none' for none.", default="validation")
+    num_train_epochs: int = setting("Passes over the training rows.", default=30)
+    batch_size: int = setting("Rows in one batch over all processes.", default=64)
+    gradient_accumulation_steps: int = setting("Batches per update; does not add negatives.", default=1)
+    learning_rate: float = setting("Peak learning rate.", default=1e-4)
+    weight_decay: float = setting("AdamW; norms, biases, embeddings and single numbers have none.", default=0.05)
+    warmup_ratio: float = setting("Share of the updates over which the learning rate rises.", default=0.1)
+    max_grad_norm: float = setting("Gradients are scaled down to this norm.", default=1.0)
+    mixed_precision: str = setting("no, bf16 or fp16.", default="no")
+    gradient_checkpointing: bool = setting("Recompute activations in the backward pass to save memory.", default=False)
+    num_workers: int = setting("Processes that prepare batches, per training process.", default=0)
+    seed: int = setting("Seed of weights, batches, dropout and noise.", default=0)
+    save_steps: int = setting("Updates between two training states.", default=500)
+    resume: bool = setting("Go on from the newest training state in output_dir.", default=False)
+    report_to: str = setting("Tracker besides log.jsonl: tensorboard, wandb, ..., or none.", default="none")
