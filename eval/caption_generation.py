@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from dataset_pubchem3d.pairs import first_block, molecule_input
+from eval.bootstrap import interval, resampled_ratio
 
 
 def prompt_inputs(processor: Any, rows: Sequence[dict]) -> dict[str, list[str]]:
@@ -65,10 +66,10 @@ def caption_losses(
         texts = {"captions": [captions[index] for index in indices]}
         texts |= prompt_inputs(processor, [rows[index] for index in indices])
         batch = processor([molecule_input(shown[index]) for index in indices], **texts, return_tensors="pt")
-        labels = batch.pop("labels")[:, 1:]
-        logits = model(**batch.to(model.device)).logits[
-            :, -labels.shape[1] - 1 : -1
-        ]  # the last columns are the tokens'
+        labels = batch.pop("labels")
+        logits = model(**batch.to(model.device)).logits[:, :-1]
+        width = min(labels.shape[1], logits.shape[1])  # without a prefix nothing predicts the first token
+        labels, logits = labels[:, -width:], logits[:, -width:]
         losses = cross_entropy(logits.float().transpose(1, 2), labels.to(logits.device), reduction="none")
         totals[indices] = losses.double().sum(dim=1).cpu().numpy()
         counts[indices] = (labels != -100).sum(dim=1).numpy()
@@ -86,3 +87,24 @@ def other_molecules(rows: Sequence[dict]) -> list[int]:
     if any(other == index for index, other in enumerate(others)):
         raise ValueError("all rows are one molecule; the loss with another molecule's geometry needs two")
     return others
+
+
+def compare_geometries(
+    model: Any, processor: Any, rows: Sequence[dict], batch_size: int, num_bootstrap: int, seed: int
+) -> dict[str, float | None]:
+    """Mean caption loss a token with the right geometry, and how much it grows with another molecule's.
+
+    The other molecule is the next one in the order of size with another first InChIKey block, so that its size is no
+    hint. The interval is that of the mean of the paired differences.
+    """
+    rows = list(rows)
+    captions, others = [row["text"] for row in rows], [rows[index] for index in other_molecules(rows)]
+    right, counts = caption_losses(model, processor, rows, captions, batch_size)
+    wrong, _ = caption_losses(model, processor, rows, captions, batch_size, others)
+    gain = interval(resampled_ratio((wrong - right) / counts, None, num_bootstrap, seed))
+    return {
+        "right_geometry": float((right / counts).mean()),
+        "other_geometry": float((wrong / counts).mean()),
+        **dict(zip(("difference", "difference_low", "difference_high"), gain)),
+        "share_of_rows_better": float((right < wrong).mean()),
+    }

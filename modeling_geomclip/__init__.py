@@ -1,6 +1,7 @@
 """GeomCLIP for transformers. Importing this package registers its classes with the Auto classes."""
 
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoProcessor
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .captioning_geomclip import GeomCLIPCaptioningOutput, GeomCLIPForCaptioning
 from .configuration_geomclip import GeomCLIPCaptioningConfig, GeomCLIPConfig, GeomCLIPGeometryConfig
@@ -8,6 +9,7 @@ from .feature_extraction_geomclip import GeomCLIPFeatureExtractor
 from .loss_geomclip import MISSING_ID, contrastive_loss
 from .modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPModel, GeomCLIPOutput
 from .molecules_geomclip import MoleculeError, read_molecule, read_molecules
+from .pipeline_geomclip import MoleculeCaptioningPipeline
 from .processing_captioning_geomclip import GeomCLIPCaptioningProcessor
 from .processing_geomclip import GeomCLIPProcessor
 
@@ -24,6 +26,7 @@ __all__ = [
     "GeomCLIPModel",
     "GeomCLIPOutput",
     "GeomCLIPProcessor",
+    "MoleculeCaptioningPipeline",
     "MoleculeError",
     "contrastive_loss",
     "read_molecule",
@@ -49,3 +52,6 @@ for config_class, processor_class in PROCESSORS:
     processor_class.register_for_auto_class("AutoProcessor")
 GeomCLIPFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
 AutoModelForCausalLM.register(GeomCLIPCaptioningConfig, GeomCLIPForCaptioning, exist_ok=True)
+PIPELINE_REGISTRY.register_pipeline(
+    "molecule-captioning", pipeline_class=MoleculeCaptioningPipeline, pt_model=AutoModel, type="multimodal"
+)

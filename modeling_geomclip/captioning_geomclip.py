@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from transformers import initialization as init
-from transformers.generation import GenerationMixin
+from transformers.generation import GenerationConfig, GenerationMixin
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
@@ -31,7 +31,7 @@ from .modeling_geomclip import (
 if is_peft_available():
     from peft import LoraConfig
     from peft.tuners.tuners_utils import BaseTunerLayer
-    from peft.utils import ModulesToSaveWrapper
+    from peft.utils import ModulesToSaveWrapper, get_peft_model_state_dict
 
 
 @dataclass
@@ -103,6 +103,8 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         decoder: PreTrainedModel | None = None,
     ):
         super().__init__(config)
+        if os.path.isdir(self.name_or_path):
+            self.name_or_path = os.path.abspath(self.name_or_path)  # an adapter may be saved from another directory
         self.geometry_model = geometry_model or GeomCLIPGeometryModel._from_config(config.geometry_config)
         self.geometry_model.denoising_head = nn.Identity()  # nothing is denoised here
         geometry_size = config.geometry_config.hidden_size
@@ -116,6 +118,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             self.projector = nn.Linear(size, self.decoder.get_input_embeddings().embedding_dim)
         self.takes_position_ids = "position_ids" in inspect.signature(self.decoder.forward).parameters
         self.post_init()
+        self.generation_config = copy.deepcopy(self.decoder.generation_config)  # names the end of a caption
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -173,7 +176,6 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         model = cls(config, tower, decoder)
         model.geometry_layer_norm.load_state_dict(geomclip.geometry_layer_norm.state_dict())
         model.geometry_projection.load_state_dict(geomclip.geometry_projection.state_dict())
-        model.generation_config = copy.deepcopy(decoder.generation_config)
         if lora_config is not None:
             model.add_adapter(lora_config)
         return model
@@ -184,11 +186,15 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         Args:
             geometry: what becomes of the geometry tower: "frozen", "lora" or "full".
             kwargs: of `peft.LoraConfig`, such as `r`, `lora_alpha` and `lora_dropout`.
+        Raises:
+            ValueError: for another word, or for a tower to train that the decoder does not read.
         """
         if not is_peft_available():
             raise ImportError("LoRA needs the package peft; pip install peft")
         if geometry not in ("frozen", "lora", "full"):
             raise ValueError(f"geometry must be 'frozen', 'lora' or 'full', got {geometry!r}")
+        if geometry != "frozen" and self.config.prefix == "none":
+            raise ValueError(f"geometry={geometry!r} trains a tower that prefix='none' does not read; use 'frozen'")
         head = self.decoder.get_output_embeddings()
         layers = [
             f"decoder.{name}"
@@ -200,10 +206,19 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             layers += [f"geometry_model.layers.{name}" for name, module in tower if isinstance(module, nn.Linear)]
         whole = [name for name in ("resampler", "projector") if hasattr(self, name)]
         whole += ["geometry_model"] if geometry == "full" else []
+        kwargs["fan_in_fan_out"] = any(isinstance(module, Conv1D) for module in self.decoder.modules())
         return LoraConfig(target_modules=layers, modules_to_save=whole or None, **kwargs)
+
+    def get_adapter_state_dict(self, adapter_name: str | None = None, state_dict: dict | None = None) -> dict:
+        """As for every model; without embeddings, which no adapter of a captioner changes."""
+        name = adapter_name or self.active_adapters()[0]
+        # Left to itself, peft looks for the base to compare vocabularies: from here, where its path does not lead.
+        return get_peft_model_state_dict(self, state_dict, name, save_embedding_layers=False)
 
     def merge_and_unload(self) -> "GeomCLIPForCaptioning":
         """The adapter's changes become part of the weights, in place: what is left is one plain model."""
+        if not self._hf_peft_config_loaded:
+            raise ValueError("the model has no adapter to merge; load or add one first")
         for name, module in list(self.named_modules()):
             if isinstance(module, BaseTunerLayer):
                 module.merge()
@@ -213,7 +228,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         self._hf_peft_config_loaded = False
         del self.peft_config
         self._weight_conversions = None  # which would rename the weights as an adapter's when they are saved
-        self.config.base_model = self.config.base_sha256 = None
+        self.name_or_path = ""  # these weights lie nowhere yet
         return self
 
     # ------------------------------------------------------------------------------------------------ saving, loading
@@ -225,32 +240,45 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             base_model: name of the base to write down: a path relative to the adapter's folder, or a Hub id. Left out,
                 it is the path to where the base lies, or the Hub id from which it came.
         Raises:
-            ValueError: the adapter's base was never saved.
+            ValueError: the adapter's base was never saved, or a whole model would join an adapter in its folder.
         """
+        if self._auto_class is not None:  # the one that transformers adds is that of `AutoModel`
+            code = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
+            self.config.auto_map = {**(getattr(self.config, "auto_map", None) or {}), "AutoModelForCausalLM": code}
         if not self._hf_peft_config_loaded:
+            if (Path(save_directory) / ADAPTER_CONFIG_NAME).is_file():
+                raise ValueError(f"{save_directory} holds an adapter, for a base elsewhere; give another folder")
+            self.config.base_model = self.config.base_sha256 = None
             super().save_pretrained(save_directory, **kwargs)
-            self.name_or_path = str(save_directory)
+            self.name_or_path = os.path.abspath(save_directory)
             return
         if not self.name_or_path:
             raise ValueError("the adapter's base was never saved; save the model before an adapter is added to it")
         if base_model is None:
             is_local = Path(self.name_or_path).is_dir()
-            base_model = os.path.relpath(self.name_or_path, save_directory) if is_local else self.name_or_path
+            base_model = _relative(self.name_or_path, save_directory) if is_local else self.name_or_path
         for adapter in self.peft_config.values():
             adapter.base_model_name_or_path = base_model
         self.config.base_model, self.config.base_sha256 = base_model, weights_sha256(self.name_or_path)
+        self.config.save_pretrained(save_directory)  # first, since the next line may upload the folder
         super().save_pretrained(save_directory, **kwargs)
-        self.config.save_pretrained(save_directory)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args, **kwargs):
-        """As for every model; for the folder of an adapter, its base is loaded and the adapter put on it."""
+        """As for every model; for the folder of an adapter, its base is loaded and the adapter put on it.
+
+        Raises:
+            ValueError: the base has other weights than the adapter was trained on, or config.json names none.
+            OSError: the base is not where config.json says.
+        """
         folder = Path(pretrained_model_name_or_path)
         if not (folder / ADAPTER_CONFIG_NAME).is_file():
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        if not is_peft_available():
+            raise ImportError(f"{folder} holds an adapter, which needs the package peft; pip install peft")
         config = kwargs.pop("config", None) or cls.config_class.from_pretrained(folder)
         base = _locate_base(folder, config)
-        config.name_or_path = base
+        kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))
         adapter = {**(kwargs.pop("adapter_kwargs", None) or {}), "_adapter_model_path": str(folder)}
         return super().from_pretrained(base, *args, config=config, adapter_kwargs=adapter, **kwargs)
 
@@ -385,6 +413,12 @@ def weights_sha256(name_or_path: str) -> str:
     return digest.hexdigest()
 
 
+def _relative(base: str, folder: str | os.PathLike) -> str:
+    """Path from an adapter's folder to its base; it starts with a dot, which no Hub id does."""
+    path = Path(os.path.relpath(base, folder)).as_posix()
+    return path if path.startswith(".") else f"./{path}"
+
+
 def _locate_base(folder: Path, config: GeomCLIPCaptioningConfig) -> str:
     """Where the base of the adapter in `folder` lies: a folder found from there, or a Hub id."""
     if config.base_model is None:
@@ -392,6 +426,9 @@ def _locate_base(folder: Path, config: GeomCLIPCaptioningConfig) -> str:
     local = folder / config.base_model
     if local.is_dir():
         return os.path.normpath(local)
-    if config.base_model.startswith("."):
-        raise OSError(f"the adapter in {folder} needs its base {config.base_model!r}, but {local} is not there")
+    if config.base_model.startswith(".") or config.base_model.count("/") != 1:
+        raise OSError(
+            f"the adapter in {folder} needs its base {config.base_model!r}, but there is no folder {local}; move the "
+            "base there, or write another path or a Hub id to base_model in config.json"
+        )
     return config.base_model

@@ -151,8 +151,9 @@ class GeomCLIPCaptioningConfig(PreTrainedConfig):
             builds.
         geometry_pooling, projection_dim: as in [`GeomCLIPConfig`], for the molecule's embedding.
         prefix: what the decoder reads before the prompt. "resampler": `num_prefix_tokens` queries that attend to the
-            atom states; "atoms": the projected state of every atom; "pooled": the projected embedding of the molecule
-            alone, as one token; "none": nothing, to measure what the geometry adds.
+            atom states; "atoms": the projected state of every atom, in the molecule's order of atoms, on which captions
+            then depend; "pooled": the projected embedding of the molecule alone, as one token; "none": nothing, to
+            measure what the geometry adds.
         num_prefix_tokens, resampler_num_layers, resampler_num_heads, resampler_dropout: shape of the resampler.
         base_model, base_sha256: of a folder that holds an adapter only: its base, a path relative to that folder or a
             Hub id, and the SHA-256 of the base's weights.

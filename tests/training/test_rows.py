@@ -1,0 +1,68 @@
+"""Rows of a dataset: what is kept of them, what is refused, and their ids."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modeling_geomclip import MISSING_ID
+from training.pretrain import PretrainSettings
+from training.rows import id_hash, load_prepared
+
+TABLE = 'smiles,text,source\nCCO,ethanol,a\nC1CC,broken,a\nCO,methanol,\n"C[C@H](N)O",an amine,b\n'
+
+
+@pytest.fixture
+def settings(tmp_path) -> PretrainSettings:
+    (tmp_path / "pairs.csv").write_text(TABLE)
+    (tmp_path / "out").mkdir()
+    return PretrainSettings(dataset=str(tmp_path / "pairs.csv"), output_dir=str(tmp_path / "out"))
+
+
+def rejected(settings: PretrainSettings, split: str) -> list[dict]:
+    listing = Path(settings.output_dir) / f"rejected-{split}.jsonl"
+    return [json.loads(line) for line in listing.read_text().splitlines()]
+
+
+def test_rows_have_geometry_key_and_the_columns_asked_for(settings, processor):
+    rows = load_prepared(settings, processor.feature_extractor, "train", ("text", "source"))
+    assert rows["text"][:] == ["ethanol", "methanol", "an amine"]
+    assert rows["source"][:] == ["a", None, "b"]
+    assert rows["inchikey14"][:2] == ["LFQSCWFLJHTTHZ", "OKKJLVBELUTLKV"]  # ethanol, methanol
+    assert rows["row_id"][:] == [0, 2, 3]  # of the table
+    assert rows["atomic_numbers"][1] == [6, 8]  # the heavy atoms of methanol
+    assert len(rows["positions"][1]) == 2
+    assert "smiles" not in rows.column_names
+    column_that_is_not_there = load_prepared(settings, processor.feature_extractor, "train", ("text", "inchikey"))
+    assert column_that_is_not_there["inchikey"][:] == [None] * 3
+
+
+def test_molecules_that_cannot_be_read_are_listed(settings, processor, caplog):
+    load_prepared(settings, processor.feature_extractor, "train", ("text",))
+    (failure,) = rejected(settings, "train")
+    assert failure["row"] == 1
+    assert "C1CC" in failure["reason"]
+    assert "1 of 4 rows of train are left out" in caplog.text
+
+
+def test_the_listing_is_named_by_the_split_and_absent_without_failures(settings, processor):
+    load_prepared(settings, processor.feature_extractor, "train[1:3]", ("text",))
+    assert [failure["row"] for failure in rejected(settings, "train-1-3-")] == [0]  # of the slice
+    load_prepared(settings, processor.feature_extractor, "train[2:]", ("text",))
+    assert len(list(Path(settings.output_dir).iterdir())) == 1
+
+
+def test_molecules_that_are_too_large_are_listed(settings, processor):
+    processor.feature_extractor.max_atoms = 2  # heavy ones
+    rows = load_prepared(settings, processor.feature_extractor, "train", ("text",))
+    assert rows["text"][:] == ["methanol"]
+    assert [failure["row"] for failure in rejected(settings, "train")] == [0, 1, 3]
+
+
+def test_ids_are_stable_non_negative_int64():
+    values = [str(number) for number in range(100)]
+    assert len({*map(id_hash, values)}) == 100
+    assert 0 <= min(map(id_hash, values)) <= max(map(id_hash, values)) < 2**63
+    # sha256("abc") begins with ba7816bf8f01cfea (FIPS 180-2, appendix B.1)
+    assert id_hash("abc") == 0xBA7816BF8F01CFEA >> 1
+    assert id_hash(None) == MISSING_ID
