@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import HfArgumentParser, PreTrainedModel, get_cosine_schedule_with_warmup
 
+from training.batches import Collator, LengthGroupedSampler
 from training.caption import Captioning
 from training.pretrain import Pretraining
 from training.rows import id_hash, load_prepared
@@ -52,16 +53,6 @@ def parse_settings(argv: list[str]) -> TrainingSettings:
     return settings
 
 
-class Collator:
-    """Rows to a batch of the task, in the epoch that the loop sets."""
-
-    def __init__(self, task: Task, processor):
-        self.task, self.processor, self.epoch = task, processor, 0
-
-    def __call__(self, rows: list[dict]) -> dict[str, torch.Tensor]:
-        return self.task.collate(self.processor, rows, self.epoch)
-
-
 def parameter_groups(model: torch.nn.Module, task: Task) -> list[dict]:
     """AdamW groups: one for each learning rate of the task, with and without weight decay."""
     embeddings = {
@@ -84,10 +75,12 @@ def train(
     """The loop: batches, loss, update; validation and checkpoint after each epoch."""
     settings, output_dir = task.settings, Path(task.settings.output_dir)
     collator = Collator(task, processor)
+    lengths = task.lengths(rows)
     loader = DataLoader(
         rows,
         batch_size=settings.batch_size,
-        shuffle=True,
+        shuffle=lengths is None,
+        sampler=None if lengths is None else LengthGroupedSampler(lengths, settings.batch_size, settings.seed),
         drop_last=True,
         collate_fn=collator,
         num_workers=settings.num_workers,

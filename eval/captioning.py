@@ -17,7 +17,7 @@ import datasets
 import evaluate
 import numpy as np
 import torch
-from transformers import HfArgumentParser
+from transformers import AutoTokenizer, HfArgumentParser
 
 if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -75,6 +75,7 @@ class CaptioningSettings:
 def main() -> None:
     settings = HfArgumentParser(CaptioningSettings).parse_args_into_dataclasses()[0]
     captioners = name_captioners(settings)
+    AutoTokenizer.from_pretrained(settings.tokenizer)  # needed last: what is wrong with it shows now
     given, training = (load_filled(settings, split) for split in (settings.split, settings.train_split))
     # Every step loads the model that it needs and lets it go, so that no two are in memory.
     pairs, failures = keep_readable(load_checkpoint(settings.model)[1], given)

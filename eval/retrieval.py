@@ -250,7 +250,12 @@ def write_results(settings: Any, pairs: datasets.Dataset, results: dict[str, Any
 
 def without_folder(value: Any) -> Any:
     """An absolute path tells of one machine only, so of such a path the last part is kept."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    if isinstance(value, list):
+        return [without_folder(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    name, equals, path = value.rpartition("=")  # as in --output=/folder/file
+    return f"{name}{equals}{Path(path).name}" if Path(path).is_absolute() else value
 
 
 def digest(pairs: datasets.Dataset) -> str:

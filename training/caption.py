@@ -91,6 +91,9 @@ class Captioning(Task):
     def save(self, model: GeomCLIPForCaptioning, folder: Path, final_folder: Path) -> None:
         model.save_pretrained(folder, base_model=os.path.relpath(self.base, final_folder))
 
+    def lengths(self, rows: Dataset) -> list[int]:
+        return [len(text) for text in rows["text"]]
+
     def learning_rate(self, name: str) -> float:
         is_own = name.startswith(("resampler.", "projector.")) and self.settings.prefix_learning_rate is not None
         return self.settings.prefix_learning_rate if is_own else self.settings.learning_rate

@@ -10,7 +10,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from dataset_pubchem3d.pairs import first_block, load_pairs, molecule_input
-from modeling_geomclip import MISSING_ID, GeomCLIPFeatureExtractor, MoleculeError, read_molecule
+from modeling_geomclip import MISSING_ID, GeomCLIPFeatureExtractor, read_molecule
 
 from .settings import TrainingSettings
 
@@ -26,6 +26,11 @@ def id_hash(value: str | None) -> int:
     return int.from_bytes(hashlib.sha256(value.encode()).digest()[:8], "big") >> 1
 
 
+def require_text(row: dict, columns: Sequence[str]) -> None:
+    if "text" in columns and not (row["text"] or "").strip():
+        raise ValueError("there is no text; fill it in")
+
+
 def load_prepared(
     settings: TrainingSettings, feature_extractor: GeomCLIPFeatureExtractor, split: str, columns: Sequence[str]
 ) -> Dataset:
@@ -38,7 +43,8 @@ def load_prepared(
         try:
             molecule = read_molecule(molecule_input(row), feature_extractor.embedding_seed, feature_extractor.max_atoms)
             feature_extractor([molecule])  # what would stop a batch stops its row here
-        except MoleculeError as error:
+            require_text(row, columns)
+        except ValueError as error:
             return {"row_id": index, "reason": str(error), **dict.fromkeys((*MOLECULE_COLUMNS, *columns))}
         kept = {column: row.get(column) for column in columns}
         return {"row_id": index, "reason": None, "inchikey14": first_block(row), **kept, **molecule}

@@ -42,6 +42,10 @@ class Task(ABC):
     def validate(self, model: PreTrainedModel, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
         """A score that chooses the checkpoint, higher is better, and numbers for the log."""
 
+    def lengths(self, rows: Dataset) -> list[int] | None:
+        """By which rows are grouped into batches; None for batches drawn at random."""
+        return None
+
     def learning_rate(self, name: str) -> float:
         """Peak learning rate of the parameter `name`."""
         return self.settings.learning_rate

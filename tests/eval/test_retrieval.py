@@ -254,3 +254,17 @@ def test_from_checkpoint_to_results_file(model, processor, tmp_path, monkeypatch
     assert str(tmp_path) not in output.read_text()
     assert record["git_commit"] is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", record["git_commit"])
     assert all(np.isfinite(value) for row in record["metrics"].values() for value in row.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("/home/me/pairs.csv", "pairs.csv"),
+        ("org/pubchem3d", "org/pubchem3d"),
+        ("--output=/home/me/results.json", "--output=results.json"),
+        (["blind=/home/me/blind", "other=runs/other"], ["blind=blind", "other=runs/other"]),
+        (64, 64),
+    ],
+)
+def test_results_say_nothing_of_this_machine(value, expected):
+    assert retrieval.without_folder(value) == expected

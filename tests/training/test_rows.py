@@ -66,3 +66,13 @@ def test_ids_are_stable_non_negative_int64():
     # sha256("abc") begins with ba7816bf8f01cfea (FIPS 180-2, appendix B.1)
     assert id_hash("abc") == 0xBA7816BF8F01CFEA >> 1
     assert id_hash(None) == MISSING_ID
+
+
+def test_rows_without_text_are_listed_where_text_is_wanted(settings, processor):
+    Path(settings.dataset).write_text('smiles,text\nCCO,\nCO,methanol\nCN,"  "\n')
+    assert load_prepared(settings, processor.feature_extractor, "train", ("text",))["text"][:] == ["methanol"]
+    assert [(failure["row"], failure["reason"][:16]) for failure in rejected(settings, "train")] == [
+        (0, "there is no text"),
+        (2, "there is no text"),
+    ]
+    assert len(load_prepared(settings, processor.feature_extractor, "train", ())) == 3

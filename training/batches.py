@@ -1,0 +1,52 @@
+"""Which rows share a batch, and how they become one."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from .task import Task
+
+
+class Collator:
+    """Rows to a batch of the task, in the epoch that the loop sets."""
+
+    def __init__(self, task: Task, processor: Any):
+        self.task, self.processor, self.epoch = task, processor, 0
+
+    def __call__(self, rows: list[dict]) -> dict[str, Tensor]:
+        return self.task.collate(self.processor, rows, self.epoch)
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """Every row once an epoch, so that the rows of a batch are of like length and little is padded.
+
+    Rows are shuffled, sorted by length within pools of `pool` batches, and the batches shuffled again. An incomplete
+    batch comes last. The order depends on seed and epoch only.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, pool: int = 50):
+        self.lengths, self.batch_size, self.seed, self.pool, self.epoch = (
+            torch.tensor(lengths),
+            batch_size,
+            seed,
+            pool,
+            0,
+        )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        pools = torch.randperm(len(self), generator=generator).split(self.pool * self.batch_size)
+        by_length = [indices[self.lengths[indices].argsort(stable=True)] for indices in pools]
+        batches = [batch for indices in by_length for batch in indices.split(self.batch_size)]
+        order = torch.randperm(len(batches), generator=generator).tolist()
+        order.sort(key=lambda place: len(batches[place]) < self.batch_size)
+        return iter(torch.cat([batches[place] for place in order]).tolist())
