@@ -67,6 +67,7 @@ class CaptioningSettings:
     batch_size: int = field(default=32, metadata={"help": "rows at once"})
     num_beams: int = field(default=1, metadata={"help": "beams; 1 is greedy"})
     max_new_tokens: int = field(default=128, metadata={"help": "longest caption"})
+    repetition_penalty: float = field(default=1.0, metadata={"help": "above 1, what was said becomes less likely"})
     pool_size: int = field(default=64, metadata={"help": "molecules among which the judge looks"})
     seed: int = field(default=0, metadata={"help": "of the bootstrap"})
     num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
@@ -82,9 +83,9 @@ def main() -> None:
     baselines, training_failures = baseline_captions(settings, pairs, training)
     sampling = {"batch_size": settings.batch_size, "num_bootstrap": settings.num_bootstrap, "seed": settings.seed}
     losses = compare_geometries(*load_checkpoint(settings.model), pairs, **sampling)
-    search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
+    search = {name: getattr(settings, name) for name in ("max_new_tokens", "num_beams", "repetition_penalty")}
     systems = {
-        name: generate_captions(*load_checkpoint(folder), pairs, settings.batch_size, **search)
+        name: generate_captions(*load_checkpoint(folder), pairs, settings.batch_size, do_sample=False, **search)
         for name, folder in captioners.items()
     }
     systems |= baselines

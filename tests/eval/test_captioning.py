@@ -228,3 +228,19 @@ def test_as_a_script_it_refuses_what_it_cannot_do_before_it_loads_a_model(comman
     monkeypatch.setattr(sys, "argv", [*command, "folder"])
     with pytest.raises(ValueError, match="--compare 'folder' is not name=folder"):
         runpy.run_path(str(SCRIPT), run_name="__main__")
+
+
+@pytest.mark.filterwarnings("ignore:Passing `repetition_penalty` with `inputs_embeds`")  # on what was said, as meant
+def test_the_search_is_that_of_the_settings_for_every_captioner(command, monkeypatch):
+    searches, generate = [], captioning.generate_captions
+
+    def record(*args, **kwargs):
+        searches.append(kwargs)
+        return generate(*args, **kwargs)
+
+    monkeypatch.setattr(captioning, "generate_captions", record)
+    command += ["--repetition_penalty", "1.3", "--num_beams", "2"]
+    captioning.main()
+    assert searches == 3 * [
+        {"do_sample": False, "max_new_tokens": 6, "num_beams": 2, "repetition_penalty": 1.3},
+    ]
