@@ -8,12 +8,14 @@ SCORES |= {"fact_recall": "fact recall"}
 
 
 def format_scores(results: dict[str, Any]) -> str:
-    """Markdown: the scores of every system in percent, and the model's lead over each other one."""
+    """Markdown: the scores of every system in percent, the model's lead over each other one, why METEOR is missing."""
     tables = []
     for title, rows in (("system", results["scores"]), ("model minus", results["differences"])):
         lines = [f"| {title} | {' | '.join(SCORES.values())} |", "| --- |" + " --- |" * len(SCORES)]
         lines += [f"| {name} | {' | '.join(_cell(values, key) for key in SCORES)} |" for name, values in rows.items()]
         tables.append("\n".join(lines))
+    if reason := results["scores"]["model"].get("meteor_unavailable"):
+        tables.append(f"no METEOR: {reason}")
     return "\n\n".join(tables)
 
 

@@ -33,3 +33,11 @@ def test_the_line_of_losses_has_an_interval_if_there_is_one():
     )
     assert "1.2500 nats a token with the right geometry, 1.5000 with" in format_losses(losses | ends)
     assert "difference 0.2500, the" in format_losses(losses | dict.fromkeys(ends))
+
+
+def test_a_missing_meteor_says_why():
+    scores = {"bleu_2": 0.5, "meteor": None, "meteor_unavailable": "there is no WordNet; install it"}
+    results = {"scores": {"model": scores}, "differences": {}}
+    assert format_scores(results).endswith("\n\nno METEOR: there is no WordNet; install it")
+    del scores["meteor_unavailable"]
+    assert "METEOR:" not in format_scores(results)
