@@ -129,7 +129,6 @@ def train(
             progress.best_score = score
             save_checkpoint(accelerator, task, model, processor, output_dir)
     save_checkpoint(accelerator, task, model, processor, output_dir / "last")
-    accelerator.end_training()
     if accelerator.is_main_process:
         shutil.rmtree(output_dir / "states", ignore_errors=True)
 
@@ -186,6 +185,10 @@ def run(task: Task) -> None:
     if len(rows) < settings.batch_size:
         raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.batch_size}; lower --batch_size")
     train(task, accelerator, model, processor, rows, validation)
+    # DDP goes before its process group. The last to go holds the interpreter and waits for the threads of gloo, which
+    # may in turn wait for the interpreter, to release a tensor.
+    accelerator.free_memory()
+    accelerator.end_training()
 
 
 def main(argv: list[str]) -> None:

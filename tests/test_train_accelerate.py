@@ -1,5 +1,7 @@
 """The training script: settings, the loop, processes, interruption; for every task."""
 
+import faulthandler
+import gc
 import json
 import multiprocessing
 import os
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.testing import assert_close
 from transformers import AutoModel, AutoProcessor
@@ -32,6 +35,7 @@ WEIGHTS = {"pretrain": "model.safetensors", "caption": "adapter_model.safetensor
 # Processes start from one that has imported the script, not from a copy of this one, whose threads they would lack.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["train_accelerate"])
+TIMEOUT = 180  # s; a run takes five
 
 
 @pytest.fixture
@@ -151,6 +155,7 @@ class InDouble:
                 module.p = 0.0
         torch.Tensor.float = torch.Tensor.double  # transformers computes the loss of a language model in float32
         register_optimizer_step_pre_hook(self.keep_gradients)
+        torch.distributed.destroy_process_group = destroy_without_ddp
         return model.double(), processor
 
     def keep_gradients(self, optimizer, args, kwargs):
@@ -158,6 +163,12 @@ class InDouble:
         if not path.exists() and int(os.environ.get("RANK", 0)) == 0:
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             save_file({str(index): parameter.grad.clone() for index, parameter in enumerate(parameters)}, path)
+
+
+def destroy_without_ddp(*args, destroy=torch.distributed.destroy_process_group) -> None:
+    """A DDP that outlives its process group stops one process in some hundred for ever."""
+    assert not any(issubclass(type(thing), DistributedDataParallel) for thing in gc.get_objects())
+    destroy(*args)
 
 
 SCORES = (0.1, 0.4, 0.2, 0.3)
@@ -175,7 +186,8 @@ class Scored:
 
 
 def train(words: list[str], errors: Path, change: type, environment: dict[str, str]) -> None:
-    """Body of a process: the script, with a change to its task."""
+    """Body of a process: the script, with a change to its task. One that is stuck shows where, and ends."""
+    faulthandler.dump_traceback_later(TIMEOUT, exit=True)
     os.environ |= {"ACCELERATE_USE_CPU": "true"} | environment
     torch.set_num_threads(1)
     try:
@@ -204,7 +216,7 @@ def finish(tmp_path) -> Callable[..., str]:
 
     def finish(*processes: multiprocessing.Process, exitcode: int = 0) -> str:
         for process in processes:
-            process.join(timeout=120)
+            process.join()
         errors = (tmp_path / "errors.txt").read_text() if (tmp_path / "errors.txt").exists() else ""
         assert [process.exitcode for process in processes] == [exitcode] * len(processes), errors
         return errors
