@@ -185,9 +185,8 @@ def run(task: Task) -> None:
     if len(rows) < settings.batch_size:
         raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.batch_size}; lower --batch_size")
     train(task, accelerator, model, processor, rows, validation)
-    # DDP goes before its process group. The last to go holds the interpreter and waits for the threads of gloo, which
-    # may in turn wait for the interpreter, to release a tensor.
-    accelerator.free_memory()
+    # Not in `train`: its DDP must go before the process group does. As the last to go it would hold the interpreter and
+    # wait for gloo's threads, one of which may wait for the interpreter to release a tensor.
     accelerator.end_training()
 
 
