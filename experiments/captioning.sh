@@ -34,4 +34,4 @@ train captioner "${CAPTION[@]}" --model "$OUT/geomclip_0"
 train blind "${CAPTION[@]}" --model "$OUT/geomclip_0" --prefix none
 "$BIN/python" eval/captioning.py --model "$OUT/captioner" --compare blind="$OUT/blind" --dataset "$OUT/pairs" \
     --dataset_config captioning --split test --geomclip "$OUT/geomclip_0" --judge "$OUT/geomclip_1" \
-    --tokenizer "$TOKENIZER" --output "$OUT/captioning.json"
+    --tokenizer "$TOKENIZER" --repetition_penalty 1.1 --output "$OUT/captioning.json"  # chosen on validation[:96]
