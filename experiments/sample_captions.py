@@ -10,7 +10,7 @@ import json
 import random
 from pathlib import Path
 
-SHOWN = ("reference", "model", "blind", "nearest by GeomCLIP")
+SHOWN = ("reference", "model", "blind")  # the nearest training captions have licences of their own
 
 
 def samples(path: Path, source: str, number: int, seed: int) -> list[dict]:
