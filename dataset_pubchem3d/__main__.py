@@ -35,17 +35,23 @@ def add_build(commands) -> None:
     what.add_argument("--config", type=Path, help="recipe in YAML, such as configs/pubchem3d.yaml")
     what.add_argument(
         "--source",
-        choices=["qm9", "table"],
+        choices=["qm9", "table", "labels"],
         default="qm9",
-        help="instead of a recipe. qm9: PyPI's qm9pack and chemicals, no network (default). table: your own, by --path",
+        help="instead of a recipe. qm9: PyPI's qm9pack and chemicals, no network (default). table: your own texts, by "
+        "--path. labels: your own molecules with properties, by --path and --labels",
     )
-    build.add_argument("--path", help="the table of --source table: .parquet, .csv, .tsv or .sdf")
+    build.add_argument("--path", help="the table of --source table or labels: .parquet, .csv, .tsv or .sdf")
+    build.add_argument("--labels", nargs="+", default=[], help="columns of --source labels to predict")
+    build.add_argument("--units", nargs="+", default=[], help="unit of each of the --labels")
     build.add_argument("--out", type=Path, default=Path("pubchem3d"), help="folder to make (default: %(default)s)")
     build.add_argument("--work", type=Path, help="folder for raw files and finished stages (default: beside --out)")
     build.add_argument("--stage", default="write", help="last of fetch, read, join, clean, deduplicate, split, write")
     build.add_argument("--num-proc", type=int, default=NUM_PROC, help="processes (default: %(default)s)")
     build.add_argument("--seed", type=int, help="seed of the splits")
     build.add_argument("--split-by", help="first_block or scaffold")
+    build.add_argument(
+        "--split-sizes", type=float, nargs=3, metavar=("TRAIN", "VALIDATION", "TEST"), help="in proportion"
+    )
     build.add_argument("--match", help="inchikey, cid or first_block: the loosest match of text and geometry")
     build.add_argument("--min-words", type=int, help="shorter texts are refused")
     build.add_argument("--conformers", type=int, help="how many of a molecule are kept")
@@ -76,21 +82,31 @@ def add_validate(commands) -> None:
 
 def run_build(args: argparse.Namespace) -> None:
     from .build import STAGES, build  # only now: --help reads no data library
-    from .recipe import Recipe
 
     if args.stage not in STAGES:
         raise ValueError(f"--stage is {args.stage!r}; choose one of {', '.join(STAGES)}")
     overrides = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
     if args.benchmark:
         overrides["benchmarks"] = dict(_named(benchmark) for benchmark in args.benchmark)
-    if (args.path is not None) != (args.config is None and args.source == "table"):
-        raise ValueError("--path names the table of --source table; give both or neither")
-    if args.config is not None:
-        recipe = Recipe.from_yaml(args.config, **overrides)
-    else:
-        recipe = Recipe.table(args.path, **overrides) if args.source == "table" else Recipe.embedded(**overrides)
-    report = build(recipe, args.out, args.work, args.num_proc, args.stage)
+    if args.split_sizes:
+        overrides["split_sizes"] = tuple(args.split_sizes)
+    report = build(_recipe(args, overrides), args.out, args.work, args.num_proc, args.stage)
     print(json.dumps(report, indent=2, ensure_ascii=False))
+
+
+def _recipe(args: argparse.Namespace, overrides: dict):
+    from .recipe import Recipe
+
+    source = None if args.config is not None else args.source
+    if (args.path is not None) != (source in ("table", "labels")):
+        raise ValueError("--path names the table of --source table or labels; give both or neither")
+    if bool(args.labels) != (source == "labels"):
+        raise ValueError("--labels names columns of --source labels; give both or neither")
+    if source == "labels":
+        return Recipe.labels(args.path, args.labels, args.units, **overrides)
+    if source == "table":
+        return Recipe.table(args.path, **overrides)
+    return Recipe.embedded(**overrides) if source else Recipe.from_yaml(args.config, **overrides)
 
 
 def run_validate(args: argparse.Namespace) -> None:

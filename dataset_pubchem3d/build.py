@@ -42,6 +42,7 @@ STAGES = {  # each with the parts of `Build` that it makes
     "split": ("cuts",),
     "write": (),  # `report`, by one process
 }
+OF_PAIRS = ("geometries", "joined", "cleaned", "deduplicated")
 
 
 def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1, last_stage: str = "write") -> dict:
@@ -67,7 +68,8 @@ def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1
             stages = Build(recipe, work, workers, out)
             for stage, parts in STAGES.items():
                 for part in parts:
-                    getattr(stages, part)
+                    if recipe.texts or part not in OF_PAIRS:
+                        getattr(stages, part)
                 if stage == last_stage:
                     break
         # Without the workers, whose memory is not needed any more.
@@ -164,11 +166,11 @@ class Build(Reading):
     @cached_property
     def cuts(self) -> Cuts:
         """Which groups are in which split."""
-        tables = self.grouped.tables(["split_group"])
+        tables = (self.grouped if self.recipe.texts else self.molecules).tables(["split_group"])
         hashes = [group_hashes(table.column(0).to_pylist(), self.recipe.seed) for table in tables]
         if not sum(len(part) for part in hashes):
             raise ValueError(f"no row is left; see why in the counts: {json.dumps(self.counts(), indent=1)}")
-        return split_cuts(np.concatenate(hashes))
+        return split_cuts(np.concatenate(hashes), self.recipe.split_sizes)
 
     def _transform(self, name: str, before: Stage, settings: tuple, function: Callable[..., Part]) -> Stage:
         tasks = [Task(part, file) for part, file in zip(before.names, before.files)]
@@ -183,7 +185,7 @@ class Build(Reading):
         benchmarks = {name: read_benchmark(Path(path)) for name, path in self.recipe.benchmarks.items()}
         with staged_folder(self.out) as path:
             folder = Folder(path, self.recipe, benchmarks)
-            for rows in self._rows():
+            for rows in self._rows() if self.recipe.texts else ():
                 folder.add_pairs(rows)
             for molecules in self.molecules.tables() if self.molecules else ():
                 folder.add_molecules(self._with_splits(molecules))

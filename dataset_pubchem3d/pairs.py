@@ -1,23 +1,34 @@
-"""Geometry-text pairs from a folder, the Hub or a table, under the column names of `schema.py`."""
+"""Rows of a folder, of the Hub or of a table, under the column names of `schema.py`."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets import Dataset, load_dataset
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
+REPORT = "build_report.json"  # that a build leaves in its folder
 TABLE_FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
 def load_pairs(dataset: str, split: str, config: str | None = None) -> Dataset:
-    """Load pairs whose geometry is given by coordinates or by a SMILES.
+    """Load pairs of molecule and text, see `load_molecules`."""
+    return load_molecules(dataset, split, config, ("text",))
+
+
+def load_molecules(dataset: str, split: str, config: str | None, columns: Sequence[str]) -> Dataset:
+    """Load molecules whose geometry is given by coordinates or by a SMILES.
 
     Args:
         dataset: a folder or Hub id that `load_dataset` takes, or a .csv, .tsv or .parquet file.
         split: split with optional slicing, for example "train[:90%]"; a file has the one split "train".
         config: of a folder or Hub dataset, for example "pretrain"; its default one if None.
+        columns: that are needed besides, such as "text".
     Returns:
-        the rows with `text` and either `atomic_numbers` (N) and `positions` (N, 3), Å, or `smiles`.
+        the rows with `columns` and either `atomic_numbers` (N) and `positions` (N, 3), Å, or `smiles`.
     Raises:
         ValueError: a column that is needed is missing.
     """
@@ -28,16 +39,29 @@ def load_pairs(dataset: str, split: str, config: str | None = None) -> Dataset:
         )
     if suffix in TABLE_FORMATS:
         separator = {"sep": "\t"} if suffix == ".tsv" else {}
-        pairs = load_dataset(TABLE_FORMATS[suffix], data_files=dataset, split=split, **separator)
+        rows = load_dataset(TABLE_FORMATS[suffix], data_files=dataset, split=split, **separator)
     else:
-        pairs = load_dataset(dataset, config, split=split)
-    columns = set(pairs.column_names)
-    if "text" not in columns or not ({"atomic_numbers", "positions"} <= columns or "smiles" in columns):
+        rows = load_dataset(dataset, config, split=split)
+    found = set(rows.column_names)
+    if not set(columns) <= found or not ({"atomic_numbers", "positions"} <= found or "smiles" in found):
         raise ValueError(
-            f"dataset {dataset!r} has the columns {sorted(columns)}; it needs 'text' and either 'atomic_numbers' and "
-            "'positions' or 'smiles'; rename its columns"
+            f"dataset {dataset!r} has the columns {sorted(found)}; it needs {', '.join(map(repr, columns))} and either "
+            "'atomic_numbers' and 'positions' or 'smiles'; rename its columns"
         )
-    return pairs
+    return rows
+
+
+def label_units(dataset: str) -> dict[str, str]:
+    """Units of the properties of a dataset that `python -m dataset_pubchem3d` built; none of any other."""
+    if Path(dataset).is_file():
+        return {}
+    report = Path(dataset) / REPORT
+    if not Path(dataset).exists():
+        try:
+            report = Path(hf_hub_download(dataset, REPORT, repo_type="dataset"))
+        except EntryNotFoundError:
+            return {}
+    return json.loads(report.read_text(encoding="utf-8")).get("units", {}) if report.is_file() else {}
 
 
 def molecule_input(row: dict) -> dict | str:

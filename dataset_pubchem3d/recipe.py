@@ -1,6 +1,6 @@
 """What a dataset is made of: a recipe, read from YAML or made for one source."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import yaml
 from .sources.base import GeometrySource, PropertySource, Source, StructureSource, TextSource
 from .sources.registry import GEOMETRY_SOURCES, PROPERTY_SOURCES, STRUCTURE_SOURCES, TEXT_SOURCES
 from .stages.join import MATCH_LEVELS
+from .stages.splits import SPLITS
 
 SPLIT_BY = ("first_block", "scaffold")
 TEXT_LICENSES = ("all", "permissive")
@@ -20,8 +21,8 @@ class Recipe:
     """All settings of a build.
 
     Args:
-        texts: where descriptions come from.
-        geometries: where geometries come from, the preferred source first.
+        texts: where descriptions come from; none where the molecules of `properties` are all that is built.
+        geometries: where geometries of described molecules come from, the preferred source first.
         structures: who a PubChem CID is; needed where a text source gives CIDs alone.
         properties: a source whose molecules become a config of their own, with all of their properties.
         match: the loosest of `join.MATCH_LEVELS` at which a geometry belongs to a text.
@@ -31,14 +32,15 @@ class Recipe:
         text_licenses: "permissive" refuses texts whose licence is not known to be permissive.
         replace_names: whether the molecule's name becomes "The molecule" where it is the subject.
         split_by: rows of one "first_block" of the InChIKey, or of one "scaffold", are in one split.
+        split_sizes: of train, validation and test, in proportion.
         seed: of the splits.
         benchmarks: by name, lists of molecules that are kept out of what models are trained on.
     Raises:
         ValueError: a setting has no such value.
     """
 
-    texts: tuple[TextSource, ...]
-    geometries: tuple[GeometrySource, ...]
+    texts: tuple[TextSource, ...] = ()
+    geometries: tuple[GeometrySource, ...] = ()
     structures: StructureSource | None = None
     properties: PropertySource | None = None
     match: str = "first_block"
@@ -48,6 +50,7 @@ class Recipe:
     text_licenses: str = "all"
     replace_names: bool = True
     split_by: str = "first_block"
+    split_sizes: tuple[float, ...] = tuple(SPLITS.values())
     seed: int = 0
     benchmarks: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,8 +69,15 @@ class Recipe:
             raise ValueError(f"recipe: benchmarks are {self.benchmarks!r}; give a path for each name")
         for role in ("texts", "geometries"):
             names = [source.name for source in getattr(self, role)]
-            if not names or len(names) != len(set(names)):
-                raise ValueError(f"recipe: {role} are {names}; name at least one source, and each once")
+            if not names and (self.texts or self.geometries or not self.properties):
+                raise ValueError(f"recipe: {role} are {names}; name at least one source, or `properties` alone")
+            if len(names) != len(set(names)):
+                raise ValueError(f"recipe: {role} are {names}; give each once")
+        sizes = self.split_sizes
+        if len(sizes) != len(SPLITS) or not all(isinstance(size, int | float) and size >= 0 for size in sizes):
+            raise ValueError(f"recipe: split_sizes are {sizes}; give one number, 0 or more, for each of {[*SPLITS]}")
+        if not sizes[0] > 0:
+            raise ValueError(f"recipe: split_sizes are {sizes}; the first, of train, must be above 0")
 
     @classmethod
     def from_yaml(cls, path: Path, **overrides) -> "Recipe":
@@ -92,6 +102,12 @@ class Recipe:
         return cls(**{"texts": texts, "geometries": (qm9,), "properties": qm9, "match": "inchikey"} | overrides)
 
     @classmethod
+    def labels(cls, path: str, labels: Sequence[str], units: Sequence[str] = (), **overrides) -> "Recipe":
+        """A table of molecules with columns to predict; where it gives no coordinates, RDKit conformers."""
+        description = {"source": "labels", "path": path, "labels": [*labels], "units": [*units]}
+        return cls(properties=make_source(PROPERTY_SOURCES, description), **overrides)
+
+    @classmethod
     def table(cls, path: str, **overrides) -> "Recipe":
         """A table that a user brings; molecules that it gives no coordinates for get an RDKit conformer."""
         description = {"source": "table", "path": path}
@@ -107,23 +123,27 @@ class Recipe:
             plain[role] = [_published(source) for source in plain[role]]
         for role in ("structures", "properties"):
             plain[role] = plain[role] and _published(plain[role])
+        plain["split_sizes"] = list(plain["split_sizes"])
         return {**plain, "benchmarks": {name: Path(path).name for name, path in self.benchmarks.items()}}
 
 
 def _with_sources(settings: Any) -> dict:
     """The settings of a file with their sources made."""
     known = {setting.name for setting in fields(Recipe)}
-    if not isinstance(settings, dict) or not {"texts", "geometries"} <= settings.keys():
-        raise ValueError("a recipe names at least `texts` and `geometries`")
+    if not isinstance(settings, dict) or not ({"texts", "geometries"} <= settings.keys() or "properties" in settings):
+        raise ValueError("a recipe names at least `texts` and `geometries`, or `properties`")
     if unknown := [name for name in settings if name not in known]:
         raise ValueError(f"no setting is called {', '.join(map(str, unknown))}; known: {', '.join(sorted(known))}")
     for role, registry in (("texts", TEXT_SOURCES), ("geometries", GEOMETRY_SOURCES)):
+        settings.setdefault(role, [])
         if not isinstance(settings[role], list):
             raise ValueError(f"{role} is {settings[role]!r}; give a list of sources")
         settings[role] = tuple(make_source(registry, description) for description in settings[role])
     for role, registry in (("structures", STRUCTURE_SOURCES), ("properties", PROPERTY_SOURCES)):
         if settings.get(role) is not None:
             settings[role] = make_source(registry, settings[role])
+    if isinstance(settings.get("split_sizes"), list):
+        settings["split_sizes"] = tuple(settings["split_sizes"])
     return settings
 
 
@@ -152,5 +172,10 @@ def source_settings(source: Source) -> dict:
 
 
 def _published(source: Source) -> dict:
-    settings = source_settings(source)
-    return {name: Path(value).name if name in ("path", "cids") else value for name, value in settings.items()}
+    return {name: _plain(name, value) for name, value in source_settings(source).items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in ("path", "cids"):
+        return Path(value).name
+    return list(value) if isinstance(value, tuple) else value

@@ -10,7 +10,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 from ..pubchem3d import split_files
 from ..recipe import Recipe
-from ..schema import COLUMNS
+from ..schema import COLUMNS, MOLECULE_COLUMNS
 from ..stages.splits import SPLITS
 
 TEMPLATE = Path(__file__).parents[1] / "README.md"
@@ -40,18 +40,17 @@ def write_card(
         report: as written to the folder.
     """
     properties = recipe.properties
-    meanings = {config: MEANINGS[config].format(words=recipe.captioning_min_words) for config in MEANINGS}
+    meanings = {config: meaning.format(words=recipe.captioning_min_words) for config, meaning in MEANINGS.items()}
     if properties is not None:
         meanings[properties.name] = f"all molecules of {properties.name} with their properties, without texts"
     sources = [*recipe.texts, *filter(None, [recipe.structures]), *recipe.geometries, *filter(None, [properties])]
     card = DatasetCard.from_template(
         _card_data(folder, features, infos, report),
         template_path=str(TEMPLATE),
-        columns=COLUMNS,
+        columns=COLUMNS if recipe.texts else MOLECULE_COLUMNS,
         property_columns=properties.property_columns if properties is not None else (),
         sources=list({source.name: source for source in sources}.values()),
-        rows=sum(report["configs"]["default"].values()),
-        methods=list(report["rows_by"]["geometry_method"]),
+        rows=_num_rows(report),
         recipe_yaml=yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True),
         splits=list(SPLITS),
         meanings=meanings,
@@ -61,18 +60,25 @@ def write_card(
     card.save(folder / "README.md")
 
 
+def _num_rows(report: dict) -> int:
+    """Rows of the first config: all pairs, or all molecules."""
+    return sum(next(iter(report["configs"].values())).values())
+
+
 def _card_data(
     folder: Path, features: dict[str, Features], infos: dict[str, SplitDict], report: dict
 ) -> DatasetCardData:
-    rows = sum(report["configs"]["default"].values())
+    rows = _num_rows(report)
+    of_pairs = ["pubchem", *report["rows_by"]["geometry_source"]] if "rows_by" in report else []
+    tasks = ["feature-extraction", "text-retrieval"] if of_pairs else ["tabular-regression"]
     card_data = DatasetCardData(
-        pretty_name="PubChem3D",
+        pretty_name="PubChem3D" if of_pairs else "Molecules with properties",
         language="en",
         license="other",
         license_name="mixed-see-card",
         size_categories=next((size for limit, size in SIZES if rows < limit), "n>1M"),
-        task_categories=["feature-extraction", "text-retrieval"],
-        tags=["chemistry", "molecules", "3d", "geometry", "pubchem", *report["rows_by"]["geometry_source"]],
+        task_categories=tasks,
+        tags=["chemistry", "molecules", "3d", "geometry", *of_pairs],
     )
     configs, dataset_infos = {}, {}
     for config, splits in infos.items():
@@ -83,7 +89,7 @@ def _card_data(
                 {"split": split, "path": [str(file.relative_to(folder)) for file in found]}
                 for split, found in files.items()
             ],
-            **({"default": True} if config == "default" else {}),
+            **({"default": True} if config == next(iter(infos)) else {}),
         }
         dataset_infos[config] = DatasetInfo(
             features=features[config],

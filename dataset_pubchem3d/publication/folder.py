@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..pairs import REPORT
 from ..pubchem3d import content_digest
 from ..recipe import Recipe
 from ..schema import FEATURES, molecule_features
@@ -26,7 +27,6 @@ from .card import write_card
 from .shards import ShardWriter
 from .tally import Tally
 
-REPORT = "build_report.json"
 BUILDER = "dataset_pubchem3d"
 PAIR_SPLITS = {"default": (*SPLITS,), "pretrain": ("train", "validation"), "captioning": (*SPLITS,)}
 
@@ -76,7 +76,8 @@ class Folder:
 
     def __init__(self, path: Path, recipe: Recipe, benchmarks: dict[str, np.ndarray]):
         self.path, self.recipe, self.benchmarks = path, recipe, benchmarks
-        self.features, splits = dict.fromkeys(PAIR_SPLITS, FEATURES), dict(PAIR_SPLITS)
+        splits = dict(PAIR_SPLITS) if recipe.texts else {}
+        self.features = dict.fromkeys(splits, FEATURES)
         if recipe.properties is not None:
             splits[recipe.properties.name] = (*SPLITS,)
             self.features[recipe.properties.name] = molecule_features(recipe.properties.property_columns)
@@ -133,12 +134,18 @@ class Folder:
             "configs": {
                 config: {name: info.num_examples for name, info in splits.items()} for config, splits in infos.items()
             },
-            **self.tally.report(),
+            **(self.tally.report() if self.recipe.texts else {}),
+            "units": self._units(),
             "sha256": {config: content_digest(self.path, config) for config in infos},
         }
         (self.path / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         write_card(self.path, self.features, infos, report, self.recipe)
         return report
+
+    def _units(self) -> dict[str, str]:
+        """Units of the properties, for whoever trains on them."""
+        columns = self.recipe.properties.property_columns if self.recipe.properties else ()
+        return {column.name: column.unit for column in columns}
 
     def _with_benchmarks(self, rows: pa.Table) -> pa.Table:
         blocks = column_values(rows, "inchikey14", BLOCK)

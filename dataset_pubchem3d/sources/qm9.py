@@ -62,8 +62,18 @@ SCALAR_COLUMNS = (
     "GibbsFreeEnergy_298K_au",
     "Heatcapacity_Cv_cal_mol_K",
 )
+ATOM_ENERGIES = {  # Hartree, of free atoms, by atomic number; atomref.txt of the original archive
+    "u0": {1: -0.500273, 6: -37.846772, 7: -54.583861, 8: -75.064579, 9: -99.718730},
+    "u298": {1: -0.498857, 6: -37.845355, 7: -54.582445, 8: -75.063163, 9: -99.717314},
+    "h298": {1: -0.497912, 6: -37.844411, 7: -54.581501, 8: -75.062219, 9: -99.716370},
+    "g298": {1: -0.510927, 6: -37.861317, 7: -54.598897, 8: -75.079532, 9: -99.733544},
+}
 PROPERTIES = (
     *SCALARS,
+    *(
+        Column(f"{energy}_atom", FLOAT, "Hartree", f"Atomisation energy: `{energy}` less that of the free atoms.")
+        for energy in ATOM_ENERGIES
+    ),
     Column(
         "polarizability_tensor",
         List(FLOAT, length=6),
@@ -150,8 +160,12 @@ class QM9(PropertySource):
         charges = _numbers(raw, "Mulliken_pop")
         if charges.shape != (len(_elements(raw)),):
             raise RecordError(raw["Index"], "numbers of atoms and charges differ", f"Mulliken_pop: {charges.shape}")
+        scalars = {
+            property.name: float(_numbers(raw, column, float)) for property, column in zip(SCALARS, SCALAR_COLUMNS)
+        }
         return {
-            **{property.name: float(_numbers(raw, column, float)) for property, column in zip(SCALARS, SCALAR_COLUMNS)},
+            **scalars,
+            **atomisation_energies(scalars, _elements(raw)),
             "polarizability_tensor": [float(_numbers(raw, column, float)) for column in TENSOR_COLUMNS],
             "mulliken_charges": charges.tolist(),
             "frequencies": _numbers(raw, "Harmonic_Freq_cmi").tolist(),
@@ -179,6 +193,14 @@ def gdb_compound(record_id: str, inchi: str, smiles: str) -> Compound:
         if mol is None:
             raise RecordError(record_id, "RDKit cannot read the InChI", inchi)
     return Compound(inchikey, inchi, Chem.MolToSmiles(mol), mol.GetNumHeavyAtoms(), Chem.GetFormalCharge(mol))
+
+
+def atomisation_energies(scalars: dict[str, float], atomic_numbers: list[int]) -> dict[str, float]:
+    """`u0_atom` and the like, Hartree, of a molecule with these `SCALARS` and these atoms, hydrogens included."""
+    return {
+        f"{energy}_atom": scalars[energy] - sum(of_atom[number] for number in atomic_numbers)
+        for energy, of_atom in ATOM_ENERGIES.items()
+    }
 
 
 def inchikey_of(record_id: str, inchi: str) -> str:

@@ -17,7 +17,7 @@ from ..fetch.client import Client
 from ..records import EV_PER_HARTREE, Compound, Geometry, Identity, RecordError, checked_geometry
 from ..schema import Column
 from .base import PropertySource
-from .qm9 import METHOD, PROPERTIES, SCALARS, atomic_numbers_of, gdb_compound, inchikey_of
+from .qm9 import METHOD, PROPERTIES, SCALARS, atomic_numbers_of, atomisation_energies, gdb_compound, inchikey_of
 
 ARCHIVE = "dsgdb9nsd.xyz.tar.bz2"
 UNCHARACTERISED = "uncharacterized.txt"
@@ -101,10 +101,9 @@ class QM9Archive(PropertySource):
     def geometry(self, raw: Member) -> Geometry:
         """The one conformer; its energy is U0, the internal energy at 0 K."""
         molecule = _molecule(raw)
-        elements = atomic_numbers_of(molecule.index, [atom[0] for atom in molecule.atoms])
         energy = _scalars(molecule)["u0"] * EV_PER_HARTREE
         positions = _numbers(molecule.index, [field for atom in molecule.atoms for field in atom[1:4]])
-        return checked_geometry(molecule.index, elements, positions.reshape(-1, 3), np.array([energy]))
+        return checked_geometry(molecule.index, _elements(molecule), positions.reshape(-1, 3), np.array([energy]))
 
     def properties(self, raw: Member) -> dict[str, Any]:
         """The values of `qm9.PROPERTIES`; the polarizability tensor is None.
@@ -113,8 +112,10 @@ class QM9Archive(PropertySource):
             RecordError: the member is uncharacterised or cannot be read.
         """
         molecule = _molecule(raw)
+        scalars = _scalars(molecule)
         return {
-            **_scalars(molecule),
+            **scalars,
+            **atomisation_energies(scalars, _elements(molecule)),
             "polarizability_tensor": None,
             "mulliken_charges": _numbers(molecule.index, [atom[4] for atom in molecule.atoms]).tolist(),
             "frequencies": _numbers(molecule.index, molecule.frequencies).tolist(),
@@ -171,6 +172,10 @@ def _molecule(raw: Member) -> Molecule:
     if not is_molecule or len(scalars) != len(SCALARS) or len(atoms) != size or {len(atom) for atom in atoms} != {5}:
         raise RecordError(raw.name, "not a molecule in the format of QM9", " ".join(head[:2]))
     return Molecule(index, scalars, atoms, frequencies, smiles, inchi)
+
+
+def _elements(molecule: Molecule) -> list[int]:
+    return atomic_numbers_of(molecule.index, [atom[0] for atom in molecule.atoms])
 
 
 def _scalars(molecule: Molecule) -> dict[str, float]:

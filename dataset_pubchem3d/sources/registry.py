@@ -6,6 +6,7 @@ from .base import GeometrySource, PropertySource, Source, StructureSource, TextS
 
 FILES = (
     "chemicals",
+    "labels",
     "molecule3d",
     "ncbi_3d",
     "pcqm4mv2",

@@ -19,6 +19,7 @@ from rdkit.rdBase import BlockLogs
 from ..records import RecordError
 
 RECORD_END = "$$$$"
+TWO_DIMENSIONAL = "the coordinates are 2D"
 STRUCTURE_END = "\nM  END"
 DATA_ITEM = re.compile(r"^>.*?<(.+)>.*\n((?:.*\S.*(?:\n|\Z))*)", re.MULTILINE)
 
@@ -65,7 +66,7 @@ def sdf_geometry(record_id: str, block: str) -> tuple[np.ndarray, np.ndarray]:
     if mol.GetNumAtoms() == 0:
         raise RecordError(record_id, "the mol block has no atoms")
     if not mol.GetConformer().Is3D():
-        raise RecordError(record_id, "the coordinates are 2D")
+        raise RecordError(record_id, TWO_DIMENSIONAL)
     return np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()]), mol.GetConformer().GetPositions()
 
 

@@ -22,6 +22,7 @@ from .table_files import MOL_BLOCK, Row, column_keys, read_rows, undoubled
 from .table_profile import profile_table
 
 STRUCTURE = ("smiles", "inchi", MOL_BLOCK)
+NO_POSITIONS = "no positions"
 INCHIKEY = re.compile(r"[A-Z]{14}(-[A-Z]{10}-[A-Z])?")
 
 
@@ -47,7 +48,7 @@ class Table(TextSource):
 
     def texts(self, raw: Row) -> list[Text]:
         """The text, stripped of white space at its ends."""
-        cells = _cells(raw)
+        cells = cells_of(raw)
         text = cells.get("text", "").strip()
         if not text:
             raise RecordError(raw.record_id, "the text is empty")
@@ -110,7 +111,7 @@ class TableGeometry(GeometrySource):
 
     def geometry(self, raw: Row) -> Geometry:
         """The conformers, hydrogens as given; positions are flat (3 atoms), (atoms, 3) or (conformers, atoms, 3)."""
-        cells = _cells(raw)
+        cells = cells_of(raw)
         compound_of(raw)  # refuses an InChIKey that is another molecule's
         if "positions" in cells:
             atomic_numbers, positions = _array(raw, "atomic_numbers"), _array(raw, "positions")
@@ -119,7 +120,7 @@ class TableGeometry(GeometrySource):
         elif MOL_BLOCK in cells:
             atomic_numbers, positions = sdf_geometry(raw.record_id, cells[MOL_BLOCK])
         else:
-            raise RecordError(raw.record_id, "no positions")
+            raise RecordError(raw.record_id, NO_POSITIONS)
         energies = np.atleast_1d(_array(raw, "energy")) if "energy" in cells else None
         return checked_geometry(
             raw.record_id,
@@ -150,7 +151,7 @@ def compound_of(raw: Row) -> Compound | None:
 
 
 def _structure(raw: Row) -> Compound | None:
-    cells, names = _cells(raw), {"cid": _whole_number(raw, "cid"), "title": raw.cells.get("name", "")}
+    cells, names = cells_of(raw), {"cid": _whole_number(raw, "cid"), "title": raw.cells.get("name", "")}
     if "smiles" in cells:
         return Compound.from_smiles(undoubled(cells["smiles"].strip()), raw.record_id, **names)
     if "inchi" not in cells and MOL_BLOCK not in cells:
@@ -172,21 +173,26 @@ def _read_mol(record_id: str, form: str, text: str) -> Chem.Mol:
     return mol
 
 
-def _cells(raw: Row) -> dict[str, Any]:
+def cells_of(raw: Row) -> dict[str, Any]:
+    """The cells of a row.
+
+    Raises:
+        RecordError: it does not fit the head of its table.
+    """
     if raw.fault:
         raise RecordError(raw.record_id, "numbers of cells and columns differ", raw.fault)
     return raw.cells
 
 
 def _inchikey(raw: Row) -> str | None:
-    inchikey = _cells(raw).get("inchikey")
+    inchikey = cells_of(raw).get("inchikey")
     if inchikey is not None and not INCHIKEY.fullmatch(inchikey):
         raise RecordError(raw.record_id, "not an InChIKey", inchikey)
     return inchikey
 
 
 def _whole_number(raw: Row, column: str) -> int | None:
-    value = _cells(raw).get(column)
+    value = cells_of(raw).get(column)
     try:
         if value is not None and (float(value) != int(float(value)) or float(value) < 1):
             raise ValueError(value)

@@ -35,6 +35,7 @@ ALIASES = {  # names of a column, in lower case; the first one that a table has 
 }
 LONGEST_CELL = 2**27  # characters; positions of large molecules are longer than what the csv module allows
 Needed = tuple[tuple[str, ...], ...]  # of each group of columns one is necessary
+Labels = tuple[str, ...]  # columns by their own names, all of them necessary
 Cells = tuple[dict[str, Any], str]  # the cells that are not missing, and what is wrong with the row
 
 
@@ -49,38 +50,46 @@ class Row(NamedTuple):
     fault: str = ""
 
 
-def read_rows(files: list[Path], needed: Needed) -> Iterator[Row]:
+def read_rows(files: list[Path], needed: Needed, labels: Labels = ()) -> Iterator[Row]:
     """The rows of all files, as `read_table` reads them, numbered from 0 on."""
-    for number, (cells, fault) in enumerate(chain.from_iterable(read_table(file, needed) for file in files)):
+    for number, (cells, fault) in enumerate(chain.from_iterable(read_table(file, needed, labels) for file in files)):
         yield Row(f"row {number}", cells, fault)
 
 
-def read_table(file: Path, needed: Needed) -> Iterator[Cells]:
+def read_table(file: Path, needed: Needed, labels: Labels = ()) -> Iterator[Cells]:
     """The rows of a file: their cells by the keys of `ALIASES`, "" or the fault of a row that does not fit its head.
 
+    The cells of `labels` are under `label_key`.
     Raises:
         ValueError: naming the file; it lacks a necessary column, is broken, or is of a format that is not known.
     """
     for suffix, read in READERS.items():
         if file.name.lower().endswith(suffix):
             try:
-                yield from read(file, needed)
+                yield from read(file, needed, labels)
             except (pa.ArrowException, csv.Error, UnicodeError, OSError) as error:
                 raise ValueError(f"{file}: broken or truncated ({error}); write or fetch it again") from error
             return
     raise ValueError(f"{file}: not one of the formats {', '.join(READERS)}; convert it")
 
 
-def _named(file: Path, found: Iterable[str], needed: Needed) -> dict[str, str]:
-    """The columns that a file has, by the keys of `ALIASES`."""
+def label_key(label: str) -> str:
+    """The key of a label's cell, which no key of `ALIASES` is."""
+    return f"label {label}"
+
+
+def _named(file: Path, found: Iterable[str], needed: Needed, labels: Labels = ()) -> dict[str, str]:
+    """The columns that a file has, by the keys of `ALIASES` and of its labels."""
     found = list(found)
+    if missing := [label for label in labels if label not in found]:
+        raise ValueError(f"{file}: has the columns {', '.join(found)} and lacks {', '.join(missing)}")
     lower = {name.strip().lower(): name for name in reversed(found)}
     names = {key: next((lower[name] for name in known if name in lower), None) for key, known in ALIASES.items()}
     names = {key: name for key, name in names.items() if name is not None}
     if missing := [group for group in needed if not set(group) & names.keys()]:
         wanted = "; ".join(" or ".join(name for key in group for name in ALIASES[key]) for group in missing)
         raise ValueError(f"{file}: has the columns {', '.join(found)} and lacks {wanted}; rename or add them")
-    return names
+    return names | {label_key(label): label for label in labels}
 
 
 def _present(cells: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -89,20 +98,20 @@ def _present(cells: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return {key: value for key, value in texts if isinstance(value, list) or value.strip().lower() not in ("", "nan")}
 
 
-def _parquet_rows(file: Path, needed: Needed) -> Iterator[Cells]:
+def _parquet_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
     with pq.ParquetFile(file) as table:
-        names = _named(file, table.schema_arrow.names, needed)
-        for batch in table.iter_batches(batch_size=256, columns=list(names.values())):
+        names = _named(file, table.schema_arrow.names, needed, labels)
+        for batch in table.iter_batches(batch_size=256, columns=list(dict.fromkeys(names.values()))):
             for row in batch.to_pylist():
                 yield _present((key, row[name]) for key, name in names.items()), ""
 
 
-def _delimited_rows(file: Path, needed: Needed, **form: Any) -> Iterator[Cells]:
+def _delimited_rows(file: Path, needed: Needed, labels: Labels, **form: Any) -> Iterator[Cells]:
     csv.field_size_limit(LONGEST_CELL)
     with open(file, encoding="utf-8-sig", newline="") as lines:
         rows = csv.reader(lines, **form)
         head = next(rows, [])
-        places = {key: head.index(name) for key, name in _named(file, head, needed).items()}
+        places = {key: head.index(name) for key, name in _named(file, head, needed, labels).items()}
         for row in filter(None, rows):  # a blank line is no row
             if len(row) == len(head):
                 yield _present((key, row[place]) for key, place in places.items()), ""
@@ -110,16 +119,17 @@ def _delimited_rows(file: Path, needed: Needed, **form: Any) -> Iterator[Cells]:
                 yield {}, f"{len(row)} cells in line {rows.line_num}, {len(head)} columns"
 
 
-def _sdf_rows(file: Path, needed: Needed) -> Iterator[Cells]:
+def _sdf_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
     found: dict[str, None] = {MOL_BLOCK: None}
     for record in read_sdf(file):
         tags = {MOL_BLOCK: record, **sdf_tags(record)}
         found |= dict.fromkeys(tags)
-        yield _present((key, tags[name]) for key, name in _named(file, tags, ()).items()), ""
-    _named(file, found, needed)  # records may lack a tag, but not all of them
+        named = _named(file, tags, (), tuple(label for label in labels if label in tags))
+        yield _present((key, tags[name]) for key, name in named.items()), ""
+    _named(file, found, needed, labels)  # records may lack a tag, but not all of them
 
 
-READERS: dict[str, Callable[[Path, Needed], Iterator[Cells]]] = {
+READERS: dict[str, Callable[[Path, Needed, Labels], Iterator[Cells]]] = {
     ".parquet": _parquet_rows,
     ".csv": partial(_delimited_rows, strict=True),
     ".tsv": partial(_delimited_rows, delimiter="\t", quoting=csv.QUOTE_NONE),

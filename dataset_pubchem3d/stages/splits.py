@@ -1,7 +1,7 @@
 """Which split a row belongs to: a pure function of its group, the rows of all groups and the seed."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -10,7 +10,7 @@ from rdkit import Chem
 from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 from rdkit.rdBase import BlockLogs
 
-SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # unless a recipe says otherwise
 TRAIN = "train"
 
 
@@ -55,7 +55,7 @@ def group_hashes(groups: Iterable[str], seed: int) -> np.ndarray:
     return np.fromiter((int.from_bytes(digest[:8], "big") for digest in digests), dtype=np.uint64)
 
 
-def split_cuts(hashes: np.ndarray) -> Cuts:
+def split_cuts(hashes: np.ndarray, sizes: Sequence[float] = tuple(SPLITS.values())) -> Cuts:
     """Cuts that give each split its share of the rows, to within one group.
 
     The groups are dealt in the ascending order of their hashes. Those of several rows that would take more than half
@@ -64,17 +64,19 @@ def split_cuts(hashes: np.ndarray) -> Cuts:
 
     Args:
         hashes: (rows,) uint64, of each row's group, in any order.
+        sizes: of the splits, in proportion.
     Source: Yang et al., J. Chem. Inf. Model. 2019, 59, 3370 (chemprop/data/scaffold.py). Differs: the groups not large
         are dealt by hash and not by a generator, and a split is filled to its share before the next one begins.
     """
+    shares = dict(zip(SPLITS, np.array(sizes) / sum(sizes), strict=True))
     groups, rows = np.unique(hashes, return_counts=True)
-    is_large = rows > max(1, len(hashes) * min(SPLITS.values()) / 2)
+    is_large = rows > max(1, len(hashes) * min(share for share in shares.values() if share) / 2)
     large, num_large = groups[is_large], int(rows[is_large].sum())
     groups, ends = groups[~is_large], np.cumsum(rows[~is_large])
     last, start, share = {}, 0, 0.0
-    for split, fraction in SPLITS.items():
+    for split, fraction in shares.items():
         share += fraction
-        of_the_rest = (share - SPLITS[TRAIN]) / (1 - SPLITS[TRAIN])
+        of_the_rest = (share - shares[TRAIN]) / (1 - shares[TRAIN]) if shares[TRAIN] < 1 else 1
         target = max(round(share * len(hashes)) - num_large, round(of_the_rest * (len(hashes) - num_large)))
         end = int(np.searchsorted(ends, target, side="right"))
         if end > start:

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
+from datasets import load_dataset
 from filelock import FileLock
 from rdkit import Chem
 
 from dataset_pubchem3d.build import STAGES, build
+from dataset_pubchem3d.pairs import label_units
 from dataset_pubchem3d.pubchem3d import split_files
 from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.schema import FEATURES
@@ -225,3 +227,27 @@ def test_the_log_tells_where_an_error_came_from(recipe, tmp_path):
     log = (tmp_path / ".out.work" / "build.log").read_text()
     assert "Traceback" in log
     assert "ValueError: no row is left" in log
+
+
+def test_molecules_with_properties_are_built_without_texts(tmp_path):
+    rows = [f"{smiles},{number}" for number, smiles in enumerate(("CCO", "CO", "CN", "CCC", "c1ccccc1", "broken("))]
+    (tmp_path / "mine.csv").write_text("\n".join(["smiles,gap", *rows]) + "\n")
+    recipe = Recipe.labels(str(tmp_path / "mine.csv"), ["gap"], ["eV"], split_sizes=(3, 1, 1))
+    report = build(recipe, tmp_path / "mine")
+    assert report["configs"] == {"labels": {"train": 3, "validation": 1, "test": 1}}
+    assert report["counts"] == {
+        "molecules labels": {"records read": 6, "molecules": 5, "refused: RDKit cannot read the SMILES": 1}
+    }
+    dataset = load_dataset(str(tmp_path / "mine"), cache_dir=str(tmp_path / "cache"))  # its one config
+    found = {row["smiles"]: row["gap"] for split in dataset.values() for row in split}
+    assert found == {"CCO": 0.0, "CO": 1.0, "CN": 2.0, "CCC": 3.0, "c1ccccc1": 4.0}
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "5 molecules with 3D geometries and properties" in card
+    assert "| `gap` | float64 | eV |" in card
+    assert "## The texts" not in card
+    assert "{{" not in card
+    assert "{%" not in card
+    assert len((tmp_path / "mine" / "quarantine" / "molecules_labels.jsonl").read_text().splitlines()) == 1
+    assert build(recipe, tmp_path / "mine") == report
+    assert label_units(str(tmp_path / "mine")) == {"gap": "eV"}
+    assert label_units(str(tmp_path / "mine.csv")) == {}

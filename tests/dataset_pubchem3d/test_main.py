@@ -42,11 +42,25 @@ def test_a_table_is_built(tmp_path):
     assert report["counts"]["texts table"]["refused: RDKit cannot read the SMILES"] == 1
 
 
+def test_a_table_of_labels_is_built(tmp_path):
+    (tmp_path / "mine.csv").write_text("smiles,gap\nCCO,1.5\nc1ccccc1,\nCC=O,2.5\nCN,high\n")
+    words = ["build", "--source", "labels", "--path", tmp_path / "mine.csv", "--labels", "gap", "--units", "eV"]
+    result = run(*words, "--out", tmp_path / "out", "--split-sizes", 1, 1, 1, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["configs"] == {"labels": {"train": 1, "validation": 1, "test": 1}}
+    assert report["units"] == {"gap": "eV"}
+    assert report["counts"]["molecules labels"]["refused: a label is no number"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--source", "table"], "--path names the table of --source table; give both or neither"),
-        (["--path", "x.csv"], "--path names the table of --source table; give both or neither"),
+        (["--source", "table"], "--path names the table of --source table or labels; give both or neither"),
+        (["--path", "x.csv"], "--path names the table of --source table or labels; give both or neither"),
+        (["--source", "labels", "--path", "x.csv"], "--labels names columns of --source labels; give both or neither"),
+        (["--labels", "gap"], "--labels names columns of --source labels; give both or neither"),
+        (["--split-sizes", "0", "1", "1"], "the first, of train, must be above 0"),
         (["--stage", "reed"], "choose one of fetch, read, join"),
         (["--benchmark", "chebi20"], "write it as NAME=PATH"),
         (["--config", "absent.yaml"], "absent.yaml"),

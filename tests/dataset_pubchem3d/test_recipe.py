@@ -8,6 +8,7 @@ import yaml
 from dataset_pubchem3d.recipe import Recipe, make_source, source_settings
 from dataset_pubchem3d.sources.base import GeometrySource, PropertySource, StructureSource, TextSource
 from dataset_pubchem3d.sources.chemicals import Chemicals
+from dataset_pubchem3d.sources.labels import LabelledMolecules
 from dataset_pubchem3d.sources.ncbi_3d import NCBI3D
 from dataset_pubchem3d.sources.pubchem_annotations import PubChemAnnotations
 from dataset_pubchem3d.sources.pubchem_extras import PubChemExtras
@@ -34,6 +35,7 @@ captioning_min_words: 30
 text_licenses: permissive
 replace_names: false
 split_by: scaffold
+split_sizes: [7, 2, 1]
 seed: 11
 benchmarks: {mine: keys.txt}
 """
@@ -49,6 +51,7 @@ WHOLE_RECIPE = Recipe(
     text_licenses="permissive",
     replace_names=False,
     split_by="scaffold",
+    split_sizes=(7, 2, 1),
     seed=11,
     benchmarks={"mine": "keys.txt"},
 )
@@ -114,10 +117,16 @@ def test_an_override_may_heal_the_file_and_may_spoil_it(recipe_file):
         ({"b": 1, "a": 1}, "no setting is called a, b;"),
         ({"texts": ["chemical"]}, "no source is called 'chemical' here; choose one of chemicals, "),
         ({"texts": ["qm9"]}, "no source is called 'qm9' here"),
-        ({"geometries": ["chemicals"]}, "no source is called 'chemicals' here; choose one of molecule3d, .*table$"),
+        (
+            {"geometries": ["chemicals"]},
+            "is called 'chemicals' here; choose one of labels, molecule3d, .*table$",
+        ),
         ({"geometries": [{"path": "x"}]}, "no source is called None here"),
         ({"structures": "qm9"}, "no source is called 'qm9' here; choose one of pubchem_extras, "),
-        ({"properties": "molecule3d"}, "no source is called 'molecule3d' here; choose one of qm9, qm9_archive$"),
+        (
+            {"properties": "molecule3d"},
+            "is called 'molecule3d' here; choose one of labels, qm9, qm9_archive$",
+        ),
         ({"geometries": [{"source": "rdkit", "sed": 1}]}, "source 'rdkit' has no sed; it has .*seed"),
         ({"geometries": [{"source": "qm9", "method": "PM6"}]}, "source 'qm9' has no method; it has path"),
         ({"structures": {"source": "pubchem_extras", "b": 1, "a": 1}}, "'pubchem_extras' has no a, b;"),
@@ -157,6 +166,8 @@ def test_a_recipe_without_sources_names_file_and_role(recipe_file, content, miss
         ("split_by", "inchikey", "choose one of first_block, scaffold"),
         ("text_licenses", "permisive", "choose one of all, permissive"),
         ("match", None, "choose one of"),
+        *(("split_sizes", sizes, "one number, 0 or more, for each") for sizes in ((1, 2), (8, -1, 1), (1, "a", 1))),
+        ("split_sizes", (0, 1, 1), "the first, of train, must be above 0"),
         *(
             (setting, value, "whole number of at least 1")
             for setting in ("conformers", "min_words")
@@ -251,6 +262,22 @@ def test_a_table_with_coordinates_is_asked_before_rdkit(table_file):
 def test_the_geometries_of_a_table_without_coordinates_are_those_of_rdkit(table_file):
     path = table_file(has_coordinates=False)
     assert Recipe.table(path) == Recipe((Table(path),), (RDKitConformers(),))
+
+
+def test_molecules_with_properties_need_no_texts(recipe_file):
+    recipe = Recipe.from_yaml(recipe_file("properties: qm9\nsplit_sizes: [110_000, 10_000, 10_831]"))
+    assert recipe == Recipe(properties=QM9(), split_sizes=(110_000, 10_000, 10_831))
+    with pytest.raises(ValueError, match=r"geometries are \[\]; name at least one source, or `properties` alone"):
+        Recipe(texts=SMALL["texts"], properties=QM9())
+    with pytest.raises(ValueError, match=r"texts are \[\]; name at least one source, or `properties` alone"):
+        Recipe()
+
+
+def test_a_table_of_labels():
+    recipe = Recipe.labels("mine.csv", ["gap", "active"], ["eV", ""], split_by="scaffold")
+    source = LabelledMolecules("mine.csv", labels=("gap", "active"), units=("eV", ""))
+    assert recipe == Recipe(properties=source, split_by="scaffold")
+    assert recipe.to_dict()["properties"]["labels"] == ["gap", "active"]
 
 
 def test_a_table_that_is_not_there_is_named(tmp_path):

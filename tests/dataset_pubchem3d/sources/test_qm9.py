@@ -181,3 +181,13 @@ def test_missing_tables_and_packages_are_named(tmp_path):
         installed_folder("no_such_data")
     assert [file.name for file in QM9().files(tmp_path)] == [*TABLES, TENSORS]
     assert "qm9pack" not in sys.modules
+
+
+def test_atomisation_energies_are_those_of_other_tables_of_qm9(rows):
+    methane, ammonia, water = (QM9().properties(rows[number]) for number in range(3))
+    # MoleculeNet's gdb9.sdf.csv, column u0_atom, kcal/mol
+    for properties, expected in ((methane, -395.999595), (ammonia, -276.861363), (water, -213.087624)):
+        assert properties["u0_atom"] * 627.5094740 == pytest.approx(expected, abs=2e-3)
+    assert methane["u298_atom"] * 627.5094740 == pytest.approx(-398.643290, abs=2e-3)
+    assert methane["h298_atom"] * 627.5094740 == pytest.approx(-401.014647, abs=2e-3)
+    assert methane["g298_atom"] * 627.5094740 == pytest.approx(-372.471772, abs=2e-3)

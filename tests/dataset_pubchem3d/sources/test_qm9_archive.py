@@ -68,7 +68,11 @@ def test_properties_have_the_names_of_the_package():
     properties = QM9Archive().properties(water())
     assert list(properties) == [column.name for column in PROPERTIES]
     scalars = [700.1, 400.2, 250.3, 1.9, 6.3, -0.29, 0.07, 0.36, 19, 0.021, -76.40, -76.39, -76.39, -76.41, 6]
-    assert list(properties.values()) == [*scalars, None, [-0.59, 0.29, 0.3], [1600.1, 3700.2, 3800.3]]
+    # Less the free atoms' energies: 2 of -0.500273, -0.498857, -0.497912, -0.510927 and 1 of oxygen's.
+    atomisation = [-76.40 + 76.065125, -76.39 + 76.060877, -76.39 + 76.058043, -76.41 + 76.101386]
+    *numbers, tensor, charges, frequencies = properties.values()
+    assert numbers == pytest.approx([*scalars, *atomisation], rel=1e-12, abs=1e-9)
+    assert [tensor, charges, frequencies] == [None, [-0.59, 0.29, 0.3], [1600.1, 3700.2, 3800.3]]
 
 
 def test_a_molecule_of_the_package_in_the_format_of_the_archive_gives_the_same():

@@ -163,3 +163,25 @@ def test_a_row_is_dealt_by_its_first_block_or_scaffold():
     inchi = Chem.MolToInchi(Chem.MolFromSmiles("Cc1ccccc1"))
     assert split_group("first_block", inchi, "BLOCK") == "BLOCK"
     assert split_group("scaffold", inchi, "BLOCK") == "c1ccccc1"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ((110, 10, 11), {"train": 110, "validation": 10, "test": 11}),
+        ((1, 0, 0), {"train": 131}),
+        ((2, 1, 0), {"train": 87, "validation": 44}),
+        ((0.5, 0.25, 0.25), {"train": 66, "validation": 32, "test": 33}),
+    ],
+)
+def test_splits_have_the_sizes_that_are_asked_for(sizes, expected):
+    hashes = group_hashes([f"G{number}" for number in range(131)], seed=0)
+    assert Counter(split_cuts(hashes, sizes).split_names(hashes).tolist()) == expected
+
+
+def test_sizes_hold_to_within_a_group_and_no_group_is_torn():
+    groups = [f"G{number // 2}" for number in range(200)]
+    hashes = group_hashes(groups, seed=1)
+    splits = split_cuts(hashes, (151, 24, 25)).split_names(hashes).tolist()
+    assert Counter(splits) == {"train": 150, "validation": 24, "test": 26}
+    assert len({*zip(groups, splits)}) == 100

@@ -1,0 +1,100 @@
+"""Molecules with properties: anyone's own table of structures and columns to predict, as in MoleculeNet."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from datasets import Value
+
+from ..records import Compound, Geometry, Identity, RecordError
+from ..schema import Column
+from .base import PropertySource
+from .rdkit_conformer import RDKitConformers
+from .sdf import TWO_DIMENSIONAL
+from .table import NO_POSITIONS, STRUCTURE, TableGeometry, cells_of, compound_of
+from .table_files import Row, label_key, read_rows
+
+
+@dataclass(frozen=True)
+class LabelledMolecules(PropertySource):
+    """A table (Parquet, CSV, TSV or SDF) whose rows have a SMILES, an InChI or the structure of an SDF, and labels.
+
+    A missing label is null. A molecule without coordinates gets an RDKit conformer.
+
+    Args:
+        labels: the columns to predict, which hold numbers; yes or no is 1 or 0.
+        units: unit of each, "" for none; none at all if left out.
+        method: level of theory of the table's geometries where it has no column `geometry_method`.
+        seed: of the conformers.
+    """
+
+    name: ClassVar[str] = "labels"
+    about: ClassVar[str] = "molecules and labels of a table that the builder of this folder brought."
+    license: ClassVar[str] = "not stated"
+    labels: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    method: str = "not stated"
+    seed: int = 42
+
+    def __post_init__(self):
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"recipe: labels are {', '.join(self.labels)}; name each once")
+        if self.units and len(self.units) != len(self.labels):
+            raise ValueError(f"recipe: {len(self.units)} units for {len(self.labels)} labels; give one for each")
+
+    @property
+    def property_columns(self) -> tuple[Column, ...]:
+        """A column a label."""
+        named = zip(self.labels, self.units or ("",) * len(self.labels))
+        return tuple(Column(label, Value("float64"), unit, "Label of the table, or null.") for label, unit in named)
+
+    def raw_records(self, folder: Path) -> Iterator[Row]:
+        """The rows, numbered from 0 on through all files.
+
+        Raises:
+            ValueError: no labels are named; or naming the file: it lacks a structure or a label, is broken, or of a
+                format that is not known.
+        """
+        if not self.labels:
+            raise ValueError(f"source {self.name}: no labels; name the columns to predict")
+        return read_rows(self.files(folder), (STRUCTURE,), self.labels)
+
+    def identify(self, raw: Row) -> Identity:
+        return Identity(inchikey=self.compound(raw).inchikey)
+
+    def compound(self, raw: Row) -> Compound:
+        compound = compound_of(raw)
+        if compound is None:
+            raise RecordError(raw.record_id, "no structure")
+        return compound
+
+    def geometry(self, raw: Row) -> Geometry:
+        """The coordinates of the row, else a conformer."""
+        try:
+            return TableGeometry(method=self.method).geometry(raw)
+        except RecordError as error:
+            if error.reason not in (NO_POSITIONS, TWO_DIMENSIONAL):
+                raise
+        conformers = RDKitConformers(seed=self.seed)
+        made = conformers.geometry({"inchikey": raw.record_id, "smiles": self.compound(raw).smiles})
+        return replace(made, geometry_id=raw.record_id, method=conformers.method, license=conformers.license)
+
+    def properties(self, raw: Row) -> dict[str, float | None]:
+        """The labels.
+
+        Raises:
+            RecordError: a label is no finite number.
+        """
+        return {label: self._label(raw, label) for label in self.labels}
+
+    def _label(self, raw: Row, label: str) -> float | None:
+        value = cells_of(raw).get(label_key(label))
+        try:
+            number = None if value is None else float(value)
+        except (TypeError, ValueError) as error:
+            raise RecordError(raw.record_id, "a label is no number", f"{label}: {str(value)[:40]}") from error
+        if number is not None and not math.isfinite(number):
+            raise RecordError(raw.record_id, "a label is not finite", f"{label}: {value}")
+        return number
