@@ -15,7 +15,12 @@ from huggingface_hub import EvalResult, ModelCard
 from transformers import HfArgumentParser
 
 CARDS = Path(__file__).parent / "cards"  # what all cards of one model_type say; $names are filled in
-TASKS = {"geomclip": ("retrieval", "denoising"), "geomclip_captioning": ("captioning",)}  # whose results a card shows
+TASKS = {  # whose results a card shows
+    "geomclip": ("retrieval", "denoising"),
+    "geomclip_captioning": ("captioning",),
+    "geomclip_geometry": ("denoising",),
+    "geomclip_property": ("property_prediction",),
+}
 TOWERS = {"geometry_model": "geometry", "text_model": "text"}
 GEOMETRY = {"frozen": "kept as it was", "lora": "trained by LoRA", "full": "trained whole"}
 PREFIXES = {
@@ -35,8 +40,13 @@ HEADLINES = {
         for name, label in (("recall_at_1", "R@1"), ("recall_at_20", "R@20"))
     },
     "captioning": {"bleu_2": "BLEU-2", "rouge_l": "ROUGE-L", "meteor": "METEOR"},
+    "property_prediction": {"standardised_mae": "standardised MAE", "mean_roc_auc": "ROC-AUC"},
 }
-TASK_NAMES = {"retrieval": "molecule-text retrieval", "captioning": "molecule captioning"}
+TASK_NAMES = {
+    "retrieval": "molecule-text retrieval",
+    "captioning": "molecule captioning",
+    "property_prediction": "molecular property prediction",
+}
 
 
 @dataclass(frozen=True)
@@ -70,11 +80,12 @@ def write_model_card(model_dir: str | Path, results: list[str | Path] | None = N
     config = read_json(model_dir / "config.json")
     training = read_json(model_dir / "train_config.json") if (model_dir / "train_config.json").is_file() else {}
     records = [read_json(Path(path)) for path in results or ()]
-    check_tasks(config["model_type"], records)
+    kind = kind_of(config)
+    check_tasks(kind, records)
     name = name or model_dir.resolve().name
     card = ModelCard(
-        template(config["model_type"]).substitute(
-            description(config),
+        template(kind).substitute(
+            description(config, model_dir),
             name=name,
             training=training_section(training),
             evaluation="\n\n".join(map(evaluation_section, records)) or "Not evaluated.",
@@ -92,27 +103,53 @@ def write_model_card(model_dir: str | Path, results: list[str | Path] | None = N
     return model_dir / "README.md"
 
 
-def check_tasks(model_type: str, records: list[dict[str, Any]]) -> None:
-    if model_type not in TASKS:
-        raise ValueError(f"there is no card for a {model_type!r}; give a checkpoint of {' or '.join(TASKS)}")
+def kind_of(config: dict[str, Any]) -> str:
+    """One of `TASKS`: the model_type, but a geometry tower with a head for properties is a kind of its own."""
+    is_predictor = "GeomCLIPForPropertyPrediction" in (config.get("architectures") or ())
+    return "geomclip_property" if is_predictor else config["model_type"]
+
+
+def check_tasks(kind: str, records: list[dict[str, Any]]) -> None:
+    if kind not in TASKS:
+        raise ValueError(f"there is no card for a {kind!r}; give a checkpoint of {' or '.join(TASKS)}")
     for task in (record["task"] for record in records):
-        if task not in TASKS[model_type]:
-            allowed = " or ".join(TASKS[model_type])
-            raise ValueError(f"results of the task {task!r} have no place on a card of a {model_type}; give {allowed}")
+        if task not in TASKS[kind]:
+            allowed = " or ".join(TASKS[kind])
+            raise ValueError(f"results of the task {task!r} have no place on a card of a {kind}; give {allowed}")
 
 
 def template(name: str) -> Template:
     return Template((CARDS / f"{name}.md").read_text(encoding="utf-8"))
 
 
-def description(config: dict[str, Any]) -> dict[str, Any]:
+def description(config: dict[str, Any], model_dir: Path) -> dict[str, str]:
     """What a card says of the model's shape and, of a captioner, of what its folder holds."""
-    if config["model_type"] == "geomclip":
-        return {"projection_dim": config["projection_dim"]}
+    kind = kind_of(config)
+    if kind == "geomclip_property":
+        return predicted(config, model_dir)
+    if kind != "geomclip_captioning":
+        return {"projection_dim": str(config.get("projection_dim"))}
     weights = "This folder holds the whole model."
     if config.get("base_model"):
         weights = template("adapter").substitute(base_model=config["base_model"]).strip()
     return {"prefix": PREFIXES[config["prefix"]].format(**config), "weights": weights}
+
+
+def predicted(config: dict[str, Any], model_dir: Path) -> dict[str, str]:
+    """What a predictor predicts, and of which atoms it takes it."""
+    names = list(config["id2label"].values())
+    is_regression = config["problem_type"] == "regression"
+    units = (config.get("label_units") if is_regression else None) or [""] * len(names)
+    listed = [f"`{name}`" + (f" ({unit})" if unit else "") for name, unit in zip(names, units)]
+    extractor = model_dir / "preprocessor_config.json"
+    reads_hydrogens = extractor.is_file() and not read_json(extractor)["remove_hydrogens"]
+    return {
+        "properties": ", ".join(listed),
+        "logits": "in these units" if is_regression else "of classes",
+        "hydrogens": "Hydrogens are read: a structure without them gets another prediction."
+        if reads_hydrogens
+        else "Hydrogens are not read.",
+    }
 
 
 def training_section(training: dict[str, Any]) -> str:
@@ -126,7 +163,8 @@ def training_section(training: dict[str, Any]) -> str:
     elif training.get("model"):
         lines.append(f"It went on from {origin(training['model'])}.")
     else:
-        lines += [f"The {tower} tower started from {origin(training.get(key))}." for key, tower in TOWERS.items()]
+        towers = [(tower, origin(training[key])) for key, tower in TOWERS.items() if key in training]
+        lines += [f"The {tower} tower started from {start}." for tower, start in towers]
     settings = {key: last_part(value) for key, value in training.items()}
     return f"{' '.join(lines)} All settings:\n\n```json\n{json.dumps(settings, indent=2, ensure_ascii=False)}\n```"
 
@@ -145,9 +183,10 @@ def origin(source: str | None) -> str:
 def evaluation_section(record: dict[str, Any]) -> str:
     """The numbers of one results file, with what they were measured on and the command that repeats them."""
     settings = record["settings"]
+    title = record["task"].replace("_", " ").capitalize()
     refused = f", {len(record['failures'])} molecules refused by the processor" if record["failures"] else ""
     return (
-        f"### {record['task'].capitalize()}\n\n"
+        f"### {title}\n\n"
         f"Split `{settings['split']}` of `{settings['dataset']}`, {record['num_rows']} rows{refused}, "
         f"seed {settings['seed']}:\n`{record['command']}`\n\n{format_numbers(record)}"
     )
@@ -163,6 +202,10 @@ def format_numbers(record: dict[str, Any]) -> str:
         from eval.caption_table import format_losses, format_scores
 
         return f"{format_scores(record)}\n\n{format_losses(record['geometry_losses'])}"
+    if record["task"] == "property_prediction":
+        from eval.property_prediction import format_properties
+
+        return format_properties(record)
     from eval.denoising import format_losses
 
     return f"```\n{format_losses(record)}\n```"
@@ -172,7 +215,8 @@ def eval_results(record: dict[str, Any], task_type: str) -> list[EvalResult]:
     """The headline numbers of a results file, for the card's metadata; what was not measured is left out."""
     task, settings = record["task"], record["settings"]
     headline = HEADLINES.get(task, {})
-    measured = record["scores" if task == "captioning" else "metrics"]["model"] if headline else {}
+    measured = record["scores" if task == "captioning" else "metrics"] if headline else {}
+    measured = measured.get("model", measured)
     return [
         EvalResult(
             task_type=task_type,
@@ -185,7 +229,7 @@ def eval_results(record: dict[str, Any], task_type: str) -> list[EvalResult]:
             metric_value=round(measured[key], 4),
         )
         for key, label in headline.items()
-        if measured[key] is not None
+        if measured.get(key) is not None
     ]
 
 

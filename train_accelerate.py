@@ -4,6 +4,8 @@
     accelerate launch train_accelerate.py pretrain --config configs/quickstart.yaml --seed 1
     accelerate launch train_accelerate.py caption --dataset pubchem3d --output_dir captioner \\
         --model geomclip --decoder HuggingFaceTB/SmolLM2-135M
+    accelerate launch train_accelerate.py property --dataset qm9 --output_dir predictor \\
+        --model geomclip --targets homo lumo gap
 
 The first word names the task; `--help` after it lists its settings. A YAML file gives settings by name, flags override
 it. On N processes `--batch_size` is the size of the joint batch, and the result is that of one process.
@@ -30,12 +32,19 @@ from transformers import HfArgumentParser, PreTrainedModel, get_cosine_schedule_
 from training.batches import Collator, LengthGroupedSampler
 from training.caption import Captioning
 from training.pretrain import Pretraining
+from training.pretrain_geometry import GeometryPretraining
+from training.property import PropertyPrediction
 from training.rows import id_hash, load_prepared
 from training.settings import TrainingSettings
 from training.states import JsonlTracker, Progress, load_newest_state, save_checkpoint, save_state
 from training.task import Task
 
-TASKS = {"pretrain": Pretraining, "caption": Captioning}
+TASKS = {
+    "pretrain": Pretraining,
+    "pretrain_geometry": GeometryPretraining,
+    "caption": Captioning,
+    "property": PropertyPrediction,
+}
 
 
 def parse_settings(argv: list[str]) -> TrainingSettings:
@@ -171,6 +180,7 @@ def run(task: Task) -> None:
     Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
     accelerator = build_accelerator(settings)
     given = {name: value for name, value in dataclasses.asdict(settings).items() if value is not None}
+    given = {name: " ".join(value) if isinstance(value, list) else value for name, value in given.items()}
     accelerator.init_trackers("geomclip", given)
     if settings.report_to != "none":
         accelerator.get_tracker(settings.report_to)  # a tracker whose package is missing would log nothing in silence
@@ -178,12 +188,18 @@ def run(task: Task) -> None:
     model, processor = task.build()
     if settings.gradient_checkpointing:
         model.activation_checkpointing_enable()
+    feature_extractor = getattr(processor, "feature_extractor", processor)
+
+    def read(split: str, limit: int | None) -> Dataset:
+        return load_prepared(settings, feature_extractor, split, task.columns, task.molecule, limit)
+
     with accelerator.main_process_first():
-        splits = [split for split in (settings.train_split, settings.validation_split) if split != "none"]
-        prepared = [load_prepared(settings, processor.feature_extractor, split, task.columns) for split in splits]
-    rows, validation = [*prepared, None][:2]
+        rows = read(settings.train_split, settings.train_rows)
+        is_validated = settings.validation_split != "none"
+        validation = read(settings.validation_split, settings.validation_rows) if is_validated else None
     if len(rows) < settings.batch_size:
         raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.batch_size}; lower --batch_size")
+    task.prepare(model, rows)
     train(task, accelerator, model, processor, rows, validation)
     # Not in `train`: its DDP must go before the process group does. As the last to go it would hold the interpreter and
     # wait for gloo's threads, one of which may wait for the interpreter to release a tensor.

@@ -18,7 +18,7 @@ from transformers import HfArgumentParser
 if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset_pubchem3d.pairs import load_pairs
+from dataset_pubchem3d.pairs import load_molecules
 from eval.retrieval import batches_by_size, load_checkpoint, prepare_molecules, print_failures, write_results
 
 
@@ -38,7 +38,7 @@ class DenoisingSettings:
 
 def main() -> None:
     settings = HfArgumentParser(DenoisingSettings).parse_args_into_dataclasses()[0]
-    pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
+    pairs = load_molecules(settings.dataset, settings.split, settings.dataset_config, ())
     model, processor = load_checkpoint(settings.model)
     evaluation = evaluate_denoising(model, processor, pairs, settings.batch_size, settings.seed, settings.num_draws)
     print(format_losses(evaluation))
@@ -53,20 +53,21 @@ def evaluate_denoising(
     """Coordinate loss of the model and of returning its input, over all chosen atoms of all molecules and draws.
 
     Args:
-        model: with `geometry_model.denoise` and `device`, in evaluation mode.
-        pairs: as `load_pairs` returns them.
+        model: a geometry tower, or a model that has one, in evaluation mode.
+        pairs: with a molecule each.
     Returns:
         `coordinate_loss`, `noised_coordinate_loss`, `relative_reduction` (1 is perfect, 0 no better than the input),
         `num_chosen` atoms, `num_rows` that were evaluated and `failures` as in `evaluate_retrieval`.
     Errors: ValueError when not one atom is chosen.
     """
+    tower = getattr(model, "geometry_model", model)
     molecules, rows, failures = prepare_molecules(processor, pairs)
     model_sum = noised_sum = num_chosen = 0
     for draw in range(num_draws):
         seeds = torch.tensor([noise_seed(seed, draw, row) for row in rows])
         for indices, batch in batches_by_size(molecules, batch_size):
             batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            output = model.geometry_model.denoise(**batch, noise_seeds=seeds[indices])
+            output = tower.denoise(**batch, noise_seeds=seeds[indices])
             chosen = int(output.num_chosen)
             num_chosen += chosen
             model_sum += chosen * float(output.coordinate_loss)

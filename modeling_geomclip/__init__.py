@@ -1,17 +1,31 @@
 """GeomCLIP for transformers. Importing this package registers its classes with the Auto classes."""
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoProcessor,
+)
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .captioning_geomclip import GeomCLIPCaptioningOutput, GeomCLIPForCaptioning
 from .configuration_geomclip import GeomCLIPCaptioningConfig, GeomCLIPConfig, GeomCLIPGeometryConfig
 from .feature_extraction_geomclip import GeomCLIPFeatureExtractor
 from .loss_geomclip import MISSING_ID, contrastive_loss
-from .modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPModel, GeomCLIPOutput
+from .modeling_geomclip import (
+    GeomCLIPDenoisingOutput,
+    GeomCLIPGeometryForPreTraining,
+    GeomCLIPGeometryModel,
+    GeomCLIPModel,
+    GeomCLIPOutput,
+)
 from .molecules_geomclip import MoleculeError, read_molecule, read_molecules
-from .pipeline_geomclip import MoleculeCaptioningPipeline
+from .pipeline_geomclip import MoleculeCaptioningPipeline, MoleculePropertyPipeline
 from .processing_captioning_geomclip import GeomCLIPCaptioningProcessor
 from .processing_geomclip import GeomCLIPProcessor
+from .property_geomclip import GeomCLIPForPropertyPrediction, GeomCLIPPropertyOutput
 
 __all__ = [
     "MISSING_ID",
@@ -19,15 +33,20 @@ __all__ = [
     "GeomCLIPCaptioningOutput",
     "GeomCLIPCaptioningProcessor",
     "GeomCLIPConfig",
+    "GeomCLIPDenoisingOutput",
     "GeomCLIPFeatureExtractor",
     "GeomCLIPForCaptioning",
+    "GeomCLIPForPropertyPrediction",
     "GeomCLIPGeometryConfig",
+    "GeomCLIPGeometryForPreTraining",
     "GeomCLIPGeometryModel",
     "GeomCLIPModel",
     "GeomCLIPOutput",
     "GeomCLIPProcessor",
+    "GeomCLIPPropertyOutput",
     "MoleculeCaptioningPipeline",
     "MoleculeError",
+    "MoleculePropertyPipeline",
     "contrastive_loss",
     "read_molecule",
     "read_molecules",
@@ -52,6 +71,15 @@ for config_class, processor_class in PROCESSORS:
     processor_class.register_for_auto_class("AutoProcessor")
 GeomCLIPFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
 AutoModelForCausalLM.register(GeomCLIPCaptioningConfig, GeomCLIPForCaptioning, exist_ok=True)
+AutoFeatureExtractor.register(GeomCLIPGeometryConfig, GeomCLIPFeatureExtractor, exist_ok=True)
+AutoModelForSequenceClassification.register(GeomCLIPGeometryConfig, GeomCLIPForPropertyPrediction, exist_ok=True)
+GeomCLIPForPropertyPrediction.register_for_auto_class("AutoModelForSequenceClassification")
 PIPELINE_REGISTRY.register_pipeline(
     "molecule-captioning", pipeline_class=MoleculeCaptioningPipeline, pt_model=AutoModel, type="multimodal"
+)
+PIPELINE_REGISTRY.register_pipeline(
+    "molecule-property-prediction",
+    pipeline_class=MoleculePropertyPipeline,
+    pt_model=AutoModelForSequenceClassification,
+    type="multimodal",
 )

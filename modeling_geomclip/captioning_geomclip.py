@@ -30,8 +30,7 @@ from .modeling_geomclip import (
 
 if is_peft_available():
     from peft import LoraConfig
-    from peft.tuners.tuners_utils import BaseTunerLayer
-    from peft.utils import ModulesToSaveWrapper, get_peft_model_state_dict
+    from peft.utils import get_peft_model_state_dict
 
 
 @dataclass
@@ -214,22 +213,6 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         name = adapter_name or self.active_adapters()[0]
         # Left to itself, peft looks for the base to compare vocabularies: from here, where its path does not lead.
         return get_peft_model_state_dict(self, state_dict, name, save_embedding_layers=False)
-
-    def merge_and_unload(self) -> "GeomCLIPForCaptioning":
-        """The adapter's changes become part of the weights, in place: what is left is one plain model."""
-        if not self._hf_peft_config_loaded:
-            raise ValueError("the model has no adapter to merge; load or add one first")
-        for name, module in list(self.named_modules()):
-            if isinstance(module, BaseTunerLayer):
-                module.merge()
-                self.set_submodule(name, module.get_base_layer())
-            elif isinstance(module, ModulesToSaveWrapper):
-                self.set_submodule(name, module.modules_to_save[module.active_adapter])
-        self._hf_peft_config_loaded = False
-        del self.peft_config
-        self._weight_conversions = None  # which would rename the weights as an adapter's when they are saved
-        self.name_or_path = ""  # these weights lie nowhere yet
-        return self
 
     # ------------------------------------------------------------------------------------------------ saving, loading
 

@@ -33,6 +33,11 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
         coordinate_loss_weight, atom_type_loss_weight, distance_loss_weight: weights inside the denoising loss, left
             out Uni-Mol's; the head of a weight of 0 is not trained.
         distance_mean, distance_std: Å; the distance head predicts (distance - mean) / std.
+        property_pooling: what [`GeomCLIPForPropertyPrediction`] reads: "cls", the state of the [CLS] row, or "mean" or
+            "sum" of what it predicts for every atom; a sum grows with the molecule, as energies do.
+        property_dropout: before both layers of its head.
+        label_means, label_stds: of the properties, in their units; the head predicts (property - mean) / std.
+        label_units: unit of each property, "" for none.
     """
 
     model_type = "geomclip_geometry"
@@ -66,6 +71,11 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
     # Statistics of Uni-Mol's pre-training conformers (deepmodeling/Uni-Mol, losses/unimol.py).
     distance_mean: float | int = 6.312581655060595
     distance_std: float | int = 3.3899264663911888
+    property_pooling: str = "mean"
+    property_dropout: float | int = 0.0
+    label_means: list[float] | None = None
+    label_stds: list[float] | None = None
+    label_units: list[str] | None = None
 
     def __post_init__(self, **kwargs):
         if self.position_noise_scale is None:
@@ -89,6 +99,19 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
             "mask_keep_ratio and mask_random_ratio must not be negative and their sum must not exceed 1, got "
             f"{self.mask_keep_ratio} and {self.mask_random_ratio}",
         )
+
+    def validate_properties(self):
+        _require(
+            self.property_pooling in ("cls", "mean", "sum"),
+            f"property_pooling must be 'cls', 'mean' or 'sum', got {self.property_pooling!r}",
+        )
+        for name in ("label_means", "label_stds", "label_units"):
+            values = getattr(self, name)
+            _require(
+                values is None or len(values) == self.num_labels,
+                f"{name} has {len(values or ())} values for {self.num_labels} labels; give one for each",
+            )
+        _require(all(std > 0 for std in self.label_stds or ()), f"label_stds must be positive, got {self.label_stds}")
 
 
 @strict

@@ -13,7 +13,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModel
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, is_peft_available
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
@@ -28,6 +28,10 @@ from .geometry_geomclip import (
     size_groups,
 )
 from .loss_geomclip import atom_type_loss, contrastive_loss, coordinate_loss, distance_loss
+
+if is_peft_available():
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import ModulesToSaveWrapper
 
 
 @dataclass
@@ -338,6 +342,22 @@ class GeomCLIPPreTrainedModel(PreTrainedModel):
         elif isinstance(module, GeomCLIPModel):
             init.constant_(module.logit_scale, -math.log(module.config.temperature))
 
+    def merge_and_unload(self) -> "GeomCLIPPreTrainedModel":
+        """The adapter's changes become part of the weights, in place: what is left is one plain model."""
+        if not self._hf_peft_config_loaded:
+            raise ValueError("the model has no adapter to merge; load or add one first")
+        for name, module in list(self.named_modules()):
+            if isinstance(module, BaseTunerLayer):
+                module.merge()
+                self.set_submodule(name, module.get_base_layer())
+            elif isinstance(module, ModulesToSaveWrapper):
+                self.set_submodule(name, module.modules_to_save[module.active_adapter])
+        self._hf_peft_config_loaded = False
+        del self.peft_config
+        self._weight_conversions = None  # which would rename the weights as an adapter's when they are saved
+        self.name_or_path = ""  # these weights lie nowhere yet
+        return self
+
 
 class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
     """Uni-Mol's encoder (Zhou et al., ICLR 2023), with its denoising heads.
@@ -441,6 +461,31 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
         noised = add_noise(atom_ids, positions, atom_mask, noise_seeds, self.config)
         outputs = self(noised.atom_ids, noised.positions, atom_mask, output_pair_representations=True, **kwargs)
         return self.denoising_head(outputs, noised, atom_ids, atom_mask)
+
+
+class GeomCLIPGeometryForPreTraining(GeomCLIPPreTrainedModel):
+    """The geometry tower, called to denoise."""
+
+    config: GeomCLIPGeometryConfig
+    base_model_prefix = "geometry_model"
+    main_input_name = "atom_ids"
+    input_modalities = ("geometry",)
+
+    def __init__(self, config: GeomCLIPGeometryConfig, geometry_model: GeomCLIPGeometryModel | None = None):
+        super().__init__(config)
+        self.geometry_model = geometry_model or GeomCLIPGeometryModel(config)
+        self.post_init()
+
+    def forward(
+        self,
+        atom_ids: Tensor,
+        positions: Tensor,
+        atom_mask: Tensor | None = None,
+        noise_seeds: Tensor | None = None,
+        **kwargs,
+    ) -> GeomCLIPDenoisingOutput:
+        """As [`GeomCLIPGeometryModel.denoise`]."""
+        return self.geometry_model.denoise(atom_ids, positions, atom_mask, noise_seeds, **kwargs)
 
 
 class GeomCLIPModel(GeomCLIPPreTrainedModel):

@@ -1,4 +1,4 @@
-"""Molecules -> captions in one call, for `transformers.pipeline`."""
+"""Molecules -> captions or properties in one call, for `transformers.pipeline`."""
 
 import os
 from collections.abc import Mapping
@@ -84,6 +84,67 @@ class MoleculeCaptioningPipeline(Pipeline):
         """Model or adapter, processor and code: `pipeline(model=save_directory, trust_remote_code=True)` loads them."""
         super().save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory)
+
+
+class MoleculePropertyPipeline(Pipeline):
+    """Predicts properties with a [`GeomCLIPForPropertyPrediction`] and its [`GeomCLIPFeatureExtractor`].
+
+    `pipeline("molecule-property-prediction", model="predictor")`. Molecules are read and padded as in
+    [`MoleculeCaptioningPipeline`].
+    """
+
+    _load_processor = False
+    _load_tokenizer = False
+    _load_feature_extractor = True
+    _load_image_processor = False
+    _load_video_processor = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not hasattr(self.model, "property_head"):
+            raise ValueError(f"the model is a {type(self.model).__name__}, which is no predictor; give one")
+
+    def __call__(self, molecules: Any, **kwargs: Any) -> Any:
+        """Properties of one molecule, of a list, or of a generator or torch dataset of them.
+
+        Args:
+            molecules: in the forms that `read_molecule` takes; those without coordinates get an RDKit conformer.
+            kwargs: `batch_size` and `num_workers`, as for every pipeline.
+        Returns:
+            For one molecule a list with one entry a property: {"label", "value", "unit"} for regression, {"label",
+            "score"}, a probability, for classification. For a list a list of these, for a generator or dataset an
+            iterator over these.
+        Raises:
+            MoleculeError: for a molecule that cannot be used.
+        """
+        if isinstance(molecules, list) and not molecules:
+            raise ValueError("the list of molecules is empty; pass at least one")
+        return super().__call__(molecules, **kwargs)
+
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple:
+        if kwargs:
+            raise TypeError(f"the pipeline takes no {', '.join(sorted(kwargs))}")
+        return {}, {}, {}
+
+    def preprocess(self, molecule: Any) -> dict[str, Any]:
+        extractor = self.feature_extractor
+        settings = (extractor.embedding_seed, extractor.remove_hydrogens, extractor.max_atoms)
+        return {"molecule": read_molecule(molecule, *settings)}
+
+    def _forward(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
+        batch = self.feature_extractor(inputs["molecule"], return_tensors="pt").to(self.device)
+        return {"logits": self.model(**batch).logits}
+
+    def postprocess(self, outputs: dict[str, Tensor]) -> list[dict[str, Any]]:
+        config, (logits,) = self.model.config, outputs["logits"].double()
+        labels = [config.id2label[index] for index in range(config.num_labels)]
+        if config.problem_type == "regression":
+            units = config.label_units or [""] * len(labels)
+            values = zip(labels, logits.tolist(), units, strict=True)
+            return [{"label": label, "value": value, "unit": unit} for label, value, unit in values]
+        is_multi = config.problem_type == "multi_label_classification"
+        scores = logits.sigmoid() if is_multi else logits.softmax(dim=-1)
+        return [{"label": label, "score": score} for label, score in zip(labels, scores.tolist(), strict=True)]
 
 
 def _own_smiles(molecule: Any) -> str | None:

@@ -12,7 +12,13 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 from transformers import AutoModel, AutoProcessor
 
-from modeling_geomclip import GeomCLIPModel, GeomCLIPProcessor
+from modeling_geomclip import (
+    GeomCLIPFeatureExtractor,
+    GeomCLIPForPropertyPrediction,
+    GeomCLIPGeometryModel,
+    GeomCLIPModel,
+    GeomCLIPProcessor,
+)
 
 # Bromochloromethanol without its hydrogens.
 MOLECULE = {
@@ -22,7 +28,12 @@ MOLECULE = {
 SMILES = "CC(=O)Nc1ccc(O)cc1"
 TEXTS = ["the molecule is an amine", "it is a ring"]
 OURS = "modeling_geomclip,dataset_pubchem3d,train_accelerate,training,eval,model_card"
-OF_CAPTIONERS = ("captioning_geomclip.py", "processing_captioning_geomclip.py", "pipeline_geomclip.py")
+OF_OTHERS = (
+    "captioning_geomclip.py",
+    "processing_captioning_geomclip.py",
+    "property_geomclip.py",
+    "pipeline_geomclip.py",
+)
 
 # Blocks top-level packages by name and proves it. Dynamic modules live in `transformers_modules`, so they pass.
 PREAMBLE = """
@@ -82,6 +93,20 @@ try:
     processor(smiles)
 except ValueError as error:
     print(error)
+"""
+)
+
+PREDICT = (
+    PREAMBLE
+    + """
+from transformers import AutoFeatureExtractor, AutoModelForSequenceClassification
+
+(smiles, molecule), _ = json.loads(sys.stdin.read())
+model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)
+feature_extractor = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=True)
+with torch.no_grad():
+    logits = model(**feature_extractor([smiles, molecule], return_tensors="pt")).logits
+save_file({"logits": logits}, "predicted.safetensors")
 """
 )
 
@@ -149,6 +174,25 @@ def test_without_rdkit_coordinates_still_work(model, processor, checkpoint, else
     assert "pip install rdkit" in printed
 
 
+def test_a_predictor_without_the_package(geometry_config, elsewhere, tmp_path):
+    folder = tmp_path / "published" / "predictor"
+    predictor = GeomCLIPForPropertyPrediction.from_geometry_pretrained(
+        GeomCLIPGeometryModel(geometry_config),
+        problem_type="regression",
+        id2label={0: "gap"},
+        label_means=[0.25],
+        label_stds=[0.05],
+        label_units=["Hartree"],
+    )
+    extractor = GeomCLIPFeatureExtractor(remove_hydrogens=False)
+    predictor.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    run_script(PREDICT, folder, OURS, cache=tmp_path / "cache")
+    with torch.no_grad():
+        expected = predictor.eval()(**extractor([SMILES, MOLECULE], return_tensors="pt")).logits
+    assert_close(load_file(elsewhere / "predicted.safetensors")["logits"], expected, rtol=0, atol=1e-6)
+
+
 def test_with_the_package_no_flag_is_needed(model, processor, checkpoint, monkeypatch):
     monkeypatch.chdir(checkpoint.parent)
     loaded, loaded_processor = AutoModel.from_pretrained("geomclip"), AutoProcessor.from_pretrained("geomclip")
@@ -166,7 +210,7 @@ def test_a_checkpoint_holds_all_its_code_and_says_nothing_of_this_machine(checkp
     for folder in (checkpoint, second):
         texts = {file.name: file.read_text() for file in folder.iterdir() if file.suffix != ".safetensors"}
         code = {name: text for name, text in texts.items() if name.endswith(".py")}
-        files = [file for file in package.glob("*.py") if file.name not in ("__init__.py", *OF_CAPTIONERS)]
+        files = [file for file in package.glob("*.py") if file.name not in ("__init__.py", *OF_OTHERS)]
         assert code == {file.name: file.read_text() for file in files}
         settings = {name: text for name, text in texts.items() if name.endswith(".json")}
         assert settings.keys() >= {"config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.testing import assert_close
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor
 
 import train_accelerate
 from dataset_pubchem3d.recipe import Recipe
@@ -31,7 +31,8 @@ from train_accelerate import TASKS, parameter_groups, parse_settings
 ROOT = Path(__file__).parents[1]
 SMILES = ["CCO", "CO", "CCN", "CC(=O)O", "c1ccccc1", "CCCl", "CC#N", "OCC=O", "CCS", "CNC", "C1CC1", "CC=C", "OCCO"]
 SMILES += ["NCC=O", "CCBr", "COC", "CCC#C", "C1CCO1"]
-WEIGHTS = {"pretrain": "model.safetensors", "caption": "adapter_model.safetensors"}
+WEIGHTS = {task: "adapter_model.safetensors" if task == "caption" else "model.safetensors" for task in TASKS}
+LOADERS = dict.fromkeys(TASKS, AutoModel) | {"property": AutoModelForSequenceClassification}
 # Processes start from one that has imported the script, not from a copy of this one, whose threads they would lack.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["train_accelerate"])
@@ -40,10 +41,13 @@ TIMEOUT = 180  # s; a run takes five
 
 @pytest.fixture
 def pairs_csv(tmp_path) -> Path:
-    """Texts of very unequal length, so that no two processes have equally many tokens."""
+    """Texts of very unequal length and labels that are often missing, so that no two processes have equally many."""
     path = tmp_path / "pairs.csv"
-    rows = [f'"{smiles}",{"an acid with a ring " * (i % 3)}is it {i}' for i, smiles in enumerate(SMILES)]
-    path.write_text("\n".join(["smiles,text", *rows]) + "\n")
+    rows = [
+        f'"{smiles}",{"an acid with a ring " * (i % 3)}is it {i},{0.1 * i if i % 3 else ""}'
+        for i, smiles in enumerate(SMILES)
+    ]
+    path.write_text("\n".join(["smiles,text,gap", *rows]) + "\n")
     return path
 
 
@@ -52,9 +56,13 @@ def arguments(model, processor, pairs_csv, tmp_path) -> Callable[..., list[str]]
     """The command line of a task, on a tiny GeomCLIP."""
     model.save_pretrained(tmp_path / "start")
     processor.save_pretrained(tmp_path / "start")
+    start = tmp_path / "start"
     own = {
-        "pretrain": {"pair_budget": 200},
+        "pretrain": {"model": start, "pair_budget": 200},
+        "pretrain_geometry": {"geometry_model": start},
+        "property": {"model": start, "targets": "gap", "head_learning_rate": 3e-3},
         "caption": {
+            "model": start,
             "decoder": save_decoder(tmp_path / "decoder"),
             "geometry": "lora",
             "num_prefix_tokens": 3,
@@ -66,7 +74,6 @@ def arguments(model, processor, pairs_csv, tmp_path) -> Callable[..., list[str]]
 
     def build(task: str, output_dir: str, **settings) -> list[str]:
         shared = {
-            "model": tmp_path / "start",
             "dataset": pairs_csv,
             "output_dir": tmp_path / output_dir,
             "validation_split": "none",
@@ -98,25 +105,29 @@ def test_flags_override_the_config_file(tmp_path):
 def test_unknown_settings_and_tasks_are_refused(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("learning_rat: 3.0e-4\n")
-    with pytest.raises(SystemExit, match="pretrain,caption"):
+    with pytest.raises(SystemExit, match="pretrain,pretrain_geometry,caption,property"):
         parse_settings(["pre-train"])
     with pytest.raises(ValueError, match="learning_rat"):
         parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", "--config", str(config)])
 
 
 def test_the_shipped_configs_can_be_read():
-    """By their name: caption*.yaml is of the task caption; every other one that is of no dataset, of pretrain."""
+    """By their name: that of the task comes first; a file that names none is of a dataset or of pretrain."""
     files = sorted((ROOT / "configs").glob("*.yaml"))
-    recipes = {"pubchem3d.yaml", "qm9_pairs.yaml"}  # of datasets
+    recipes = {"pubchem3d.yaml", "qm9.yaml", "qm9_pairs.yaml"}  # of datasets
     assert recipes < {file.name for file in files}
+    needed = {
+        "caption": ["--model", "m", "--decoder", "l"],
+        "property": ["--model", "m", "--targets", "gap"],
+        "pretrain_geometry": [],
+    }
     for file in files:
         if file.name in recipes:
             Recipe.from_yaml(file)
-        elif file.name.startswith("caption"):
-            needed = ["--dataset", "d", "--output_dir", "o", "--model", "m", "--decoder", "l"]
-            parse_settings(["caption", "--config", str(file), *needed])
         else:
-            parse_settings(["pretrain", "--config", str(file), "--dataset", "d", "--output_dir", "o"])
+            task = next((name for name in needed if file.name.startswith(name)), "pretrain")
+            words = ["--dataset", "d", "--output_dir", "o", *needed.get(task, [])]
+            parse_settings([task, "--config", str(file), *words])
 
 
 # --------------------------------------------------------------------------------------------------------- optimisation
@@ -232,6 +243,9 @@ def losses(output_dir: Path) -> list[dict]:
 CASES = [
     ("pretrain", {"denoising_loss_weight": 1.0}),
     ("pretrain", {"denoising_loss_weight": 0.0}),
+    ("pretrain_geometry", {}),
+    ("property", {}),
+    ("property", {"geometry": "lora", "property_pooling": "sum"}),
     ("caption", {"geometry": "lora"}),
     ("caption", {"geometry": "full", "prefix": "atoms"}),
 ]
@@ -304,7 +318,7 @@ def test_the_best_checkpoint_is_chosen_by_validation(arguments, start, finish, t
     for other in others:
         assert not all(torch.equal(best[name], weight) for name, weight in other.items())
     for folder in (tmp_path / "out", tmp_path / "out" / "last"):
-        AutoModel.from_pretrained(folder)
+        LOADERS[task].from_pretrained(folder)
         AutoProcessor.from_pretrained(folder)
         assert json.loads((folder / "train_config.json").read_text())["learning_rate"] == 1e-3
         assert "Not evaluated" in (folder / "README.md").read_text()

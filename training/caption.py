@@ -49,7 +49,10 @@ class Captioning(Task):
 
     settings_class = CaptionSettings
     settings: CaptionSettings
-    columns = ("text", "smiles")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("text", "smiles") if "{smiles}" in self.settings.prompt else ("text",)
 
     @property
     def base(self) -> Path:

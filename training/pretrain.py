@@ -10,9 +10,6 @@ from transformers import AutoModel, AutoProcessor, AutoTokenizer
 
 from eval.retrieval import evaluate_retrieval
 from modeling_geomclip import (
-    GeomCLIPFeatureExtractor,
-    GeomCLIPGeometryConfig,
-    GeomCLIPGeometryModel,
     GeomCLIPModel,
     GeomCLIPOutput,
     GeomCLIPProcessor,
@@ -22,6 +19,7 @@ from modeling_geomclip import (
 from .rows import id_hash
 from .settings import TrainingSettings, setting
 from .task import Task, gather, share_of_mean
+from .towers import feature_extractor, geometry_tower
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,10 +48,6 @@ class PretrainSettings(TrainingSettings):
     def __post_init__(self):
         if self.model is None and self.text_model is None:
             object.__setattr__(self, "text_model", "allenai/scibert_scivocab_uncased")  # so that the record names it
-
-    def chosen(self, *names: str) -> dict:
-        """Those of the named settings that are not left out."""
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 class Pretraining(Task):
@@ -107,19 +101,12 @@ def build_model(settings: PretrainSettings) -> tuple[GeomCLIPModel, GeomCLIPProc
             raise ValueError(f"--model {settings.model} has its own {', '.join(fixed)}; leave these settings out")
         processor = AutoProcessor.from_pretrained(settings.model)
         return AutoModel.from_pretrained(settings.model, dtype=torch.float32, **config), processor
-    geometry_tower = build_geometry_tower(settings.geometry_model)
-    model = GeomCLIPModel.from_geometry_text_pretrained(geometry_tower, settings.text_model, **config, **shape)
+    tower = geometry_tower(settings.geometry_model)
+    model = GeomCLIPModel.from_geometry_text_pretrained(tower, settings.text_model, **config, **shape)
     tokenizer = AutoTokenizer.from_pretrained(settings.text_model)
     if settings.max_text_tokens is not None:
         tokenizer.model_max_length = settings.max_text_tokens
-    return model, GeomCLIPProcessor(GeomCLIPFeatureExtractor(**reading), tokenizer)
-
-
-def build_geometry_tower(source: str | None) -> GeomCLIPGeometryModel:
-    if source is None or source.endswith(".json"):
-        config = GeomCLIPGeometryConfig() if source is None else GeomCLIPGeometryConfig.from_json_file(source)
-        return GeomCLIPGeometryModel(config)
-    return GeomCLIPGeometryModel.from_pretrained(source, dtype=torch.float32)
+    return model, GeomCLIPProcessor(feature_extractor(settings.geometry_model, **reading), tokenizer)
 
 
 def joint_loss(outputs: GeomCLIPOutput, batch: dict, denoising_loss_weight: float) -> dict[str, torch.Tensor]:

@@ -4,12 +4,14 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from datasets import Dataset
 
-from dataset_pubchem3d.pairs import first_block, load_pairs, molecule_input
+from dataset_pubchem3d.pairs import first_block, load_molecules, molecule_input
 from modeling_geomclip import MISSING_ID, GeomCLIPFeatureExtractor, read_molecule
 
 from .settings import TrainingSettings
@@ -31,25 +33,49 @@ def require_text(row: dict, columns: Sequence[str]) -> None:
         raise ValueError("there is no text; fill it in")
 
 
-def load_prepared(
-    settings: TrainingSettings, feature_extractor: GeomCLIPFeatureExtractor, split: str, columns: Sequence[str]
-) -> Dataset:
-    """Geometry, InChIKey block and `columns` of each row that the feature extractor takes.
+def drawn(num_rows: int, limit: int | None) -> list[int]:
+    """Places of `limit` of the rows, at random; always the same, and those of a smaller limit among those of a larger.
 
-    The others are left out, counted, and listed with their reasons in rejected-<split>.jsonl.
+    Raises:
+        ValueError: there are not so many.
     """
+    if limit is None:
+        return list(range(num_rows))
+    if not 0 < limit <= num_rows:
+        raise ValueError(f"{limit} rows are to be drawn of {num_rows}; draw at least 1 and no more than there are")
+    return torch.randperm(num_rows, generator=torch.Generator().manual_seed(0))[:limit].tolist()
+
+
+def load_prepared(
+    settings: TrainingSettings,
+    feature_extractor: GeomCLIPFeatureExtractor,
+    split: str,
+    columns: Sequence[str],
+    molecule_of: Callable[[dict], Any] = molecule_input,
+    limit: int | None = None,
+) -> Dataset:
+    """Geometry, InChIKey block and `columns` of each row whose molecule, `molecule_of` it, the feature extractor takes.
+
+    `limit` rows are read, see `drawn`. Those that it does not take are left out, counted, and listed with their reasons
+    in rejected-<split>.jsonl.
+    """
+
+    reading = {"seed": feature_extractor.embedding_seed, "max_atoms": feature_extractor.max_atoms}
+    reading["remove_hydrogens"] = feature_extractor.remove_hydrogens
 
     def prepare(row: dict, index: int) -> dict:
         try:
-            molecule = read_molecule(molecule_input(row), feature_extractor.embedding_seed, feature_extractor.max_atoms)
+            molecule = read_molecule(molecule_of(row), **reading)
             feature_extractor([molecule])  # what would stop a batch stops its row here
             require_text(row, columns)
         except ValueError as error:
-            return {"row_id": index, "reason": str(error), **dict.fromkeys((*MOLECULE_COLUMNS, *columns))}
+            return {"row_id": places[index], "reason": str(error), **dict.fromkeys((*MOLECULE_COLUMNS, *columns))}
         kept = {column: row.get(column) for column in columns}
-        return {"row_id": index, "reason": None, "inchikey14": first_block(row), **kept, **molecule}
+        return {"row_id": places[index], "reason": None, "inchikey14": first_block(row), **kept, **molecule}
 
-    rows = load_pairs(settings.dataset, split, settings.dataset_config)
+    rows = load_molecules(settings.dataset, split, settings.dataset_config, columns)
+    places = drawn(len(rows), limit)
+    rows = rows if limit is None else rows.select(places)
     prepared = rows.map(
         prepare,
         with_indices=True,
@@ -57,7 +83,7 @@ def load_prepared(
         num_proc=settings.num_workers or None,
         desc=f"reading {split}",
     )
-    failures = [{"row": row, "reason": reason} for row, reason in enumerate(prepared["reason"]) if reason]
+    failures = [{"row": place, "reason": reason} for place, reason in zip(places, prepared["reason"]) if reason]
     if failures:
         listing = Path(settings.output_dir) / f"rejected-{re.sub(r'[^a-z0-9]+', '-', split)}.jsonl"
         listing.write_text("".join(json.dumps(failure) + "\n" for failure in failures))

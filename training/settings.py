@@ -16,6 +16,10 @@ class TrainingSettings:
     dataset_config: str | None = setting("Config of the dataset, such as pretrain.", default=None)
     train_split: str = setting("Split, with slicing if wanted.", default="train")
     validation_split: str = setting("Split that chooses the best checkpoint; 'none' for none.", default="validation")
+    train_rows: int | None = setting(
+        "Training rows, if not all: drawn at random, for every seed the same, fewer being part of more.", default=None
+    )
+    validation_rows: int | None = setting("Validation rows, drawn likewise.", default=None)
     num_train_epochs: int = setting("Passes over the training rows.", default=30)
     batch_size: int = setting("Rows in one batch over all processes.", default=64)
     gradient_accumulation_steps: int = setting("Batches per update; does not add negatives.", default=1)
@@ -30,3 +34,7 @@ class TrainingSettings:
     save_steps: int = setting("Updates between two training states.", default=500)
     resume: bool = setting("Go on from the newest training state in output_dir.", default=False)
     report_to: str = setting("Tracker besides log.jsonl: tensorboard, wandb, ..., or none.", default="none")
+
+    def chosen(self, *names: str) -> dict:
+        """Those of the named settings that are not left out."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -10,6 +10,8 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
+from dataset_pubchem3d.pairs import molecule_input
+
 from .settings import TrainingSettings
 
 
@@ -17,7 +19,7 @@ class Task(ABC):
     """One thing to train. The loop of `train_accelerate.py` owns batches, updates, states and checkpoints."""
 
     settings_class: ClassVar[type[TrainingSettings]]
-    columns: ClassVar[tuple[str, ...]] = ("text",)  # of the dataset, besides the molecule
+    columns: tuple[str, ...] = ("text",)  # of the dataset, besides the molecule
 
     def __init__(self, settings: TrainingSettings):
         self.settings = settings
@@ -25,6 +27,13 @@ class Task(ABC):
     @abstractmethod
     def build(self) -> tuple[PreTrainedModel, ProcessorMixin]:
         """Model, with `requires_grad` on what is to be trained, and processor. Equal on every process."""
+
+    def molecule(self, row: dict) -> Any:
+        """What is read as the molecule of a row of the dataset."""
+        return molecule_input(row)
+
+    def prepare(self, model: PreTrainedModel, rows: Dataset) -> None:  # noqa: B027  most tasks need nothing
+        """Take from the training rows what the model has to know of them, before training starts."""
 
     @abstractmethod
     def collate(self, processor: Any, rows: list[dict], epoch: int) -> dict[str, Tensor]:

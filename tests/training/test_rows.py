@@ -7,7 +7,7 @@ import pytest
 
 from modeling_geomclip import MISSING_ID
 from training.pretrain import PretrainSettings
-from training.rows import id_hash, load_prepared
+from training.rows import drawn, id_hash, load_prepared
 
 TABLE = 'smiles,text,source\nCCO,ethanol,a\nC1CC,broken,a\nCO,methanol,\n"C[C@H](N)O",an amine,b\n'
 
@@ -33,8 +33,19 @@ def test_rows_have_geometry_key_and_the_columns_asked_for(settings, processor):
     assert rows["atomic_numbers"][1] == [6, 8]  # the heavy atoms of methanol
     assert len(rows["positions"][1]) == 2
     assert "smiles" not in rows.column_names
-    column_that_is_not_there = load_prepared(settings, processor.feature_extractor, "train", ("text", "inchikey"))
-    assert column_that_is_not_there["inchikey"][:] == [None] * 3
+    with pytest.raises(ValueError, match="it needs 'text', 'inchikey'"):
+        load_prepared(settings, processor.feature_extractor, "train", ("text", "inchikey"))
+
+
+def test_hydrogens_are_kept_where_the_extractor_reads_them(settings, processor):
+    processor.feature_extractor.remove_hydrogens = False
+    rows = load_prepared(settings, processor.feature_extractor, "train", ("text",))
+    assert sorted(rows["atomic_numbers"][1]) == [1, 1, 1, 1, 6, 8]  # methanol
+
+
+def test_the_molecule_may_be_another_than_that_of_the_coordinates(settings, processor):
+    rows = load_prepared(settings, processor.feature_extractor, "train", ("text",), lambda row: "CCC")
+    assert rows["atomic_numbers"][:] == [[6, 6, 6]] * 4
 
 
 def test_molecules_that_cannot_be_read_are_listed(settings, processor, caplog):
@@ -66,6 +77,24 @@ def test_ids_are_stable_non_negative_int64():
     # sha256("abc") begins with ba7816bf8f01cfea (FIPS 180-2, appendix B.1)
     assert id_hash("abc") == 0xBA7816BF8F01CFEA >> 1
     assert id_hash(None) == MISSING_ID
+
+
+def test_fewer_rows_are_part_of_more_and_keep_their_places(settings, processor):
+    places = drawn(1000, 300)
+    assert places[:100] == drawn(1000, 100) == drawn(1000, 100)
+    assert len({*places}) == 300
+    assert max(places) > 900  # not the first ones
+    assert drawn(5, None) == [0, 1, 2, 3, 4]
+    for limit in (0, 6):
+        with pytest.raises(ValueError, match=f"{limit} rows are to be drawn of 5"):
+            drawn(5, limit)
+    chains = "".join(f"{'C' * length},{length}\n" for length in range(1, 40))
+    Path(settings.dataset).write_text("smiles,text\n" + chains + "C1,broken\n" * 40)
+    rows = load_prepared(settings, processor.feature_extractor, "train", ("text",), limit=30)
+    expected = drawn(79, 30)
+    assert rows["row_id"][:] == [place for place in expected if place < 39]
+    assert rows["text"][:] == [str(place + 1) for place in rows["row_id"]]
+    assert [failure["row"] for failure in rejected(settings, "train")] == [place for place in expected if place >= 39]
 
 
 def test_rows_without_text_are_listed_where_text_is_wanted(settings, processor):

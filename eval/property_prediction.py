@@ -1,0 +1,234 @@
+"""How well does a predictor know properties of molecules that it has not seen?
+
+    python eval/property_prediction.py --model predictor --dataset qm9 --split test --output results/property.json
+
+Prints a table and writes it, with all that is needed to repeat it, as JSON.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+import torch
+from transformers import AutoFeatureExtractor, AutoModelForSequenceClassification, HfArgumentParser
+
+if not __package__:  # run as a script: the clone is not on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dataset_pubchem3d.pairs import label_units, load_molecules, molecule_input
+from eval.retrieval import ROOT, batches_by_size, print_failures, write_results
+
+METRIC = ROOT / "eval" / "metrics" / "molecule_property_prediction"
+CONVERSIONS = {"Hartree": {"eV": 27.211386246, "kcal/mol": 627.5094740}}  # CODATA 2018
+COORDINATES = ("given", "rdkit")
+OVERALL = ("mean_mae", "standardised_mae", "mean_roc_auc", "mean_pr_auc")
+
+
+@dataclass(frozen=True)
+class PropertySettings:
+    """What to evaluate; the fields are the command's flags."""
+
+    model: str = field(metadata={"help": "predictor: checkpoint folder or Hub id"})
+    dataset: str = field(metadata={"help": "folder, Hub id or table with the predictor's targets as columns"})
+    output: str = field(metadata={"help": "results file to write (JSON)"})
+    dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as qm9"})
+    split: str = field(default="test", metadata={"help": "split of the data set"})
+    coordinates: str = field(default="given", metadata={"help": "given, or rdkit for conformers from the SMILES"})
+    num_conformers: int = field(default=1, metadata={"help": "RDKit conformers over which predictions are averaged"})
+    batch_size: int = field(default=64, metadata={"help": "molecules at once; changes speed and memory only"})
+    seed: int = field(default=0, metadata={"help": "of the bootstrap"})
+    num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
+
+    def __post_init__(self):
+        if self.coordinates not in COORDINATES:
+            raise ValueError(f"--coordinates is {self.coordinates!r}; choose one of {', '.join(COORDINATES)}")
+        if self.num_conformers < 1 or (self.num_conformers > 1 and self.coordinates == "given"):
+            raise ValueError(f"--num_conformers {self.num_conformers}: at least 1; more need --coordinates rdkit")
+
+
+def main() -> None:
+    settings = HfArgumentParser(PropertySettings).parse_args_into_dataclasses()[0]
+    model, extractor = load_predictor(settings.model)
+    targets = target_columns(model.config)
+    needed = [*targets, *(["smiles"] if settings.coordinates == "rdkit" else [])]
+    rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, needed)
+    check_units(model.config, label_units(settings.dataset))
+    evaluation = evaluate_properties(
+        model,
+        extractor,
+        rows,
+        settings.batch_size,
+        settings.coordinates,
+        settings.num_conformers,
+        settings.num_bootstrap,
+        settings.seed,
+    )
+    print(format_properties(evaluation))
+    print_failures(evaluation["failures"])
+    write_results(settings, rows, {"task": "property_prediction", **evaluation})
+
+
+def load_predictor(path: str) -> tuple[Any, Any]:
+    """Predictor in evaluation mode on the accelerator, if there is one, and its feature extractor."""
+    import modeling_geomclip  # noqa: F401  registers the Auto classes
+
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    model = AutoModelForSequenceClassification.from_pretrained(path).to(device).eval()
+    return model, AutoFeatureExtractor.from_pretrained(path)
+
+
+def target_columns(config: Any) -> list[str]:
+    """Columns that hold the labels: one for each property, or the one whose classes the predictor tells apart."""
+    names = [config.id2label[index] for index in range(config.num_labels)]
+    if config.problem_type != "single_label_classification":
+        return names
+    return [names[0].rpartition("=")[0]]
+
+
+def check_units(config: Any, units: dict[str, str]) -> None:
+    """Refuse labels in other units than those the predictor was trained on."""
+    for name, own in zip(target_columns(config), config.label_units or []):
+        if units.get(name, own) != own:
+            raise ValueError(
+                f"the predictor gives {name!r} in {own or 'no unit'}, but the dataset has it in "
+                f"{units[name] or 'no unit'}; convert the column"
+            )
+
+
+def label_array(rows: datasets.Dataset, targets: Sequence[str]) -> np.ndarray:
+    """(rows, targets) float64, NaN where a label is missing.
+
+    Raises:
+        ValueError: a label is no number, or infinite; names the column and the first such row.
+    """
+    columns = []
+    for target in targets:
+        try:
+            column = np.array([np.nan if value is None else value for value in rows[target]], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the column {target!r} holds what is no number ({error}); convert it") from error
+        if len(bad := np.flatnonzero(np.isinf(column))):
+            raise ValueError(f"{len(bad)} labels of {target!r} are infinite, first row {bad[0]}; leave them empty")
+        columns.append(column)
+    return np.stack(columns, axis=1)
+
+
+@torch.no_grad()
+def predict_properties(model: Any, extractor: Any, molecules: Sequence[Any], batch_size: int) -> tuple[np.ndarray, ...]:
+    """What the model predicts of the molecules that the feature extractor takes.
+
+    Args:
+        model: its training mode is kept.
+        molecules: in the forms that the feature extractor takes.
+    Returns:
+        (kept, num_labels) float64; (kept,) int64, their places in `molecules`; failures, {"row", "reason"} each.
+    """
+    batch = extractor(molecules, errors="report", return_tensors="pt")
+    kept = batch.pop("kept").numpy()
+    failures = [{"row": failure["index"], "reason": failure["reason"]} for failure in batch.pop("failures")]
+    if not len(kept):
+        raise ValueError(f"no molecule of {len(molecules)} can be read; failures: {failures[:3]}")
+    predictions = np.empty((len(kept), model.config.num_labels))
+    was_training = model.training
+    model.eval()
+    for indices, inputs in batches_by_size(dict(batch), batch_size):
+        inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
+        predictions[indices.numpy()] = model(**inputs).logits.double().cpu().numpy()
+    model.train(was_training)
+    return predictions, kept, failures
+
+
+def predict_from_conformers(
+    model: Any, extractor: Any, smiles: Sequence[str], batch_size: int, num_conformers: int
+) -> tuple[np.ndarray, ...]:
+    """As `predict_properties`, the mean over RDKit conformers of consecutive seeds, as many as can be made."""
+    seed = extractor.embedding_seed
+    totals, counts = np.zeros((len(smiles), model.config.num_labels)), np.zeros(len(smiles), dtype=np.int64)
+    try:
+        for number in range(num_conformers):
+            extractor.embedding_seed = seed + number
+            predictions, kept, failures = predict_properties(model, extractor, smiles, batch_size)
+            totals[kept] += predictions
+            counts[kept] += 1
+    finally:
+        extractor.embedding_seed = seed
+    kept = np.flatnonzero(counts)
+    return totals[kept] / counts[kept, None], kept, [failure for failure in failures if not counts[failure["row"]]]
+
+
+def evaluate_properties(
+    model: Any,
+    extractor: Any,
+    rows: datasets.Dataset,
+    batch_size: int = 64,
+    coordinates: str = "given",
+    num_conformers: int = 1,
+    num_bootstrap: int = 0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Predictions against labels.
+
+    Args:
+        rows: with the predictor's targets as columns and a molecule each.
+        coordinates: "given", or "rdkit" for conformers made from the column `smiles`.
+    Returns:
+        `targets` and their `units`; `metrics` of `molecule_property_prediction`; `num_rows` that were evaluated;
+        `failures`: [{"row", "reason"}] of the molecules that the feature extractor refused.
+    """
+    targets = target_columns(model.config)
+    labels = label_array(rows, targets)
+    if coordinates == "rdkit":
+        found = predict_from_conformers(model, extractor, list(rows["smiles"]), batch_size, num_conformers)
+    else:
+        found = predict_properties(model, extractor, [molecule_input(row) for row in rows], batch_size)
+    predictions, kept, failures = found
+    labels = labels[kept]
+    problem_type = model.config.problem_type
+    if problem_type == "single_label_classification":  # each class against the others
+        labels = np.where(np.isnan(labels), np.nan, labels == np.arange(model.config.num_labels))
+        targets, problem_type = [model.config.id2label[i] for i in range(labels.shape[1])], "multi_label_classification"
+    metrics = evaluate.load(str(METRIC)).compute(
+        predictions=predictions,
+        references=labels,
+        targets=targets,
+        problem_type=problem_type,
+        stds=model.config.label_stds,
+        num_bootstrap=num_bootstrap,
+        seed=seed,
+    )
+    units = model.config.label_units or [""] * len(targets)
+    return {"targets": targets, "units": units, "metrics": metrics, "num_rows": len(kept), "failures": failures}
+
+
+def format_properties(evaluation: dict[str, Any]) -> str:
+    """A Markdown table, energies also in other units, and the numbers over all targets."""
+    metrics = evaluation["metrics"]
+    is_regression = f"{evaluation['targets'][0]}_mae" in metrics
+    names = ("mae", "rmse", "r2") if is_regression else ("roc_auc", "pr_auc")
+    lines = [["target", "unit", *names, "labels"], ["---"] * (len(names) + 3)]
+    for target, unit in zip(evaluation["targets"], evaluation["units"], strict=True):
+        cells = [_cell(metrics, f"{target}_{name}") for name in names]
+        lines.append([target, unit, *cells, str(metrics[f"{target}_num_labelled"])])
+        for other, factor in CONVERSIONS.get(unit, {}).items():
+            errors = [f"{factor * metrics[f'{target}_{name}']:.5g}" for name in ("mae", "rmse")]
+            lines.append(["", other, *errors, "", ""])
+    has_one_unit = len(evaluation["targets"]) > 1 == len(set(evaluation["units"]))
+    shown = [name for name in OVERALL if metrics.get(name) is not None and (name != "mean_mae" or has_one_unit)]
+    overall = [f"{name}: {metrics[name]:.4g}" for name in shown]
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *overall])
+
+
+def _cell(metrics: dict[str, Any], key: str) -> str:
+    if metrics[key] is None:
+        return "not defined"
+    interval = [f"{metrics[f'{key}_{end}']:.4g}" for end in ("low", "high") if f"{key}_{end}" in metrics]
+    return f"{metrics[key]:.5g}" + (f" [{', '.join(interval)}]" if interval else "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""What a predictor of properties has to beat: the mean, and kernel ridge and gradient boosting on ECFP4 fingerprints.
+
+    python experiments/fingerprint_properties.py --dataset qm9 --targets homo lumo gap --train_rows 10000 \\
+        --output results/fingerprints.json
+
+Regularisation is chosen for each target on validation rows; the test split is read once.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import datasets
+import evaluate
+import numpy as np
+from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator
+from sklearn.ensemble import HistGradientBoostingRegressor
+from tqdm import tqdm
+from transformers import HfArgumentParser
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dataset_pubchem3d.pairs import label_units, load_molecules
+from eval.property_prediction import METRIC, format_properties, label_array
+from eval.retrieval import write_results
+from training.rows import drawn
+
+RIDGES = (1e-3, 1e-2, 1e-1, 1.0)  # added to the diagonal of the kernel
+LEARNING_RATES, LEAVES = (0.05, 0.1), (31, 127)
+
+
+@dataclass(frozen=True)
+class FingerprintSettings:
+    """The fields are the command's flags."""
+
+    dataset: str = field(metadata={"help": "folder, Hub id or table with smiles and the targets"})
+    output: str = field(metadata={"help": "results file to write (JSON)"})
+    targets: list[str] = field(metadata={"help": "columns to predict"})
+    dataset_config: str | None = field(default=None, metadata={"help": "config of the data set"})
+    split: str = field(default="test", metadata={"help": "split that is predicted"})
+    train_rows: int = field(default=10_000, metadata={"help": "training rows, those of train_accelerate.py"})
+    validation_rows: int = field(default=2_000, metadata={"help": "validation rows, likewise"})
+    num_bits: int = field(default=2048, metadata={"help": "length of a fingerprint"})
+    seed: int = field(default=0, metadata={"help": "of boosting and of the bootstrap"})
+
+
+def main() -> None:
+    (settings,) = HfArgumentParser(FingerprintSettings).parse_args_into_dataclasses()
+    limits = {"train": settings.train_rows, "validation": settings.validation_rows, settings.split: None}
+    parts = {split: load_part(settings, split, limit) for split, limit in limits.items()}
+    fingerprints = {split: ecfp4(rows["smiles"][:], settings.num_bits) for split, rows in parts.items()}
+    labels = {split: label_array(rows, settings.targets) for split, rows in parts.items()}
+    if any(np.isnan(values).any() for values in labels.values()):
+        raise ValueError("some labels are missing; leave those rows out, since kernel ridge fits all targets at once")
+    predictions = {
+        "mean": np.repeat(labels["train"].mean(axis=0, keepdims=True), len(labels[settings.split]), axis=0),
+        "kernel ridge": kernel_ridge(fingerprints, labels, settings.split),
+        "gradient boosting": boosting(fingerprints, labels, settings),
+    }
+    units = [label_units(settings.dataset).get(target, "") for target in settings.targets]
+    results = {}
+    for name, predicted in predictions.items():
+        metrics = evaluate.load(str(METRIC)).compute(
+            predictions=predicted,
+            references=labels[settings.split],
+            targets=settings.targets,
+            stds=labels["train"].std(axis=0).tolist(),
+            num_bootstrap=200,
+            seed=settings.seed,
+        )
+        results[name] = {"targets": settings.targets, "units": units, "metrics": metrics}
+        print(f"\n{name}\n\n{format_properties(results[name])}")
+    record = {"task": "fingerprint_properties", "results": results}
+    write_results(settings, parts[settings.split], record, "experiments/fingerprint_properties.py")
+
+
+def load_part(settings: FingerprintSettings, split: str, limit: int | None) -> datasets.Dataset:
+    rows = load_molecules(settings.dataset, split, settings.dataset_config, [*settings.targets, "smiles"])
+    return rows.select(drawn(len(rows), limit))
+
+
+def ecfp4(smiles: list[str], num_bits: int) -> np.ndarray:
+    """(molecules, num_bits) float32 counts of Morgan environments of radius 2 (Rogers & Hahn, JCIM 2010)."""
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=num_bits)
+    rows = [generator.GetCountFingerprintAsNumPy(Chem.MolFromSmiles(text)) for text in tqdm(smiles, desc="ECFP4")]
+    return np.stack(rows).astype(np.float32)
+
+
+def tanimoto(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(left, right) Tanimoto similarity of counts: a·b / (|a|² + |b|² - a·b)."""
+    shared = left @ right.T
+    return shared / ((left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None] - shared)
+
+
+def kernel_ridge(fingerprints: dict, labels: dict, split: str) -> np.ndarray:
+    """(rows, targets): kernel ridge on the Tanimoto kernel, as strongly regularised as is best on validation."""
+    means, stds = labels["train"].mean(axis=0), labels["train"].std(axis=0)
+    targets = (labels["train"] - means) / stds
+    values, vectors = np.linalg.eigh(tanimoto(fingerprints["train"], fingerprints["train"]).astype(np.float64))
+    kernels = {name: tanimoto(fingerprints[name], fingerprints["train"]) @ vectors for name in ("validation", split)}
+    found = {name: [] for name in kernels}
+    for ridge in RIDGES:
+        weights = (vectors.T @ targets) / (values + ridge)[:, None]
+        for name, kernel in kernels.items():
+            found[name].append(kernel @ weights * stds + means)
+    errors = np.abs(np.stack(found["validation"]) - labels["validation"]).mean(axis=1)
+    best = errors.argmin(axis=0)
+    print("kernel ridge, chosen:", [RIDGES[index] for index in best])
+    return np.stack([found[split][index][:, column] for column, index in enumerate(best)], axis=1)
+
+
+def boosting(fingerprints: dict, labels: dict, settings: FingerprintSettings) -> np.ndarray:
+    """(rows, targets): histogram gradient boosting, one model a target, its shape chosen on validation."""
+    columns = []
+    for column, target in enumerate(tqdm(settings.targets, desc="boosting")):
+        fitted = [
+            HistGradientBoostingRegressor(
+                learning_rate=rate, max_leaf_nodes=leaves, max_iter=400, random_state=settings.seed
+            ).fit(fingerprints["train"], labels["train"][:, column])
+            for rate in LEARNING_RATES
+            for leaves in LEAVES
+        ]
+        validation = fingerprints["validation"], labels["validation"][:, column]
+        errors = [np.abs(model.predict(validation[0]) - validation[1]).mean() for model in fitted]
+        best = fitted[int(np.argmin(errors))]
+        print(f"boosting, chosen for {target}: rate {best.learning_rate}, leaves {best.max_leaf_nodes}")
+        columns.append(best.predict(fingerprints[settings.split]))
+    return np.stack(columns, axis=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""GeomCLIP for property prediction: numbers and classes read off a geometry."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.modeling_utils import PreTrainedModel
+from transformers.utils import ModelOutput, is_peft_available
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_geomclip import GeomCLIPGeometryConfig
+from .geometry_geomclip import masked_mean
+from .modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPPreTrainedModel, without_dropout_if_frozen
+
+if is_peft_available():
+    from peft import LoraConfig
+
+
+@dataclass
+class GeomCLIPPropertyOutput(ModelOutput):
+    """Output of [`GeomCLIPForPropertyPrediction`].
+
+    Args:
+        loss: () mean over the labels that are not missing.
+        num_labelled: () int64, the labels over which `loss` is a mean.
+        logits: (batch, num_labels) at least float32. For regression the properties in the units of
+            `config.label_units`, else the logits of classes.
+        hidden_states, attentions: of the geometry tower.
+    """
+
+    loss: Tensor | None = None
+    num_labelled: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class GeomCLIPPropertyHead(nn.Module):
+    """Two layers on the molecule's state, or on each atom's, whose outputs are then averaged or summed."""
+
+    def __init__(self, config: GeomCLIPGeometryConfig):
+        super().__init__()
+        self.pooling = config.property_pooling
+        self.dropout = nn.Dropout(config.property_dropout)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_projection = nn.Linear(config.hidden_size, config.num_labels)
+
+    def forward(self, states: Tensor, atom_mask: Tensor) -> Tensor:
+        """(batch, num_labels) from (batch, atoms, hidden_size) and (batch, atoms)."""
+        states = states[:, :1] if self.pooling == "cls" else states
+        outputs = self.out_projection(self.dropout(torch.tanh(self.dense(self.dropout(states)))))
+        if self.pooling == "cls":
+            return outputs[:, 0]
+        if self.pooling == "mean":
+            return masked_mean(outputs, atom_mask)
+        return outputs.masked_fill(~atom_mask.unsqueeze(-1), 0.0).sum(dim=1)
+
+
+class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
+    """Geometry tower with a head that predicts properties; there is no text tower.
+
+    `config.problem_type` is "regression", "multi_label_classification" (several yes-or-no properties) or
+    "single_label_classification" (one property of several classes); `config.id2label` names properties or classes.
+    """
+
+    config: GeomCLIPGeometryConfig
+    base_model_prefix = "geometry_model"
+    main_input_name = "atom_ids"
+    input_modalities = ("geometry",)
+
+    def __init__(self, config: GeomCLIPGeometryConfig, geometry_model: PreTrainedModel | None = None):
+        super().__init__(config)
+        self.geometry_model = geometry_model or GeomCLIPGeometryModel(config)
+        self.geometry_model.denoising_head = nn.Identity()  # nothing is denoised here
+        self.property_head = GeomCLIPPropertyHead(config)
+        self.post_init()
+
+    @classmethod
+    def from_geometry_pretrained(cls, geometry_model: PreTrainedModel, **kwargs) -> "GeomCLIPForPropertyPrediction":
+        """Put a new head on a geometry tower.
+
+        Args:
+            geometry_model: [`GeomCLIPGeometryModel`], or a model that has one, such as a GeomCLIP.
+            kwargs: settings of [`GeomCLIPGeometryConfig`]: `problem_type`, `id2label`, `label_units`, ...
+        """
+        tower = getattr(geometry_model, "geometry_model", geometry_model)
+        settings = tower.config.to_dict()
+        for name in ("_name_or_path", "architectures", "auto_map", "label_means", "label_stds", "label_units"):
+            settings.pop(name, None)  # of another model, or other properties
+        if "id2label" in kwargs:
+            kwargs["label2id"] = {name: index for index, name in kwargs["id2label"].items()}
+        return cls(cls.config_class(**settings | kwargs), tower)
+
+    def lora_config(self, **kwargs) -> "LoraConfig":
+        """LoRA (Hu et al., ICLR 2022) on every linear layer of the tower's blocks; the head is trained whole.
+
+        Args:
+            kwargs: of `peft.LoraConfig`, such as `r`, `lora_alpha` and `lora_dropout`.
+        """
+        if not is_peft_available():
+            raise ImportError("LoRA needs the package peft; pip install peft")
+        blocks = self.geometry_model.layers.named_modules()
+        layers = [f"geometry_model.layers.{name}" for name, module in blocks if isinstance(module, nn.Linear)]
+        return LoraConfig(target_modules=layers, modules_to_save=["property_head"], **kwargs)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.geometry_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.geometry_model.set_input_embeddings(value)
+
+    def train(self, mode: bool = True) -> "GeomCLIPForPropertyPrediction":
+        """As for every module; a tower that is not trained has no dropout either."""
+        super().train(mode)
+        without_dropout_if_frozen(self.geometry_model)
+        return self
+
+    @can_return_tuple
+    def forward(
+        self,
+        atom_ids: Tensor,
+        positions: Tensor,
+        atom_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **kwargs,
+    ) -> GeomCLIPPropertyOutput:
+        """Predict properties and, with `labels`, the loss.
+
+        Args:
+            atom_ids, positions, atom_mask: as in [`GeomCLIPGeometryModel.forward`].
+            labels: (batch, num_labels), NaN where one is missing: for regression in physical units, for
+                "multi_label_classification" 0 or 1. For "single_label_classification" (batch,) int64, -100 where it is
+                missing.
+        """
+        atom_mask = self.geometry_model.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
+        outputs = self.geometry_model(atom_ids, positions, atom_mask, **kwargs)
+        logits = self.property_head(outputs.last_hidden_state, atom_mask)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        means, stds = self._standardisation(logits)
+        loss, num_labelled = None, None
+        if labels is not None:
+            loss, num_labelled = property_loss(logits, labels, self.config.problem_type, means, stds)
+        return GeomCLIPPropertyOutput(
+            loss=loss,
+            num_labelled=num_labelled,
+            logits=logits * stds + means,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def _standardisation(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """(num_labels,) mean and standard deviation of the labels, 0 and 1 if the configuration has none."""
+        means, stds = self.config.label_means, self.config.label_stds
+        return (
+            logits.new_zeros(self.config.num_labels) if means is None else logits.new_tensor(means),
+            logits.new_ones(self.config.num_labels) if stds is None else logits.new_tensor(stds),
+        )
+
+
+def property_loss(
+    logits: Tensor, labels: Tensor, problem_type: str, means: Tensor, stds: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean loss over the labels that are there, 0 if none is, and their number.
+
+    Smooth L1 on standardised labels for regression (as Uni-Mol's on QM9), else cross-entropy.
+
+    Args:
+        logits: (batch, num_labels), standardised.
+        labels: as in [`GeomCLIPForPropertyPrediction.forward`].
+        means, stds: (num_labels,) of the labels.
+    """
+    if problem_type == "single_label_classification":
+        is_labelled = labels != -100
+        losses = F.cross_entropy(logits, labels, ignore_index=-100, reduction="none")
+    else:
+        is_labelled = ~labels.isnan()
+        # Before the loss, since the gradient of a masked NaN is NaN.
+        labels = torch.where(is_labelled, labels.to(logits.dtype), means)
+        if problem_type == "regression":
+            losses = F.smooth_l1_loss(logits, (labels - means) / stds, reduction="none")
+        else:
+            losses = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    num_labelled = is_labelled.sum()
+    return (losses * is_labelled).sum() / num_labelled.clamp(min=1), num_labelled

@@ -1,0 +1,175 @@
+"""Predictions meet the labels of their own molecules; units, conformers, the command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+
+from eval.property_prediction import (
+    check_units,
+    evaluate_properties,
+    format_properties,
+    label_array,
+    predict_from_conformers,
+    predict_properties,
+    target_columns,
+)
+from modeling_geomclip import (
+    GeomCLIPFeatureExtractor,
+    GeomCLIPForPropertyPrediction,
+    GeomCLIPGeometryModel,
+    read_molecule,
+)
+
+ROOT = Path(__file__).parents[2]
+SMILES = ["CCO", "CCCCN", "c1ccccc1O", "C", "CC(=O)O", "CCCCCCCC"]
+NAN = float("nan")
+
+
+@pytest.fixture
+def extractor() -> GeomCLIPFeatureExtractor:
+    return GeomCLIPFeatureExtractor(remove_hydrogens=False)
+
+
+@pytest.fixture
+def predictor(geometry_config) -> GeomCLIPForPropertyPrediction:
+    torch.manual_seed(0)
+    return GeomCLIPForPropertyPrediction.from_geometry_pretrained(
+        GeomCLIPGeometryModel(geometry_config),
+        problem_type="regression",
+        id2label={0: "homo", 1: "alpha"},
+        label_means=[-0.2, 70.0],
+        label_stds=[0.02, 8.0],
+        label_units=["Hartree", "a0^3"],
+    ).eval()
+
+
+def logits_of(predictor, extractor, molecule) -> np.ndarray:
+    with torch.no_grad():
+        return predictor(**extractor([molecule], return_tensors="pt")).logits[0].double().numpy()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_predictions_are_in_the_order_of_the_molecules_and_failures_are_named(predictor, extractor, batch_size):
+    molecules = [*SMILES[:3], "C1CC", *SMILES[3:]]
+    predictions, kept, failures = predict_properties(predictor, extractor, molecules, batch_size)
+    assert kept.tolist() == [0, 1, 2, 4, 5, 6]
+    assert [failure["row"] for failure in failures] == [3]
+    for found, index in zip(predictions, kept):
+        np.testing.assert_allclose(found, logits_of(predictor, extractor, molecules[index]), rtol=1e-5)
+    with pytest.raises(ValueError, match="no molecule of 1 can be read"):
+        predict_properties(predictor, extractor, ["C1CC"], 1)
+
+
+def test_predictions_of_conformers_are_averaged_and_the_seed_is_given_back(predictor, extractor):
+    predictions, kept, failures = predict_from_conformers(predictor, extractor, ["CCCCN", "C1CC"], 2, 3)
+    single = [
+        logits_of(predictor, extractor, read_molecule("CCCCN", seed=extractor.embedding_seed + number))
+        for number in range(3)
+    ]
+    assert not np.allclose(single[0], single[1], rtol=1e-7)
+    np.testing.assert_allclose(predictions, [np.mean(single, axis=0)], rtol=1e-5)
+    assert (kept.tolist(), [failure["row"] for failure in failures]) == ([0], [1])
+    assert extractor.embedding_seed == GeomCLIPFeatureExtractor().embedding_seed
+
+
+def rows_of(predictor, extractor, coordinates: str) -> Dataset:
+    """Labels that are the predictions themselves, some missing, and one 0.1 off."""
+    rows = []
+    for number, smiles in enumerate(SMILES):
+        homo, alpha = logits_of(predictor, extractor, smiles).tolist()
+        row = {"smiles": smiles, "homo": None if number == 2 else homo, "alpha": alpha + 0.1 * (number == 4)}
+        if coordinates == "given":
+            molecule = read_molecule(smiles, seed=7)
+            row |= {name: values.tolist() for name, values in molecule.items()}
+        rows.append(row)
+    return Dataset.from_list(rows)
+
+
+def test_an_evaluation_joins_molecules_and_labels(predictor, extractor):
+    evaluation = evaluate_properties(predictor, extractor, rows_of(predictor, extractor, "none"), 2, "rdkit")
+    metrics = evaluation["metrics"]
+    assert (evaluation["targets"], evaluation["units"]) == (["homo", "alpha"], ["Hartree", "a0^3"])
+    assert (metrics["homo_num_labelled"], metrics["alpha_num_labelled"], evaluation["num_rows"]) == (5, 6, 6)
+    assert metrics["homo_mae"] < 1e-6
+    assert metrics["alpha_mae"] == pytest.approx(0.1 / 6, rel=1e-2)
+    assert metrics["standardised_mae"] == pytest.approx(0.1 / 6 / 8 / 2, rel=1e-2)
+
+
+def test_given_coordinates_are_other_than_those_of_the_smiles(predictor, extractor):
+    rows = rows_of(predictor, extractor, "given")
+    given, made = (evaluate_properties(predictor, extractor, rows, 2, name) for name in ("given", "rdkit"))
+    assert made["metrics"]["homo_mae"] < 1e-6 < given["metrics"]["homo_mae"]
+
+
+def test_classes_are_scored_one_against_the_others(geometry_config, extractor):
+    predictor = GeomCLIPForPropertyPrediction.from_geometry_pretrained(
+        GeomCLIPGeometryModel(geometry_config),
+        problem_type="single_label_classification",
+        id2label={0: "phase=0", 1: "phase=1", 2: "phase=2"},
+    ).eval()
+    best = [int(logits_of(predictor, extractor, smiles).argmax()) for smiles in SMILES]
+    assert target_columns(predictor.config) == ["phase"]
+    rows = Dataset.from_list([{"smiles": smiles, "phase": label} for smiles, label in zip(SMILES, best)])
+    evaluation = evaluate_properties(predictor, extractor, rows, 3)
+    assert evaluation["targets"] == ["phase=0", "phase=1", "phase=2"]
+    assert "roc_auc" in format_properties(evaluation)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [(["high", "low"], "the column 'gap' holds what is no number"), ([1.0, float("inf")], "1 labels of 'gap' are inf")],
+)
+def test_labels_that_are_no_numbers_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        label_array(Dataset.from_dict({"gap": values}), ["gap"])
+
+
+def test_missing_labels_are_nan():
+    labels = label_array(Dataset.from_dict({"gap": [1.5, None], "homo": [None, NAN]}), ["gap", "homo"])
+    np.testing.assert_array_equal(labels, [[1.5, NAN], [NAN, NAN]])
+
+
+def test_labels_of_another_unit_are_refused(predictor):
+    check_units(predictor.config, {"homo": "Hartree", "alpha": "a0^3"})
+    check_units(predictor.config, {})  # a table tells no units
+    with pytest.raises(ValueError, match="gives 'homo' in Hartree, but the dataset has it in eV; convert the column"):
+        check_units(predictor.config, {"homo": "eV", "alpha": "a0^3"})
+
+
+def test_the_table_has_energies_in_other_units_too(predictor, extractor):
+    evaluation = evaluate_properties(predictor, extractor, rows_of(predictor, extractor, "given"), 6)
+    error = evaluation["metrics"]["homo_mae"]
+    lines = {line.split(" | ")[1]: line for line in format_properties(evaluation).splitlines() if " | " in line}
+    assert f"| {error:.5g} |" in lines["Hartree"]
+    assert f"| {27.211386246 * error:.5g} |" in lines["eV"]  # CODATA 2018
+    assert f"| {627.509474 * error:.5g} |" in lines["kcal/mol"]
+
+
+def test_the_command(predictor, extractor, tmp_path):
+    predictor.save_pretrained(tmp_path / "predictor")
+    extractor.save_pretrained(tmp_path / "predictor")
+    rows_of(predictor, extractor, "none").to_parquet(tmp_path / "rows.parquet")
+    command = [sys.executable, str(ROOT / "eval" / "property_prediction.py"), "--model", str(tmp_path / "predictor")]
+    command += ["--dataset", str(tmp_path / "rows.parquet"), "--split", "train", "--coordinates", "rdkit"]
+    command += ["--output", str(tmp_path / "property.json"), "--num_bootstrap", "10"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    record = json.loads((tmp_path / "property.json").read_text())
+    assert record["task"] == "property_prediction"
+    assert record["metrics"]["alpha_mae"] == pytest.approx(0.1 / 6, rel=1e-2)
+    assert "| alpha | a0^3 |" in finished.stdout
+
+
+def test_settings_that_do_not_fit_are_refused():
+    command = [sys.executable, str(ROOT / "eval" / "property_prediction.py"), "--model", "m", "--dataset", "d"]
+    finished = subprocess.run(
+        [*command, "--output", "o", "--num_conformers", "3"], capture_output=True, text=True, timeout=300
+    )
+    assert finished.returncode != 0
+    assert "--num_conformers 3: at least 1; more need --coordinates rdkit" in finished.stderr

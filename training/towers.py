@@ -1,0 +1,45 @@
+"""The geometry tower that a task starts from, and the feature extractor that reads for it."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoFeatureExtractor, AutoModel
+
+from modeling_geomclip import GeomCLIPFeatureExtractor, GeomCLIPGeometryConfig, GeomCLIPGeometryModel
+
+
+def geometry_tower(source: str | None) -> GeomCLIPGeometryModel:
+    """A tower in float32.
+
+    Args:
+        source: folder or Hub id of a model with a geometry tower; a .json configuration, or None for Uni-Mol's shape,
+            starts from scratch.
+    Raises:
+        ValueError: the model has no geometry tower.
+    """
+    if is_scratch(source):
+        config = GeomCLIPGeometryConfig() if source is None else GeomCLIPGeometryConfig.from_json_file(source)
+        return GeomCLIPGeometryModel(config)
+    model = AutoModel.from_pretrained(source, dtype=torch.float32)
+    tower = getattr(model, "geometry_model", model)
+    if not isinstance(tower, GeomCLIPGeometryModel):
+        raise ValueError(f"{source} is a {model.config.model_type}, which has no geometry tower; give one that has")
+    return tower
+
+
+def feature_extractor(source: str | None, **changed) -> GeomCLIPFeatureExtractor:
+    """The feature extractor that lies beside a tower, else a new one.
+
+    Args:
+        source: as for `geometry_tower`.
+        changed: settings that are to be others.
+    """
+    if is_scratch(source) or (Path(source).is_dir() and not any(Path(source).glob("*processor_config.json"))):
+        return GeomCLIPFeatureExtractor(**changed)
+    kept = AutoFeatureExtractor.from_pretrained(source)
+    names = ("remove_hydrogens", "max_atoms", "embedding_seed")
+    return GeomCLIPFeatureExtractor(**{name: getattr(kept, name) for name in names} | changed)
+
+
+def is_scratch(source: str | None) -> bool:
+    return source is None or source.endswith(".json")
