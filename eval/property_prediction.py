@@ -214,7 +214,8 @@ def format_properties(evaluation: dict[str, Any]) -> str:
     for target, unit in zip(evaluation["targets"], evaluation["units"], strict=True):
         cells = [_cell(metrics, f"{target}_{name}") for name in names]
         lines.append([target, unit, *cells, str(metrics[f"{target}_num_labelled"])])
-        for other, factor in CONVERSIONS.get(unit, {}).items():
+        conversions = CONVERSIONS.get(unit, {}) if metrics.get(f"{target}_mae") is not None else {}
+        for other, factor in conversions.items():
             errors = [f"{factor * metrics[f'{target}_{name}']:.5g}" for name in ("mae", "rmse")]
             lines.append(["", other, *errors, "", ""])
     has_one_unit = len(evaluation["targets"]) > 1 == len(set(evaluation["units"]))

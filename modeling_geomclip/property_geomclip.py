@@ -16,6 +16,8 @@ from .modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPPreTrainedModel, w
 if is_peft_available():
     from peft import LoraConfig
 
+PROBLEM_TYPES = ("regression", "multi_label_classification", "single_label_classification")
+
 
 @dataclass
 class GeomCLIPPropertyOutput(ModelOutput):
@@ -169,7 +171,11 @@ def property_loss(
         logits: (batch, num_labels), standardised.
         labels: as in [`GeomCLIPForPropertyPrediction.forward`].
         means, stds: (num_labels,) of the labels.
+    Raises:
+        ValueError: another `problem_type`.
     """
+    if problem_type not in PROBLEM_TYPES:
+        raise ValueError(f"config.problem_type is {problem_type!r}; set it to one of {', '.join(PROBLEM_TYPES)}")
     if problem_type == "single_label_classification":
         is_labelled = labels != -100
         losses = F.cross_entropy(logits, labels, ignore_index=-100, reduction="none")

@@ -151,6 +151,12 @@ def test_the_table_has_energies_in_other_units_too(predictor, extractor):
     assert f"| {627.509474 * error:.5g} |" in lines["kcal/mol"]
 
 
+def test_a_target_without_labels_is_not_defined_in_the_table(predictor, extractor):
+    rows = rows_of(predictor, extractor, "given").remove_columns("homo").add_column("homo", [None, NAN, *[None] * 4])
+    evaluation = evaluate_properties(predictor, extractor, rows, 6)
+    assert "| homo | Hartree | not defined | not defined | not defined | 0 |" in format_properties(evaluation)
+
+
 def test_the_command(predictor, extractor, tmp_path):
     predictor.save_pretrained(tmp_path / "predictor")
     extractor.save_pretrained(tmp_path / "predictor")

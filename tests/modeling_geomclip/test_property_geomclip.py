@@ -145,6 +145,12 @@ def test_missing_labels_leave_finite_gradients(geometry_config, geometry, proble
     assert outputs.loss == outputs.num_labelled == 0
 
 
+def test_a_loss_needs_a_problem_type(geometry_config, geometry):
+    model = predictor_of(geometry_config, None)
+    with pytest.raises(ValueError, match="problem_type is None; set it to one of regression"):
+        model(**geometry, labels=torch.ones(3, 2))
+
+
 def test_a_tiny_batch_is_learned(geometry_config, geometry):
     model = predictor_of(geometry_config, property_pooling="sum", **STATISTICS)  # without dropout
     labels = torch.tensor([[-0.27, 70.0], [-0.22, 90.0], [-0.24, NAN]], dtype=torch.float64)
