@@ -96,7 +96,7 @@ def train(
     )
     updates_per_epoch = math.ceil(len(loader) / settings.gradient_accumulation_steps)
     num_updates = updates_per_epoch * settings.num_train_epochs
-    optimizer = torch.optim.AdamW(parameter_groups(model, task))
+    optimizer = torch.optim.AdamW(parameter_groups(model, task), fused=True)
     scheduler = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_ratio * num_updates), num_updates)
     model, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, loader, scheduler)
 

@@ -37,6 +37,10 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
             "sum" of what it predicts for every atom; a sum grows with the molecule, as energies do.
         property_dropout: before both layers of its head.
         label_means, label_stds: of the properties, in their units; the head predicts (property - mean) / std.
+        element_references: (num_labels, vocab_size), what an atom of each symbol adds to each property, in its unit,
+            as atomic reference energies do. `label_means` is then of what these leave of the properties, and the head
+            predicts (property - references - mean) / residual_std.
+        residual_stds: standard deviations of what the references leave.
         label_units: unit of each property, "" for none.
     """
 
@@ -75,6 +79,8 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
     property_dropout: float | int = 0.0
     label_means: list[float] | None = None
     label_stds: list[float] | None = None
+    element_references: list[list[float]] | None = None
+    residual_stds: list[float] | None = None
     label_units: list[str] | None = None
 
     def __post_init__(self, **kwargs):
@@ -105,13 +111,24 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
             self.property_pooling in ("cls", "mean", "sum"),
             f"property_pooling must be 'cls', 'mean' or 'sum', got {self.property_pooling!r}",
         )
-        for name in ("label_means", "label_stds", "label_units"):
+        for name in ("label_means", "label_stds", "label_units", "element_references", "residual_stds"):
             values = getattr(self, name)
             _require(
                 values is None or len(values) == self.num_labels,
                 f"{name} has {len(values or ())} values for {self.num_labels} labels; give one for each",
             )
-        _require(all(std > 0 for std in self.label_stds or ()), f"label_stds must be positive, got {self.label_stds}")
+        for name in ("label_stds", "residual_stds"):
+            values = getattr(self, name)
+            _require(all(std > 0 for std in values or ()), f"{name} must be positive, got {values}")
+        for number, values in enumerate(self.element_references or ()):
+            _require(
+                len(values) == self.vocab_size,
+                f"element_references[{number}] has {len(values)} values for {self.vocab_size} symbols; give one each",
+            )
+        _require(
+            (self.element_references is None) == (self.residual_stds is None),
+            "element_references and residual_stds belong together; give both or neither",
+        )
 
 
 @strict

@@ -16,6 +16,7 @@ from .modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPPreTrainedModel, w
 if is_peft_available():
     from peft import LoraConfig
 
+OF_PROPERTIES = ("label_means", "label_stds", "label_units", "element_references", "residual_stds")
 PROBLEM_TYPES = ("regression", "multi_label_classification", "single_label_classification")
 
 
@@ -88,7 +89,7 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
         """
         tower = getattr(geometry_model, "geometry_model", geometry_model)
         settings = tower.config.to_dict()
-        for name in ("_name_or_path", "architectures", "auto_map", "label_means", "label_stds", "label_units"):
+        for name in ("_name_or_path", "architectures", "auto_map", *OF_PROPERTIES):
             settings.pop(name, None)  # of another model, or other properties
         if "id2label" in kwargs:
             kwargs["label2id"] = {name: index for index, name in kwargs["id2label"].items()}
@@ -139,7 +140,7 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
         outputs = self.geometry_model(atom_ids, positions, atom_mask, **kwargs)
         logits = self.property_head(outputs.last_hidden_state, atom_mask)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        means, stds = self._standardisation(logits)
+        means, stds = self._standardisation(logits, atom_ids, atom_mask)
         loss, num_labelled = None, None
         if labels is not None:
             loss, num_labelled = property_loss(logits, labels, self.config.problem_type, means, stds)
@@ -151,13 +152,17 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
             attentions=outputs.attentions,
         )
 
-    def _standardisation(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """(num_labels,) mean and standard deviation of the labels, 0 and 1 if the configuration has none."""
-        means, stds = self.config.label_means, self.config.label_stds
-        return (
-            logits.new_zeros(self.config.num_labels) if means is None else logits.new_tensor(means),
-            logits.new_ones(self.config.num_labels) if stds is None else logits.new_tensor(stds),
+    def _standardisation(self, logits: Tensor, atom_ids: Tensor, atom_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What a prediction of 0 means, (num_labels,) or, with references, (batch, num_labels); and its scale."""
+        config = self.config
+        means = (
+            logits.new_zeros(config.num_labels) if config.label_means is None else logits.new_tensor(config.label_means)
         )
+        if config.element_references is not None:
+            references = logits.new_tensor(config.element_references).T[atom_ids]  # (batch, atoms, num_labels)
+            means = means + references.masked_fill(~atom_mask.unsqueeze(-1), 0.0).sum(dim=1)
+        stds = config.label_stds if config.residual_stds is None else config.residual_stds
+        return means, logits.new_ones(config.num_labels) if stds is None else logits.new_tensor(stds)
 
 
 def property_loss(
@@ -170,7 +175,7 @@ def property_loss(
     Args:
         logits: (batch, num_labels), standardised.
         labels: as in [`GeomCLIPForPropertyPrediction.forward`].
-        means, stds: (num_labels,) of the labels.
+        means, stds: of the labels, (num_labels,); means also (batch, num_labels), one for each molecule.
     Raises:
         ValueError: another `problem_type`.
     """

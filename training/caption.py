@@ -40,6 +40,7 @@ class CaptionSettings(TrainingSettings):
     )
 
     def __post_init__(self):
+        super().__post_init__()
         if self.prefix == "none" and self.geometry != "frozen":
             raise ValueError(f"--geometry {self.geometry} trains what --prefix none never reads; leave it frozen")
 

@@ -46,6 +46,7 @@ class PretrainSettings(TrainingSettings):
     max_text_tokens: int | None = setting("New model: longer texts are cut.", default=None)
 
     def __post_init__(self):
+        super().__post_init__()
         if self.model is None and self.text_model is None:
             object.__setattr__(self, "text_model", "allenai/scibert_scivocab_uncased")  # so that the record names it
 

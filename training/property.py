@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from modeling_geomclip import (
     GeomCLIPForPropertyPrediction,
     GeomCLIPPropertyOutput,
 )
+from modeling_geomclip.feature_extraction_geomclip import ID_OF_ATOMIC_NUMBER
 
 from .settings import TrainingSettings, setting
 from .task import Task, share_of_mean
@@ -39,6 +41,9 @@ class PropertySettings(TrainingSettings):
     num_classes: int = setting("Classes of the target of single_label_classification, numbered from 0.", default=2)
     geometry: str = setting("What becomes of the geometry tower: full, lora or frozen.", default="full")
     coordinates: str = setting("given, or rdkit for a conformer made from the SMILES.", default="given")
+    element_references: bool = setting(
+        "Regression: fit the labels to the numbers of atoms of each element, and train on what is left.", default=False
+    )
     property_pooling: str | None = setting("cls, mean or sum.", default=None)
     property_dropout: float | None = setting("Dropout of the head.", default=None)
     head_learning_rate: float | None = setting("Peak learning rate of the head, if another.", default=None)
@@ -49,6 +54,7 @@ class PropertySettings(TrainingSettings):
     lora_dropout: float = setting("Dropout of LoRA.", default=0.0)
 
     def __post_init__(self):
+        super().__post_init__()
         choices = {
             "problem_type": PROBLEMS,
             "geometry": ("full", "lora", "frozen"),
@@ -61,6 +67,10 @@ class PropertySettings(TrainingSettings):
             raise ValueError(f"--targets {' '.join(self.targets)} names a column twice")
         if self.problem_type == "single_label_classification" and len(self.targets) != 1:
             raise ValueError("--problem_type single_label_classification takes one target; give one")
+        if self.element_references and self.problem_type != "regression":
+            raise ValueError(
+                f"--element_references add to numbers, not to classes; leave them out of {self.problem_type}"
+            )
         if self.units is not None and len(self.units) != len(self.targets):
             raise ValueError(f"--units gives {len(self.units)} units for {len(self.targets)} targets; give as many")
 
@@ -98,10 +108,11 @@ class PropertyPrediction(Task):
         return model, extractor
 
     def prepare(self, model: GeomCLIPForPropertyPrediction, rows: Dataset) -> None:
-        """Mean and standard deviation of the labels, by which the model standardises them.
+        """Mean and standard deviation of the labels, by which the model standardises them, and element references.
 
         Raises:
-            ValueError: a target has no label, one value only, or is no class; names the target.
+            ValueError: a target has no label, one value only, or is no class, or is known from the elements alone;
+                names the target.
         """
         settings = self.settings
         labels = label_array(rows, settings.targets)
@@ -110,6 +121,12 @@ class PropertyPrediction(Task):
         if settings.problem_type == "regression":
             model.config.label_means = np.nanmean(labels, axis=0).tolist()
             model.config.label_stds = np.nanstd(labels, axis=0).tolist()
+        if settings.element_references:
+            counts = element_counts(rows["atomic_numbers"], model.config.vocab_size)
+            fits = [fit_references(target, counts, column) for target, column in zip(settings.targets, labels.T)]
+            references, means, stds = zip(*fits)
+            model.config.element_references = [values.tolist() for values in references]
+            model.config.label_means, model.config.residual_stds = list(means), list(stds)
 
     def lengths(self, rows: Dataset) -> list[int]:
         return [len(numbers) for numbers in rows["atomic_numbers"]]
@@ -169,3 +186,35 @@ def check_labels(target: str, labels: np.ndarray, settings: PropertySettings) ->
             f"{target!r} has the values {distinct[:5].tolist()}, but --problem_type {settings.problem_type} takes "
             f"0 to {num_classes[settings.problem_type] - 1}; convert them, or choose regression"
         )
+
+
+def element_counts(atomic_numbers: Iterable[Sequence[int]], vocab_size: int) -> np.ndarray:
+    """(molecules, vocab_size) float64, atoms of each symbol."""
+    ids = (ID_OF_ATOMIC_NUMBER[np.asarray(numbers)] for numbers in atomic_numbers)
+    return np.stack([np.bincount(row, minlength=vocab_size) for row in ids]).astype(np.float64)
+
+
+def fit_references(target: str, counts: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """What each element adds to a property, by least squares over the labels that are there.
+
+    As the linear references of Chanussot et al., ACS Catalysis 2021 (OC20). An element that no molecule has adds 0.
+
+    Args:
+        counts: (molecules, vocab_size), atoms of each symbol.
+        labels: (molecules,), NaN where one is missing.
+    Returns:
+        (vocab_size,) references, what is added to every molecule, and the standard deviation of what is left.
+    Raises:
+        ValueError: nothing is left.
+    """
+    is_labelled = ~np.isnan(labels)
+    counts, labels = counts[is_labelled], labels[is_labelled]
+    centred = counts - counts.mean(axis=0), labels - labels.mean()
+    references = np.linalg.lstsq(*centred)[0]
+    residual = centred[1] - centred[0] @ references
+    if residual.std() <= 1e-6 * labels.std():
+        raise ValueError(
+            f"the elements alone tell {target!r} of all {len(labels)} labelled training rows; leave it out of "
+            "--targets, give more rows, or train without --element_references"
+        )
+    return references, float(labels.mean() - counts.mean(axis=0) @ references), float(residual.std())

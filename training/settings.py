@@ -2,9 +2,23 @@
 
 import dataclasses
 
+import torch
+
 
 def setting(help: str, **kwargs):
     return dataclasses.field(metadata={"help": help}, **kwargs)
+
+
+def native_precision() -> str:
+    """bf16 where the hardware computes in it, else no: without such instructions bfloat16 is many times slower."""
+    if torch.cuda.is_available():
+        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif torch.accelerator.is_available() or not hasattr(torch.cpu, "get_capabilities"):
+        is_native = False  # or unknown
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        is_native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return "bf16" if is_native else "no"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,13 +41,19 @@ class TrainingSettings:
     weight_decay: float = setting("AdamW; norms, biases, embeddings and single numbers have none.", default=0.05)
     warmup_ratio: float = setting("Share of the updates over which the learning rate rises.", default=0.1)
     max_grad_norm: float = setting("Gradients are scaled down to this norm.", default=1.0)
-    mixed_precision: str = setting("no, bf16 or fp16.", default="no")
+    mixed_precision: str = setting(
+        "no, bf16, fp16, or auto: bf16 where the hardware computes in it, else no.", default="no"
+    )
     gradient_checkpointing: bool = setting("Recompute activations in the backward pass to save memory.", default=False)
     num_workers: int = setting("Processes that prepare batches, per training process.", default=0)
     seed: int = setting("Seed of weights, batches, dropout and noise.", default=0)
     save_steps: int = setting("Updates between two training states.", default=500)
     resume: bool = setting("Go on from the newest training state in output_dir.", default=False)
     report_to: str = setting("Tracker besides log.jsonl: tensorboard, wandb, ..., or none.", default="none")
+
+    def __post_init__(self):
+        if self.mixed_precision == "auto":
+            object.__setattr__(self, "mixed_precision", native_precision())  # so that the record names it
 
     def chosen(self, *names: str) -> dict:
         """Those of the named settings that are not left out."""

@@ -97,6 +97,37 @@ def test_outputs_are_in_the_units_of_the_labels(geometry_config, geometry):
     assert_close(physical(**geometry).logits, expected, rtol=1e-6, atol=0)
 
 
+def references(geometry_config) -> dict[str, list]:
+    """Two properties; carbon (4) and oxygen (6) add to both, nothing else to any."""
+    values = [[0.0] * geometry_config.vocab_size for _ in range(2)]
+    values[0][4], values[0][6], values[1][4], values[1][6] = -0.5, -0.7, 3.0, 4.0
+    return {"element_references": values, "residual_stds": [0.004, 2.0]}
+
+
+def test_every_atom_adds_its_reference(geometry_config, geometry):
+    plain = predictor_of(geometry_config)
+    model = predictor_of(geometry_config, **STATISTICS, **references(geometry_config))
+    carbons, oxygens = ((geometry["atom_ids"] == symbol).sum(dim=1).double() for symbol in (4, 6))
+    assert carbons.unique().numel() > 1
+    assert oxygens.any()
+    means = torch.stack([-0.24 - 0.5 * carbons - 0.7 * oxygens, 75 + 3 * carbons + 4 * oxygens], dim=1)
+    stds = torch.tensor([0.004, 2.0], dtype=torch.float64)
+    expected = plain(**geometry).logits * stds + means
+    assert_close(model(**geometry).logits, expected, rtol=1e-9, atol=0)
+    labels = expected + stds * torch.tensor([[0.1, -2.0]])  # the first within the square, the second beyond
+    labels[1, 0] = NAN
+    loss = model(**geometry, labels=labels).loss.item()
+    assert loss == pytest.approx((2 * 0.1**2 / 2 + 3 * 1.5) / 5, rel=1e-6)
+
+
+def test_references_are_of_atoms_alone(geometry_config, geometry):
+    plain, other = references(geometry_config), references(geometry_config)
+    for values in other["element_references"]:
+        values[:3] = [1e3] * 3  # [PAD], [CLS] and [SEP]
+    expected = predictor_of(geometry_config, **STATISTICS, **plain)(**geometry).logits
+    assert torch.equal(predictor_of(geometry_config, **STATISTICS, **other)(**geometry).logits, expected)
+
+
 def test_predictions_of_a_half_precision_model_are_float32(geometry_config, geometry):
     model = predictor_of(geometry_config, **STATISTICS).to(torch.bfloat16)
     assert model(**geometry).logits.dtype == torch.float32  # bfloat16 knows -0.24 to 0.001
@@ -228,6 +259,9 @@ def test_a_frozen_tower_has_no_dropout(geometry_config, geometry):
         ({"label_means": [0.0]}, "label_means has 1 values for 2 labels"),
         ({"label_units": ["eV", "eV", "eV"]}, "label_units has 3 values for 2 labels"),
         ({"label_stds": [1.0, 0.0]}, "label_stds must be positive"),
+        ({"element_references": [[0.0] * 31]}, "element_references has 1 values for 2 labels"),
+        ({"element_references": [[0.0] * 31, [0.0]]}, r"element_references\[1\] has 1 values for 31 symbols"),
+        ({"element_references": [[0.0] * 31] * 2}, "element_references and residual_stds belong together"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(settings, message):

@@ -4,13 +4,15 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
+from sklearn.linear_model import LinearRegression
 from transformers import AutoModelForSequenceClassification
 
 from modeling_geomclip import GeomCLIPGeometryModel
-from training.property import PropertyPrediction, PropertySettings
+from training.property import PropertyPrediction, PropertySettings, fit_references
 from training.towers import feature_extractor, geometry_tower
 
 ROWS = [  # two molecules, with and without labels
@@ -91,6 +93,47 @@ def test_labels_from_which_nothing_can_be_learned_are_refused(task, settings, la
         job.prepare(predictor, labelled(homo=labels))
 
 
+def test_references_are_those_of_least_squares(task):
+    """Against scikit-learn, on the labels that are there; an element that no molecule has adds nothing."""
+    random = np.random.default_rng(0)
+    counts = np.zeros((40, 31))
+    counts[:, [4, 5, 6, 8]] = random.integers(0, 9, (40, 4))
+    labels = counts @ random.normal(size=31) + 5.0 + random.normal(size=40)
+    labels[::7] = math.nan
+    is_labelled = ~np.isnan(labels)
+    expected = LinearRegression().fit(counts[is_labelled], labels[is_labelled])
+    references, mean, std = fit_references("energy", counts, labels)
+    assert references == pytest.approx(expected.coef_, abs=1e-9)
+    assert mean == pytest.approx(expected.intercept_)
+    left = labels[is_labelled] - expected.predict(counts[is_labelled])
+    assert std == pytest.approx(left.std())
+    assert references[7] == 0
+
+
+def test_the_predictor_keeps_its_references(task):
+    """Two carbons are what the molecules share; what they differ in is hydrogen, nitrogen and oxygen."""
+    job = task(targets=["homo"], element_references=True)
+    predictor, extractor = job.build()
+    rows = labelled(homo=[-0.2, -0.26, -0.3])
+    rows = concatenate_datasets([rows, labelled(homo=[-0.22, -0.28, None])])
+    job.prepare(predictor, rows)
+    config = predictor.config
+    assert (np.array(config.element_references).shape, len(config.residual_stds)) == ((1, 31), 1)
+    assert config.residual_stds[0] == pytest.approx(np.std([0.01, 0.01, -0.01, -0.01, 0]))
+    for parameter in predictor.property_head.parameters():
+        parameter.data.zero_()
+    predicted = predictor(**extractor(rows.to_list(), return_tensors="pt")).logits[:3, 0].tolist()
+    assert predicted == pytest.approx([-0.21, -0.27, -0.3], abs=1e-6)  # the means of molecules with equal elements
+    assert config.label_stds == pytest.approx([np.std([-0.2, -0.26, -0.3, -0.22, -0.28])])
+
+
+def test_what_the_elements_tell_alone_is_refused(task):
+    job = task(targets=["homo"], element_references=True)
+    predictor, _ = job.build()
+    with pytest.raises(ValueError, match="the elements alone tell 'homo' of all 3 labelled training rows"):
+        job.prepare(predictor, labelled(homo=[1.0, 2.0, 4.0]))
+
+
 def test_a_batch_has_labels_beside_the_molecules(task):
     job = task()
     _, extractor = job.build()
@@ -153,6 +196,7 @@ def test_lora_is_merged_when_it_is_saved(task, tmp_path):
         ({"targets": ["homo", "homo"]}, "--targets homo homo names a column twice"),
         ({"units": ["eV"]}, "--units gives 1 units for 2 targets"),
         ({"problem_type": "single_label_classification"}, "takes one target"),
+        ({"problem_type": "multi_label_classification", "element_references": True}, "add to numbers, not to classes"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(task, settings, message):

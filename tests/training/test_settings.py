@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from training.caption import CaptionSettings
 from training.pretrain import PretrainSettings
@@ -21,3 +22,15 @@ def test_settings_cannot_be_changed():
     settings = TrainingSettings(dataset="d", output_dir="o")
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings.seed = 1
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"), [({"avx512_bf16": True}, "bf16"), ({"avx2": True, "avx512_bf16": False}, "no")]
+)
+def test_automatic_precision_is_that_of_the_hardware(monkeypatch, capabilities, expected):
+    for device in (torch.cuda, torch.accelerator):
+        monkeypatch.setattr(device, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    for settings_class in (TrainingSettings, PretrainSettings):
+        settings = settings_class(dataset="d", output_dir="o", mixed_precision="auto")
+        assert settings.mixed_precision == expected
