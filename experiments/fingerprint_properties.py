@@ -1,4 +1,4 @@
-"""What a predictor of properties has to beat: the mean, and kernel ridge and gradient boosting on ECFP4 fingerprints.
+"""What a predictor of properties has to beat: the mean, element counts, kernel ridge and gradient boosting on ECFP4.
 
     python experiments/fingerprint_properties.py --dataset qm9 --targets homo lumo gap --train_rows 10000 \\
         --output results/fingerprints.json
@@ -24,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dataset_pubchem3d.pairs import label_units, load_molecules
 from eval.property_prediction import METRIC, format_properties, label_array
 from eval.retrieval import write_results
+from modeling_geomclip.feature_extraction_geomclip import VOCABULARY
+from training.property import element_counts, fit_references
 from training.rows import drawn
 
 RIDGES = (1e-3, 1e-2, 1e-1, 1.0)  # added to the diagonal of the kernel
@@ -55,6 +57,7 @@ def main() -> None:
         raise ValueError("some labels are missing; leave those rows out, since kernel ridge fits all targets at once")
     predictions = {
         "mean": np.repeat(labels["train"].mean(axis=0, keepdims=True), len(labels[settings.split]), axis=0),
+        "element counts": from_elements(parts, labels, settings),
         "kernel ridge": kernel_ridge(fingerprints, labels, settings.split),
         "gradient boosting": boosting(fingerprints, labels, settings),
     }
@@ -85,6 +88,20 @@ def ecfp4(smiles: list[str], num_bits: int) -> np.ndarray:
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=num_bits)
     rows = [generator.GetCountFingerprintAsNumPy(Chem.MolFromSmiles(text)) for text in tqdm(smiles, desc="ECFP4")]
     return np.stack(rows).astype(np.float32)
+
+
+def from_elements(parts: dict, labels: dict, settings: FingerprintSettings) -> np.ndarray:
+    """(rows, targets): what a linear fit to the numbers of atoms of each element says, hydrogens included."""
+    counts = {name: element_counts(map(elements, parts[name]["smiles"]), len(VOCABULARY)) for name in parts}
+    columns = []
+    for target, column in zip(settings.targets, labels["train"].T):
+        references, mean, _ = fit_references(target, counts["train"], column)
+        columns.append(counts[settings.split] @ references + mean)
+    return np.stack(columns, axis=1)
+
+
+def elements(smiles: str) -> list[int]:
+    return [atom.GetAtomicNum() for atom in Chem.AddHs(Chem.MolFromSmiles(smiles)).GetAtoms()]
 
 
 def tanimoto(left: np.ndarray, right: np.ndarray) -> np.ndarray:

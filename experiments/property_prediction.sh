@@ -18,23 +18,34 @@ export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 LAUNCH="$BIN/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(nproc) train_accelerate.py"
 TARGETS=(dipole_moment polarizability homo lumo gap r2 zpve cv u0_atom u298_atom h298_atom g298_atom)
-ORBITALS=(homo lumo gap)
 QM9=$OUT/qm9
 
 train() { # name of the run, then the task and its flags
-    [ -d "$OUT/$1/last" ] || { echo "== $1"; time $LAUNCH "${@:2}" --output_dir "$OUT/$1" --resume; }
+    [ -d "$OUT/$1/last" ] || { echo "== $1" && time $LAUNCH "${@:2}" --output_dir "$OUT/$1" --resume; }
 }
 measure() { # name of the results, name of the run, then further flags
     [ -f "$RESULTS/$1.json" ] || "$BIN/python" eval/property_prediction.py --model "$OUT/$2" --dataset "$QM9" \
-        --split test --output "$RESULTS/$1.json" "${@:3}"
+        --output "$RESULTS/$1.json" "${@:3}"
 }
-predictor() { # name of the run, its tower, then further flags
+predictor() { # its name, its tower, then further flags
+    [ -f "$RESULTS/$1.json" ] && return
     train "$1" property --config configs/property_qm9.yaml --dataset "$QM9" --model "$2" "${@:3}"
+    measure "$1" "$1"
+}
+learning_curve() { # rows, epochs
+    for seed in 0 1; do
+        for start in denoised scratch aligned; do
+            tower=$([ $start = scratch ] && echo configs/geometry_tiny.json || echo "$OUT/$start")
+            predictor $start-$1-$seed "$tower" --targets "${TARGETS[@]}" --train_rows $1 --num_train_epochs $2 --seed $seed
+        done
+    done
+    [ -f "$RESULTS/fingerprints-$1.json" ] || "$BIN/python" experiments/fingerprint_properties.py --dataset "$QM9" \
+        --targets "${TARGETS[@]}" --train_rows $1 --validation_rows 1000 --output "$RESULTS/fingerprints-$1.json"
 }
 
 [ -d "$QM9" ] || "$BIN/python" -m dataset_pubchem3d build --config configs/qm9.yaml --out "$QM9"
 
-# Towers. Neither sees a molecule whose first block is in the property split's validation or test rows.
+# Two towers. Neither has seen a molecule whose first block is in the validation or test rows.
 train denoised pretrain_geometry --config configs/pretrain_geometry_qm9.yaml --dataset "$QM9"
 HELD_OUT=()
 for split in validation test; do
@@ -45,42 +56,20 @@ done
 train aligned pretrain --config configs/quickstart.yaml --geometry_model "$OUT/denoised" --text_model "$TEXT_MODEL" \
     --dataset "$OUT/pairs" --dataset_config pretrain
 
-# Learning curve.
-for rows in 10000 1000; do
-    epochs=$((rows == 1000 ? 30 : 10))
-    for seed in 0 1; do
-        for start in scratch denoised aligned; do
-            tower=$([ $start = scratch ] && echo configs/geometry_tiny.json || echo "$OUT/$start")
-            predictor $start-$rows-$seed "$tower" --targets "${TARGETS[@]}" --train_rows $rows --seed $seed \
-                --num_train_epochs $epochs
-            measure $start-$rows-$seed $start-$rows-$seed
-        done
-    done
-    [ -f "$RESULTS/fingerprints-$rows.json" ] || "$BIN/python" experiments/fingerprint_properties.py \
-        --dataset "$QM9" --targets "${TARGETS[@]}" --train_rows $rows --output "$RESULTS/fingerprints-$rows.json"
-done
-
-# Uni-Mol's task, as long as an hour allows.
-for seed in 0 1; do
-    predictor orbitals-10000-$seed "$OUT/denoised" --targets "${ORBITALS[@]}" --seed $seed
-    measure orbitals-10000-$seed orbitals-10000-$seed
-done
-
-# What hydrogens are worth.
-for seed in 0 1; do
-    predictor heavy_atoms-10000-$seed configs/geometry_tiny.json --targets "${TARGETS[@]}" --seed $seed \
-        --remove_hydrogens true --num_train_epochs 10
-    measure heavy_atoms-10000-$seed heavy_atoms-10000-$seed
-done
-
-# What DFT's geometry is worth to a user who has a SMILES only: the same predictors on 2,000 molecules.
+learning_curve 10000 10
+# What DFT's geometry is worth to a user who has a SMILES only: 2,000 test molecules.
 for seed in 0 1; do
     for geometry in given rdkit "rdkit --num_conformers 5"; do
-        measure "geometry-${geometry// --num_conformers /_}-$seed" denoised-10000-$seed --split "test[:2000]" \
+        measure "${geometry// --num_conformers /_}-10000-$seed" denoised-10000-$seed --split "test[:2000]" \
             --coordinates $geometry
     done
-    predictor rdkit-10000-$seed "$OUT/denoised" --targets "${TARGETS[@]}" --seed $seed --coordinates rdkit \
-        --num_train_epochs 10
-    measure "geometry-trained_rdkit-$seed" rdkit-10000-$seed --split "test[:2000]" --coordinates rdkit
+done
+learning_curve 1000 20
+for seed in 0 1; do # what hydrogens are worth
+    predictor heavy_atoms-10000-$seed configs/geometry_tiny.json --targets "${TARGETS[@]}" --num_train_epochs 10 \
+        --remove_hydrogens true --seed $seed
+done
+for seed in 0 1; do # Uni-Mol's task, within an hour
+    predictor orbitals-10000-$seed "$OUT/denoised" --targets homo lumo gap --num_train_epochs 30 --seed $seed
 done
 "$BIN/python" experiments/property_tables.py "$RESULTS"
