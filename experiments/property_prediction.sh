@@ -54,7 +54,7 @@ done
 [ -d "$OUT/pairs" ] || "$BIN/python" -m dataset_pubchem3d build --config configs/qm9_pairs.yaml --out "$OUT/pairs" \
     "${HELD_OUT[@]}"
 train aligned pretrain --config configs/quickstart.yaml --geometry_model "$OUT/denoised" --text_model "$TEXT_MODEL" \
-    --dataset "$OUT/pairs" --dataset_config pretrain
+    --dataset "$OUT/pairs" --dataset_config pretrain --num_train_epochs 10
 
 learning_curve 10000 10
 # What DFT's geometry is worth to a user who has a SMILES only: 2,000 test molecules.
