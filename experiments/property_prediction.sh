@@ -34,11 +34,13 @@ predictor() { # its name, its tower, then further flags
 }
 learning_curve() { # rows, epochs
     for seed in 0 1; do
-        for start in denoised scratch aligned; do
+        for start in denoised aligned scratch; do
             tower=$([ $start = scratch ] && echo configs/geometry_tiny.json || echo "$OUT/$start")
             predictor $start-$1-$seed "$tower" --targets "${TARGETS[@]}" --train_rows $1 --num_train_epochs $2 --seed $seed
         done
     done
+}
+fingerprints() { # rows
     [ -f "$RESULTS/fingerprints-$1.json" ] || "$BIN/python" experiments/fingerprint_properties.py --dataset "$QM9" \
         --targets "${TARGETS[@]}" --train_rows $1 --validation_rows 1000 --output "$RESULTS/fingerprints-$1.json"
 }
@@ -57,19 +59,22 @@ train aligned pretrain --config configs/quickstart.yaml --geometry_model "$OUT/d
     --dataset "$OUT/pairs" --dataset_config pretrain --num_train_epochs 10
 
 learning_curve 10000 10
-# What DFT's geometry is worth to a user who has a SMILES only: 2,000 test molecules.
-for seed in 0 1; do
+for seed in 0 1; do # what DFT's geometry is worth to a user who has a SMILES only
     for geometry in given rdkit "rdkit --num_conformers 5"; do
-        measure "${geometry// --num_conformers /_}-10000-$seed" denoised-10000-$seed --split "test[:2000]" \
+        measure "${geometry// --num_conformers /_}-10000-$seed" denoised-10000-$seed --split "test[:1000]" \
             --coordinates $geometry
     done
 done
 learning_curve 1000 20
-for seed in 0 1; do # what hydrogens are worth
+for seed in 0 1; do
+    for start in denoised aligned; do # what a tower knows before it is fine-tuned
+        predictor ${start}_frozen-10000-$seed "$OUT/$start" --targets "${TARGETS[@]}" --num_train_epochs 10 --seed $seed \
+            --geometry frozen
+    done
     predictor heavy_atoms-10000-$seed configs/geometry_tiny.json --targets "${TARGETS[@]}" --num_train_epochs 10 \
-        --remove_hydrogens true --seed $seed
+        --seed $seed --remove_hydrogens true # what hydrogens are worth
+    predictor orbitals-10000-$seed "$OUT/denoised" --targets homo lumo gap --num_train_epochs 30 --seed $seed # Uni-Mol's task
 done
-for seed in 0 1; do # Uni-Mol's task, within an hour
-    predictor orbitals-10000-$seed "$OUT/denoised" --targets homo lumo gap --num_train_epochs 30 --seed $seed
-done
+fingerprints 1000
+fingerprints 10000
 "$BIN/python" experiments/property_tables.py "$RESULTS"

@@ -17,6 +17,8 @@ SYSTEMS = {
     "scratch": "tower from scratch",
     "denoised": "denoised tower",
     "aligned": "denoised tower, aligned with text",
+    "denoised_frozen": "denoised tower, frozen",
+    "aligned_frozen": "aligned tower, frozen",
     "heavy_atoms": "tower from scratch, no hydrogens",
 }
 GEOMETRIES = {
