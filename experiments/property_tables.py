@@ -31,19 +31,19 @@ MILLI = {"Hartree": "mHa"}  # other units as they are
 
 def main(folder: Path) -> None:
     records = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))}
-    sizes = sorted({int(name.rpartition("-")[2]) for name in records if name.startswith("fingerprints-")})
+    sizes = sorted({int(name.split("-")[1]) for name in records})
     curves = {rows: systems(records, rows) for rows in sizes}
     print("## Learning curve\n\n" + curve_table(curves))
     largest = curves[sizes[-1]]
     print(f"\n## Every target, {sizes[-1]:,} labels\n\n" + target_table({SYSTEMS[n]: r for n, r in largest.items()}))
     print("\n## The geometry at test time\n\n" + target_table(seeds_of(records, GEOMETRIES, f"{{}}-{sizes[-1]}")))
-    orbitals = {"homo, lumo and gap alone": of_seeds(records, f"orbitals-{sizes[-1]}")}
-    print("\n## HOMO, LUMO and gap\n\n" + target_table(orbitals, is_joint=True))
+    if orbitals := of_seeds(records, f"orbitals-{sizes[-1]}"):
+        print("\n## HOMO, LUMO and gap alone\n\n" + target_table({SYSTEMS["denoised"]: orbitals}, is_joint=True))
 
 
 def systems(records: dict, rows: int) -> dict[str, list[dict]]:
     """{system: its evaluations, one a seed} at a number of labels."""
-    fingerprints = records[f"fingerprints-{rows}"]["results"]
+    fingerprints = records.get(f"fingerprints-{rows}", {"results": {}})["results"]
     found = {
         name: [fingerprints[name]] if name in fingerprints else of_seeds(records, f"{name}-{rows}") for name in SYSTEMS
     }
