@@ -33,6 +33,7 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
         coordinate_loss_weight, atom_type_loss_weight, distance_loss_weight: weights inside the denoising loss, left
             out Uni-Mol's; the head of a weight of 0 is not trained.
         distance_mean, distance_std: Å; the distance head predicts (distance - mean) / std.
+        source, source_sha256: name and hash of the Uni-Mol checkpoint that the weights were converted from.
         property_pooling: what [`GeomCLIPForPropertyPrediction`] reads: "cls", the state of the [CLS] row, or "mean" or
             "sum" of what it predicts for every atom; a sum grows with the molecule, as energies do.
         property_dropout: before both layers of its head.
@@ -75,6 +76,8 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
     # Statistics of Uni-Mol's pre-training conformers (deepmodeling/Uni-Mol, losses/unimol.py).
     distance_mean: float | int = 6.312581655060595
     distance_std: float | int = 3.3899264663911888
+    source: str | None = None
+    source_sha256: str | None = None
     property_pooling: str = "mean"
     property_dropout: float | int = 0.0
     label_means: list[float] | None = None

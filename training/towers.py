@@ -6,20 +6,23 @@ import torch
 from transformers import AutoFeatureExtractor, AutoModel
 
 from modeling_geomclip import GeomCLIPFeatureExtractor, GeomCLIPGeometryConfig, GeomCLIPGeometryModel
+from modeling_geomclip.convert_geomclip import load_unimol, unimol_feature_extractor
 
 
 def geometry_tower(source: str | None) -> GeomCLIPGeometryModel:
     """A tower in float32.
 
     Args:
-        source: folder or Hub id of a model with a geometry tower; a .json configuration, or None for Uni-Mol's shape,
-            starts from scratch.
+        source: folder or Hub id of a model with a geometry tower, or a .pt checkpoint of Uni-Mol's; a .json
+            configuration, or None for Uni-Mol's shape, starts from scratch.
     Raises:
         ValueError: the model has no geometry tower.
     """
     if is_scratch(source):
         config = GeomCLIPGeometryConfig() if source is None else GeomCLIPGeometryConfig.from_json_file(source)
         return GeomCLIPGeometryModel(config)
+    if is_unimol(source):
+        return load_unimol(source)
     model = AutoModel.from_pretrained(source, dtype=torch.float32)
     tower = getattr(model, "geometry_model", model)
     if not isinstance(tower, GeomCLIPGeometryModel):
@@ -34,11 +37,17 @@ def feature_extractor(source: str | None, **changed) -> GeomCLIPFeatureExtractor
         source: as for `geometry_tower`.
         changed: settings that are to be others.
     """
+    if is_unimol(source):
+        return unimol_feature_extractor(source, **changed)
     if is_scratch(source) or (Path(source).is_dir() and not any(Path(source).glob("*processor_config.json"))):
         return GeomCLIPFeatureExtractor(**changed)
     kept = AutoFeatureExtractor.from_pretrained(source)
     names = ("remove_hydrogens", "max_atoms", "embedding_seed")
     return GeomCLIPFeatureExtractor(**{name: getattr(kept, name) for name in names} | changed)
+
+
+def is_unimol(source: str | None) -> bool:
+    return source is not None and source.endswith(".pt")
 
 
 def is_scratch(source: str | None) -> bool:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from modeling_geomclip.configuration_geomclip import GeomCLIPGeometryConfig
+from modeling_geomclip.convert_geomclip import our_name, to_unimol
 from modeling_geomclip.geometry_geomclip import centre_positions
 from modeling_geomclip.modeling_geomclip import GeomCLIPGeometryModel
 
@@ -25,44 +26,6 @@ pytestmark = [
 ]
 
 PAD, MASK = 0, 30
-# Names of the weights: theirs -> ours, by beginning; LAYER within a layer.
-NAMES = {
-    "embed_tokens": "embed_tokens",
-    "encoder.emb_layer_norm": "embed_layer_norm",
-    "encoder.final_layer_norm": "final_layer_norm",
-    "encoder.final_head_layer_norm": "denoising_head.pair_layer_norm",
-    "gbf.means.weight": "pair_basis.means",
-    "gbf.stds.weight": "pair_basis.stds",
-    "gbf.mul": "pair_basis.slope",
-    "gbf.bias": "pair_basis.offset",
-    "gbf_proj.linear1": "pair_projection.fc1",
-    "gbf_proj.linear2": "pair_projection.fc2",
-    "pair2coord_proj.linear1": "denoising_head.coordinate_head.fc1",
-    "pair2coord_proj.linear2": "denoising_head.coordinate_head.fc2",
-    "lm_head.weight": "denoising_head.atom_type_head.decoder.weight",
-    "lm_head.bias": "denoising_head.atom_type_head.decoder.bias",
-    "lm_head": "denoising_head.atom_type_head",
-    "dist_head": "denoising_head.distance_head",
-}
-LAYER = {
-    "self_attn_layer_norm": "attention_layer_norm",
-    "self_attn": "attention",
-    "fc1": "mlp.fc1",
-    "fc2": "mlp.fc2",
-    "final_layer_norm": "mlp_layer_norm",
-}
-
-
-def our_name(name: str) -> str:
-    if name.startswith("encoder.layers."):
-        _, _, index, inner = name.split(".", 3)
-        return f"layers.{index}.{renamed(inner, LAYER)}"
-    return renamed(name, NAMES)
-
-
-def renamed(name: str, names: dict[str, str]) -> str:
-    beginning = next(key for key in names if name == key or name.startswith(f"{key}."))
-    return names[beginning] + name.removeprefix(beginning)
 
 
 @pytest.fixture
@@ -126,10 +89,8 @@ def theirs(upstream, ours):
             return PAD
 
     model = upstream.UniMolModel(settings, OurVocabulary()).eval()
-    weights = ours.state_dict()
-    copied = {name: weights[our_name(name)].reshape(value.shape) for name, value in model.state_dict().items()}
-    model.load_state_dict(copied)  # strict: every weight of theirs is one of ours
-    assert {our_name(name) for name in copied} == set(weights)  # and every weight of ours is one of theirs
+    model.load_state_dict(to_unimol(ours))  # strict: every weight of theirs is one of ours
+    assert len(model.state_dict()) == len(ours.state_dict())  # and every weight of ours is one of theirs
     return model
 
 

@@ -1,0 +1,253 @@
+"""Uni-Mol's checkpoints as geometry towers, and back.
+
+    python -m modeling_geomclip.convert_geomclip mol_pre_no_h_220816.pt tower
+    python -m modeling_geomclip.convert_geomclip tower unimol.pt
+
+The folder holds the tower with all its heads, and the feature extractor that reads for it.
+"""
+
+import argparse
+import hashlib
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoModel
+
+from .configuration_geomclip import GeomCLIPGeometryConfig
+from .feature_extraction_geomclip import VOCABULARY, GeomCLIPFeatureExtractor
+from .modeling_geomclip import GeomCLIPGeometryModel
+
+# Beginnings of Uni-Mol's names and of ours (deepmodeling/Uni-Mol, models/unimol.py); the first that fits counts.
+NAMES = {
+    "embed_tokens": "embed_tokens",
+    "encoder.emb_layer_norm": "embed_layer_norm",
+    "encoder.final_layer_norm": "final_layer_norm",
+    "encoder.final_head_layer_norm": "denoising_head.pair_layer_norm",
+    "gbf.means.weight": "pair_basis.means",
+    "gbf.stds.weight": "pair_basis.stds",
+    "gbf.mul": "pair_basis.slope",
+    "gbf.bias": "pair_basis.offset",
+    "gbf_proj.linear1": "pair_projection.fc1",
+    "gbf_proj.linear2": "pair_projection.fc2",
+    "pair2coord_proj.linear1": "denoising_head.coordinate_head.fc1",
+    "pair2coord_proj.linear2": "denoising_head.coordinate_head.fc2",
+    "lm_head.weight": "denoising_head.atom_type_head.decoder.weight",
+    "lm_head.bias": "denoising_head.atom_type_head.decoder.bias",
+    "lm_head": "denoising_head.atom_type_head",
+    "dist_head": "denoising_head.distance_head",
+}
+NAMES_IN_LAYER = {
+    "self_attn_layer_norm": "attention_layer_norm",
+    "self_attn": "attention",
+    "fc1": "mlp.fc1",
+    "fc2": "mlp.fc2",
+    "final_layer_norm": "mlp_layer_norm",
+}
+KINDS = ("weight", "bias")
+OF_SYMBOLS = ("embed_tokens.weight", "lm_head.weight", "lm_head.bias")  # a row for each symbol
+OF_PAIRS = ("gbf.mul.weight", "gbf.bias.weight")  # a row for each ordered pair of symbols
+
+SPECIALS = 4
+# unimol_tools since 0.1.3 registers its special symbols before it reads the dictionary file, which has others first.
+UNIMOL_TOOLS = ["[CLS]", "[UNK]", "[PAD]", "[SEP]", *VOCABULARY[SPECIALS:]]
+ORDERS = {"file": VOCABULARY, "unimol_tools": UNIMOL_TOOLS}
+
+
+def load_unimol(path: str | Path, vocabulary: str | None = None) -> GeomCLIPGeometryModel:
+    """A geometry tower with the weights of a Uni-Mol checkpoint, in evaluation mode.
+
+    Args:
+        path: .pt file, as Uni-Mol's training writes it or the bare weights.
+        vocabulary: order of the symbols' rows: "file" (of the dictionary file, as in the published weights),
+            "unimol_tools", or the path of a dictionary file. Left out, it is read from the dictionary file beside the
+            weights (*dict*.txt) and from which row of the embedding is 0, that of [PAD].
+    Raises:
+        ValueError: the file holds no weights, or lacks some, has others, or some of another shape, each named; or the
+            order of the symbols cannot be told.
+    """
+    path = Path(path)
+    weights = read_weights(path)
+    config = config_of(weights)
+    config.source, config.source_sha256 = path.name, hashlib.sha256(path.read_bytes()).hexdigest()
+    model = GeomCLIPGeometryModel(config).eval()
+    check_weights(weights, to_unimol(model))
+    order = symbol_order(weights["embed_tokens.weight"], path, vocabulary)
+    ours = {our_name(name): value for name, value in reordered(weights, order, VOCABULARY).items()}
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    model.load_state_dict({name: value.reshape(shapes[name]) for name, value in ours.items()})
+    return model
+
+
+def to_unimol(model: GeomCLIPGeometryModel) -> dict[str, Tensor]:
+    """The weights of a geometry tower under Uni-Mol's names, in its shapes and in the order of its dictionary file."""
+    names = {our_name(name): name for name in unimol_names(model.config.num_hidden_layers)}
+    weights = {names[name]: value for name, value in model.state_dict().items()}
+    rows = {name: weights[name].unsqueeze(0) for name in ("gbf.means.weight", "gbf.stds.weight")}
+    return weights | rows
+
+
+def unimol_names(num_layers: int) -> list[str]:
+    """Names of all weights of a Uni-Mol pre-training checkpoint."""
+    in_layer = ("self_attn_layer_norm", "self_attn.in_proj", "self_attn.out_proj", "fc1", "fc2", "final_layer_norm")
+    modules = [f"encoder.layers.{number}.{name}" for number in range(num_layers) for name in in_layer]
+    modules += ["encoder.emb_layer_norm", "encoder.final_layer_norm", "encoder.final_head_layer_norm"]
+    modules += ["gbf_proj.linear1", "gbf_proj.linear2", "pair2coord_proj.linear1", "pair2coord_proj.linear2"]
+    modules += ["lm_head", "lm_head.dense", "lm_head.layer_norm"]
+    modules += ["dist_head.dense", "dist_head.layer_norm", "dist_head.out_proj"]
+    single = ["embed_tokens.weight", "gbf.means.weight", "gbf.stds.weight", *OF_PAIRS]
+    return single + [f"{module}.{kind}" for module in modules for kind in KINDS]
+
+
+def our_name(name: str) -> str:
+    """Name of a weight of Uni-Mol's in a geometry tower."""
+    if not name.startswith("encoder.layers."):
+        return _renamed(name, NAMES)
+    _, _, number, inner = name.split(".", 3)
+    return f"layers.{number}.{_renamed(inner, NAMES_IN_LAYER)}"
+
+
+def _renamed(name: str, names: Mapping[str, str]) -> str:
+    beginning = next(key for key in names if name == key or name.startswith(f"{key}."))
+    return names[beginning] + name.removeprefix(beginning)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """{name: float32} of a checkpoint; nothing in it is executed."""
+    with torch.serialization.safe_globals([argparse.Namespace]):  # Uni-Core keeps its command line beside the weights
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    weights = loaded.get("model", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(weights, dict) or not weights or not all(torch.is_tensor(value) for value in weights.values()):
+        raise ValueError(
+            f"{path} holds no weights, neither under 'model' nor by itself; give a checkpoint of Uni-Mol's"
+        )
+    return {name: value.float() for name, value in weights.items()}
+
+
+def config_of(weights: Mapping[str, Tensor]) -> GeomCLIPGeometryConfig:
+    """Shape of the tower; all else is as in Uni-Mol.
+
+    Each size is that of most of the weights that tell it, so that a misshapen one among them can be named.
+    """
+
+    def size(*names: str) -> int:
+        sizes = [weights[name].numel() for name in names if name in weights]
+        if not sizes:
+            raise ValueError(f"the checkpoint lacks {names[0]}; it is none of Uni-Mol's pre-training")
+        return statistics.mode(sizes)
+
+    layers = {int(name.split(".")[2]) for name in weights if name.startswith("encoder.layers.")} or {0}
+    return GeomCLIPGeometryConfig(
+        hidden_size=size(
+            *(f"encoder.{norm}.{kind}" for norm in ("emb_layer_norm", "final_layer_norm") for kind in KINDS)
+        ),
+        num_hidden_layers=max(layers) + 1,
+        num_attention_heads=size("gbf_proj.linear2.bias", *(f"encoder.final_head_layer_norm.{kind}" for kind in KINDS)),
+        intermediate_size=size(*(f"encoder.layers.{number}.fc1.bias" for number in sorted(layers))),
+        num_gaussians=size("gbf.means.weight", "gbf.stds.weight", "gbf_proj.linear1.bias"),
+    )
+
+
+def check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse a checkpoint that has not the weights of a tower of its size; names each."""
+    faults = [f"lacks {name}" for name in expected if name not in weights]
+    faults += [f"has {name}, which no tower has" for name in weights if name not in expected]
+    for name, value in expected.items():
+        if name in weights and weights[name].shape != value.shape:
+            faults.append(f"has {name} of shape {tuple(weights[name].shape)}, not {tuple(value.shape)}")
+    if faults:
+        raise ValueError(f"the checkpoint does not fit Uni-Mol's architecture: it {'; it '.join(faults)}")
+
+
+def symbol_order(embedding: Tensor, path: Path, vocabulary: str | None) -> list[str]:
+    """The symbols in the order of their rows."""
+    if vocabulary is not None:
+        order = ORDERS[vocabulary] if vocabulary in ORDERS else read_dictionary(Path(vocabulary))
+    else:
+        order = told_order(embedding, path)
+    if sorted(order) != sorted(VOCABULARY):
+        odd = sorted(set(order) ^ set(VOCABULARY)) or [name for name in order if order.count(name) > 1]
+        raise ValueError(f"the vocabulary of {path} is not Uni-Mol's, it differs in {', '.join(odd)}")
+    return order
+
+
+def told_order(embedding: Tensor, path: Path) -> list[str]:
+    """The order that the dictionary file tells, unless the row of zeros says that unimol_tools has changed it."""
+    zeros = (embedding == 0).all(dim=1).nonzero().flatten().tolist()
+    files = sorted(path.parent.glob("*dict*.txt"))
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise ValueError(f"{len(files)} dictionary files lie beside {path}: {names}; name one by --vocabulary")
+    orders = [read_dictionary(files[0])] if files else [VOCABULARY]
+    orders += [UNIMOL_TOOLS]
+    if not zeros and files:
+        return orders[0]
+    fitting = [order for order in orders if [order.index("[PAD]")] == zeros]
+    if not fitting:
+        found = f"the rows {zeros} of its embedding are 0" if zeros else "no row of its embedding is 0"
+        raise ValueError(
+            f"the order of the symbols of {path} cannot be told: {found}, which should be that of [PAD] alone, and "
+            f"{files[0] if files else 'no dictionary file beside it'} does not settle it; give --vocabulary file "
+            "(published weights), unimol_tools, or the path of a dictionary file"
+        )
+    return fitting[0]
+
+
+def read_dictionary(path: Path) -> list[str]:
+    """The symbols of a dictionary file, one a line, and [MASK], which Uni-Mol appends."""
+    symbols = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return symbols if "[MASK]" in symbols else [*symbols, "[MASK]"]
+
+
+def reordered(weights: Mapping[str, Tensor], order: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:
+    """The weights with the rows of symbols, and of pairs of symbols, in the wanted order."""
+    rows = torch.tensor([order.index(symbol) for symbol in wanted])
+    pairs = (rows.unsqueeze(1) * len(order) + rows).flatten()  # edge type a * symbols + b
+    moved = {name: weights[name][rows] for name in OF_SYMBOLS} | {name: weights[name][pairs] for name in OF_PAIRS}
+    return {**weights, **moved}
+
+
+def removes_hydrogens(path: str | Path) -> bool | None:
+    """What the name of a published checkpoint says; None of another name."""
+    name = Path(path).name
+    return {"no_h": True, "all_h": False}.get(next((word for word in ("no_h", "all_h") if word in name), ""))
+
+
+def unimol_feature_extractor(path: str | Path, **settings) -> GeomCLIPFeatureExtractor:
+    """The feature extractor that reads for the tower of a Uni-Mol checkpoint.
+
+    Raises:
+        ValueError: neither `settings` nor the file's name say whether hydrogens are read.
+    """
+    if settings.get("remove_hydrogens") is None:
+        settings["remove_hydrogens"] = removes_hydrogens(path)
+    if settings["remove_hydrogens"] is None:
+        raise ValueError(f"the name of {path} has neither no_h nor all_h in it; give --remove_hydrogens true or false")
+    return GeomCLIPFeatureExtractor(**settings)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "source", help="Uni-Mol's .pt file; or the folder or Hub id of a geometry tower, or a model with one"
+    )
+    parser.add_argument("target", help="folder to make; or the .pt file to write")
+    parser.add_argument("--vocabulary", help="file, unimol_tools, or a dictionary file, if the weights do not tell")
+    parser.add_argument("--remove_hydrogens", choices=["true", "false"], help="if the file's name does not tell")
+    args = parser.parse_args()
+    if args.source.endswith(".pt"):
+        removes = None if args.remove_hydrogens is None else args.remove_hydrogens == "true"
+        extractor = unimol_feature_extractor(args.source, remove_hydrogens=removes)
+        load_unimol(args.source, args.vocabulary).save_pretrained(args.target)
+        extractor.save_pretrained(args.target)
+    elif args.target.endswith(".pt"):
+        model = AutoModel.from_pretrained(args.source, dtype=torch.float32)
+        torch.save({"model": to_unimol(getattr(model, "geometry_model", model))}, args.target)
+    else:
+        parser.error("one of the two is Uni-Mol's .pt file, the other a geometry tower")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Uni-Mol's checkpoints: there and back, what does not fit, and the order of the symbols.
+
+That the weights mean the same in both, `test_unimol_parity.py` shows against Uni-Mol's own modules.
+"""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoFeatureExtractor, AutoModel
+
+from modeling_geomclip import GeomCLIPGeometryConfig, GeomCLIPGeometryModel
+from modeling_geomclip.convert_geomclip import UNIMOL_TOOLS, load_unimol, main, reordered, to_unimol, unimol_names
+from modeling_geomclip.feature_extraction_geomclip import DICTIONARY, VOCABULARY
+from training.towers import feature_extractor, geometry_tower
+
+SHAPE = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 6, "intermediate_size": 40}
+
+
+@pytest.fixture
+def tower() -> GeomCLIPGeometryModel:
+    torch.manual_seed(0)
+    model = GeomCLIPGeometryModel(GeomCLIPGeometryConfig(num_gaussians=20, **SHAPE)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            nn.init.normal_(parameter)
+        model.embed_tokens.weight[0] = 0  # [PAD]
+    return model
+
+
+@pytest.fixture
+def weights(tower) -> dict[str, torch.Tensor]:
+    return to_unimol(tower)
+
+
+@pytest.fixture
+def save(tmp_path):
+    def save(weights: dict, name: str = "mol_pre_no_h.pt", **beside) -> Path:
+        torch.save({"model": weights, **beside}, tmp_path / name)
+        return tmp_path / name
+
+    return save
+
+
+def assert_equal(model: GeomCLIPGeometryModel, expected: GeomCLIPGeometryModel) -> None:
+    weights = model.state_dict()
+    assert weights.keys() == expected.state_dict().keys()
+    assert all(torch.equal(weights[name], value) for name, value in expected.state_dict().items())
+
+
+def test_names_are_those_of_the_published_checkpoint():
+    """195 tensors of the encoder, 47,330,754 numbers, and the heads."""
+    with torch.device("meta"):
+        weights = to_unimol(GeomCLIPGeometryModel(GeomCLIPGeometryConfig()))
+    assert sorted(weights) == sorted(unimol_names(15))
+    heads = ("lm_head.", "pair2coord_proj.", "dist_head.")
+    encoder = {name: value for name, value in weights.items() if not name.startswith(heads)}
+    assert (len(encoder), sum(value.numel() for value in encoder.values())) == (195, 47_330_754)
+    assert weights["gbf.means.weight"].shape == (1, 128)
+    assert weights["gbf.mul.weight"].shape == (961, 1)
+    assert weights["encoder.layers.14.self_attn.in_proj.weight"].shape == (1536, 512)
+
+
+def test_there_and_back_is_bit_identical(tower, weights, save, tmp_path, monkeypatch):
+    path = save(weights, args=argparse.Namespace(arch="unimol_base"))
+    run(monkeypatch, path, tmp_path / "tower")
+    loaded = AutoModel.from_pretrained(tmp_path / "tower")
+    assert_equal(loaded, tower)
+    assert loaded.config.source == "mol_pre_no_h.pt"
+    assert loaded.config.source_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert AutoFeatureExtractor.from_pretrained(tmp_path / "tower").remove_hydrogens
+    run(monkeypatch, tmp_path / "tower", tmp_path / "back.pt")
+    back = torch.load(tmp_path / "back.pt", weights_only=True)["model"]
+    assert back.keys() == weights.keys()
+    assert all(torch.equal(back[name], value) for name, value in weights.items())
+
+
+def run(monkeypatch, *words) -> None:
+    monkeypatch.setattr(sys, "argv", ["convert_geomclip", *map(str, words)])
+    main()
+
+
+def test_bare_weights_are_read(tower, weights, tmp_path):
+    torch.save(weights, tmp_path / "bare.pt")
+    assert_equal(load_unimol(tmp_path / "bare.pt"), tower)
+
+
+@pytest.mark.parametrize("content", [{"model": {}}, {"model": {"step": 3}}, [1, 2]])
+def test_what_holds_no_weights_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "no.pt")
+    with pytest.raises(ValueError, match="holds no weights"):
+        load_unimol(tmp_path / "no.pt")
+
+
+@pytest.mark.parametrize("name", ["gbf_proj.linear2.bias", "encoder.layers.1.fc1.bias", "lm_head.bias"])
+def test_every_weight_that_does_not_fit_is_named(weights, save, name):
+    weights = dict(weights)
+    weights[name] = torch.zeros(len(weights[name]) + 1)
+    del weights["dist_head.out_proj.bias"]
+    weights["classification_head.weight"] = torch.zeros(2, 2)
+    with pytest.raises(ValueError, match="does not fit") as error:
+        load_unimol(save(weights))
+    message = str(error.value)
+    assert "lacks dist_head.out_proj.bias" in message
+    assert "has classification_head.weight, which no tower has" in message
+    assert f"has {name} of shape" in message
+    assert message.count("; it ") == 2
+
+
+def test_weights_without_an_encoder_are_refused(save):
+    with pytest.raises(ValueError, match=r"lacks encoder\.emb_layer_norm\.weight"):
+        load_unimol(save({"classifier.weight": torch.zeros(2, 2)}))
+
+
+# --------------------------------------------------------------------------------------------------- order of symbols
+
+
+@pytest.mark.parametrize("with_dictionary", [False, True])
+def test_the_order_of_unimol_tools_is_put_right(tower, weights, save, tmp_path, with_dictionary):
+    """Its dictionary file has the other order, but its row of zeros tells."""
+    if with_dictionary:
+        (tmp_path / "mol.dict.txt").write_text(DICTIONARY.removesuffix(" [MASK]").replace(" ", "\n"))
+    path = save(reordered(weights, VOCABULARY, UNIMOL_TOOLS))
+    assert_equal(load_unimol(path), tower)
+    given = torch.load(path, weights_only=True)["model"]
+    assert not torch.equal(given["gbf.mul.weight"], weights["gbf.mul.weight"])
+
+
+def test_pairs_of_symbols_follow_their_symbols(weights):
+    moved = reordered(weights, VOCABULARY, UNIMOL_TOOLS)
+    for first, second in (("[CLS]", "C"), ("C", "[PAD]"), ("N", "O"), ("[SEP]", "[UNK]")):
+        old = VOCABULARY.index(first) * 31 + VOCABULARY.index(second)
+        new = UNIMOL_TOOLS.index(first) * 31 + UNIMOL_TOOLS.index(second)
+        assert moved["gbf.bias.weight"][new] == weights["gbf.bias.weight"][old]
+
+
+def test_a_dictionary_file_tells_the_order(tower, weights, save, tmp_path):
+    weights = dict(weights)
+    weights["embed_tokens.weight"] = weights["embed_tokens.weight"] + 1.0  # no row is 0
+    tower.embed_tokens.weight.data += 1.0
+    order = [*VOCABULARY[:4], *reversed(VOCABULARY[4:])]
+    path = save(reordered(weights, VOCABULARY, order))
+    with pytest.raises(ValueError, match="no row of its embedding is 0") as error:
+        load_unimol(path)
+    assert "give --vocabulary" in str(error.value)
+    (tmp_path / "own_dict.txt").write_text("".join(f"{symbol} 1\n" for symbol in order))
+    assert_equal(load_unimol(path), tower)
+    assert_equal(load_unimol(path, str(tmp_path / "own_dict.txt")), tower)
+    (tmp_path / "another_dict.txt").write_text("C 1\n")
+    with pytest.raises(ValueError, match="2 dictionary files lie beside"):
+        load_unimol(path)
+    with pytest.raises(ValueError, match="not Uni-Mol's, it differs in"):
+        load_unimol(path, str(tmp_path / "another_dict.txt"))
+
+
+def test_an_order_that_cannot_be_told_is_refused_and_can_be_given(tower, weights, save):
+    weights = dict(weights)
+    weights["embed_tokens.weight"] = weights["embed_tokens.weight"].roll(5, 0)
+    path = save(weights)
+    with pytest.raises(ValueError, match=r"the rows \[5\] of its embedding are 0"):
+        load_unimol(path)
+    given = load_unimol(path, "file")
+    assert torch.equal(given.embed_tokens.weight, weights["embed_tokens.weight"])
+
+
+# ----------------------------------------------------------------------------------------------------------- training
+
+
+def test_training_starts_from_a_checkpoint(tower, weights, save):
+    path = str(save(weights))
+    assert_equal(geometry_tower(path), tower)
+    assert feature_extractor(path).remove_hydrogens
+    assert not feature_extractor(path, remove_hydrogens=False).remove_hydrogens
+    assert not feature_extractor(str(save(weights, "mol_pre_all_h.pt"))).remove_hydrogens
+    with pytest.raises(ValueError, match="give --remove_hydrogens"):
+        feature_extractor(str(save(weights, "own.pt")))
