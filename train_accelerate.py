@@ -199,7 +199,7 @@ def run(task: Task) -> None:
         validation = read(settings.validation_split, settings.validation_rows) if is_validated else None
     if len(rows) < settings.batch_size:
         raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.batch_size}; lower --batch_size")
-    task.prepare(model, rows)
+    task.prepare(model.to(accelerator.device), rows)
     train(task, accelerator, model, processor, rows, validation)
     # Not in `train`: its DDP must go before the process group does. As the last to go it would hold the interpreter and
     # wait for gloo's threads, one of which may wait for the interpreter to release a tensor.

@@ -92,7 +92,7 @@ class GeomCLIPOutput(ModelOutput):
         text_embeds: (texts, projection_dim), L2-normalised.
         logit_scale: () 1 / temperature.
         geometry_model_output: output of the geometry tower; None if the batch was split by `pair_budget`.
-        text_model_output: output of the text tower.
+        text_model_output: output of the text tower; None if it was not run.
     """
 
     loss: Tensor | None = None
@@ -588,13 +588,20 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         """
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         outputs = self.text_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
-        pooled = self._pool(outputs.last_hidden_state, attention_mask.bool(), self.config.text_pooling)
         return BaseModelOutputWithPooling(
             last_hidden_state=outputs.last_hidden_state,
-            pooler_output=_normalise(self.text_projection(self.text_layer_norm(pooled))),
+            pooler_output=self.project_text(self.pool_text(outputs.last_hidden_state, attention_mask)),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+
+    def pool_text(self, last_hidden_state: Tensor, attention_mask: Tensor) -> Tensor:
+        """(texts, text hidden_size), one state a text, of the text tower's last states."""
+        return self._pool(last_hidden_state, attention_mask.bool(), self.config.text_pooling)
+
+    def project_text(self, pooled_text: Tensor) -> Tensor:
+        """(texts, projection_dim) L2-normalised embeddings of pooled states."""
+        return _normalise(self.text_projection(self.text_layer_norm(pooled_text)))
 
     @staticmethod
     def _pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
@@ -605,10 +612,11 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         self,
         atom_ids: Tensor,
         positions: Tensor,
-        input_ids: Tensor,
+        input_ids: Tensor | None = None,
         atom_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        pooled_text: Tensor | None = None,
         molecule_ids: Tensor | None = None,
         text_ids: Tensor | None = None,
         noise_seeds: Tensor | None = None,
@@ -621,6 +629,8 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         Args:
             atom_ids, positions, atom_mask: as in `get_geometry_features`.
             input_ids, attention_mask, token_type_ids: as in `get_text_features`.
+            pooled_text: (texts, text hidden_size), what `pool_text` gave, instead of these three: a text tower that is
+                not trained need not read a text twice.
             molecule_ids, text_ids: (pairs,) int64, see [`contrastive_loss`].
             noise_seeds: (geometries,) int64, see [`GeomCLIPGeometryModel.denoise`].
             pair_budget: molecules * rows² that the geometry tower takes at once; the batch is sorted by size and split
@@ -633,9 +643,11 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         groups, order = self._split_geometry(geometry, pair_budget)
         geometry_outputs = [self.get_geometry_features(**group, **kwargs) for group in groups]
         geometry_embeds = torch.cat([output.pooler_output for output in geometry_outputs])[torch.argsort(order)]
-        text_kwargs = kwargs if token_type_ids is None else {"token_type_ids": token_type_ids, **kwargs}
-        text_output = self.get_text_features(input_ids, attention_mask, **text_kwargs)
-        text_embeds = text_output.pooler_output
+        text_output = None
+        if pooled_text is None:
+            text_kwargs = kwargs if token_type_ids is None else {"token_type_ids": token_type_ids, **kwargs}
+            text_output = self.get_text_features(input_ids, attention_mask, **text_kwargs)
+        text_embeds = self.project_text(pooled_text) if text_output is None else text_output.pooler_output
         logit_scale = self._bounded_logit_scale()
         logits_per_geometry = logit_scale * geometry_embeds @ text_embeds.T
 

@@ -243,6 +243,7 @@ def losses(output_dir: Path) -> list[dict]:
 CASES = [
     ("pretrain", {"denoising_loss_weight": 1.0}),
     ("pretrain", {"denoising_loss_weight": 0.0}),
+    ("pretrain", {"denoising_loss_weight": 0.0, "text_learning_rate": 0}),
     ("pretrain_geometry", {}),
     ("property", {}),
     ("property", {"geometry": "lora", "property_pooling": "sum"}),

@@ -4,8 +4,10 @@ import dataclasses
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from torch import Tensor
+from tqdm.auto import tqdm
 from transformers import AutoModel, AutoProcessor, AutoTokenizer
 
 from eval.retrieval import evaluate_retrieval
@@ -28,7 +30,8 @@ class PretrainSettings(TrainingSettings):
 
     model: str | None = setting("GeomCLIP folder or Hub id to go on from.", default=None)
     text_learning_rate: float | None = setting(
-        "Peak learning rate of the text tower, if another; 0 locks it, as it is, without dropout.", default=None
+        "Peak learning rate of the text tower, if another; 0 locks it, as it is: it reads every text once.",
+        default=None,
     )
     pair_budget: int = setting("Molecules * rows² that the geometry tower takes at once.", default=200_000)
     denoising_loss_weight: float | None = setting("alpha in L = L_contrastive + alpha * L_denoising.", default=None)
@@ -56,20 +59,32 @@ class Pretraining(Task):
 
     settings_class = PretrainSettings
     settings: PretrainSettings
+    pooled_texts: dict[str, Tensor] | None = None  # of a text tower that is not trained
 
     def build(self) -> tuple[GeomCLIPModel, GeomCLIPProcessor]:
         model, processor = build_model(self.settings)
         self.denoising_loss_weight = model.config.denoising_loss_weight
         if self.settings.text_learning_rate == 0:
             model.text_model.requires_grad_(False)
+        self.processor = processor
         return model, processor
+
+    def prepare(self, model: GeomCLIPModel, rows: Dataset) -> None:
+        """A locked text tower reads every text once, now."""
+        if self.settings.text_learning_rate == 0:
+            self.pooled_texts = pool_texts(model, self.processor, rows["text"][:], self.settings.batch_size)
 
     def learning_rate(self, name: str) -> float:
         is_own = name.startswith("text_model.") and self.settings.text_learning_rate is not None
         return self.settings.text_learning_rate if is_own else self.settings.learning_rate
 
     def collate(self, processor: GeomCLIPProcessor, rows: list[dict], epoch: int) -> dict[str, Tensor]:
-        batch = processor(molecules=rows, text=[row["text"] for row in rows], return_tensors="pt")
+        texts = [row["text"] for row in rows]
+        if self.pooled_texts is None:
+            batch = processor(molecules=rows, text=texts, return_tensors="pt")
+        else:
+            batch = processor(molecules=rows, return_tensors="pt")
+            batch["pooled_text"] = torch.stack([self.pooled_texts[text] for text in texts])
         return {
             **batch,
             "molecule_ids": torch.tensor([id_hash(row["inchikey14"]) for row in rows]),
@@ -108,6 +123,21 @@ def build_model(settings: PretrainSettings) -> tuple[GeomCLIPModel, GeomCLIPProc
     if settings.max_text_tokens is not None:
         tokenizer.model_max_length = settings.max_text_tokens
     return model, GeomCLIPProcessor(feature_extractor(settings.geometry_model, **reading), tokenizer)
+
+
+@torch.no_grad()
+def pool_texts(model: GeomCLIPModel, processor: GeomCLIPProcessor, texts: list[str], batch_size: int) -> dict:
+    """{text: its pooled state (text hidden_size,), on the CPU}, as `GeomCLIPModel.forward` takes them."""
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    batches = [distinct[start : start + batch_size] for start in range(0, len(distinct), batch_size)]
+    pooled, was_training = {}, model.training
+    model.eval()
+    for batch in tqdm(batches, desc="texts", disable=not PartialState().is_main_process):
+        inputs = processor(text=batch, return_tensors="pt").to(model.device)
+        states = model.text_model(**inputs).last_hidden_state
+        pooled.update(zip(batch, model.pool_text(states, inputs["attention_mask"]).cpu(), strict=True))
+    model.train(was_training)
+    return pooled
 
 
 def joint_loss(outputs: GeomCLIPOutput, batch: dict, denoising_loss_weight: float) -> dict[str, torch.Tensor]:

@@ -70,6 +70,27 @@ def test_a_text_learning_rate_of_its_own_and_none(checkpoint):
     assert Pretraining(settings_of(learning_rate=1e-3)).learning_rate("text_model.x") == 1e-3
 
 
+def test_a_locked_text_tower_reads_every_text_once(checkpoint, processor):
+    """The batch holds what it said, and the embeddings are those of the texts themselves."""
+    molecule = {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]], "inchikey14": None}
+    texts = ["an acid with a long name", "a base", "an acid with a long name", "salt"]
+    rows = [{**molecule, "text": text, "row_id": index} for index, text in enumerate(texts)]
+    open_task = Pretraining(settings_of(model=checkpoint, batch_size=2))
+    locked_task = Pretraining(settings_of(model=checkpoint, batch_size=2, text_learning_rate=0.0))
+    model, _ = locked_task.build()
+    with torch.no_grad():
+        model.text_layer_norm.weight.normal_()
+    calls = []
+    model.text_model.register_forward_hook(lambda *_: calls.append(1))
+    for task in (open_task, locked_task):
+        task.prepare(model.train(), Dataset.from_list(rows))
+    assert (len(calls), model.training) == (2, True)  # three different texts in batches of two
+    locked, given = (task.collate(processor, rows, 0) for task in (locked_task, open_task))
+    assert locked.keys() - given.keys() == {"pooled_text"}
+    assert given.keys() - locked.keys() >= {"input_ids", "attention_mask"}
+    assert_close(locked_task.forward(model, locked).text_embeds, open_task.forward(model, given).text_embeds)
+
+
 def test_noise_seeds_depend_on_seed_epoch_and_row_only(processor):
     molecule = {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]], "text": "an acid"}
     rows = [{**molecule, "row_id": index, "inchikey14": "A" if index else None} for index in range(4)]
