@@ -30,6 +30,7 @@ TEXTS = ["the molecule is an amine", "it is a ring"]
 OURS = "modeling_geomclip,dataset_pubchem3d,train_accelerate,training,eval,model_card"
 OF_OTHERS = (
     "captioning_geomclip.py",
+    "convert_geomclip.py",
     "processing_captioning_geomclip.py",
     "property_geomclip.py",
     "pipeline_geomclip.py",
