@@ -11,6 +11,7 @@ import hashlib
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from transformers import AutoModel
 
 from .configuration_geomclip import GeomCLIPGeometryConfig
 from .feature_extraction_geomclip import VOCABULARY, GeomCLIPFeatureExtractor
-from .modeling_geomclip import GeomCLIPGeometryModel
+from .modeling_geomclip import GeomCLIPDenoisingHead, GeomCLIPGeometryModel
 
 # Beginnings of Uni-Mol's names and of ours (deepmodeling/Uni-Mol, models/unimol.py); the first that fits counts.
 NAMES = {
@@ -51,7 +52,7 @@ OF_SYMBOLS = ("embed_tokens.weight", "lm_head.weight", "lm_head.bias")  # a row 
 OF_PAIRS = ("gbf.mul.weight", "gbf.bias.weight")  # a row for each ordered pair of symbols
 
 SPECIALS = 4
-# unimol_tools since 0.1.3 registers its special symbols before it reads the dictionary file, which has others first.
+# unimol_tools 0.1.6 registers its special symbols, in its own order, before it reads the dictionary file.
 UNIMOL_TOOLS = ["[CLS]", "[UNK]", "[PAD]", "[SEP]", *VOCABULARY[SPECIALS:]]
 ORDERS = {"file": VOCABULARY, "unimol_tools": UNIMOL_TOOLS}
 
@@ -117,7 +118,12 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """{name: float32} of a checkpoint; nothing in it is executed."""
     with torch.serialization.safe_globals([argparse.Namespace]):  # Uni-Core keeps its command line beside the weights
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:  # whose own advice is to load it unsafely
+            raise ValueError(
+                f"{path} is no checkpoint, or holds more than weights and settings; it is not read"
+            ) from error
     weights = loaded.get("model", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(weights, dict) or not weights or not all(torch.is_tensor(value) for value in weights.values()):
         raise ValueError(
@@ -189,8 +195,9 @@ def told_order(embedding: Tensor, path: Path) -> list[str]:
         found = f"the rows {zeros} of its embedding are 0" if zeros else "no row of its embedding is 0"
         raise ValueError(
             f"the order of the symbols of {path} cannot be told: {found}, which should be that of [PAD] alone, and "
-            f"{files[0] if files else 'no dictionary file beside it'} does not settle it; give --vocabulary file "
-            "(published weights), unimol_tools, or the path of a dictionary file"
+            f"{files[0] if files else 'no dictionary file beside it'} does not settle it; convert it by "
+            "python -m modeling_geomclip.convert_geomclip with --vocabulary file (published weights), unimol_tools, or "
+            "the path of a dictionary file"
         )
     return fitting[0]
 
@@ -237,16 +244,36 @@ def main() -> None:
     parser.add_argument("--vocabulary", help="file, unimol_tools, or a dictionary file, if the weights do not tell")
     parser.add_argument("--remove_hydrogens", choices=["true", "false"], help="if the file's name does not tell")
     args = parser.parse_args()
-    if args.source.endswith(".pt"):
-        removes = None if args.remove_hydrogens is None else args.remove_hydrogens == "true"
-        extractor = unimol_feature_extractor(args.source, remove_hydrogens=removes)
-        load_unimol(args.source, args.vocabulary).save_pretrained(args.target)
-        extractor.save_pretrained(args.target)
-    elif args.target.endswith(".pt"):
-        model = AutoModel.from_pretrained(args.source, dtype=torch.float32)
-        torch.save({"model": to_unimol(getattr(model, "geometry_model", model))}, args.target)
-    else:
+    if args.source.endswith(".pt") == args.target.endswith(".pt"):
         parser.error("one of the two is Uni-Mol's .pt file, the other a geometry tower")
+    try:
+        if args.source.endswith(".pt"):
+            removes = None if args.remove_hydrogens is None else args.remove_hydrogens == "true"
+            extractor = unimol_feature_extractor(args.source, remove_hydrogens=removes)
+            load_unimol(args.source, args.vocabulary).save_pretrained(args.target)
+            extractor.save_pretrained(args.target)
+        else:
+            torch.save({"model": to_unimol(load_tower(args.source))}, args.target)
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
+
+
+def load_tower(source: str) -> GeomCLIPGeometryModel:
+    """The tower of a folder or Hub id, with trained heads.
+
+    Raises:
+        ValueError: it has no geometry tower, or one without the heads that denoise.
+    """
+    model, loading = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
+    tower = getattr(model, "geometry_model", model)
+    if not isinstance(tower, GeomCLIPGeometryModel):
+        raise ValueError(f"{source} is a {model.config.model_type}, which has no geometry tower; give one that has")
+    if not isinstance(tower.denoising_head, GeomCLIPDenoisingHead) or loading["missing_keys"]:
+        raise ValueError(
+            f"{source} has no denoising heads, which Uni-Mol's checkpoints hold; give the tower or the GeomCLIP from "
+            "which it was trained"
+        )
+    return tower
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ class PretrainSettings(TrainingSettings):
     denoising_loss_weight: float | None = setting("alpha in L = L_contrastive + alpha * L_denoising.", default=None)
     learnable_temperature: bool | None = setting("Whether the temperature is trained.", default=None)
     geometry_model: str | None = setting(
-        "New model: geometry tower, a folder, Hub id or a .json configuration to start from scratch.", default=None
+        "New model: geometry tower, a folder, Hub id, Uni-Mol's .pt, or a .json configuration to start from scratch.",
+        default=None,
     )
     text_model: str | None = setting("New model: text tower, a folder or Hub id; left out, SciBERT.", default=None)
     projection_dim: int | None = setting("New model: size of the joint space.", default=None)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import AutoFeatureExtractor, AutoModel
 
-from modeling_geomclip import GeomCLIPGeometryConfig, GeomCLIPGeometryModel
+from modeling_geomclip import GeomCLIPForPropertyPrediction, GeomCLIPGeometryConfig, GeomCLIPGeometryModel
 from modeling_geomclip.convert_geomclip import UNIMOL_TOOLS, load_unimol, main, reordered, to_unimol, unimol_names
 from modeling_geomclip.feature_extraction_geomclip import DICTIONARY, VOCABULARY
 from training.towers import feature_extractor, geometry_tower
@@ -89,6 +89,23 @@ def test_bare_weights_are_read(tower, weights, tmp_path):
     assert_equal(load_unimol(tmp_path / "bare.pt"), tower)
 
 
+def test_a_predictor_has_no_heads_to_give(tower, tmp_path, monkeypatch, capsys):
+    predictor = GeomCLIPForPropertyPrediction.from_geometry_pretrained(tower, id2label={0: "gap"})
+    predictor.save_pretrained(tmp_path / "predictor")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, tmp_path / "predictor", tmp_path / "no.pt")
+    assert "has no denoising heads" in capsys.readouterr().err
+    assert not (tmp_path / "no.pt").exists()
+
+
+def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys):
+    (tmp_path / "text_no_h.pt").write_text("no checkpoint")
+    for words, message in ((("text_no_h.pt", "out"), "is no checkpoint"), (("a", "b"), "one of the two")):
+        with pytest.raises(SystemExit):
+            run(monkeypatch, *(tmp_path / word for word in words))
+        assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", [{"model": {}}, {"model": {"step": 3}}, [1, 2]])
 def test_what_holds_no_weights_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "no.pt")
@@ -146,7 +163,7 @@ def test_a_dictionary_file_tells_the_order(tower, weights, save, tmp_path):
     path = save(reordered(weights, VOCABULARY, order))
     with pytest.raises(ValueError, match="no row of its embedding is 0") as error:
         load_unimol(path)
-    assert "give --vocabulary" in str(error.value)
+    assert "with --vocabulary file" in str(error.value)
     (tmp_path / "own_dict.txt").write_text("".join(f"{symbol} 1\n" for symbol in order))
     assert_equal(load_unimol(path), tower)
     assert_equal(load_unimol(path, str(tmp_path / "own_dict.txt")), tower)

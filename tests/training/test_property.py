@@ -93,7 +93,7 @@ def test_labels_from_which_nothing_can_be_learned_are_refused(task, settings, la
         job.prepare(predictor, labelled(homo=labels))
 
 
-def test_references_are_those_of_least_squares(task):
+def test_references_are_those_of_least_squares():
     """Against scikit-learn, on the labels that are there; an element that no molecule has adds nothing."""
     random = np.random.default_rng(0)
     counts = np.zeros((40, 31))
@@ -111,7 +111,7 @@ def test_references_are_those_of_least_squares(task):
 
 
 def test_the_predictor_keeps_its_references(task):
-    """Two carbons are what the molecules share; what they differ in is hydrogen, nitrogen and oxygen."""
+    """Where the head says 0, molecules of equal elements get the mean of their labels."""
     job = task(targets=["homo"], element_references=True)
     predictor, extractor = job.build()
     rows = labelled(homo=[-0.2, -0.26, -0.3])
@@ -123,7 +123,7 @@ def test_the_predictor_keeps_its_references(task):
     for parameter in predictor.property_head.parameters():
         parameter.data.zero_()
     predicted = predictor(**extractor(rows.to_list(), return_tensors="pt")).logits[:3, 0].tolist()
-    assert predicted == pytest.approx([-0.21, -0.27, -0.3], abs=1e-6)  # the means of molecules with equal elements
+    assert predicted == pytest.approx([-0.21, -0.27, -0.3], abs=1e-6)
     assert config.label_stds == pytest.approx([np.std([-0.2, -0.26, -0.3, -0.22, -0.28])])
 
 
