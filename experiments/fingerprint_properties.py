@@ -8,6 +8,7 @@ Regularisation is chosen for each target on validation rows; the test split is r
 
 import sys
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import datasets
@@ -28,8 +29,9 @@ from modeling_geomclip.feature_extraction_geomclip import VOCABULARY
 from training.property import element_counts, fit_references
 from training.rows import drawn
 
-RIDGES = (1e-3, 1e-2, 1e-1, 1.0)  # added to the diagonal of the kernel
-LEARNING_RATES, LEAVES = (0.05, 0.1), (31, 127)
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # added to the diagonal of the kernel
+LEAVES, ROUNDS = (31, 127), 300
+BINS = 16  # as many as an environment is ever counted, so that no two counts fall together
 
 
 @dataclass(frozen=True)
@@ -128,21 +130,19 @@ def kernel_ridge(fingerprints: dict, labels: dict, split: str) -> np.ndarray:
 
 
 def boosting(fingerprints: dict, labels: dict, settings: FingerprintSettings) -> np.ndarray:
-    """(rows, targets): histogram gradient boosting, one model a target, its shape chosen on validation."""
+    """(rows, targets): histogram gradient boosting, one model a target; leaves and rounds are chosen on validation."""
     columns = []
     for column, target in enumerate(tqdm(settings.targets, desc="boosting")):
-        fitted = [
-            HistGradientBoostingRegressor(
-                learning_rate=rate, max_leaf_nodes=leaves, max_iter=400, random_state=settings.seed
+        trials = []
+        for leaves in LEAVES:
+            model = HistGradientBoostingRegressor(
+                learning_rate=0.1, max_iter=ROUNDS, max_leaf_nodes=leaves, max_bins=BINS, random_state=settings.seed
             ).fit(fingerprints["train"], labels["train"][:, column])
-            for rate in LEARNING_RATES
-            for leaves in LEAVES
-        ]
-        validation = fingerprints["validation"], labels["validation"][:, column]
-        errors = [np.abs(model.predict(validation[0]) - validation[1]).mean() for model in fitted]
-        best = fitted[int(np.argmin(errors))]
-        print(f"boosting, chosen for {target}: rate {best.learning_rate}, leaves {best.max_leaf_nodes}")
-        columns.append(best.predict(fingerprints[settings.split]))
+            for rounds, predicted in enumerate(model.staged_predict(fingerprints["validation"]), start=1):
+                trials.append((np.abs(predicted - labels["validation"][:, column]).mean(), leaves, rounds, model))
+        _, leaves, rounds, model = min(trials, key=lambda trial: trial[0])
+        print(f"boosting, chosen for {target}: {leaves} leaves, {rounds} rounds")
+        columns.append(next(islice(model.staged_predict(fingerprints[settings.split]), rounds - 1, None)))
     return np.stack(columns, axis=1)
 
 

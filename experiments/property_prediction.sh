@@ -46,6 +46,8 @@ fingerprints() { # rows
 }
 
 [ -d "$QM9" ] || "$BIN/python" -m dataset_pubchem3d build --config configs/qm9.yaml --out "$QM9"
+fingerprints 1000
+fingerprints 10000
 
 # Two towers. Neither has seen a molecule whose first block is in the validation or test rows.
 train denoised pretrain_geometry --config configs/pretrain_geometry_qm9.yaml --dataset "$QM9"
@@ -73,8 +75,6 @@ for seed in 0 1; do
     done
     predictor heavy_atoms-10000-$seed configs/geometry_tiny.json --targets "${TARGETS[@]}" --num_train_epochs 10 \
         --seed $seed --remove_hydrogens true # what hydrogens are worth
-    predictor orbitals-10000-$seed "$OUT/denoised" --targets homo lumo gap --num_train_epochs 30 --seed $seed # Uni-Mol's task
+    predictor orbitals-10000-$seed "$OUT/denoised" --targets homo lumo gap --num_train_epochs 10 --seed $seed # Uni-Mol's task
 done
-fingerprints 1000
-fingerprints 10000
 "$BIN/python" experiments/property_tables.py "$RESULTS"
