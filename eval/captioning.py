@@ -16,7 +16,6 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
-import torch
 from transformers import AutoTokenizer, HfArgumentParser
 
 if not __package__:  # run as a script: the clone is not on the path
@@ -29,15 +28,8 @@ from eval.caption_facts import fact_scores
 from eval.caption_generation import compare_geometries, generate_captions
 from eval.caption_retrieval import expected_pool_hits
 from eval.caption_table import SCORES, format_losses, format_scores
-from eval.retrieval import (
-    ROOT,
-    embed_molecules,
-    embed_texts,
-    load_checkpoint,
-    prepare_molecules,
-    print_failures,
-    write_results,
-)
+from eval.retrieval import ROOT, Record, load_checkpoint, print_failures, read_molecules_of, write_results
+from modeling_geomclip import embed_molecules, embed_texts
 
 METRIC = ROOT / "eval" / "metrics" / "molecule_captioning"
 TRUE = "true captions"
@@ -129,21 +121,20 @@ def load_filled(settings: CaptioningSettings, split: str) -> datasets.Dataset:
 
 def keep_readable(processor: Any, pairs: datasets.Dataset) -> tuple[datasets.Dataset, list[dict[str, Any]]]:
     """The rows whose molecules the processor takes, and the failures."""
-    _, rows, failures = prepare_molecules(processor.feature_extractor, pairs)
-    return pairs.select(rows), failures
+    records, failures = read_molecules_of(processor, pairs)
+    return pairs.select([record["index"] for record in records]), failures
 
 
-@torch.no_grad()
 def baseline_captions(
     settings: CaptioningSettings, pairs: datasets.Dataset, training: datasets.Dataset
 ) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
     """What can be said without a language model, a training caption; and the training molecules left out."""
     geomclip, processor = load_checkpoint(settings.geomclip)
-    molecules, rows, failures = prepare_molecules(processor, training)
-    training = training.select(rows)
+    candidates, failures = read_molecules_of(processor, training)
+    training = training.select([record["index"] for record in candidates])
     queries, candidates = (
-        embed_molecules(geomclip, inputs, settings.batch_size).numpy()
-        for inputs in (read_all(processor, pairs, settings.geomclip), molecules)
+        embed_molecules(geomclip, processor, records).numpy()
+        for records in (read_all(processor, pairs, settings.geomclip), candidates)
     )
     by_embedding = nearest_by_embedding(queries, candidates)
     by_fingerprint = nearest_by_fingerprint(list(pairs["smiles"]), list(training["smiles"]))
@@ -156,26 +147,25 @@ def baseline_captions(
     return dict(zip(BASELINES, said, strict=True)), failures
 
 
-def read_all(processor: Any, pairs: datasets.Dataset, checkpoint: str) -> dict[str, torch.Tensor]:
-    molecules, rows, failures = prepare_molecules(processor, pairs)
+def read_all(processor: Any, pairs: datasets.Dataset, checkpoint: str) -> list[Record]:
+    records, failures = read_molecules_of(processor, pairs)
     if failures:
         raise ValueError(
-            f"{checkpoint} reads {len(rows)} of the {len(pairs)} molecules that the captioner reads, not row "
+            f"{checkpoint} reads {len(records)} of the {len(pairs)} molecules that the captioner reads, not row "
             f"{failures[0]['row']}: {failures[0]['reason']}; take a checkpoint that reads what the captioner reads"
         )
-    return molecules
+    return records
 
 
-@torch.no_grad()
 def judge_hits(settings: CaptioningSettings, pairs: datasets.Dataset, systems: dict[str, list[str]]) -> dict:
     """Probability that the judge finds a caption's own molecule first in a random pool: (rows,) for each system."""
     judge, processor = load_checkpoint(settings.judge)
     molecules = read_all(processor, pairs, settings.judge)
-    geometry = embed_molecules(judge, molecules, settings.batch_size).double().numpy()
+    geometry = embed_molecules(judge, processor, molecules).double().numpy()
     ids = [first_block(row) for row in pairs]
     hits = {}
     for name, captions in systems.items():
-        text = embed_texts(judge, processor, captions, settings.batch_size).double().numpy()
+        text = embed_texts(judge, processor, captions).double().numpy()
         hits[name] = expected_pool_hits(text @ geometry.T, ids, settings.pool_size)
     return hits
 

@@ -19,7 +19,8 @@ if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset_pubchem3d.pairs import load_molecules
-from eval.retrieval import batches_by_size, load_checkpoint, prepare_molecules, print_failures, write_results
+from eval.retrieval import PAIR_BUDGET_HELP, load_checkpoint, print_failures, read_molecules_of, write_results
+from modeling_geomclip.embedding_geomclip import batches_by_size, inference
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class DenoisingSettings:
     output: str = field(metadata={"help": "results file to write (JSON)"})
     dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
     split: str = field(default="test", metadata={"help": "split of the data set"})
-    batch_size: int = field(default=32, metadata={"help": "molecules at once; changes speed and memory only"})
+    pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
     seed: int = field(default=0, metadata={"help": "of the noise"})
     num_draws: int = field(default=4, metadata={"help": "noised copies of each molecule"})
 
@@ -40,20 +41,19 @@ def main() -> None:
     settings = HfArgumentParser(DenoisingSettings).parse_args_into_dataclasses()[0]
     pairs = load_molecules(settings.dataset, settings.split, settings.dataset_config, ())
     model, processor = load_checkpoint(settings.model)
-    evaluation = evaluate_denoising(model, processor, pairs, settings.batch_size, settings.seed, settings.num_draws)
+    evaluation = evaluate_denoising(model, processor, pairs, settings.seed, settings.num_draws, settings.pair_budget)
     print(format_losses(evaluation))
     print_failures(evaluation["failures"])
     write_results(settings, pairs, {"task": "denoising", **evaluation})
 
 
-@torch.no_grad()
 def evaluate_denoising(
-    model: Any, processor: Any, pairs: datasets.Dataset, batch_size: int, seed: int, num_draws: int
+    model: Any, processor: Any, pairs: datasets.Dataset, seed: int, num_draws: int, pair_budget: int | None = None
 ) -> dict[str, Any]:
     """Coordinate loss of the model and of returning its input, over all chosen atoms of all molecules and draws.
 
     Args:
-        model: a geometry tower, or a model that has one, in evaluation mode.
+        model: a geometry tower, or a model that has one; its training mode is kept.
         pairs: with a molecule each.
     Returns:
         `coordinate_loss`, `noised_coordinate_loss`, `relative_reduction` (1 is perfect, 0 no better than the input),
@@ -61,20 +61,21 @@ def evaluate_denoising(
     Errors: ValueError when not one atom is chosen.
     """
     tower = getattr(model, "geometry_model", model)
-    molecules, rows, failures = prepare_molecules(processor, pairs)
+    extractor = getattr(processor, "feature_extractor", processor)
+    records, failures = read_molecules_of(processor, pairs)
     model_sum = noised_sum = num_chosen = 0
     for draw in range(num_draws):
-        seeds = torch.tensor([noise_seed(seed, draw, row) for row in rows])
-        for indices, batch in batches_by_size(molecules, batch_size):
-            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            output = tower.denoise(**batch, noise_seeds=seeds[indices])
+        seeds = torch.tensor([noise_seed(seed, draw, record["index"]) for record in records])
+        for indices, batch in batches_by_size(extractor, records, model.device, pair_budget):
+            with inference(model):
+                output = tower.denoise(**batch, noise_seeds=seeds[indices])
             chosen = int(output.num_chosen)
             num_chosen += chosen
             model_sum += chosen * float(output.coordinate_loss)
             noised_sum += chosen * float(output.noised_coordinate_loss)
     if num_chosen == 0:
         raise ValueError(
-            f"no atom of {len(rows)} molecules in {num_draws} draws was noised; give num_draws of at least 1 and "
+            f"no atom of {len(records)} molecules in {num_draws} draws was noised; give num_draws of at least 1 and "
             "molecules of at least 3 atoms"
         )
     return {
@@ -82,7 +83,7 @@ def evaluate_denoising(
         "noised_coordinate_loss": noised_sum / num_chosen,
         "relative_reduction": 1 - model_sum / noised_sum,
         "num_chosen": num_chosen,
-        "num_rows": len(rows),
+        "num_rows": len(records),
         "failures": failures,
     }
 

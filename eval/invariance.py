@@ -21,9 +21,15 @@ if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset_pubchem3d.pairs import load_pairs
-from eval.retrieval import embed_molecules, load_checkpoint, prepare_molecules, print_failures, write_results
-
-Molecules = dict[str, Tensor]
+from eval.retrieval import (
+    PAIR_BUDGET_HELP,
+    Record,
+    load_checkpoint,
+    print_failures,
+    read_molecules_of,
+    write_results,
+)
+from modeling_geomclip import embed_molecules
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class InvarianceSettings:
     output: str = field(metadata={"help": "results file to write (JSON)"})
     dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
     split: str = field(default="test", metadata={"help": "split of the data set"})
-    batch_size: int = field(default=32, metadata={"help": "molecules at once"})
+    pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
     seed: int = field(default=0, metadata={"help": "of rotations, orders and moved atoms"})
 
 
@@ -43,79 +49,74 @@ def main() -> None:
     settings = HfArgumentParser(InvarianceSettings).parse_args_into_dataclasses()[0]
     pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
     model, processor = load_checkpoint(settings.model)
-    evaluation = evaluate_invariance(model, processor, pairs, settings.batch_size, settings.seed)
+    evaluation = evaluate_invariance(model, processor, pairs, settings.seed, settings.pair_budget)
     print(format_changes(evaluation))
     print_failures(evaluation["failures"])
     write_results(settings, pairs, {"task": "invariance", **evaluation})
 
 
-@torch.no_grad()
 def evaluate_invariance(
-    model: Any, processor: Any, pairs: datasets.Dataset, batch_size: int, seed: int
+    model: Any, processor: Any, pairs: datasets.Dataset, seed: int, pair_budget: int | None = None
 ) -> dict[str, Any]:
     """Change of the embeddings under each change of the molecules.
 
     Args:
-        model: with `get_geometry_features` and `device`, in evaluation mode.
+        model: a `GeomCLIPModel`; its training mode is kept.
         pairs: as `load_pairs` returns them.
     Returns:
         `largest_change` {symmetry: over all molecules}, `smallest_change_of_moved_atom` (one atom of each molecule
         moved by 0.3 Å; molecules of one atom aside), `mean_cosine_distance` between different molecules, `num_rows`,
         and `failures` as in `evaluate_retrieval`.
     """
-    molecules, rows, failures = prepare_molecules(processor, pairs)
+    records, failures = read_molecules_of(processor, pairs)
     random = np.random.default_rng(seed)
-    embeds = embed_molecules(model, molecules, batch_size)
+    embeds = embed_molecules(model, processor, records, pair_budget)
 
-    def change(changed: Molecules, size: int = batch_size) -> Tensor:
-        return (embed_molecules(model, changed, size) - embeds).norm(dim=-1)  # (molecules,)
+    def change(positions: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+        changed = [record | {"positions": positions(record["positions"])} for record in records]
+        return distance(changed, pair_budget)
+
+    def distance(changed: list[Record], pair_budget: int | None) -> Tensor:
+        return (embed_molecules(model, processor, changed, pair_budget) - embeds).norm(dim=-1)  # (molecules,)
 
     symmetries: dict[str, Callable[[], Tensor]] = {
-        "rotation": lambda: change(rotate(molecules, random)),
-        "translation": lambda: change(molecules | {"positions": molecules["positions"].double() + 10.0}),
-        "mirror image": lambda: change(molecules | {"positions": -molecules["positions"]}),
-        "order of atoms": lambda: change(permute_atoms(molecules, random)),
-        "padding and batch mates": lambda: change(molecules, size=1),
+        "rotation": lambda: change(lambda positions: rotate(positions, random)),
+        "translation": lambda: change(lambda positions: positions + 10.0),
+        "mirror image": lambda: change(lambda positions: -positions),
+        "order of atoms": lambda: distance([permute_atoms(record, random) for record in records], pair_budget),
+        "padding and batch mates": lambda: distance(records, 1),  # one by one
     }
-    has_geometry = molecules["atom_mask"].sum(dim=1) > 1  # one atom has no distance to change
+    moved = change(lambda positions: move_an_atom(positions, random, 0.3))
+    has_geometry = torch.tensor([len(record["positions"]) > 1 for record in records])  # one atom has no distance
     cosines = (embeds @ embeds.T)[~torch.eye(len(embeds), dtype=torch.bool)]
     return {
         "largest_change": {name: float(measure().max()) for name, measure in symmetries.items()},
-        "smallest_change_of_moved_atom": float(change(move_an_atom(molecules, random, 0.3))[has_geometry].min()),
+        "smallest_change_of_moved_atom": float(moved[has_geometry].min()),
         "mean_cosine_distance": float(1 - cosines.mean()),
-        "num_rows": len(rows),
+        "num_rows": len(records),
         "failures": failures,
     }
 
 
-def rotate(molecules: Molecules, random: np.random.Generator) -> Molecules:
-    """Another random rotation for each molecule."""
-    matrices, triangles = np.linalg.qr(random.standard_normal((len(molecules["positions"]), 3, 3)))
-    matrices *= np.sign(np.diagonal(triangles, axis1=1, axis2=2))[:, None, :]
-    matrices[:, :, 0] *= np.linalg.det(matrices)[:, None]  # no reflections
-    return molecules | {"positions": torch.bmm(molecules["positions"], torch.from_numpy(matrices).float())}
+def rotate(positions: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """(atoms, 3) after a random rotation."""
+    matrix, triangle = np.linalg.qr(random.standard_normal((3, 3)))
+    matrix *= np.sign(np.diagonal(triangle))
+    matrix[:, 0] *= np.linalg.det(matrix)  # no reflections
+    return positions @ matrix
 
 
-def permute_atoms(molecules: Molecules, random: np.random.Generator) -> Molecules:
-    """Another random order of atoms for each molecule; [CLS], [SEP] and padding stay where they are."""
-    order = torch.arange(molecules["atom_mask"].shape[1]).repeat(len(molecules["atom_mask"]), 1)
-    for row, mask in enumerate(molecules["atom_mask"]):
-        order[row, mask] = torch.from_numpy(random.permutation(mask.nonzero().squeeze(-1).numpy()))
-    return {
-        "atom_ids": molecules["atom_ids"].gather(1, order),
-        "positions": molecules["positions"].gather(1, order.unsqueeze(-1).expand(-1, -1, 3)),
-        "atom_mask": molecules["atom_mask"],
-    }
+def permute_atoms(record: Record, random: np.random.Generator) -> Record:
+    """The molecule with its atoms in a random order."""
+    order = random.permutation(len(record["positions"]))
+    return record | {name: record[name][order] for name in ("atomic_numbers", "positions")}
 
 
-def move_an_atom(molecules: Molecules, random: np.random.Generator, distance: float) -> Molecules:
-    """One random atom of each molecule moved by `distance` (Å) in a random direction."""
-    positions = molecules["positions"].clone()
-    for row, mask in enumerate(molecules["atom_mask"]):
-        step = random.standard_normal(3)
-        atom = random.choice(mask.nonzero().squeeze(-1).numpy())
-        positions[row, atom] += torch.from_numpy(distance * step / np.linalg.norm(step)).float()
-    return molecules | {"positions": positions}
+def move_an_atom(positions: np.ndarray, random: np.random.Generator, length: float) -> np.ndarray:
+    """(atoms, 3) with one atom moved by `length` (Å) in a random direction."""
+    positions, step = positions.copy(), random.standard_normal(3)
+    positions[random.integers(len(positions))] += length * step / np.linalg.norm(step)
+    return positions
 
 
 def format_changes(evaluation: dict[str, Any]) -> str:

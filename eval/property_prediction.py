@@ -15,13 +15,15 @@ import datasets
 import evaluate
 import numpy as np
 import torch
+from tqdm import tqdm
 from transformers import AutoFeatureExtractor, AutoModelForSequenceClassification, HfArgumentParser
 
 if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset_pubchem3d.pairs import label_units, load_molecules, molecule_input
-from eval.retrieval import ROOT, batches_by_size, print_failures, write_results
+from eval.retrieval import PAIR_BUDGET_HELP, ROOT, print_failures, write_results
+from modeling_geomclip.embedding_geomclip import batches_by_size, inference
 
 METRIC = ROOT / "eval" / "metrics" / "molecule_property_prediction"
 CONVERSIONS = {"Hartree": {"eV": 27.211386246, "kcal/mol": 627.5094740}}  # CODATA 2018
@@ -40,7 +42,7 @@ class PropertySettings:
     split: str = field(default="test", metadata={"help": "split of the data set"})
     coordinates: str = field(default="given", metadata={"help": "given, or rdkit for conformers from the SMILES"})
     num_conformers: int = field(default=1, metadata={"help": "RDKit conformers over which predictions are averaged"})
-    batch_size: int = field(default=64, metadata={"help": "molecules at once; changes speed and memory only"})
+    pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
     seed: int = field(default=0, metadata={"help": "of the bootstrap"})
     num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
 
@@ -62,11 +64,11 @@ def main() -> None:
         model,
         extractor,
         rows,
-        settings.batch_size,
         settings.coordinates,
         settings.num_conformers,
         settings.num_bootstrap,
         settings.seed,
+        settings.pair_budget,
     )
     print(format_properties(evaluation))
     print_failures(evaluation["failures"])
@@ -75,8 +77,6 @@ def main() -> None:
 
 def load_predictor(path: str) -> tuple[Any, Any]:
     """Predictor in evaluation mode on the accelerator, if there is one, and its feature extractor."""
-    import modeling_geomclip  # noqa: F401  registers the Auto classes
-
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     model = AutoModelForSequenceClassification.from_pretrained(path).to(device).eval()
     return model, AutoFeatureExtractor.from_pretrained(path)
@@ -118,8 +118,9 @@ def label_array(rows: datasets.Dataset, targets: Sequence[str]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-@torch.no_grad()
-def predict_properties(model: Any, extractor: Any, molecules: Sequence[Any], batch_size: int) -> tuple[np.ndarray, ...]:
+def predict_properties(
+    model: Any, extractor: Any, molecules: Sequence[Any], pair_budget: int | None = None
+) -> tuple[np.ndarray, ...]:
     """What the model predicts of the molecules that the feature extractor takes.
 
     Args:
@@ -128,23 +129,19 @@ def predict_properties(model: Any, extractor: Any, molecules: Sequence[Any], bat
     Returns:
         (kept, num_labels) float64; (kept,) int64, their places in `molecules`; failures, {"row", "reason"} each.
     """
-    batch = extractor(molecules, errors="report", return_tensors="pt")
-    kept = batch.pop("kept").numpy()
-    failures = [{"row": failure["index"], "reason": failure["reason"]} for failure in batch.pop("failures")]
-    if not len(kept):
+    records, failures = extractor.read(tqdm(molecules, desc="reading", leave=False), errors="report")
+    failures = [{"row": failure["index"], "reason": failure["reason"]} for failure in failures]
+    if not records:
         raise ValueError(f"no molecule of {len(molecules)} can be read; failures: {failures[:3]}")
-    predictions = np.empty((len(kept), model.config.num_labels))
-    was_training = model.training
-    model.eval()
-    for indices, inputs in batches_by_size(dict(batch), batch_size):
-        inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
-        predictions[indices.numpy()] = model(**inputs).logits.double().cpu().numpy()
-    model.train(was_training)
-    return predictions, kept, failures
+    predictions = np.empty((len(records), model.config.num_labels))
+    with inference(model):
+        for indices, batch in batches_by_size(extractor, records, model.device, pair_budget):
+            predictions[indices.numpy()] = model(**batch).logits.double().cpu().numpy()
+    return predictions, np.array([record["index"] for record in records]), failures
 
 
 def predict_from_conformers(
-    model: Any, extractor: Any, smiles: Sequence[str], batch_size: int, num_conformers: int
+    model: Any, extractor: Any, smiles: Sequence[str], num_conformers: int, pair_budget: int | None = None
 ) -> tuple[np.ndarray, ...]:
     """As `predict_properties`, the mean over RDKit conformers of consecutive seeds, as many as can be made."""
     seed = extractor.embedding_seed
@@ -152,7 +149,7 @@ def predict_from_conformers(
     try:
         for number in range(num_conformers):
             extractor.embedding_seed = seed + number
-            predictions, kept, failures = predict_properties(model, extractor, smiles, batch_size)
+            predictions, kept, failures = predict_properties(model, extractor, smiles, pair_budget)
             totals[kept] += predictions
             counts[kept] += 1
     finally:
@@ -165,11 +162,11 @@ def evaluate_properties(
     model: Any,
     extractor: Any,
     rows: datasets.Dataset,
-    batch_size: int = 64,
     coordinates: str = "given",
     num_conformers: int = 1,
     num_bootstrap: int = 0,
     seed: int = 0,
+    pair_budget: int | None = None,
 ) -> dict[str, Any]:
     """Predictions against labels.
 
@@ -183,9 +180,9 @@ def evaluate_properties(
     targets = target_columns(model.config)
     labels = label_array(rows, targets)
     if coordinates == "rdkit":
-        found = predict_from_conformers(model, extractor, list(rows["smiles"]), batch_size, num_conformers)
+        found = predict_from_conformers(model, extractor, list(rows["smiles"]), num_conformers, pair_budget)
     else:
-        found = predict_properties(model, extractor, [molecule_input(row) for row in rows], batch_size)
+        found = predict_properties(model, extractor, [molecule_input(row) for row in rows], pair_budget)
     predictions, kept, failures = found
     labels = labels[kept]
     problem_type = model.config.problem_type

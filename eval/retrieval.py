@@ -12,7 +12,6 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ import datasets
 import evaluate
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoModel, AutoProcessor, HfArgumentParser
 
@@ -29,6 +27,7 @@ if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset_pubchem3d.pairs import first_block, load_pairs, molecule_input
+from modeling_geomclip import embed_molecules, embed_texts
 
 ROOT = Path(__file__).resolve().parents[1]
 METRIC = ROOT / "eval" / "metrics" / "molecule_text_retrieval"
@@ -45,6 +44,8 @@ COLUMNS = {
     "mean_reciprocal_rank": "MRR %",
     "median_rank": "median rank",
 }
+PAIR_BUDGET_HELP = "molecules * rows² that are encoded at once; changes speed and memory only"
+Record = dict[str, Any]  # of a molecule, as `GeomCLIPFeatureExtractor.read` gives it
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "rdkit")
 
 
@@ -57,7 +58,7 @@ class RetrievalSettings:
     output: str = field(metadata={"help": "results file to write (JSON)"})
     dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
     split: str = field(default="test", metadata={"help": "split of the data set"})
-    batch_size: int = field(default=32, metadata={"help": "rows embedded at once; changes speed and memory only"})
+    pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
     seed: int = field(default=0, metadata={"help": "of pools, bootstrap and random positions"})
     num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
 
@@ -67,7 +68,7 @@ def main() -> None:
     pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
     model, processor = load_checkpoint(settings.model)
     evaluation = evaluate_retrieval(
-        model, processor, pairs, settings.batch_size, settings.seed, settings.num_bootstrap, with_random_positions=True
+        model, processor, pairs, settings.pair_budget, settings.seed, settings.num_bootstrap, with_random_positions=True
     )
     print(format_table(evaluation["metrics"]))
     print_failures(evaluation["failures"])
@@ -76,18 +77,15 @@ def main() -> None:
 
 def load_checkpoint(path: str) -> tuple[Any, Any]:
     """Model in evaluation mode on the accelerator, if there is one, and its processor."""
-    import modeling_geomclip  # noqa: F401  registers the Auto classes
-
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     return AutoModel.from_pretrained(path).to(device).eval(), AutoProcessor.from_pretrained(path)
 
 
-@torch.no_grad()
 def evaluate_retrieval(
     model: Any,
     processor: Any,
     pairs: datasets.Dataset,
-    batch_size: int = 32,
+    pair_budget: int | None = None,
     seed: int = 0,
     num_bootstrap: int = 1000,
     with_random_positions: bool = False,
@@ -95,7 +93,7 @@ def evaluate_retrieval(
     """Retrieval of a model and, as a control, of the same model on random positions.
 
     Args:
-        model: with `get_geometry_features`, `get_text_features` and `device`; its training mode is kept.
+        model: a `GeomCLIPModel`; its training mode is kept.
         pairs: rows with `text` and a molecule, as `dataset_pubchem3d.pairs.load_pairs` returns them.
         num_bootstrap: 0 leaves the intervals out.
     Returns:
@@ -103,22 +101,20 @@ def evaluate_retrieval(
         `failures`: [{"row", "reason"}] of the molecules that the processor refused, which are not among them.
     Errors: ValueError on a row without text, or when no molecule is left.
     """
-    molecules, rows, failures = prepare_molecules(processor, pairs)
+    records, failures = read_molecules_of(processor, pairs)
+    rows = [record["index"] for record in records]
     pairs = pairs.select(rows)
     texts = list(pairs["text"])
     empty = [row for row, text in zip(rows, texts, strict=True) if not (text and text.strip())]
     if empty:
         raise ValueError(f"{len(empty)} rows have no text, first row {empty[0]}; filter them out or fill them")
-    geometries = {"model": molecules}
+    geometries = {"model": records}
     if with_random_positions:
-        geometries["random positions"] = randomise_positions(molecules, rows, seed)
-
-    was_training = model.training
-    model.eval()
-    text_embeds = embed_texts(model, processor, texts, batch_size)
-    geometry_embeds = {name: embed_molecules(model, inputs, batch_size) for name, inputs in geometries.items()}
-    model.train(was_training)
-
+        geometries["random positions"] = randomise_positions(records, seed)
+    text_embeds = embed_texts(model, processor, texts)
+    geometry_embeds = {
+        name: embed_molecules(model, processor, molecules, pair_budget) for name, molecules in geometries.items()
+    }
     metric = evaluate.load(str(METRIC))
     shared = {"molecule_ids": [first_block(row) for row in pairs], "text_ids": texts}
     shared |= {"references": text_embeds.numpy(), "seed": seed, "num_bootstrap": num_bootstrap}
@@ -126,58 +122,33 @@ def evaluate_retrieval(
     return {"metrics": metrics, "num_rows": len(rows), "failures": failures}
 
 
-def prepare_molecules(
-    processor: Any, pairs: datasets.Dataset
-) -> tuple[dict[str, Tensor], list[int], list[dict[str, Any]]]:
-    """Padded `atom_ids`, `positions` (Å), `atom_mask` of the molecules that the processor takes; rows; failures."""
-    batch = processor(molecules=[molecule_input(row) for row in pairs], errors="report", return_tensors="pt")
-    rows = batch["kept"].tolist()
-    failures = [{"row": failure["index"], "reason": failure["reason"]} for failure in batch["failures"]]
-    if not rows:
+def read_molecules_of(processor: Any, pairs: datasets.Dataset) -> tuple[list[Record], list[dict[str, Any]]]:
+    """Records of the molecules that the processor takes, `index` being their row; failures, {"row", "reason"} each.
+
+    Raises:
+        ValueError: it takes none.
+    """
+    extractor = getattr(processor, "feature_extractor", processor)
+    records, failures = extractor.read(tqdm(map(molecule_input, pairs), total=len(pairs), desc="reading"), "report")
+    failures = [{"row": failure["index"], "reason": failure["reason"]} for failure in failures]
+    if not records:
         raise ValueError(f"no molecule of {len(pairs)} can be evaluated; failures: {failures[:3]}")
-    return {name: batch[name] for name in ("atom_ids", "positions", "atom_mask")}, rows, failures
+    return records, failures
 
 
-def batches_by_size(molecules: dict[str, Tensor], batch_size: int) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """Indices of molecules of like size, and their batch cut to the largest of them."""
-    lengths = (molecules["atom_ids"] != 0).sum(dim=1)  # 0 is [PAD]
-    for indices in tqdm(lengths.argsort(stable=True).split(batch_size), desc="molecules", leave=False):
-        yield indices, {name: tensor[indices, : lengths[indices].max()] for name, tensor in molecules.items()}
-
-
-def embed_molecules(model: Any, molecules: dict[str, Tensor], batch_size: int) -> Tensor:
-    """(molecules, width) float32 on the CPU."""
-    embeds = {}
-    for indices, batch in batches_by_size(molecules, batch_size):
-        batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-        features = model.get_geometry_features(**batch).pooler_output.float().cpu()
-        embeds.update(zip(indices.tolist(), features, strict=True))
-    return torch.stack([embeds[index] for index in range(len(embeds))])
-
-
-def embed_texts(model: Any, processor: Any, texts: list[str], batch_size: int) -> Tensor:
-    """(texts, width) float32 on the CPU."""
-    embeds = {}
-    order = torch.tensor([len(text) for text in texts]).argsort(stable=True)
-    for indices in tqdm(order.split(batch_size), desc="texts", leave=False):
-        inputs = processor(text=[texts[index] for index in indices], return_tensors="pt").to(model.device)
-        features = model.get_text_features(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
-        embeds.update(zip(indices.tolist(), features.pooler_output.float().cpu(), strict=True))
-    return torch.stack([embeds[index] for index in range(len(embeds))])
-
-
-def randomise_positions(molecules: dict[str, Tensor], rows: list[int], seed: int) -> dict[str, Tensor]:
+def randomise_positions(records: list[Record], seed: int) -> list[Record]:
     """Every atom at an isotropic Gaussian place: composition stays, geometry goes.
 
     One spread serves the whole set, the root mean square distance per axis of its atoms from their molecule's centre,
     so that not even a molecule's extent is left. A row's draw depends on the seed and the row alone.
     """
-    atom_mask, positions = molecules["atom_mask"][..., None], molecules["positions"].double()
-    centre = (positions * atom_mask).sum(dim=1, keepdim=True) / atom_mask.sum(dim=1, keepdim=True)
-    spread = (((positions - centre) * atom_mask).square().sum() / (3 * atom_mask.sum())).sqrt()
-    noise = np.stack([np.random.default_rng([seed, row]).standard_normal(positions.shape[1:]) for row in rows])
-    scrambled = torch.from_numpy(noise) * spread * atom_mask
-    return molecules | {"positions": scrambled.to(molecules["positions"].dtype)}
+    centred = [record["positions"] - record["positions"].mean(axis=0) for record in records]
+    spread = np.sqrt(np.square(np.concatenate(centred)).mean())
+    randoms = [np.random.default_rng([seed, record["index"]]) for record in records]
+    return [
+        record | {"positions": spread * random.standard_normal(record["positions"].shape)}
+        for record, random in zip(records, randoms, strict=True)
+    ]
 
 
 def format_table(metrics: dict[str, dict[str, float]]) -> str:

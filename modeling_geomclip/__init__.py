@@ -12,6 +12,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .captioning_geomclip import GeomCLIPCaptioningOutput, GeomCLIPForCaptioning
 from .configuration_geomclip import GeomCLIPCaptioningConfig, GeomCLIPConfig, GeomCLIPGeometryConfig
+from .embedding_geomclip import embed_molecules, embed_texts
 from .feature_extraction_geomclip import GeomCLIPFeatureExtractor
 from .loss_geomclip import MISSING_ID, contrastive_loss
 from .modeling_geomclip import (
@@ -48,6 +49,8 @@ __all__ = [
     "MoleculeError",
     "MoleculePropertyPipeline",
     "contrastive_loss",
+    "embed_molecules",
+    "embed_texts",
     "read_molecule",
     "read_molecules",
 ]

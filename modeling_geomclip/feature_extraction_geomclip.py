@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -89,39 +89,62 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
         Raises:
             MoleculeError: naming the molecule, its place, the rule it breaks and the remedy.
         """
+        records, failures = self.read(molecules, errors)
+        batch = self.pad(records, return_tensors)
+        if errors == "report":
+            batch["kept"] = np.array([record["index"] for record in records], dtype=np.int64)
+            batch["failures"] = failures
+            batch = GeomCLIPBatch(batch.data, tensor_type=return_tensors, skip_tensor_conversion=["failures"])
+        return batch
+
+    def read(
+        self, molecules: Any, errors: Literal["raise", "report"] = "raise"
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What `__call__` puts into its rows, before they are padded; it may itself be given as molecules.
+
+        Args:
+            molecules, errors: as for `__call__`.
+        Returns:
+            {"index", "atomic_numbers" (atoms,), "positions" (atoms, 3), Å} of each molecule that can be used, and
+            {"index", "molecule" (shortened), "reason"} of each that cannot.
+        Raises:
+            MoleculeError: as for `__call__`.
+        """
         if errors not in ("raise", "report"):
             raise ValueError(f"errors is {errors!r}; use 'raise' or 'report'")
         records, failures = [], []
-        for index, molecule in enumerate(_listed(molecules)):
+        for index, molecule in enumerate(listed(molecules)):
             try:
                 record = read_molecule(molecule, self.embedding_seed, self.remove_hydrogens, self.max_atoms)
-                records.append((index, record))
+                records.append({"index": index, **record})
             except MoleculeError as error:
                 error.index = index
                 if errors == "raise":
                     raise
                 failures.append({"index": index, "molecule": error.value, "reason": error.reason})
+        _warn_of_unknown(records)
+        return records, failures
 
-        batch = _padded([record for _, record in records])
-        if errors == "report":
-            batch["kept"] = np.array([index for index, _ in records], dtype=np.int64)
-            batch["failures"] = failures
-        return GeomCLIPBatch(batch, tensor_type=return_tensors, skip_tensor_conversion=["failures"])
+    def pad(self, records: Sequence[Mapping[str, Any]], return_tensors: str | None = None) -> GeomCLIPBatch:
+        """The rows that `__call__` returns, of records that `read` gave."""
+        return GeomCLIPBatch(_padded(records), tensor_type=return_tensors)
 
 
-def _listed(molecules: Any) -> list[Any]:
+def listed(molecules: Any) -> Any:
+    """The molecules as something that has a length: a single one in a list, an iterator listed."""
     if isinstance(molecules, (str, bytes, os.PathLike, Mapping)) or hasattr(molecules, "get_atomic_numbers"):
         return [molecules]
-    try:
-        molecules = list(molecules)
-    except TypeError:  # not iterable, as an RDKit Mol
-        return [molecules]
-    if not molecules:
+    if not hasattr(molecules, "__len__"):
+        try:
+            molecules = list(molecules)
+        except TypeError:  # not iterable, as an RDKit Mol
+            return [molecules]
+    if len(molecules) == 0:
         raise MoleculeError("the list of molecules is empty", "pass at least one")
     return molecules
 
 
-def _padded(records: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _padded(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     """All atoms of the batch are one long array until they are put in their places."""
     counts = np.array([len(record["atomic_numbers"]) for record in records], dtype=np.int64)
     shape = (len(records), counts.max(initial=0) + 2)
@@ -136,7 +159,6 @@ def _padded(records: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     numbers = np.concatenate([record["atomic_numbers"] for record in records])
     positions = np.concatenate([record["positions"] for record in records])
     ids = ID_OF_ATOMIC_NUMBER[numbers]
-    _warn_of_unknown(numbers[ids == UNK_ID])
 
     starts = np.cumsum(counts) - counts
     rows = np.repeat(np.arange(len(records)), counts)
@@ -150,7 +172,11 @@ def _padded(records: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     return batch
 
 
-def _warn_of_unknown(numbers: np.ndarray) -> None:
+def _warn_of_unknown(records: list[dict[str, Any]]) -> None:
+    if not records:
+        return
+    numbers = np.concatenate([record["atomic_numbers"] for record in records])
+    numbers = numbers[ID_OF_ATOMIC_NUMBER[numbers] == UNK_ID]
     if len(numbers):
         counted = ", ".join(f"{ELEMENTS[number - 1]} {count}" for number, count in sorted(Counter(numbers).items()))
         warnings.warn(f"atoms of elements outside the dictionary became [UNK]: {counted}", stacklevel=4)

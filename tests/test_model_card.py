@@ -87,7 +87,7 @@ def results(model, processor, tmp_path) -> list[Path]:
     smiles = ["CCO", "CCN", "c1ccccc1", "CC(=O)O", "CCCCC", "not a molecule"]
     pairs = Dataset.from_list([{"text": text, "smiles": text} for text in smiles])
     retrieval = evaluate_retrieval(model, processor, pairs, num_bootstrap=10, with_random_positions=True)
-    denoising = evaluate_denoising(model, processor, pairs, batch_size=8, seed=0, num_draws=1)
+    denoising = evaluate_denoising(model, processor, pairs, seed=0, num_draws=1)
     return [
         save(tmp_path / "retrieval.json", "retrieval", retrieval),
         save(tmp_path / "denoising.json", "denoising", denoising),

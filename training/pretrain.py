@@ -102,7 +102,7 @@ class Pretraining(Task):
 
     def validate(self, model: GeomCLIPModel, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
         """Mean reciprocal rank over both directions."""
-        evaluation = evaluate_retrieval(model, processor, rows, self.settings.batch_size, self.settings.seed, 0, False)
+        evaluation = evaluate_retrieval(model, processor, rows, seed=self.settings.seed, num_bootstrap=0)
         metrics = evaluation["metrics"]["model"]
         directions = ("geometry_to_text", "text_to_geometry")
         return sum(metrics[f"{direction}_full_mean_reciprocal_rank"] for direction in directions) / 2, metrics

@@ -63,9 +63,7 @@ class GeometryPretraining(Task):
         self, model: GeomCLIPGeometryForPreTraining, processor: Any, rows: Dataset
     ) -> tuple[float, dict[str, float]]:
         """Share of the coordinate noise that the tower takes away."""
-        was_training = model.training
-        metrics = evaluate_denoising(model.eval(), processor, rows, self.settings.batch_size, self.settings.seed, 1)
-        model.train(was_training)
+        metrics = evaluate_denoising(model, processor, rows, self.settings.seed, num_draws=1)
         names = ("coordinate_loss", "noised_coordinate_loss", "relative_reduction")
         return metrics["relative_reduction"], {name: metrics[name] for name in names}
 

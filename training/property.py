@@ -151,7 +151,7 @@ class PropertyPrediction(Task):
 
     def validate(self, model: GeomCLIPForPropertyPrediction, processor: Any, rows: Dataset) -> tuple[float, dict]:
         """Minus the standardised MAE, or the mean ROC-AUC."""
-        metrics = evaluate_properties(model, processor, rows, self.settings.batch_size)["metrics"]
+        metrics = evaluate_properties(model, processor, rows)["metrics"]
         name, sign = ("standardised_mae", -1) if self.settings.problem_type == "regression" else ("mean_roc_auc", 1)
         if metrics[name] is None:
             raise ValueError(

@@ -21,13 +21,14 @@ def pairs() -> Dataset:
     return Dataset.from_list([{"text": "it", "smiles": smiles} for smiles in SMILES])
 
 
-class StubModel:
+class StubModel(torch.nn.Module):
     """Chooses all atoms of molecules of at least three; one of n atoms has loss n, and its noised input 2 n²."""
 
     device = torch.device("cpu")
 
     def __init__(self):
-        self.geometry_model, self.seeds = self, []
+        super().__init__()
+        self.seeds = []
 
     def denoise(self, atom_ids, positions, atom_mask, noise_seeds):
         assert len(noise_seeds) == len(atom_ids)
@@ -42,9 +43,9 @@ class StubModel:
         )
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 6])
-def test_losses_are_means_over_all_chosen_atoms_of_all_batches(pairs, processor, batch_size):
-    evaluation = evaluate_denoising(StubModel(), processor, pairs, batch_size, seed=0, num_draws=3)
+@pytest.mark.parametrize("pair_budget", [1, 150, 10_000])
+def test_losses_are_means_over_all_chosen_atoms_of_all_batches(pairs, processor, pair_budget):
+    evaluation = evaluate_denoising(StubModel(), processor, pairs, 0, 3, pair_budget)
     sizes = torch.tensor([3.0, 5, 7, 4, 8])
     assert evaluation["num_chosen"] == 3 * sizes.sum()
     assert evaluation["coordinate_loss"] == pytest.approx((sizes**2).sum() / sizes.sum())
@@ -55,9 +56,9 @@ def test_losses_are_means_over_all_chosen_atoms_of_all_batches(pairs, processor,
 
 def test_every_molecule_and_draw_has_its_own_noise_in_any_batch(pairs, processor):
     runs = []
-    for batch_size in (1, 4):
+    for pair_budget in (1, 300):
         model = StubModel()
-        evaluate_denoising(model, processor, pairs, batch_size, seed=5, num_draws=2)
+        evaluate_denoising(model, processor, pairs, 5, 2, pair_budget)
         runs.append(sorted(model.seeds))
     assert runs[0] == runs[1]
     assert len({seed for _, seed in runs[0]}) == 12
@@ -68,26 +69,26 @@ def test_every_molecule_and_draw_has_its_own_noise_in_any_batch(pairs, processor
 def test_nothing_to_noise_is_refused(processor):
     pairs = Dataset.from_list([{"text": "methane", "smiles": "C"}])
     with pytest.raises(ValueError, match="no atom of 1 molecules in 2 draws was noised"):
-        evaluate_denoising(StubModel(), processor, pairs, 4, seed=0, num_draws=2)
+        evaluate_denoising(StubModel(), processor, pairs, seed=0, num_draws=2)
 
 
 def test_the_real_tower_has_the_same_losses_in_any_batch(pairs, model, processor):
-    one, all_together = (evaluate_denoising(model, processor, pairs, size, seed=1, num_draws=2) for size in (1, 6))
+    one, all_together = (evaluate_denoising(model, processor, pairs, 1, 2, budget) for budget in (1, 10_000))
     assert (
         one["num_chosen"] == all_together["num_chosen"] >= 2 * 5
     )  # at least one atom of each molecule of three or more
     for name in ("coordinate_loss", "noised_coordinate_loss"):
         assert one[name] == pytest.approx(all_together[name], rel=1e-5)
-    other_noise = evaluate_denoising(model, processor, pairs, 6, seed=2, num_draws=2)
+    other_noise = evaluate_denoising(model, processor, pairs, seed=2, num_draws=2)
     assert other_noise["noised_coordinate_loss"] != pytest.approx(one["noised_coordinate_loss"], rel=1e-3)
 
 
 def test_the_noised_loss_is_that_of_the_noise_and_not_of_the_model(pairs, model, processor):
-    first = evaluate_denoising(model, processor, pairs, 6, seed=1, num_draws=1)
+    first = evaluate_denoising(model, processor, pairs, seed=1, num_draws=1)
     with torch.no_grad():
         for parameter in model.geometry_model.parameters():
             parameter.mul_(1.5).add_(0.01)
-    second = evaluate_denoising(model, processor, pairs, 6, seed=1, num_draws=1)
+    second = evaluate_denoising(model, processor, pairs, seed=1, num_draws=1)
     assert second["noised_coordinate_loss"] == first["noised_coordinate_loss"]
     assert second["coordinate_loss"] != first["coordinate_loss"]
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from scipy.spatial.distance import cdist
 
 from eval.invariance import evaluate_invariance, format_changes, main, move_an_atom, permute_atoms, rotate
+from modeling_geomclip import GeomCLIPFeatureExtractor
 
 SMILES = ["CCO", "CCCCN", "c1ccccc1O", "C", "CC(=O)O", "CCCCCCCC"]
 
@@ -18,26 +20,36 @@ def pairs() -> Dataset:
     return Dataset.from_list([{"text": "it", "smiles": smiles} for smiles in SMILES])
 
 
-class Careless:
+class Careless(torch.nn.Module):
     """Reads raw coordinates, the order of atoms, and the width of the batch."""
 
     device = torch.device("cpu")
 
     def get_geometry_features(self, atom_ids, positions, atom_mask):
-        order = torch.arange(positions.shape[1])[:, None]
+        order = torch.arange(positions.shape[1])[:, None] ** 2
         width = positions.new_full((len(positions), 1), positions.shape[1])
         read = torch.cat([(positions * order).sum(1), width], dim=1)
         return SimpleNamespace(pooler_output=torch.nn.functional.normalize(read, dim=-1))
 
 
-def test_a_careless_model_is_found_out(pairs, processor):
-    changes = evaluate_invariance(Careless(), processor, pairs, batch_size=3, seed=0)["largest_change"]
+class OffCentre(GeomCLIPFeatureExtractor):
+    """Leaves molecules where they are."""
+
+    def pad(self, records, return_tensors=None):
+        batch = super().pad(records, return_tensors)
+        centroids = np.stack([record["positions"].mean(axis=0) for record in records])
+        batch["positions"] += torch.from_numpy(centroids).float()[:, None] * batch["atom_mask"][..., None]
+        return batch
+
+
+def test_a_careless_model_is_found_out(pairs):
+    changes = evaluate_invariance(Careless(), OffCentre(), pairs, seed=0)["largest_change"]
     assert len(changes) == 5
     assert min(changes.values()) > 1e-2, changes
 
 
 def test_a_real_tower_passes(pairs, processor, model):
-    evaluation = evaluate_invariance(model, processor, pairs, batch_size=3, seed=0)
+    evaluation = evaluate_invariance(model, processor, pairs, seed=0, pair_budget=300)
     assert max(evaluation["largest_change"].values()) < 1e-5
     assert evaluation["smallest_change_of_moved_atom"] > 1e-4
     assert evaluation["mean_cosine_distance"] > 0
@@ -46,19 +58,27 @@ def test_a_real_tower_passes(pairs, processor, model):
 
 
 def test_changes_are_what_they_are_called(processor):
-    molecules = dict(processor(molecules=SMILES, return_tensors="pt"))
     random = np.random.default_rng(0)
-    distances = torch.cdist(molecules["positions"], molecules["positions"])
-    rotated = rotate(molecules, random)["positions"]
-    torch.testing.assert_close(torch.cdist(rotated, rotated), distances, rtol=0, atol=1e-4)
-    assert (rotated - molecules["positions"]).abs().max() > 0.1
-    permuted = permute_atoms(molecules, random)
-    assert not torch.equal(permuted["positions"], molecules["positions"])
-    for a, b in zip(permuted["positions"], molecules["positions"]):
-        assert sorted(a[:, 0].tolist()) == sorted(b[:, 0].tolist())
-    moved = (move_an_atom(molecules, random, 0.3)["positions"] - molecules["positions"]).norm(dim=-1)
-    torch.testing.assert_close(moved.sum(dim=1), torch.full((6,), 0.3))
-    assert ((moved > 0) <= molecules["atom_mask"]).all()
+    records, _ = processor.feature_extractor.read(SMILES)
+    for record in records:
+        positions = record["positions"]
+        rotated = rotate(positions, random)
+        np.testing.assert_allclose(cdist(rotated, rotated), cdist(positions, positions), atol=1e-9)
+        permuted = permute_atoms(record, random)
+        np.testing.assert_array_equal(np.sort(permuted["positions"], axis=0), np.sort(positions, axis=0))
+        places = [positions.tolist().index(place) for place in permuted["positions"].tolist()]
+        assert (permuted["atomic_numbers"] == record["atomic_numbers"][places]).all()
+        moved = np.linalg.norm(move_an_atom(positions, random, 0.3) - positions, axis=-1)
+        assert moved.sum() == pytest.approx(0.3)
+        assert (moved > 0).sum() == 1
+    assert np.abs(rotated - positions).max() > 0.1
+    assert places != sorted(places)
+
+
+def test_a_rotation_is_no_reflection():
+    random = np.random.default_rng(0)
+    determinants = [np.linalg.det(rotate(np.eye(3), random)) for _ in range(20)]
+    np.testing.assert_allclose(determinants, 1)
 
 
 def test_command(pairs, processor, model, tmp_path, monkeypatch, capsys):

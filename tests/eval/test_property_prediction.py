@@ -54,20 +54,20 @@ def logits_of(predictor, extractor, molecule) -> np.ndarray:
         return predictor(**extractor([molecule], return_tensors="pt")).logits[0].double().numpy()
 
 
-@pytest.mark.parametrize("batch_size", [1, 4])
-def test_predictions_are_in_the_order_of_the_molecules_and_failures_are_named(predictor, extractor, batch_size):
+@pytest.mark.parametrize("pair_budget", [1, 200, None])
+def test_predictions_are_in_the_order_of_the_molecules_and_failures_are_named(predictor, extractor, pair_budget):
     molecules = [*SMILES[:3], "C1CC", *SMILES[3:]]
-    predictions, kept, failures = predict_properties(predictor, extractor, molecules, batch_size)
+    predictions, kept, failures = predict_properties(predictor, extractor, molecules, pair_budget)
     assert kept.tolist() == [0, 1, 2, 4, 5, 6]
     assert [failure["row"] for failure in failures] == [3]
     for found, index in zip(predictions, kept):
         np.testing.assert_allclose(found, logits_of(predictor, extractor, molecules[index]), rtol=1e-5)
     with pytest.raises(ValueError, match="no molecule of 1 can be read"):
-        predict_properties(predictor, extractor, ["C1CC"], 1)
+        predict_properties(predictor, extractor, ["C1CC"])
 
 
 def test_predictions_of_conformers_are_averaged_and_the_seed_is_given_back(predictor, extractor):
-    predictions, kept, failures = predict_from_conformers(predictor, extractor, ["CCCCN", "C1CC"], 2, 3)
+    predictions, kept, failures = predict_from_conformers(predictor, extractor, ["CCCCN", "C1CC"], 3)
     single = [
         logits_of(predictor, extractor, read_molecule("CCCCN", seed=extractor.embedding_seed + number))
         for number in range(3)
@@ -92,7 +92,7 @@ def rows_of(predictor, extractor, coordinates: str) -> Dataset:
 
 
 def test_an_evaluation_joins_molecules_and_labels(predictor, extractor):
-    evaluation = evaluate_properties(predictor, extractor, rows_of(predictor, extractor, "none"), 2, "rdkit")
+    evaluation = evaluate_properties(predictor, extractor, rows_of(predictor, extractor, "none"), "rdkit")
     metrics = evaluation["metrics"]
     assert (evaluation["targets"], evaluation["units"]) == (["homo", "alpha"], ["Hartree", "a0^3"])
     assert (metrics["homo_num_labelled"], metrics["alpha_num_labelled"], evaluation["num_rows"]) == (5, 6, 6)
@@ -103,7 +103,7 @@ def test_an_evaluation_joins_molecules_and_labels(predictor, extractor):
 
 def test_given_coordinates_are_other_than_those_of_the_smiles(predictor, extractor):
     rows = rows_of(predictor, extractor, "given")
-    given, made = (evaluate_properties(predictor, extractor, rows, 2, name) for name in ("given", "rdkit"))
+    given, made = (evaluate_properties(predictor, extractor, rows, name) for name in ("given", "rdkit"))
     assert made["metrics"]["homo_mae"] < 1e-6 < given["metrics"]["homo_mae"]
 
 

@@ -13,7 +13,8 @@ from datasets import Dataset
 from transformers import BatchFeature
 
 from eval import retrieval
-from eval.retrieval import batches_by_size, digest, evaluate_retrieval, format_table, randomise_positions
+from eval.retrieval import digest, evaluate_retrieval, format_table, randomise_positions
+from modeling_geomclip import GeomCLIPFeatureExtractor
 
 NUM_PAIRS = 24
 ROOT = Path(__file__).parents[2]
@@ -29,22 +30,13 @@ def make_pairs(num_rows: int = NUM_PAIRS) -> Dataset:
 
 
 class StubProcessor:
-    """Refuses molecules that hold the atomic number 0; a text is the number it spells."""
+    """Reads molecules as ours does; a text is the number it spells."""
 
-    def __call__(self, molecules=None, text=None, errors="raise", return_tensors="pt"):
-        if text is not None:
-            ids = torch.tensor([[int(number)] for number in text])
-            return BatchFeature({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
-        kept = [i for i, molecule in enumerate(molecules) if 0 not in molecule["atomic_numbers"]]
-        atom_ids = torch.zeros(len(kept), 12, dtype=torch.long)
-        positions = torch.zeros(len(kept), 12, 3)
-        for row, i in enumerate(kept):
-            num_atoms = len(molecules[i]["atomic_numbers"])
-            atom_ids[row, : num_atoms + 2] = torch.tensor([1, *[4] * num_atoms, 2])
-            positions[row, 1 : num_atoms + 1] = torch.tensor(molecules[i]["positions"])
-        failures = [{"index": i, "reason": "an atomic number is 0"} for i in range(len(molecules)) if i not in kept]
-        batch = {"atom_ids": atom_ids, "positions": positions, "atom_mask": atom_ids == 4}
-        return BatchFeature(batch | {"kept": torch.tensor(kept), "failures": failures})
+    feature_extractor = GeomCLIPFeatureExtractor(remove_hydrogens=False)
+
+    def __call__(self, text, return_tensors):
+        ids = torch.tensor([[int(number)] for number in text])
+        return BatchFeature({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
 
 
 class StubModel(torch.nn.Module):
@@ -73,7 +65,7 @@ def pairs() -> Dataset:
 
 
 def evaluate(pairs: Dataset, model: StubModel | None = None, **settings) -> dict:
-    settings = {"num_bootstrap": 0, "batch_size": 5} | settings
+    settings = {"num_bootstrap": 0, "pair_budget": 500} | settings
     return evaluate_retrieval(model or StubModel(), StubProcessor(), pairs, **settings)
 
 
@@ -88,12 +80,12 @@ def test_a_model_that_knows_the_answers_finds_them_and_loses_them_on_random_posi
     assert evaluation["failures"] == []
 
 
-def test_batch_size_and_row_order_change_nothing(pairs):
+def test_batches_and_row_order_change_nothing(pairs):
     model = StubModel()
     with torch.no_grad():  # neither perfect nor symmetric
         model.embedding.weight.add_(torch.randn(NUM_PAIRS, NUM_PAIRS, generator=torch.Generator().manual_seed(0)))
-    first = evaluate(pairs, model, batch_size=1)
-    assert evaluate(pairs, model, batch_size=100) == first
+    first = evaluate(pairs, model, pair_budget=1)
+    assert evaluate(pairs, model, pair_budget=None) == first
     full = {key: value for key, value in first["metrics"]["model"].items() if "_pool_" not in key}
     shuffled = evaluate(pairs.shuffle(seed=1), model)["metrics"]["model"]
     assert {key: shuffled[key] for key in full} == pytest.approx(full)
@@ -104,7 +96,7 @@ def test_refused_molecules_are_reported_by_row_and_reason_and_left_out(pairs):
     for bad in (3, 17):
         rows[bad]["atomic_numbers"][0] = 0
     evaluation = evaluate(Dataset.from_list(rows))
-    assert evaluation["failures"] == [{"row": bad, "reason": "an atomic number is 0"} for bad in (3, 17)]
+    assert evaluation["failures"] == [{"row": bad, "reason": "0 is no atomic number; use 1 to 118"} for bad in (3, 17)]
     assert evaluation["num_rows"] == evaluation["metrics"]["model"]["num_rows"] == NUM_PAIRS - 2
     assert evaluation["metrics"]["model"]["geometry_to_text_full_recall_at_1"] == 1
 
@@ -142,57 +134,42 @@ def test_rows_without_text_and_sets_without_molecules_are_refused(pairs):
         evaluate(Dataset.from_list(rows))
     for row in rows:
         row["atomic_numbers"][0] = 0
-    with pytest.raises(ValueError, match=r"no molecule of 24 .*an atomic number is 0"):
+    with pytest.raises(ValueError, match=r"no molecule of 24 .*0 is no atomic number"):
         evaluate(Dataset.from_list(rows))
 
 
-def test_batches_by_size_hold_every_molecule_once(pairs):
-    molecules = StubProcessor()(molecules=pairs.to_list())
-    molecules = {name: molecules[name] for name in ("atom_ids", "positions", "atom_mask")}
-    seen, widths = [], []
-    for indices, batch in batches_by_size(molecules, 7):
-        seen += indices.tolist()
-        widths.append(batch["atom_ids"].shape[1])
-        assert (batch["atom_mask"].sum(1) == molecules["atom_mask"][indices].sum(1)).all()
-    assert sorted(seen) == list(range(NUM_PAIRS))
-    assert widths == sorted(widths)
-
-
-def gaussian_molecules(num_molecules: int = 400) -> dict[str, torch.Tensor]:
+def gaussian_molecules(num_molecules: int = 400) -> list[dict]:
     """Small tight molecules and large wide ones, off the origin."""
-    sizes = torch.tensor([4, 20]).repeat(num_molecules // 2)
-    atom_ids = (torch.arange(22) < sizes[:, None] + 2).long()
-    atom_mask = (torch.arange(22) > 0) & (torch.arange(22) <= sizes[:, None])
-    noise = torch.randn(num_molecules, 22, 3, generator=torch.Generator().manual_seed(0))
-    positions = (noise * sizes[:, None, None] / 10 + 3) * atom_mask[..., None]
-    return {"atom_ids": atom_ids, "positions": positions, "atom_mask": atom_mask}
+    random = np.random.default_rng(0)
+    sizes = [4, 20] * (num_molecules // 2)
+    return [
+        {"index": index, "atomic_numbers": np.full(size, 6), "positions": random.normal(3, size / 10, (size, 3))}
+        for index, size in enumerate(sizes)
+    ]
 
 
-def test_random_positions_have_one_spread_and_only_atoms_move():
+def test_random_positions_have_one_spread_and_elements_stay():
     molecules = gaussian_molecules()
-    scrambled = randomise_positions(molecules, list(range(400)), seed=0)
-    mask, positions = molecules["atom_mask"], scrambled["positions"]
-    assert torch.equal(scrambled["atom_ids"], molecules["atom_ids"])
-    assert positions.dtype == molecules["positions"].dtype
-    assert (positions[~mask] == 0).all()
-    centred = [p[m] - p[m].mean(0) for p, m in zip(molecules["positions"], mask, strict=True)]
-    spread = torch.cat(centred).square().mean().sqrt().item()
+    scrambled = randomise_positions(molecules, seed=0)
+    spread = np.concatenate([molecule["positions"] - molecule["positions"].mean(0) for molecule in molecules]).std()
     for rows in (slice(0, None, 2), slice(1, None, 2)):  # the same for small and for large ones
-        assert positions[rows][mask[rows]].std(0).tolist() == pytest.approx([spread] * 3, rel=0.06)
-        assert positions[rows][mask[rows]].mean(0).tolist() == pytest.approx([0, 0, 0], abs=0.15)
+        positions = np.concatenate([molecule["positions"] for molecule in scrambled[rows]])
+        assert positions.std(0).tolist() == pytest.approx([spread] * 3, rel=0.06)
+        assert positions.mean(0).tolist() == pytest.approx([0, 0, 0], abs=0.15)
+    for before, after in zip(molecules, scrambled, strict=True):
+        assert before["index"] == after["index"]
+        assert before["atomic_numbers"] is after["atomic_numbers"]
 
 
 def test_random_positions_of_a_row_depend_on_seed_and_row_alone():
     molecules = gaussian_molecules(6)
-    scrambled = randomise_positions(molecules, list(range(6)), seed=0)["positions"]
-    wider = {
-        name: torch.cat([tensor, torch.zeros_like(tensor[:, :3])], dim=1).flip(0) for name, tensor in molecules.items()
-    }
-    again = randomise_positions(wider, list(range(5, -1, -1)), seed=0)["positions"].flip(0)[:, :22]
-    torch.testing.assert_close(again, scrambled)
-    other = randomise_positions(molecules, list(range(6)), seed=1)["positions"]
-    assert ((other - scrambled)[molecules["atom_mask"]].abs().sum(-1) > 1e-3).all()
-    assert not torch.allclose(scrambled[0, 1:5], scrambled[2, 1:5])
+    scrambled = [molecule["positions"] for molecule in randomise_positions(molecules, seed=0)]
+    again = [molecule["positions"] for molecule in randomise_positions(molecules[::-1], seed=0)][::-1]
+    other = [molecule["positions"] for molecule in randomise_positions(molecules, seed=1)]
+    for one, two, three in zip(scrambled, again, other, strict=True):
+        np.testing.assert_allclose(one, two)
+        assert (np.abs(three - one).sum(-1) > 1e-3).all()
+    assert not np.allclose(scrambled[0], scrambled[2])
 
 
 def test_the_table_shows_numbers_intervals_bounds_and_verdicts(pairs):

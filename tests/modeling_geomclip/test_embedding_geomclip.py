@@ -1,0 +1,88 @@
+"""Embeddings of many molecules and texts are those of each alone, in the order given."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from torch.testing import assert_close
+
+from modeling_geomclip import MoleculeError, embed_molecules, embed_texts, read_molecule
+from modeling_geomclip.embedding_geomclip import batches_by_size
+
+SMILES = ["CCCCCCCCO", "C", "CCO", "c1ccccc1O", "CC(=O)O", "CCCCN"]
+TEXTS = ["the molecule is an acid with water", "ring", "it has an amine", "the alcohol"]
+
+
+@pytest.fixture(autouse=True)
+def trained(model):
+    model.train()  # with dropout, unless it is switched off
+
+
+@pytest.mark.parametrize("pair_budget", [1, 150, None])
+def test_molecules_are_embedded_in_their_order_whatever_their_batch(model, processor, pair_budget):
+    embeds = embed_molecules(model, processor, SMILES, pair_budget)
+    assert model.training
+    assert (embeds.dtype, embeds.requires_grad) == (torch.float32, False)
+    assert_close(embeds.norm(dim=-1), torch.ones(6))
+    model.eval()
+    for smiles, embed in zip(SMILES, embeds, strict=True):
+        alone = model.get_geometry_features(**processor(molecules=smiles, return_tensors="pt")).pooler_output[0]
+        assert_close(embed, alone.detach(), rtol=0, atol=1e-6)
+    assert (embeds[0] - embeds[5]).abs().max() > 1e-4
+
+
+def test_molecules_come_in_every_form(model, processor):
+    expected = embed_molecules(model, processor, SMILES)
+    records, _ = processor.feature_extractor.read(SMILES)
+    geometries = [{name: values.tolist() for name, values in read_molecule(smiles).items()} for smiles in SMILES]
+    for molecules in (iter(SMILES), np.array(SMILES), records, geometries, Dataset.from_list(geometries)):
+        assert_close(embed_molecules(model, processor, molecules), expected, rtol=0, atol=1e-6)
+    assert_close(embed_molecules(model, processor.feature_extractor, SMILES[2]), expected[2:3], rtol=0, atol=1e-6)
+
+
+def test_what_cannot_be_read_is_named_before_anything_is_embedded(model, processor, monkeypatch):
+    monkeypatch.setattr(model, "get_geometry_features", None)
+    with pytest.raises(MoleculeError, match="molecule 1"):
+        embed_molecules(model, processor, ["C", "C1CC", "O"])
+    with pytest.raises(MoleculeError, match="the list of molecules is empty"):
+        embed_molecules(model, processor, [])
+    assert model.training
+
+
+def test_readable_molecules_are_sorted_out_beforehand(model, processor):
+    records, failures = processor.feature_extractor.read(["C1CC", *SMILES], errors="report")
+    assert [failure["index"] for failure in failures] == [0]
+    assert [record["index"] for record in records] == [1, 2, 3, 4, 5, 6]
+    assert_close(embed_molecules(model, processor, records), embed_molecules(model, processor, SMILES))
+
+
+def test_batches_hold_every_molecule_once_and_keep_the_budget(processor):
+    extractor = processor.feature_extractor
+    records, _ = extractor.read(SMILES)
+    seen = []
+    for indices, batch in batches_by_size(extractor, records, torch.device("cpu"), 200):
+        rows, width = batch["atom_ids"].shape
+        assert rows == 1 or rows * width**2 <= 200
+        assert width == batch["atom_mask"].sum(dim=1).max() + 2
+        seen += indices.tolist()
+    assert sorted(seen) == list(range(6))
+    assert len(seen) > 2
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_texts_are_embedded_in_their_order_whatever_their_batch(model, processor, batch_size):
+    embeds = embed_texts(model, processor, TEXTS, batch_size)
+    assert model.training
+    model.eval()
+    for text, embed in zip(TEXTS, embeds, strict=True):
+        alone = model.get_text_features(**processor(text=text, return_tensors="pt")).pooler_output[0]
+        assert_close(embed, alone.detach(), rtol=0, atol=1e-6)
+    assert (embeds[0] - embeds[1]).abs().max() > 1e-4
+
+
+def test_autocast_changes_little(model, processor):
+    for embed, items in ((embed_molecules, SMILES), (embed_texts, TEXTS)):
+        full, half = (embed(model, processor, items, dtype=dtype) for dtype in (None, torch.bfloat16))
+        assert half.dtype == torch.float32
+        assert 1e-7 < (full - half).abs().max() < 0.05
+        assert torch.cosine_similarity(full, half).min() > 0.999
