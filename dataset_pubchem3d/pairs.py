@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset, load_dataset
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
@@ -65,10 +66,16 @@ def label_units(dataset: str) -> dict[str, str]:
 
 
 def molecule_input(row: dict) -> dict | str:
-    """What the processor takes for the molecule of a row: its coordinates if it has them, else its SMILES."""
-    if row.get("positions") is not None and row.get("atomic_numbers") is not None:
-        return {"atomic_numbers": row["atomic_numbers"], "positions": row["positions"]}
-    return row["smiles"]
+    """What the processor takes for the molecule of a row: its coordinates if it has them, else its SMILES.
+
+    Coordinates may be (atoms, 3) or, as tables often have them, one flat list (3 atoms).
+    """
+    positions = row.get("positions")
+    if positions is None or row.get("atomic_numbers") is None:
+        return row["smiles"]
+    if len(positions) and np.isscalar(positions[0]) and len(positions) % 3 == 0:
+        positions = np.reshape(positions, (-1, 3))
+    return {"atomic_numbers": row["atomic_numbers"], "positions": positions}
 
 
 def first_block(row: dict) -> str | None:

@@ -177,11 +177,12 @@ class GeomCLIPAttention(nn.Module):
     def forward(self, hidden_states: Tensor, pair_bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         batch, atoms, _ = hidden_states.shape
         qkv = self.in_proj(hidden_states).view(batch, atoms, 3, self.num_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (batch, heads, atoms, dim)
-        logits = (query * self.scaling) @ key.transpose(2, 3) + pair_bias  # (batch, heads, atoms, atoms)
-        weights = torch.softmax(logits, dim=-1).to(value.dtype)
-        context = (self.dropout(weights) @ value).transpose(1, 2).reshape(batch, atoms, -1)
-        return self.out_proj(context), weights, logits
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)  # each (batch * heads, atoms, dim)
+        logits = torch.baddbmm(pair_bias.flatten(0, 1), query, key.transpose(1, 2), alpha=self.scaling)
+        weights = torch.softmax(logits, dim=-1).to(value.dtype)  # (batch * heads, atoms, atoms)
+        context = torch.bmm(self.dropout(weights), value).view(batch, self.num_heads, atoms, -1)
+        attended = self.out_proj(context.transpose(1, 2).flatten(2))
+        return attended, weights.view(pair_bias.shape), logits.view(pair_bias.shape)
 
 
 class GeomCLIPLayer(GradientCheckpointingLayer):

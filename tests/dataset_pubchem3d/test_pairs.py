@@ -1,6 +1,7 @@
 import pytest
 
 from dataset_pubchem3d.pairs import first_block, load_pairs, molecule_input
+from modeling_geomclip import MoleculeError, read_molecule
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,14 @@ def test_a_row_of_a_folder_gives_its_coordinates_and_first_block(built):
     row = load_pairs(str(built), "test[:1]")[0]
     assert molecule_input(row) == {"atomic_numbers": row["atomic_numbers"], "positions": row["positions"]}
     assert first_block(row) == row["inchikey14"]
+
+
+def test_flat_coordinates_of_a_table_are_put_in_rows():
+    flat = {"atomic_numbers": [6, 8], "positions": [0.0, 0.0, 0.0, 1.2, 0.0, 0.0]}
+    assert molecule_input(flat)["positions"].tolist() == [[0.0, 0.0, 0.0], [1.2, 0.0, 0.0]]
+    for broken in ([0.0, 0.0, 0.0, 1.2], [[0.0, 0.0], [1.0]], []):
+        with pytest.raises(MoleculeError):
+            read_molecule(molecule_input(flat | {"positions": broken}))
 
 
 @pytest.mark.parametrize("separator", [",", "\t"])

@@ -1,0 +1,32 @@
+"""What a benchmark ran on, and how fast that multiplies matrices."""
+
+import os
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+
+def describe_machine() -> dict:
+    """Processor, cores, instruction sets and torch."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+    }
+
+
+def gemm_rate(dtype: torch.dtype, seconds: float = 1.0) -> float:
+    """Operations a second of (2048, 512) @ (512, 2048), the shape of the tower's largest products."""
+    left, right = torch.randn(2048, 512, dtype=dtype), torch.randn(512, 2048, dtype=dtype)
+    torch.mm(left, right)
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        torch.mm(left, right)
+        count += 1
+    return count * 2 * 2048 * 512 * 2048 / (time.perf_counter() - start)
