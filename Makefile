@@ -11,11 +11,12 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help quickstart test check format clean
+.PHONY: help quickstart test test-slow check format clean
 
 help:
 	@echo "make quickstart   build the data, train a small GeomCLIP, evaluate it (about 10 minutes on 2 cores)"
 	@echo "make test         run the tests"
+	@echo "make test-slow    run those that take minutes: four processes, twenty kills"
 	@echo "make check        lint"
 	@echo "make format       format the code"
 
@@ -48,6 +49,9 @@ run:
 
 test: .venv/test
 	$(BIN)/python -m pytest
+
+test-slow: .venv/test
+	$(BIN)/python -m pytest -m slow
 
 check: .venv/test
 	$(BIN)/ruff check .

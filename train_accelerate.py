@@ -87,9 +87,9 @@ def train(
     lengths = task.lengths(rows)
     loader = DataLoader(
         rows,
-        batch_size=settings.batch_size,
+        batch_size=settings.rows_per_batch,
         shuffle=lengths is None,
-        sampler=None if lengths is None else LengthGroupedSampler(lengths, settings.batch_size, settings.seed),
+        sampler=None if lengths is None else LengthGroupedSampler(lengths, settings.rows_per_batch, settings.seed),
         drop_last=True,
         collate_fn=collator,
         num_workers=settings.num_workers,
@@ -115,8 +115,7 @@ def train(
             # Dropout depends on the place in the run alone, so that a resumed run draws the same.
             torch.manual_seed(id_hash(f"{settings.seed} {progress.epoch} {progress.batch} {accelerator.process_index}"))
             with accelerator.accumulate(model):
-                losses = task.losses(task.forward(model, batch), batch)
-                accelerator.backward(losses["loss"])
+                losses = task.backward(accelerator, model, batch)
                 if accelerator.sync_gradients:
                     grad_norm = accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
                 optimizer.step()
@@ -197,8 +196,8 @@ def run(task: Task) -> None:
         rows = read(settings.train_split, settings.train_rows)
         is_validated = settings.validation_split != "none"
         validation = read(settings.validation_split, settings.validation_rows) if is_validated else None
-    if len(rows) < settings.batch_size:
-        raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.batch_size}; lower --batch_size")
+    if len(rows) < settings.rows_per_batch:
+        raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.rows_per_batch}; lower --batch_size")
     task.prepare(model.to(accelerator.device), rows)
     train(task, accelerator, model, processor, rows, validation)
     # Not in `train`: its DDP must go before the process group does. As the last to go it would hold the interpreter and

@@ -1,4 +1,4 @@
-"""Molecules a second, from atoms and coordinates in memory to one vector each: GeomCLIP against Uni-Mol's own UniMolRepr.
+"""Molecules a second, from atoms and coordinates in memory to a vector each, against Uni-Mol's own UniMolRepr.
 
     python benchmarks/encode.py pairs.parquet --output results/performance/encode.json
 
@@ -183,7 +183,7 @@ def unimol_repr(folder: Path):
 
 
 def tower_flops(config: GeomCLIPGeometryConfig, num_rows: list[int]) -> float:
-    """Operations of the tower's matrix products, of every row ([CLS], atoms, [SEP]) and pair of rows, none of padding."""
+    """Operations of the matrix products of every row ([CLS], atoms, [SEP]) and pair of rows; none of padding."""
     hidden, inner, gaussians = config.hidden_size, config.intermediate_size, config.num_gaussians
     of_row = config.num_hidden_layers * 2 * (4 * hidden**2 + 2 * hidden * inner)
     of_pair = config.num_hidden_layers * 4 * hidden + 2 * gaussians * (gaussians + config.num_attention_heads)

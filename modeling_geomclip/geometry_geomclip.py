@@ -125,10 +125,19 @@ def add_noise(atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, noise_seed
     return NoisedGeometry(atom_ids, recentred, target, chosen)
 
 
+def num_chosen_atoms(num_atoms: int, seed: int, config) -> int:
+    """How many atoms of a molecule `add_noise` chooses."""
+    return 0 if num_atoms < 3 else _num_chosen(num_atoms, np.random.default_rng(seed % 2**64), config)
+
+
+def _num_chosen(num_atoms: int, random: np.random.Generator, config) -> int:
+    return max(1, int(config.mask_ratio * num_atoms + random.random()))
+
+
 def _molecule_noise(num_atoms: int, seed: int, config) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Chosen atoms, their new symbols (-1: keep) and their displacements (chosen, 3) in Å."""
     random = np.random.default_rng(seed % 2**64)
-    num_chosen = max(1, int(config.mask_ratio * num_atoms + random.random()))
+    num_chosen = _num_chosen(num_atoms, random, config)
     picked = random.permutation(num_atoms)[:num_chosen]
     fate = random.random(num_chosen)
     elements = random.integers(config.unk_token_id + 1, config.mask_token_id, num_chosen)

@@ -623,9 +623,10 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         noise_seeds: Tensor | None = None,
         pair_budget: int | None = None,
         return_loss: bool | None = None,
+        denoise: bool = True,
         **kwargs,
     ) -> GeomCLIPOutput:
-        """Embed geometries and texts and compare them.
+        """Embed geometries and texts and compare them; in training mode, denoise the geometries too.
 
         Args:
             atom_ids, positions, atom_mask: as in `get_geometry_features`.
@@ -638,6 +639,7 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
                 accordingly. Left out, it is encoded as it stands.
             return_loss: whether row i of both sides is a pair; left out, it is if there are as many texts as
                 geometries.
+            denoise: False leaves the denoising out of training mode.
         """
         atom_mask = self.geometry_model.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
         geometry = {"atom_ids": atom_ids, "positions": positions, "atom_mask": atom_mask}
@@ -655,7 +657,7 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         contrastive = denoising = num_chosen = loss = None
         if return_loss or (return_loss is None and len(geometry_embeds) == len(text_embeds)):
             loss = contrastive = contrastive_loss(geometry_embeds, text_embeds, logit_scale, molecule_ids, text_ids)
-        if self.training and self.config.denoising_loss_weight > 0:
+        if denoise and self.training and self.config.denoising_loss_weight > 0:
             denoising, num_chosen = self._denoise(groups, order, noise_seeds)
             loss = contrastive + self.config.denoising_loss_weight * denoising if loss is not None else None
         return GeomCLIPOutput(

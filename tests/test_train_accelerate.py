@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -244,6 +245,8 @@ CASES = [
     ("pretrain", {"denoising_loss_weight": 1.0}),
     ("pretrain", {"denoising_loss_weight": 0.0}),
     ("pretrain", {"denoising_loss_weight": 0.0, "text_learning_rate": 0}),
+    ("pretrain", {"denoising_loss_weight": 1.0, "batch_size": 4, "contrastive_batch_size": 8}),
+    ("pretrain", {"denoising_loss_weight": 1.0, "gradient_accumulation_steps": 2}),
     ("pretrain_geometry", {}),
     ("property", {}),
     ("property", {"geometry": "lora", "property_pooling": "sum"}),
@@ -252,28 +255,35 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("task", "settings"), CASES)
-def test_two_processes_equal_one(arguments, start, finish, tmp_path, task, settings):
-    settings = settings | {"max_grad_norm": 1e9}
-    finish(start(arguments(task, "one", **settings), InDouble))
+def joint_environments(num_processes: int) -> list[dict[str, str]]:
+    """What `accelerate launch` tells each process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    joint = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    words = arguments(task, "two", **settings)
-    finish(*(start(words, InDouble, RANK=rank, LOCAL_RANK=rank, **joint) for rank in "01"))
+    joint = {"WORLD_SIZE": str(num_processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [joint | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(num_processes)]
 
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert len(one) == len(two) == 6  # 18 pairs in batches of 8, three epochs
-    for a, b in zip(one, two):
+
+@pytest.mark.parametrize("num_processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("task", "settings"), CASES)
+def test_many_processes_equal_one(arguments, start, finish, tmp_path, task, settings, num_processes):
+    settings = settings | {"max_grad_norm": 1e9}
+    finish(start(arguments(task, "one", **settings), InDouble))
+    words = arguments(task, "many", **settings)
+    finish(*(start(words, InDouble, **environment) for environment in joint_environments(num_processes)))
+
+    one, many = losses(tmp_path / "one"), losses(tmp_path / "many")
+    # 18 pairs in batches of 8, three epochs
+    assert len(one) == len(many) == 6 // settings.get("gradient_accumulation_steps", 1)
+    for a, b in zip(one, many):
         assert ("denoising_loss" in a) == (settings.get("denoising_loss_weight", 0) > 0)
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-10)
-    gradients = [load_file(tmp_path / name / "gradients.safetensors") for name in ("one", "two")]
+    gradients = [load_file(tmp_path / name / "gradients.safetensors") for name in ("one", "many")]
     assert any(gradient.norm() > 1e-3 for gradient in gradients[0].values())
     for name, expected in gradients[0].items():
         difference = (gradients[1][name] - expected).norm()
         assert difference <= 1e-10 * expected.norm() + 1e-15, name
-    weights = [load_file(tmp_path / name / "last" / WEIGHTS[task]) for name in ("one", "two")]
+    weights = [load_file(tmp_path / name / "last" / WEIGHTS[task]) for name in ("one", "many")]
     assert abs(one[-1]["loss"] / one[0]["loss"] - 1) > 1e-3  # they have moved
     for name, expected in weights[0].items():
         assert_close(weights[1][name], expected, rtol=1e-8, atol=1e-8)
@@ -323,6 +333,39 @@ def test_the_best_checkpoint_is_chosen_by_validation(arguments, start, finish, t
         AutoProcessor.from_pretrained(folder)
         assert json.loads((folder / "train_config.json").read_text())["learning_rate"] == 1e-3
         assert "Not evaluated" in (folder / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_survives_twenty_kills(arguments, start, finish, tmp_path):
+    """At random moments, and every other time just when a state is being written."""
+    settings = {"num_train_epochs": 300, "save_steps": 2, "validation_split": "train[:8]"}
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    words = arguments("pretrain", undisturbed.name, **settings)
+    finish(*(start(words, **environment) for environment in joint_environments(2)))
+    words, random = [*arguments("pretrain", killed.name, **settings), "--resume"], np.random.default_rng(0)
+    torn = 0
+    for number in range(20):
+        processes = [start(words, **environment) for environment in joint_environments(2)]
+        resumed, waits = time.monotonic(), random.uniform(0, 8)
+        partial = killed / "states" / "partial"
+        while all(process.is_alive() for process in processes):
+            is_writing = number % 2 == 1 and partial.exists() and time.monotonic() - resumed > waits / 2
+            if is_writing or time.monotonic() - resumed > waits:
+                break
+            time.sleep(0.0005)
+        for process in random.permutation(processes):
+            process.kill()
+        for process in processes:
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
+        torn += partial.exists()
+    assert torn > 0
+    (tmp_path / "errors.txt").unlink(missing_ok=True)  # of a process that outlived the other for a moment
+    finish(*(start(words, **environment) for environment in joint_environments(2)))
+    assert losses(killed) == losses(undisturbed)
+    for checkpoint in (".", "last"):
+        final = [load_file(output_dir / checkpoint / "model.safetensors") for output_dir in (undisturbed, killed)]
+        assert all(torch.equal(final[0][name], final[1][name]) for name in final[0])
 
 
 def test_a_state_of_other_settings_is_refused_and_a_new_run_starts_anew(arguments, start, finish, tmp_path):

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 from datasets import Dataset
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -18,6 +18,7 @@ from modeling_geomclip import (
     contrastive_loss,
 )
 
+from .cached_gradients import cached_backward, split_batch
 from .rows import id_hash
 from .settings import TrainingSettings, setting
 from .task import Task, gather, share_of_mean
@@ -31,6 +32,11 @@ class PretrainSettings(TrainingSettings):
     model: str | None = setting("GeomCLIP folder or Hub id to go on from.", default=None)
     text_learning_rate: float | None = setting(
         "Peak learning rate of the text tower, if another; 0 locks it, as it is: it reads every text once.",
+        default=None,
+    )
+    contrastive_batch_size: int | None = setting(
+        "Pairs that are contrasted, over all processes, if more than fit into memory at once: a multiple of "
+        "batch_size, of which so many are encoded at a time, twice.",
         default=None,
     )
     pair_budget: int = setting("Molecules * rows² that the geometry tower takes at once.", default=200_000)
@@ -53,6 +59,15 @@ class PretrainSettings(TrainingSettings):
         super().__post_init__()
         if self.model is None and self.text_model is None:
             object.__setattr__(self, "text_model", "allenai/scibert_scivocab_uncased")  # so that the record names it
+        if self.rows_per_batch % self.batch_size:
+            raise ValueError(
+                f"--contrastive_batch_size {self.contrastive_batch_size} is no multiple of --batch_size "
+                f"{self.batch_size}; {self.rows_per_batch // self.batch_size * self.batch_size or self.batch_size} is"
+            )
+
+    @property
+    def rows_per_batch(self) -> int:
+        return self.contrastive_batch_size or self.batch_size
 
 
 class Pretraining(Task):
@@ -93,12 +108,19 @@ class Pretraining(Task):
             "noise_seeds": torch.tensor([id_hash(f"{self.settings.seed} {epoch} {row['row_id']}") for row in rows]),
         }
 
-    def forward(self, model: torch.nn.Module, batch: dict[str, Tensor]) -> GeomCLIPOutput:
-        return model(**batch, pair_budget=self.settings.pair_budget, return_loss=False)
+    def forward(self, model: torch.nn.Module, batch: dict[str, Tensor], denoise: bool = True) -> GeomCLIPOutput:
+        return model(**batch, pair_budget=self.settings.pair_budget, return_loss=False, denoise=denoise)
 
     def losses(self, outputs: GeomCLIPOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         losses = joint_loss(outputs, batch, self.denoising_loss_weight)
         return losses | {"temperature": 1 / outputs.logit_scale}
+
+    def backward(self, accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        num_parts = self.settings.rows_per_batch // self.settings.batch_size
+        if num_parts == 1:
+            return super().backward(accelerator, model, batch)
+        parts = split_batch(batch, num_parts)
+        return cached_backward(self, accelerator, model, parts)
 
     def validate(self, model: GeomCLIPModel, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
         """Mean reciprocal rank over both directions."""

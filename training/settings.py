@@ -55,6 +55,11 @@ class TrainingSettings:
         if self.mixed_precision == "auto":
             object.__setattr__(self, "mixed_precision", native_precision())  # so that the record names it
 
+    @property
+    def rows_per_batch(self) -> int:
+        """Rows over which a loss is computed, on all processes together."""
+        return self.batch_size
+
     def chosen(self, *names: str) -> dict:
         """Those of the named settings that are not left out."""
         return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
+from accelerate import Accelerator
 from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
@@ -46,6 +47,12 @@ class Task(ABC):
     @abstractmethod
     def losses(self, outputs: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """`loss`, whose gradients DDP may average over processes, and what else the log should hold."""
+
+    def backward(self, accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add the gradients of the batch, and return its losses."""
+        losses = self.losses(self.forward(model, batch), batch)
+        accelerator.backward(losses["loss"])
+        return losses
 
     @abstractmethod
     def validate(self, model: PreTrainedModel, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:

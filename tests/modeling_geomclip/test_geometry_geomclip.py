@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from modeling_geomclip.configuration_geomclip import GeomCLIPGeometryConfig
 from modeling_geomclip.geometry_geomclip import (
     add_noise,
+    num_chosen_atoms,
     centre_positions,
     edge_types,
     masked_mean,
@@ -39,6 +40,15 @@ def noise(sizes: list[int], seeds: list[int], symbol: int = CARBON, **settings):
 
 
 # ------------------------------------------------------------------------------------------------- centres, distances
+
+
+@pytest.mark.parametrize("mask_ratio", [0.01, 0.15, 0.5, 1.0])
+def test_the_number_of_chosen_atoms_is_known_beforehand(mask_ratio):
+    sizes, seeds = [1, 2, 3, 4, 9, 17, 40], [5, -3, 2**62, 0, 1, 8, 11]
+    config = GeomCLIPGeometryConfig(mask_ratio=mask_ratio)
+    noised = add_noise(*molecules(sizes), torch.tensor(seeds), config)
+    expected = [num_chosen_atoms(size, seed, config) for size, seed in zip(sizes, seeds, strict=True)]
+    assert noised.chosen.sum(dim=1).tolist() == expected
 
 
 def test_centring_by_hand():

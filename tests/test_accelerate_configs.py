@@ -1,0 +1,29 @@
+"""Accelerate reads the files of accelerate_configs/, and each starts what it is named after."""
+
+from pathlib import Path
+
+import pytest
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.utils import DistributedType
+
+FOLDER = Path(__file__).parents[1] / "accelerate_configs"
+KINDS = {
+    "cpu": DistributedType.MULTI_GPU,  # whose launcher starts processes; ACCELERATE_USE_CPU then says on what
+    "single_gpu": DistributedType.NO,
+    "multi_gpu": DistributedType.MULTI_GPU,
+    "fsdp2": DistributedType.FSDP,
+    "deepspeed_zero2": DistributedType.DEEPSPEED,
+}
+
+
+def test_every_file_is_known_and_described():
+    assert {file.stem for file in FOLDER.glob("*.yaml")} == set(KINDS)
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}.yaml` |" in page for name in KINDS)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_accelerate_reads_it(name):
+    config = load_config_from_file(str(FOLDER / f"{name}.yaml"))  # which refuses keys that it does not know
+    assert config.distributed_type == KINDS[name]
+    assert (config.num_processes > 1) == (name != "single_gpu")

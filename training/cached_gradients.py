@@ -1,0 +1,101 @@
+"""Contrastive batches larger than memory, by cached gradients.
+
+Source: GradCache (Gao et al., RepL4NLP 2021). All parts of a batch are embedded without a graph; the loss of all pairs
+gives the gradient of every embedding; each part is embedded once more, with a graph that ends in its own gradients.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from modeling_geomclip import GeomCLIPGeometryConfig, GeomCLIPOutput
+from modeling_geomclip.geometry_geomclip import num_chosen_atoms
+
+from .task import share_of_mean
+
+if TYPE_CHECKING:
+    from .pretrain import Pretraining
+
+EMBEDS = ("geometry_embeds", "text_embeds")
+
+
+def split_batch(batch: dict[str, Tensor], num_parts: int) -> list[dict[str, Tensor]]:
+    """The batch of this process in parts of equal size, each without columns that are padding in all of its rows.
+
+    Raises:
+        ValueError: the rows of this process do not split evenly.
+    """
+    num_rows = len(batch["atom_ids"])
+    if num_rows % num_parts:
+        raise ValueError(
+            f"{num_rows} pairs on each process do not split into {num_parts} equal parts; make --batch_size a multiple "
+            "of the number of processes"
+        )
+    parts = zip(*(values.chunk(num_parts) for values in batch.values()), strict=True)
+    return [without_padding(dict(zip(batch, part, strict=True))) for part in parts]
+
+
+def without_padding(part: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The part cut to its largest molecule, [CLS] and [SEP] included, and to its longest text."""
+    num_atoms = int(part["atom_mask"].sum(dim=1).max()) + 2
+    cut = {name: part[name][:, :num_atoms] for name in ("atom_ids", "positions", "atom_mask")}
+    if "attention_mask" in part:
+        used = part["attention_mask"].any(dim=0).nonzero().flatten()  # wherever the tokenizer pads
+        texts = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in part]
+        cut |= {name: part[name][:, int(used[0]) : int(used[-1]) + 1] for name in texts}
+    return {**part, **cut}
+
+
+def cached_backward(
+    task: Pretraining, accelerator: Accelerator, model: torch.nn.Module, parts: list[dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """As `task.backward` of the joined parts, in the memory of one.
+
+    Every part has a random seed of its own, from which both of its passes start: they drop out the same.
+    """
+    seeds = torch.randint(2**63 - 1, (len(parts),)).tolist()
+
+    def forward(number: int, denoise: bool) -> GeomCLIPOutput:
+        torch.manual_seed(seeds[number])
+        return task.forward(model, parts[number], denoise=denoise)
+
+    with torch.no_grad():
+        outputs = [forward(number, denoise=False) for number in range(len(parts))]
+    embeds = {name: torch.cat([output[name] for output in outputs]).requires_grad_() for name in EMBEDS}
+    logit_scale = outputs[0].logit_scale.clone().requires_grad_()
+    ids = {name: torch.cat([part[name] for part in parts]) for name in ("molecule_ids", "text_ids")}
+    losses = task.losses(GeomCLIPOutput(**embeds, logit_scale=logit_scale), ids)
+    losses["loss"].backward()
+
+    gradients = {name: embeds[name].grad.chunk(len(parts)) for name in EMBEDS}
+    shares = denoising_shares(task, accelerator.unwrap_model(model).config.geometry_config, parts)
+    for number, share in enumerate(shares):
+        is_last = number == len(parts) - 1
+        with nullcontext() if is_last else accelerator.no_sync(model):
+            output = forward(number, denoise=True)
+            loss = output.logit_scale * logit_scale.grad / len(parts)
+            loss = loss + sum((output[name] * gradients[name][number]).sum() for name in EMBEDS)
+            if output.denoising_loss is not None:
+                denoising = output.denoising_loss * share
+                loss = loss + task.denoising_loss_weight * denoising
+                losses["denoising_loss"] = losses.get("denoising_loss", 0) + denoising.detach()
+            accelerator.backward(loss)
+    if "denoising_loss" in losses:
+        losses["loss"] = losses["contrastive_loss"] + task.denoising_loss_weight * losses["denoising_loss"]
+    return losses
+
+
+def denoising_shares(task: Pretraining, config: GeomCLIPGeometryConfig, parts: list[dict[str, Tensor]]) -> list[Tensor]:
+    """What the denoising loss of each part, a mean over its chosen atoms, adds to that of all parts and processes."""
+    counts = []
+    for part in parts:
+        molecules = zip(part["atom_mask"].sum(dim=1).tolist(), part["noise_seeds"].tolist(), strict=True)
+        counts.append(sum(num_chosen_atoms(num_atoms, seed, config) for num_atoms, seed in molecules))
+    total = torch.tensor(sum(counts), device=parts[0]["atom_ids"].device)
+    share = share_of_mean(total, torch.float64)
+    return [share * count / total.clamp(min=1) for count in counts]
