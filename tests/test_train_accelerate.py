@@ -338,7 +338,7 @@ def test_the_best_checkpoint_is_chosen_by_validation(arguments, start, finish, t
 @pytest.mark.slow
 def test_a_run_of_two_processes_survives_twenty_kills(arguments, start, finish, tmp_path):
     """At random moments, and every other time just when a state is being written."""
-    settings = {"num_train_epochs": 300, "save_steps": 2, "validation_split": "train[:8]"}
+    settings = {"num_train_epochs": 90, "save_steps": 2, "validation_split": "train[:8]"}
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     words = arguments("pretrain", undisturbed.name, **settings)
     finish(*(start(words, **environment) for environment in joint_environments(2)))
@@ -346,7 +346,7 @@ def test_a_run_of_two_processes_survives_twenty_kills(arguments, start, finish, 
     torn = 0
     for number in range(20):
         processes = [start(words, **environment) for environment in joint_environments(2)]
-        resumed, waits = time.monotonic(), random.uniform(0, 8)
+        resumed, waits = time.monotonic(), random.uniform(3, 9)
         partial = killed / "states" / "partial"
         while all(process.is_alive() for process in processes):
             is_writing = number % 2 == 1 and partial.exists() and time.monotonic() - resumed > waits / 2

@@ -11,10 +11,10 @@ from torch.testing import assert_close
 from modeling_geomclip.configuration_geomclip import GeomCLIPGeometryConfig
 from modeling_geomclip.geometry_geomclip import (
     add_noise,
-    num_chosen_atoms,
     centre_positions,
     edge_types,
     masked_mean,
+    num_chosen_atoms,
     pair_distances,
     size_groups,
 )
