@@ -10,8 +10,6 @@ import argparse
 import hashlib
 import json
 import multiprocessing
-import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -25,6 +23,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.machine import describe_machine
 from dataset_pubchem3d.build import build
 from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.records import Compound, Geometry, Identity, Text, checked_geometry
@@ -126,8 +125,7 @@ def main() -> None:
     parser.add_argument("--num_proc", type=int, default=2)
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     args = parser.parse_args()
-    machine = {"cpus": os.cpu_count(), "processor": platform.processor() or platform.machine()}
-    results = {"machine": machine, "num_proc": args.num_proc, "builds": []}
+    results = {"machine": describe_machine(), "num_proc": args.num_proc, "builds": []}
     for size in (None, *args.sizes):
         results["builds"].append({"what": "QM9" if size is None else "invented", **measure(size, args.num_proc)})
         print(json.dumps(results["builds"][-1]), flush=True)

@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -131,22 +132,16 @@ def measure(name: str, folder: Path, threads: int) -> tuple[dict, np.ndarray]:
         {key: values.numpy() for key, values in molecule.items()}
         for molecule in torch.load(folder / "molecules.pt", weights_only=True)
     ]
-    model = GeomCLIPModel.from_pretrained(folder / "geomclip").eval()
-    extractor = GeomCLIPFeatureExtractor.from_pretrained(folder / "geomclip")
     dtype = OURS.get(name)
-    if name == PEER:
-        encode = unimol_repr(folder)
-    else:
-
-        def encode(some: list[dict]) -> torch.Tensor:
-            return embed_molecules(model, extractor, some, dtype=dtype)
-
+    encode = unimol_repr(folder) if name == PEER else geomclip(folder, dtype)
     encode(molecules[:WARM_UP])
     rate = gemm_rate(dtype or torch.float32)
     start = time.perf_counter()
     vectors = encode(molecules)
     seconds = time.perf_counter() - start
     rate = (rate + gemm_rate(dtype or torch.float32)) / 2
+    peak_memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    model, extractor = load_geomclip(folder)
     if name == PEER:
         with torch.no_grad():
             projected = model.geometry_projection(model.geometry_layer_norm(vectors))
@@ -158,12 +153,22 @@ def measure(name: str, folder: Path, threads: int) -> tuple[dict, np.ndarray]:
         "molecules_per_second": len(molecules) / seconds,
         "gemm_gflops": rate / 1e9,
         "share_of_gemm_rate": tower_flops(model.config.geometry_config, num_rows) / seconds / rate,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": peak_memory,
     }
     return figures, vectors.double().numpy()
 
 
-def unimol_repr(folder: Path):
+def load_geomclip(folder: Path) -> tuple[GeomCLIPModel, GeomCLIPFeatureExtractor]:
+    model = GeomCLIPModel.from_pretrained(folder / "geomclip").eval()
+    return model, GeomCLIPFeatureExtractor.from_pretrained(folder / "geomclip")
+
+
+def geomclip(folder: Path, dtype: torch.dtype | None) -> Callable[[list[dict]], torch.Tensor]:
+    model, extractor = load_geomclip(folder)
+    return lambda molecules: embed_molecules(model, extractor, molecules, dtype=dtype)
+
+
+def unimol_repr(folder: Path) -> Callable[[list[dict]], torch.Tensor]:
     """UniMolRepr as its users call it, with our weights."""
     from unimol_tools.predictor import UniMolRepr
 

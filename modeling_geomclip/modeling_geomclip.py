@@ -145,8 +145,9 @@ class GeomCLIPPairBasis(nn.Module):
         distances = pair_distances(positions.to(dtype)).unsqueeze(-1)
         x = self.slope(edges).to(dtype) * distances + self.offset(edges).to(dtype)  # (batch, atoms, atoms, 1)
         stds = self.stds.to(dtype).abs() + 1e-5
-        norm = (2 * 3.14159) ** 0.5 * stds  # Uni-Mol's pi, which its weights were trained with
-        return torch.exp(-0.5 * ((x - self.means.to(dtype)) / stds) ** 2) / norm  # (batch, atoms, atoms, gaussians)
+        log_norm = torch.log((2 * 3.14159) ** 0.5 * stds)  # Uni-Mol's pi, which its weights were trained with
+        z = (x - self.means.to(dtype)) * (0.5**0.5 / stds)  # (batch, atoms, atoms, gaussians)
+        return torch.exp(torch.addcmul(-log_norm, z, z, value=-1))
 
 
 class GeomCLIPMLP(nn.Module):
