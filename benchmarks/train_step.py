@@ -130,6 +130,7 @@ def measure_path(path: str, args: argparse.Namespace) -> dict:
     processor, model = GeomCLIPProcessor(GeomCLIPFeatureExtractor(), tokenizer), full_size(len(tokenizer))
     task = Pretraining(PretrainSettings(dataset="", output_dir="", model=""))
     task.denoising_loss_weight = 0
+    forward = task.forward if path == "ours" else lambda model, batch: model(**batch)
     rows = readable(load_pairs(args.table, args.split), processor, args.batch_size * (args.steps + 1))
     collate = Collator(task, processor) if path == "ours" else PaperPath(processor)
     loader = DataLoader(rows, batch_size=args.batch_size, collate_fn=collate)
@@ -139,9 +140,7 @@ def measure_path(path: str, args: argparse.Namespace) -> dict:
     for number in range(args.steps + 1):
         batch = next(batches)
         got = time.perf_counter()
-        budget = task.settings.pair_budget if path == "ours" else None
-        outputs = model(**batch, pair_budget=budget)
-        outputs.loss.backward()
+        task.losses(forward(model, batch), batch)["loss"].backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -59,22 +59,47 @@ def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
     return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
 
 
-def size_groups(num_rows: Tensor, pair_budget: int) -> list[Tensor]:
+def size_groups(num_rows: Tensor, budget: int, power: int = 2) -> list[Tensor]:
     """Partition a batch into groups of similar size, so that one large molecule does not pad all the others.
 
     Args:
         num_rows: (batch,) int64, rows of each molecule.
-        pair_budget: largest molecules * rows² of a padded group; a molecule above it forms a group of its own.
+        budget: largest molecules * rows^power of a padded group; a molecule above it forms a group of its own.
     Returns:
         index tensors (int64) into the batch, smallest molecules first; together they hold each index once.
     """
     order = torch.argsort(num_rows, stable=True)
     groups, start = [], 0
     for stop, rows in enumerate(num_rows[order].tolist(), start=1):
-        if stop - start > 1 and (stop - start) * rows**2 > pair_budget:
+        if stop - start > 1 and (stop - start) * rows**power > budget:
             groups.append(order[start : stop - 1])
             start = stop - 1
     return [*groups, order[start:]]
+
+
+def split_padded(
+    batch: dict[str, Tensor], is_used: Tensor, budget: int | None, power: int
+) -> tuple[list[dict[str, Tensor]], Tensor]:
+    """A padded batch in groups of similar size, each without the columns that are padding in all of its rows.
+
+    Args:
+        batch: tensors of shape (rows, columns, ...).
+        is_used: (rows, columns) bool, False on padding.
+        budget, power: as for `size_groups`; without a budget, the batch is one group as it stands.
+    Returns:
+        the groups, and (rows,) int64, the place in the batch of each of their rows.
+    """
+    if budget is None:
+        return [batch], torch.arange(len(is_used), device=is_used.device)
+    indices = size_groups(is_used.sum(dim=1), budget, power)
+    groups = [{name: tensor[index] for name, tensor in batch.items()} for index in indices]
+    return [cut_padding(group, is_used[index]) for group, index in zip(groups, indices)], torch.cat(indices)
+
+
+def cut_padding(batch: dict[str, Tensor], is_used: Tensor) -> dict[str, Tensor]:
+    """The batch from its first to its last column that is not padding in all rows; arguments as for `split_padded`."""
+    columns = is_used.any(dim=0).nonzero().flatten()
+    return {name: tensor[:, columns[0] : columns[-1] + 1] for name, tensor in batch.items()}
 
 
 @dataclass

@@ -25,7 +25,7 @@ from .geometry_geomclip import (
     edge_types,
     masked_mean,
     pair_distances,
-    size_groups,
+    split_padded,
 )
 from .loss_geomclip import atom_type_loss, contrastive_loss, coordinate_loss, distance_loss
 
@@ -92,7 +92,7 @@ class GeomCLIPOutput(ModelOutput):
         text_embeds: (texts, projection_dim), L2-normalised.
         logit_scale: () 1 / temperature.
         geometry_model_output: output of the geometry tower; None if the batch was split by `pair_budget`.
-        text_model_output: output of the text tower; None if it was not run.
+        text_model_output: output of the text tower; None if it was not run, or the batch was split by `token_budget`.
     """
 
     loss: Tensor | None = None
@@ -623,6 +623,7 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         text_ids: Tensor | None = None,
         noise_seeds: Tensor | None = None,
         pair_budget: int | None = None,
+        token_budget: int | None = None,
         return_loss: bool | None = None,
         denoise: bool = True,
         **kwargs,
@@ -638,20 +639,26 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
             noise_seeds: (geometries,) int64, see [`GeomCLIPGeometryModel.denoise`].
             pair_budget: molecules * rows² that the geometry tower takes at once; the batch is sorted by size and split
                 accordingly. Left out, it is encoded as it stands.
+            token_budget: texts * tokens that the text tower takes at once, likewise.
             return_loss: whether row i of both sides is a pair; left out, it is if there are as many texts as
                 geometries.
             denoise: False leaves the denoising out of training mode.
         """
         atom_mask = self.geometry_model.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
         geometry = {"atom_ids": atom_ids, "positions": positions, "atom_mask": atom_mask}
-        groups, order = self._split_geometry(geometry, pair_budget)
+        groups, order = split_padded(geometry, atom_ids != self.config.geometry_config.pad_token_id, pair_budget, 2)
         geometry_outputs = [self.get_geometry_features(**group, **kwargs) for group in groups]
         geometry_embeds = torch.cat([output.pooler_output for output in geometry_outputs])[torch.argsort(order)]
-        text_output = None
+        text_outputs = []
         if pooled_text is None:
-            text_kwargs = kwargs if token_type_ids is None else {"token_type_ids": token_type_ids, **kwargs}
-            text_output = self.get_text_features(input_ids, attention_mask, **text_kwargs)
-        text_embeds = self.project_text(pooled_text) if text_output is None else text_output.pooler_output
+            attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+            text = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+            text = {name: values for name, values in text.items() if values is not None}
+            text_groups, text_order = split_padded(text, attention_mask.bool(), token_budget, 1)
+            text_outputs = [self.get_text_features(**group, **kwargs) for group in text_groups]
+            text_embeds = torch.cat([output.pooler_output for output in text_outputs])[torch.argsort(text_order)]
+        else:
+            text_embeds = self.project_text(pooled_text)
         logit_scale = self._bounded_logit_scale()
         logits_per_geometry = logit_scale * geometry_embeds @ text_embeds.T
 
@@ -672,23 +679,8 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
             text_embeds=text_embeds,
             logit_scale=logit_scale,
             geometry_model_output=geometry_outputs[0] if pair_budget is None else None,
-            text_model_output=text_output,
+            text_model_output=text_outputs[0] if text_outputs and token_budget is None else None,
         )
-
-    def _split_geometry(
-        self, geometry: dict[str, Tensor], pair_budget: int | None
-    ) -> tuple[list[dict[str, Tensor]], Tensor]:
-        """Groups of similar size, cut to their largest molecule, and the batch index of each of their rows."""
-        atom_ids = geometry["atom_ids"]
-        if pair_budget is None:
-            return [geometry], torch.arange(len(atom_ids), device=atom_ids.device)
-        columns = torch.arange(1, atom_ids.shape[1] + 1, device=atom_ids.device)
-        num_rows = ((atom_ids != self.config.geometry_config.pad_token_id) * columns).amax(dim=1)
-        indices = size_groups(num_rows, pair_budget)
-        groups = [
-            {name: values[index, : num_rows[index[-1]]] for name, values in geometry.items()} for index in indices
-        ]
-        return groups, torch.cat(indices)
 
     def _denoise(
         self, groups: list[dict[str, Tensor]], order: Tensor, noise_seeds: Tensor | None

@@ -14,7 +14,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from modeling_geomclip import GeomCLIPGeometryConfig, GeomCLIPOutput
-from modeling_geomclip.geometry_geomclip import num_chosen_atoms
+from modeling_geomclip.feature_extraction_geomclip import PAD_ID
+from modeling_geomclip.geometry_geomclip import cut_padding, num_chosen_atoms
 
 from .task import share_of_mean
 
@@ -42,12 +43,11 @@ def split_batch(batch: dict[str, Tensor], num_parts: int) -> list[dict[str, Tens
 
 def without_padding(part: dict[str, Tensor]) -> dict[str, Tensor]:
     """The part cut to its largest molecule, [CLS] and [SEP] included, and to its longest text."""
-    num_atoms = int(part["atom_mask"].sum(dim=1).max()) + 2
-    cut = {name: part[name][:, :num_atoms] for name in ("atom_ids", "positions", "atom_mask")}
+    geometry = {name: part[name] for name in ("atom_ids", "positions", "atom_mask")}
+    cut = cut_padding(geometry, part["atom_ids"] != PAD_ID)
     if "attention_mask" in part:
-        used = part["attention_mask"].any(dim=0).nonzero().flatten()  # wherever the tokenizer pads
-        texts = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in part]
-        cut |= {name: part[name][:, int(used[0]) : int(used[-1]) + 1] for name in texts}
+        names = {"input_ids", "attention_mask", "token_type_ids"} & part.keys()
+        cut |= cut_padding({name: part[name] for name in names}, part["attention_mask"].bool())
     return {**part, **cut}
 
 

@@ -40,6 +40,10 @@ class PretrainSettings(TrainingSettings):
         default=None,
     )
     pair_budget: int = setting("Molecules * rows² that the geometry tower takes at once.", default=200_000)
+    token_budget: int | None = setting(
+        "Texts * tokens that the text tower takes at once; left out, 512 on CPUs, where padding costs most, else all.",
+        default=None,
+    )
     denoising_loss_weight: float | None = setting("alpha in L = L_contrastive + alpha * L_denoising.", default=None)
     learnable_temperature: bool | None = setting("Whether the temperature is trained.", default=None)
     geometry_model: str | None = setting(
@@ -109,7 +113,9 @@ class Pretraining(Task):
         }
 
     def forward(self, model: torch.nn.Module, batch: dict[str, Tensor], denoise: bool = True) -> GeomCLIPOutput:
-        return model(**batch, pair_budget=self.settings.pair_budget, return_loss=False, denoise=denoise)
+        budget = self.settings.token_budget or (512 if batch["atom_ids"].device.type == "cpu" else None)
+        budgets = {"pair_budget": self.settings.pair_budget, "token_budget": budget}
+        return model(**batch, **budgets, return_loss=False, denoise=denoise)
 
     def losses(self, outputs: GeomCLIPOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         losses = joint_loss(outputs, batch, self.denoising_loss_weight)

@@ -103,23 +103,24 @@ def test_masked_mean_equals_the_mean_of_the_rows_alone():
 # ------------------------------------------------------------------------------------------------------- size groups
 
 
-@pytest.mark.parametrize("pair_budget", [1, 200, 1000, 10**9])
+@pytest.mark.parametrize("budget", [1, 200, 1000, 10**9])
+@pytest.mark.parametrize("power", [1, 2])
 @pytest.mark.parametrize("seed", range(5))
-def test_size_groups_are_a_sorted_partition_within_the_budget(seed, pair_budget):
+def test_size_groups_are_a_sorted_partition_within_the_budget(seed, power, budget):
     num_rows = torch.from_numpy(np.random.default_rng(seed).integers(3, 30, 40))
-    groups = size_groups(num_rows, pair_budget)
+    groups = size_groups(num_rows, budget, power)
     together = torch.cat(groups)
     assert sorted(together.tolist()) == list(range(40))
     assert num_rows[together].diff().min() >= 0
     for group in groups:
         assert len(group) >= 1
-        assert len(group) == 1 or len(group) * num_rows[group].max() ** 2 <= pair_budget
+        assert len(group) == 1 or len(group) * num_rows[group].max() ** power <= budget
     for group, after in pairwise(groups):  # none could have taken the next molecule too
-        assert (len(group) + 1) * num_rows[after[0]] ** 2 > pair_budget
+        assert (len(group) + 1) * num_rows[after[0]] ** power > budget
 
 
 def test_a_molecule_above_the_budget_is_alone():
-    groups = size_groups(torch.tensor([100, 5, 4, 6]), pair_budget=120)
+    groups = size_groups(torch.tensor([100, 5, 4, 6]), 120)
     assert [group.tolist() for group in groups] == [[2, 1, 3], [0]]
 
 

@@ -177,11 +177,18 @@ def test_molecules_below_three_atoms_give_zero_loss_with_a_graph(model):
     assert all(torch.isfinite(p.grad).all() for p in model.geometry_model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("pair_budget", [1, 80, 10**6])
-def test_size_groups_change_nothing(model, batch, pair_budget):
+@pytest.mark.parametrize(("pair_budget", "token_budget"), [(1, 1), (80, 10), (10**6, 10**6), (None, 1), (80, None)])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_size_groups_change_nothing(model, batch, pair_budget, token_budget, side):
     without_dropout(model).train()
-    seeds = torch.tensor([5, 6, 7])
-    whole, split = model(**batch, noise_seeds=seeds), model(**batch, noise_seeds=seeds, pair_budget=pair_budget)
+    if side == "left":  # as a tokenizer may pad; positions are then counted from the padding on, or not at all
+        model.text_model.embeddings.position_embeddings.weight.data.zero_()
+        batch |= {name: batch[name].flip(1) for name in ("input_ids", "attention_mask")}
+    batch |= {"noise_seeds": torch.tensor([5, 6, 7]), "token_type_ids": torch.zeros_like(batch["input_ids"])}
+    model.config.text_pooling = "mean"
+    whole, split = model(**batch), model(**batch, pair_budget=pair_budget, token_budget=token_budget)
+    assert (split.text_model_output is None) == (token_budget is not None)
+    assert_close(split.text_embeds, whole.text_embeds, rtol=0, atol=1e-6)
     assert_close(split.geometry_embeds, whole.geometry_embeds, rtol=0, atol=1e-6)
     assert_close(split.denoising_loss, whole.denoising_loss)
     assert split.num_chosen == whole.num_chosen > 0
