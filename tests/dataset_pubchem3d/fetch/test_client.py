@@ -210,7 +210,14 @@ def test_a_failed_fetch_leaves_no_page(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", gzip.compress(b'{"a": 1}', mtime=0)[:-9], b'{"a": 1}', gzip.compress(b'{"a": ', mtime=0), gzip.compress(b"\xff{}", mtime=0)]
+    "content",
+    [
+        b"",
+        gzip.compress(b'{"a": 1}', mtime=0)[:-9],
+        b'{"a": 1}',
+        gzip.compress(b'{"a": ', mtime=0),
+        gzip.compress(b"\xff{}", mtime=0),
+    ],
 )
 def test_a_damaged_page_is_an_error_that_names_it(tmp_path, content):
     path = tmp_path / "1.json.gz"
