@@ -48,7 +48,7 @@ run:
 	$(BIN)/python examples/own_molecules.py
 
 test: .venv/test
-	$(BIN)/python -m pytest --numprocesses $(THREADS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(THREADS) --dist worksteal
 
 test-slow: .venv/test
 	$(BIN)/python -m pytest -m slow

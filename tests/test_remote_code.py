@@ -31,6 +31,7 @@ OURS = "modeling_geomclip,dataset_pubchem3d,train_accelerate,training,eval,model
 OF_OTHERS = (
     "captioning_geomclip.py",
     "convert_geomclip.py",
+    "embedding_geomclip.py",
     "processing_captioning_geomclip.py",
     "property_geomclip.py",
     "pipeline_geomclip.py",

@@ -6,10 +6,12 @@ import random
 import resource
 import shutil
 import signal
+import threading
 import time
 from dataclasses import replace
 
 import pytest
+from tqdm import tqdm
 
 from dataset_pubchem3d.build import build
 from dataset_pubchem3d.recipe import Recipe
@@ -37,8 +39,13 @@ def contents(folder):
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+def build_alone(recipe, out):
+    tqdm.set_lock(threading.RLock())  # the one that forks share would stay locked for ever by a kill
+    build(recipe, out)
+
+
 def build_in_a_process(recipe, out):
-    process = multiprocessing.get_context("fork").Process(target=build, args=(recipe, out))
+    process = multiprocessing.get_context("fork").Process(target=build_alone, args=(recipe, out))
     process.start()
     return process
 
