@@ -197,7 +197,8 @@ def run(task: Task) -> None:
         is_validated = settings.validation_split != "none"
         validation = read(settings.validation_split, settings.validation_rows) if is_validated else None
     if len(rows) < settings.rows_per_batch:
-        raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.rows_per_batch}; lower --batch_size")
+        name = "batch_size" if settings.rows_per_batch == settings.batch_size else "contrastive_batch_size"
+        raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.rows_per_batch}; lower --{name}")
     task.prepare(model.to(accelerator.device), rows)
     train(task, accelerator, model, processor, rows, validation)
     # Not in `train`: its DDP must go before the process group does. As the last to go it would hold the interpreter and

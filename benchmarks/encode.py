@@ -10,6 +10,7 @@ be GeomCLIP's embeddings. Needs `pip install --no-deps unimol_tools` and `pip in
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import sys
@@ -128,6 +129,7 @@ def turn(folder: Path, threads: int) -> dict:
 def measure(name: str, folder: Path, threads: int) -> tuple[dict, np.ndarray]:
     """Figures of one contestant, and its embeddings; in a process of its own."""
     torch.set_num_threads(threads)
+    os.chdir(folder)  # unimol_tools writes a log into the working directory
     molecules = [
         {key: values.numpy() for key, values in molecule.items()}
         for molecule in torch.load(folder / "molecules.pt", weights_only=True)
