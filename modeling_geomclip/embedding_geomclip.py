@@ -9,10 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .feature_extraction_geomclip import GeomCLIPBatch, GeomCLIPFeatureExtractor, listed
-from .geometry_geomclip import size_groups
-
-CPU_PAIR_BUDGET = 20_000  # what is computed of so many pairs stays in the caches
-PAIR_BUDGET = 500_000
+from .geometry_geomclip import default_group_cost, default_pair_budget, size_groups
 
 
 def embed_molecules(
@@ -82,10 +79,10 @@ def batches_by_size(
         records: as `extractor.read` gives them.
         pair_budget: as for `embed_molecules`.
     """
-    budget = pair_budget or (CPU_PAIR_BUDGET if device.type == "cpu" else PAIR_BUDGET)
+    budget = pair_budget or default_pair_budget(device)
     num_rows = torch.tensor([len(record["atomic_numbers"]) + 2 for record in records])
     with tqdm(total=len(records), desc="molecules", leave=False) as bar:
-        for indices in size_groups(num_rows, budget):
+        for indices in size_groups(num_rows, budget, 2, default_group_cost(device)):
             yield indices, extractor.pad([records[index] for index in indices.tolist()], "pt").to(device)
             bar.update(len(indices))
 

@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from datasets import Dataset
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from tqdm.auto import tqdm
 from transformers import AutoModel, AutoProcessor, AutoTokenizer
 
@@ -17,6 +18,7 @@ from modeling_geomclip import (
     GeomCLIPProcessor,
     contrastive_loss,
 )
+from modeling_geomclip.geometry_geomclip import default_pair_budget
 
 from .cached_gradients import cached_backward, split_batch
 from .rows import id_hash
@@ -39,11 +41,10 @@ class PretrainSettings(TrainingSettings):
         "batch_size, of which so many are encoded at a time, twice.",
         default=None,
     )
-    pair_budget: int = setting("Molecules * rows² that the geometry tower takes at once.", default=200_000)
-    token_budget: int | None = setting(
-        "Texts * tokens that the text tower takes at once; left out, 512 on CPUs, where padding costs most, else all.",
-        default=None,
+    pair_budget: int | None = setting(
+        "Molecules * rows² that the geometry tower takes at once; left out, what suits the device.", default=None
     )
+    token_budget: int = setting("Texts * tokens that the text tower takes at once.", default=4096)
     denoising_loss_weight: float | None = setting("alpha in L = L_contrastive + alpha * L_denoising.", default=None)
     learnable_temperature: bool | None = setting("Whether the temperature is trained.", default=None)
     geometry_model: str | None = setting(
@@ -113,8 +114,10 @@ class Pretraining(Task):
         }
 
     def forward(self, model: torch.nn.Module, batch: dict[str, Tensor], denoise: bool = True) -> GeomCLIPOutput:
-        budget = self.settings.token_budget or (512 if batch["atom_ids"].device.type == "cpu" else None)
-        budgets = {"pair_budget": self.settings.pair_budget, "token_budget": budget}
+        pair_budget = self.settings.pair_budget or default_pair_budget(batch["atom_ids"].device)
+        budgets = {"pair_budget": pair_budget, "token_budget": self.settings.token_budget}
+        if isinstance(model, FSDPModule):  # every process has to run the layers equally often
+            budgets = {}
         return model(**batch, **budgets, return_loss=False, denoise=denoise)
 
     def losses(self, outputs: GeomCLIPOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:

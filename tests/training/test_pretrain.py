@@ -6,6 +6,7 @@ import pytest
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file
+from torch.distributed.fsdp import FSDPModule
 from torch.testing import assert_close
 from transformers import AutoModel
 
@@ -103,6 +104,20 @@ def test_noise_seeds_depend_on_seed_epoch_and_row_only(processor):
         assert not set(other["noise_seeds"].tolist()) & set(whole["noise_seeds"].tolist())
     assert whole["molecule_ids"].tolist() == [MISSING_ID] + 3 * [id_hash("A")]
     assert len(set(whole["text_ids"].tolist())) == 1
+
+
+def test_sharded_towers_run_once_on_every_process(model, batch):
+    """Else a process whose batch makes more groups would wait forever for the others' weights."""
+    calls = []
+    model.geometry_model.register_forward_hook(lambda *_: calls.append("geometry"))
+    model.text_model.register_forward_hook(lambda *_: calls.append("text"))
+    task = Pretraining(settings_of(pair_budget=1, token_budget=1))
+    task.forward(model.eval(), batch)
+    assert (calls.count("geometry"), calls.count("text")) == (3, 3)
+    calls.clear()
+    model.__class__ = type("Sharded", (FSDPModule, type(model)), {})  # as `fully_shard` does
+    task.forward(model, batch)
+    assert (calls.count("geometry"), calls.count("text")) == (1, 1)
 
 
 def test_one_process_has_the_loss_of_the_model(model, batch):
