@@ -190,7 +190,7 @@ def run(task: Task) -> None:
     feature_extractor = getattr(processor, "feature_extractor", processor)
 
     def read(split: str, limit: int | None) -> Dataset:
-        return load_prepared(settings, feature_extractor, split, task.columns, task.molecule, limit)
+        return load_prepared(task, feature_extractor, split, limit)
 
     with accelerator.main_process_first():
         rows = read(settings.train_split, settings.train_rows)

@@ -19,6 +19,7 @@ from .modeling_geomclip import (
     GeomCLIPDenoisingOutput,
     GeomCLIPGeometryForPreTraining,
     GeomCLIPGeometryModel,
+    GeomCLIPGeometryOutput,
     GeomCLIPModel,
     GeomCLIPOutput,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "GeomCLIPGeometryConfig",
     "GeomCLIPGeometryForPreTraining",
     "GeomCLIPGeometryModel",
+    "GeomCLIPGeometryOutput",
     "GeomCLIPModel",
     "GeomCLIPOutput",
     "GeomCLIPProcessor",

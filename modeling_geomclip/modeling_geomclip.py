@@ -65,6 +65,7 @@ class GeomCLIPDenoisingOutput(ModelOutput):
         num_chosen: () int64, number of chosen atoms.
         positions, target_positions: (batch, atoms, 3), Å, predicted and clean, in the frame of the noised centroid.
         chosen: (batch, atoms) bool.
+        geometry_model_output: output of the geometry tower on the noised geometry.
     """
 
     loss: Tensor | None = None
@@ -76,6 +77,7 @@ class GeomCLIPDenoisingOutput(ModelOutput):
     positions: Tensor | None = None
     target_positions: Tensor | None = None
     chosen: Tensor | None = None
+    geometry_model_output: GeomCLIPGeometryOutput | None = None
 
 
 @dataclass
@@ -311,6 +313,7 @@ class GeomCLIPDenoisingHead(nn.Module):
             positions=predicted,
             target_positions=noised.target_positions,
             chosen=chosen,
+            geometry_model_output=outputs,
             **losses,
         )
 

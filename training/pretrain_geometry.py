@@ -1,20 +1,34 @@
-"""Pre-training of the geometry tower alone: no texts, noised atoms to recover."""
+"""Pre-training of the geometry tower alone: no texts, but noised atoms to recover and the structure to read off."""
 
 import dataclasses
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor
+from transformers.utils import ModelOutput
 
-from eval.denoising import evaluate_denoising
-from modeling_geomclip import GeomCLIPDenoisingOutput, GeomCLIPFeatureExtractor, GeomCLIPGeometryForPreTraining
+from eval.denoising import noise_seed
+from modeling_geomclip import (
+    GeomCLIPDenoisingOutput,
+    GeomCLIPFeatureExtractor,
+    GeomCLIPGeometryConfig,
+    GeomCLIPGeometryForPreTraining,
+    GeomCLIPGeometryModel,
+    read_molecule,
+)
+from modeling_geomclip.embedding_geomclip import inference
 
 from .rows import id_hash
 from .settings import TrainingSettings, setting
+from .structure_heads import NUM_LOGITS, StructureHeads, structure_losses
+from .structure_labels import LABELS, batch_of_labels, structure_labels
 from .task import Task, share_of_mean
 from .towers import feature_extractor, geometry_tower
+
+DENOISING_LOSSES = ("coordinate_loss", "noised_coordinate_loss", "atom_type_loss", "distance_loss")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,45 +42,139 @@ class PretrainGeometrySettings(TrainingSettings):
     )
     remove_hydrogens: bool | None = setting("Whether to read heavy atoms only.", default=None)
     max_atoms: int | None = setting("Larger molecules are left out and counted.", default=None)
+    denoising_weight: float = setting("Of the denoising loss; 0 leaves the geometry as it is.", default=1.0)
+    bond_order_weight: float = setting("Of bonds, from the pair representation; needs `smiles`.", default=0.0)
+    is_in_ring_weight: float = setting("Of which atoms are in rings; needs `smiles`.", default=0.0)
+    formal_charge_weight: float = setting("Of the signs of formal charges; needs `smiles`.", default=0.0)
+    hybridization_weight: float = setting("Of the atoms' hybridization; needs `smiles`.", default=0.0)
+    fingerprint_weight: float = setting("Of ECFP4's bits, from the mean state; needs `smiles`.", default=0.0)
+    functional_groups_weight: float = setting("Of numbers of functional groups, likewise.", default=0.0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not any((self.denoising_weight, *self.structure_weights.values())):
+            raise ValueError("every weight is 0, so that there is nothing to learn; give one, such as denoising_weight")
+
+    @property
+    def structure_weights(self) -> dict[str, float]:
+        """Weights above 0, by target."""
+        return {name: weight for name in NUM_LOGITS if (weight := getattr(self, f"{name}_weight"))}
+
+
+@dataclasses.dataclass
+class GeometryPretrainingOutput(ModelOutput):
+    """What was recovered of the noise, if there was any, and the structure that was read off."""
+
+    denoising_output: GeomCLIPDenoisingOutput | None = None
+    structure_logits: dict[str, Tensor] | None = None
+
+
+class GeometryWithStructureHeads(GeomCLIPGeometryForPreTraining):
+    """The geometry tower, called to denoise and to read the structure off the noised geometry."""
+
+    def __init__(self, config: GeomCLIPGeometryConfig, geometry_model: GeomCLIPGeometryModel, targets: list[str]):
+        super().__init__(config, geometry_model)
+        self.structure_heads = StructureHeads(config, targets)
+
+    def forward(
+        self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, noise_seeds: Tensor | None = None
+    ) -> GeometryPretrainingOutput:
+        """As the tower's `denoise`; without `noise_seeds` there is no noise."""
+        denoised = None
+        if noise_seeds is None:
+            outputs = self.geometry_model(atom_ids, positions, atom_mask, output_pair_representations=True)
+        else:
+            denoised = self.geometry_model.denoise(atom_ids, positions, atom_mask, noise_seeds)
+            outputs = denoised.geometry_model_output
+        return GeometryPretrainingOutput(denoised, self.structure_heads(outputs, atom_mask))
 
 
 class GeometryPretraining(Task):
-    """Denoising; chosen by how much of the noise is taken away on validation."""
+    """Weighted losses of denoising and of structure; chosen by their sum on validation."""
 
     settings_class = PretrainGeometrySettings
     settings: PretrainGeometrySettings
-    columns = ()
 
-    def build(self) -> tuple[GeomCLIPGeometryForPreTraining, GeomCLIPFeatureExtractor]:
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("smiles",) if self.settings.structure_weights else ()
+
+    @property
+    def derived_columns(self) -> tuple[str, ...]:
+        return LABELS if self.settings.structure_weights else ()
+
+    def derive(self, row: dict, molecule: dict) -> dict[str, Any]:
+        """Structure labels of a molecule as it is read; from its hydrogens too, where they are given."""
+        if not self.settings.structure_weights:
+            return {}
+        given, num_atoms = self.molecule(row), len(molecule["atomic_numbers"])
+        whole = molecule if isinstance(given, str) else read_molecule(given)
+        return structure_labels(row["smiles"], **whole, remove_hydrogens=num_atoms < len(whole["atomic_numbers"]))
+
+    def build(self) -> tuple[GeometryWithStructureHeads, GeomCLIPFeatureExtractor]:
         settings = self.settings
         tower = geometry_tower(settings.geometry_model)
         reading = settings.chosen("remove_hydrogens", "max_atoms")
         extractor = feature_extractor(settings.geometry_model, **reading)
-        return GeomCLIPGeometryForPreTraining(tower.config, tower), extractor
+        model = GeometryWithStructureHeads(tower.config, tower, list(settings.structure_weights))
+        if not settings.denoising_weight:
+            tower.denoising_head.requires_grad_(False)
+        return model, extractor
 
     def lengths(self, rows: Dataset) -> list[int]:
         return [len(numbers) for numbers in rows["atomic_numbers"]]
 
     def collate(self, processor: GeomCLIPFeatureExtractor, rows: list[dict], epoch: int) -> dict[str, Tensor]:
         seeds = [id_hash(f"{self.settings.seed} {epoch} {row['row_id']}") for row in rows]
-        return {**processor(rows, return_tensors="pt"), "noise_seeds": torch.tensor(seeds)}
+        return self.batch(processor, rows, torch.tensor(seeds))
 
-    def forward(self, model: torch.nn.Module, batch: dict[str, Tensor]) -> GeomCLIPDenoisingOutput:
-        return model(**batch)
+    def batch(self, processor: GeomCLIPFeatureExtractor, rows: list[dict], noise_seeds: Tensor) -> dict[str, Tensor]:
+        """The geometries, how they are noised, and their labels."""
+        batch = dict(processor(rows, return_tensors="pt"))
+        if self.settings.structure_weights:
+            batch |= batch_of_labels(rows, batch["atom_ids"].shape[1])
+        return batch | ({"noise_seeds": noise_seeds} if self.settings.denoising_weight else {})
 
-    def losses(self, outputs: GeomCLIPDenoisingOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        share = share_of_mean(outputs.num_chosen, outputs.loss.dtype)
-        names = ("loss", "coordinate_loss", "atom_type_loss", "distance_loss")
-        return {name: outputs[name] * share for name in names if outputs.get(name) is not None}
+    def forward(self, model: torch.nn.Module, batch: dict[str, Tensor]) -> GeometryPretrainingOutput:
+        names = ("atom_ids", "positions", "atom_mask", "noise_seeds")
+        return model(**{name: batch[name] for name in names if name in batch})
+
+    def losses(self, outputs: GeometryPretrainingOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        means = self.means(outputs, batch)
+        losses = {name: loss * share_of_mean(count, loss.dtype) for name, (loss, count) in means.items()}
+        return {"loss": self.weighted(losses), **losses}
+
+    def means(self, outputs: GeometryPretrainingOutput, batch: dict[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+        """Every loss of the batch of this process, and the number of things that it is a mean over."""
+        means, denoised = structure_losses(outputs.structure_logits, batch), outputs.denoising_output
+        if denoised is not None:
+            losses = {"denoising_loss": denoised.loss} | {name: denoised[name] for name in DENOISING_LOSSES}
+            means |= {name: (loss, denoised.num_chosen) for name, loss in losses.items()}
+        return means
+
+    def weighted(self, losses: dict[str, Any]) -> Any:
+        """The one loss: a sum with the weights of the settings."""
+        weights = {"denoising": self.settings.denoising_weight, **self.settings.structure_weights}
+        return sum(weight * losses[f"{name}_loss"] for name, weight in weights.items() if weight)
 
     def validate(
-        self, model: GeomCLIPGeometryForPreTraining, processor: Any, rows: Dataset
+        self, model: GeometryWithStructureHeads, processor: GeomCLIPFeatureExtractor, rows: Dataset
     ) -> tuple[float, dict[str, float]]:
-        """Share of the coordinate noise that the tower takes away."""
-        metrics = evaluate_denoising(model, processor, rows, self.settings.seed, num_draws=1)
-        names = ("coordinate_loss", "noised_coordinate_loss", "relative_reduction")
-        return metrics["relative_reduction"], {name: metrics[name] for name in names}
+        """The loss, negative, over all rows; their noise is always the same."""
+        sums, counts = defaultdict(float), defaultdict(int)
+        order = torch.tensor(self.lengths(rows)).argsort(stable=True)
+        for places in order.split(self.settings.batch_size):
+            seeds = [noise_seed(self.settings.seed, 0, place) for place in places.tolist()]
+            batch = self.batch(processor, [rows[place] for place in places.tolist()], torch.tensor(seeds))
+            batch = {name: values.to(model.device) for name, values in batch.items()}
+            with inference(model):
+                means = self.means(self.forward(model, batch), batch)
+            for name, (loss, count) in means.items():
+                sums[name] += loss.item() * count.item()
+                counts[name] += count.item()
+        metrics = {name: sums[name] / max(1, counts[name]) for name in sums}
+        return -self.weighted(metrics), {f"validation_{name}": value for name, value in metrics.items()}
 
-    def save(self, model: GeomCLIPGeometryForPreTraining, folder: Path, final_folder: Path) -> None:
+    def save(self, model: GeometryWithStructureHeads, folder: Path, final_folder: Path) -> None:
         """The tower, which loads by `AutoModel`."""
         model.geometry_model.save_pretrained(folder)

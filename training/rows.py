@@ -4,17 +4,16 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from datasets import Dataset
 
-from dataset_pubchem3d.pairs import first_block, load_molecules, molecule_input
+from dataset_pubchem3d.pairs import first_block, load_molecules
 from modeling_geomclip import MISSING_ID, GeomCLIPFeatureExtractor, read_molecule
 
-from .settings import TrainingSettings
+from .task import Task
 
 logger = logging.getLogger("geomclip")
 
@@ -47,33 +46,31 @@ def drawn(num_rows: int, limit: int | None) -> list[int]:
 
 
 def load_prepared(
-    settings: TrainingSettings,
-    feature_extractor: GeomCLIPFeatureExtractor,
-    split: str,
-    columns: Sequence[str],
-    molecule_of: Callable[[dict], Any] = molecule_input,
-    limit: int | None = None,
+    task: Task, feature_extractor: GeomCLIPFeatureExtractor, split: str, limit: int | None = None
 ) -> Dataset:
-    """Geometry, InChIKey block and `columns` of each row whose molecule, `molecule_of` it, the feature extractor takes.
+    """Geometry, InChIKey block and the task's columns of each row whose molecule the feature extractor takes.
 
     `limit` rows are read, see `drawn`. Those that it does not take are left out, counted, and listed with their reasons
     in rejected-<split>.jsonl.
     """
 
+    settings = task.settings
     reading = {"seed": feature_extractor.embedding_seed, "max_atoms": feature_extractor.max_atoms}
     reading["remove_hydrogens"] = feature_extractor.remove_hydrogens
 
     def prepare(row: dict, index: int) -> dict:
         try:
-            molecule = read_molecule(molecule_of(row), **reading)
+            molecule = read_molecule(task.molecule(row), **reading)
             feature_extractor([molecule])  # what would stop a batch stops its row here
-            require_text(row, columns)
+            require_text(row, task.columns)
+            derived = task.derive(row, molecule)
         except ValueError as error:
-            return {"row_id": places[index], "reason": str(error), **dict.fromkeys((*MOLECULE_COLUMNS, *columns))}
-        kept = {column: row.get(column) for column in columns}
+            names = (*MOLECULE_COLUMNS, *task.columns, *task.derived_columns)
+            return {"row_id": places[index], "reason": str(error), **dict.fromkeys(names)}
+        kept = {column: row.get(column) for column in task.columns} | derived
         return {"row_id": places[index], "reason": None, "inchikey14": first_block(row), **kept, **molecule}
 
-    rows = load_molecules(settings.dataset, split, settings.dataset_config, columns)
+    rows = load_molecules(settings.dataset, split, settings.dataset_config, task.columns)
     places = drawn(len(rows), limit)
     rows = rows if limit is None else rows.select(places)
     prepared = rows.map(

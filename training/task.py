@@ -21,6 +21,7 @@ class Task(ABC):
 
     settings_class: ClassVar[type[TrainingSettings]]
     columns: tuple[str, ...] = ("text",)  # of the dataset, besides the molecule
+    derived_columns: tuple[str, ...] = ()  # that `derive` adds
 
     def __init__(self, settings: TrainingSettings):
         self.settings = settings
@@ -32,6 +33,14 @@ class Task(ABC):
     def molecule(self, row: dict) -> Any:
         """What is read as the molecule of a row of the dataset."""
         return molecule_input(row)
+
+    def derive(self, row: dict, molecule: dict) -> dict[str, Any]:
+        """What else a row of the dataset is to hold, once its molecule is read.
+
+        Raises:
+            ValueError: the row cannot be used.
+        """
+        return {}
 
     def prepare(self, model: PreTrainedModel, rows: Dataset) -> None:  # noqa: B027  most tasks need nothing
         """Take from the training rows what the model has to know of them, before training starts."""

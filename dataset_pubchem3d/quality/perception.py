@@ -4,6 +4,7 @@ A geometry is one stereoisomer even where its record names none.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from rdkit import Chem
@@ -15,6 +16,7 @@ FEWEST_HEAVY_ATOMS = 4  # fewer have no torsion: nothing but bond lengths and an
 # Ways to find connections, until one gives the record's: strained cages have unbonded atoms closer than 1.3 radii.
 PERCEPTIONS = ({"useVdw": False}, {"useVdw": True, "covFactor": 1.15}, {"useVdw": True, "covFactor": 1.3})
 MAX_BOND_ORDER_STEPS = 100_000
+LONGEST_BOND = 1.3  # in sums of covalent radii
 CLOCKWISE, COUNTERCLOCKWISE = Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW
 
 
@@ -27,10 +29,10 @@ def perceive_molecule(row: dict, record_id: str) -> Chem.Mol:
     Raises:
         RecordError: record and geometry cannot be brought together, or there is too little to compare.
     """
-    template, atoms = _template(row["smiles"], record_id), _placed_atoms(row, record_id)
-    if _elements(template) != _elements(atoms):
+    template, atoms = _template(row["smiles"], record_id), _atoms_of(row, record_id)
+    if elements(template) != elements(atoms):
         raise RecordError(record_id, "the geometry has not the atoms of its record")
-    mol = _bonds_of_template(template, atoms)
+    mol = place_by_connections(template, atoms)
     if mol is None:
         mol = _bonds_of_distances(atoms, Chem.GetFormalCharge(template), record_id)
     inchikey = Chem.MolToInchiKey(mol)
@@ -52,28 +54,44 @@ def _template(smiles: str | None, record_id: str) -> Chem.Mol:
     return Chem.AddHs(mol)
 
 
-def _elements(mol: Chem.Mol) -> Counter:
+def elements(mol: Chem.Mol) -> Counter:
+    """How many atoms of each element there are."""
     return Counter(atom.GetAtomicNum() for atom in mol.GetAtoms())
 
 
-def _placed_atoms(row: dict, record_id: str) -> Chem.Mol:
-    """The atoms of the geometry, without bonds."""
+def _atoms_of(row: dict, record_id: str) -> Chem.Mol:
     try:
         geometry = checked_geometry(record_id, row["atomic_numbers"], row["positions"])
     except (TypeError, ValueError) as error:
         raise RecordError(record_id, "the stored geometry is broken", str(error)) from error
+    return placed_atoms(geometry.atomic_numbers.tolist(), geometry.positions[0])
+
+
+def placed_atoms(atomic_numbers: Sequence[int], positions: np.ndarray) -> Chem.Mol:
+    """Atoms at (atoms, 3) positions in Å, without bonds."""
     mol = Chem.RWMol()
-    for number in geometry.atomic_numbers.tolist():
-        atom = Chem.Atom(number)
+    for number in atomic_numbers:
+        atom = Chem.Atom(int(number))
         atom.SetNoImplicit(True)
         mol.AddAtom(atom)
-    conformer = Chem.Conformer(len(geometry.atomic_numbers))
-    conformer.SetPositions(geometry.positions[0].astype(np.float64))
+    conformer = Chem.Conformer(len(atomic_numbers))
+    conformer.SetPositions(np.asarray(positions, dtype=np.float64))
     mol.AddConformer(conformer)
     return mol.GetMol()
 
 
-def _bonds_of_template(template: Chem.Mol, atoms: Chem.Mol) -> Chem.Mol | None:
+def bonds_are_near(mol: Chem.Mol, positions: np.ndarray) -> bool:
+    """Whether every bond joins atoms within bonding distance of each other; positions (atoms, 3) in Å."""
+    table = Chem.GetPeriodicTable()
+    radii = np.array([table.GetRcovalent(atom.GetAtomicNum()) for atom in mol.GetAtoms()])
+    begin, end = (
+        np.array([(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()], int).reshape(-1, 2).T
+    )
+    lengths = np.linalg.norm(positions[begin] - positions[end], axis=1)
+    return bool((lengths < LONGEST_BOND * (radii[begin] + radii[end])).all())
+
+
+def place_by_connections(template: Chem.Mol, atoms: Chem.Mol) -> Chem.Mol | None:
     """`template` with its atoms placed as the equally connected ones of `atoms`; None if connections differ."""
     skeleton = _skeleton(template)
     for perception in PERCEPTIONS:

@@ -1,14 +1,17 @@
 """Geometry-only pre-training: the tower that is built and saved, its noise, its losses."""
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
 from torch.testing import assert_close
 from transformers import AutoModel
 
+from eval.denoising import noise_seed
 from modeling_geomclip import GeomCLIPGeometryModel
-from training.pretrain_geometry import GeometryPretraining, PretrainGeometrySettings
+from training.pretrain_geometry import DENOISING_LOSSES, GeometryPretraining, PretrainGeometrySettings
 from training.rows import id_hash
+from training.structure_labels import structure_labels
 
 ROWS = [
     {
@@ -17,6 +20,11 @@ ROWS = [
         "positions": [[0.0, 0, 0], [1.5, 0, 0], [2.1, 1.3, 0], [0, 1.4, 0]],
     },
     {"row_id": 9, "atomic_numbers": [6, 8, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0], [0.1, 1.2, 0.4]]},
+]
+
+LABELLED = [
+    {**row, **structure_labels(smiles, row["atomic_numbers"], np.array(row["positions"]))}
+    for row, smiles in zip(ROWS, ("NCCO", "OCO"))
 ]
 
 
@@ -51,28 +59,77 @@ def test_noise_depends_on_seed_epoch_and_row_alone(task):
     assert seeds.tolist() == [id_hash("3 2 4"), id_hash("3 2 9")]
 
 
-def test_losses_are_those_of_the_tower(task):
+def test_denoising_losses_are_those_of_the_tower(task):
     job = task()
     trained, extractor = job.build()
     batch = job.collate(extractor, ROWS, epoch=0)
     outputs = job.forward(trained.eval(), batch)
     expected = trained.geometry_model.denoise(**batch)
     losses = job.losses(outputs, batch)
-    assert losses.keys() == {"loss", "coordinate_loss", "atom_type_loss", "distance_loss"}
+    assert losses.keys() == {"loss", "denoising_loss", *DENOISING_LOSSES}
     for name, loss in losses.items():
-        assert_close(loss, expected[name])
+        assert_close(loss, expected[name.replace("denoising_", "")])
     losses["loss"].backward()
     assert trained.geometry_model.embed_tokens.weight.grad.norm() > 0
 
 
-def test_validation_is_the_noise_taken_away_and_the_same_each_time(task):
-    job = task()
+def test_the_loss_is_the_weighted_sum_and_every_parameter_that_is_trained_gets_a_gradient(task):
+    weights = {"denoising_weight": 0.5, "bond_order_weight": 2.0, "fingerprint_weight": 0.1, "is_in_ring_weight": 3.0}
+    job = task(**weights)
     trained, extractor = job.build()
-    rows = Dataset.from_list(ROWS)
+    batch = job.collate(extractor, LABELLED, epoch=0)
+    losses = job.losses(job.forward(trained.train(), batch), batch)
+    assert_close(
+        losses["loss"], sum(weight * losses[name.replace("weight", "loss")] for name, weight in weights.items())
+    )
+    losses["loss"].backward()
+    assert {name for name, value in trained.named_parameters() if value.requires_grad and value.grad is None} == set()
+
+
+def test_without_denoising_the_geometry_is_read_as_it_is(task):
+    job = task(denoising_weight=0.0, hybridization_weight=1.0)
+    trained, extractor = job.build()
+    batch = job.collate(extractor, LABELLED, epoch=0)
+    assert "noise_seeds" not in batch
+    losses = job.losses(job.forward(trained.train(), batch), batch)
+    assert losses.keys() == {"loss", "hybridization_loss"}
+    losses["loss"].backward()
+    assert {name for name, value in trained.named_parameters() if value.requires_grad and value.grad is None} == set()
+    assert not any(value.requires_grad for value in trained.geometry_model.denoising_head.parameters())
+
+
+def test_nothing_to_learn_is_refused(task):
+    with pytest.raises(ValueError, match="every weight is 0"):
+        task(denoising_weight=0.0)
+
+
+def test_smiles_are_needed_for_structure_alone(task):
+    assert task(bond_order_weight=1.0).columns == ("smiles",)
+    row = {"smiles": "CC(N)O", **ROWS[0]}
+    assert task().derive(row, row) == {}
+    labels = task(bond_order_weight=1.0).derive(
+        {"smiles": "CO"}, {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]]}
+    )
+    assert labels["bonds"] == [[0, 1, 1]]
+    with pytest.raises(ValueError, match="atoms of the geometry are not those of its SMILES 'CN'"):
+        task(bond_order_weight=1.0).derive(
+            {"smiles": "CN"}, {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]]}
+        )
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_validation_is_the_loss_over_all_rows_in_any_batches_and_the_same_each_time(task, batch_size):
+    job = task(bond_order_weight=1.0, functional_groups_weight=1.0, batch_size=batch_size)
+    trained, extractor = job.build()
+    rows = Dataset.from_list(LABELLED)
     score, metrics = job.validate(trained.train(), extractor, rows)
     assert trained.training
-    assert score == metrics["relative_reduction"] == 1 - metrics["coordinate_loss"] / metrics["noised_coordinate_loss"]
     assert job.validate(trained, extractor, rows) == (score, metrics)
+    batch = job.batch(extractor, LABELLED, torch.tensor([noise_seed(0, 0, place) for place in range(2)]))
+    with torch.no_grad():
+        losses = job.losses(job.forward(trained.eval(), batch), batch)
+    assert score == pytest.approx(-losses.pop("loss").item(), rel=1e-5)
+    assert metrics == {f"validation_{name}": pytest.approx(loss.item(), rel=1e-5) for name, loss in losses.items()}
 
 
 def test_what_is_saved_is_a_tower(task, tmp_path):

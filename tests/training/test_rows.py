@@ -1,22 +1,31 @@
 """Rows of a dataset: what is kept of them, what is refused, and their ids."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from modeling_geomclip import MISSING_ID
-from training.pretrain import PretrainSettings
+from training.pretrain import Pretraining, PretrainSettings
 from training.rows import drawn, id_hash, load_prepared
 
 TABLE = 'smiles,text,source\nCCO,ethanol,a\nC1CC,broken,a\nCO,methanol,\n"C[C@H](N)O",an amine,b\n'
 
 
 @pytest.fixture
-def settings(tmp_path) -> PretrainSettings:
+def task(tmp_path) -> Callable[..., Pretraining]:
+    """A task on the table, with some of its attributes changed."""
     (tmp_path / "pairs.csv").write_text(TABLE)
     (tmp_path / "out").mkdir()
-    return PretrainSettings(dataset=str(tmp_path / "pairs.csv"), output_dir=str(tmp_path / "out"))
+    settings = PretrainSettings(dataset=str(tmp_path / "pairs.csv"), output_dir=str(tmp_path / "out"))
+
+    def build(**changed) -> Pretraining:
+        task = Pretraining(settings)
+        vars(task).update(changed)
+        return task
+
+    return build
 
 
 def rejected(settings: PretrainSettings, split: str) -> list[dict]:
@@ -24,8 +33,8 @@ def rejected(settings: PretrainSettings, split: str) -> list[dict]:
     return [json.loads(line) for line in listing.read_text().splitlines()]
 
 
-def test_rows_have_geometry_key_and_the_columns_asked_for(settings, processor):
-    rows = load_prepared(settings, processor.feature_extractor, "train", ("text", "source"))
+def test_rows_have_geometry_key_and_the_columns_asked_for(task, processor):
+    rows = load_prepared(task(columns=("text", "source")), processor.feature_extractor, "train")
     assert rows["text"][:] == ["ethanol", "methanol", "an amine"]
     assert rows["source"][:] == ["a", None, "b"]
     assert rows["inchikey14"][:2] == ["LFQSCWFLJHTTHZ", "OKKJLVBELUTLKV"]  # ethanol, methanol
@@ -34,40 +43,51 @@ def test_rows_have_geometry_key_and_the_columns_asked_for(settings, processor):
     assert len(rows["positions"][1]) == 2
     assert "smiles" not in rows.column_names
     with pytest.raises(ValueError, match="it needs 'text', 'inchikey'"):
-        load_prepared(settings, processor.feature_extractor, "train", ("text", "inchikey"))
+        load_prepared(task(columns=("text", "inchikey")), processor.feature_extractor, "train")
 
 
-def test_hydrogens_are_kept_where_the_extractor_reads_them(settings, processor):
+def test_hydrogens_are_kept_where_the_extractor_reads_them(task, processor):
     processor.feature_extractor.remove_hydrogens = False
-    rows = load_prepared(settings, processor.feature_extractor, "train", ("text",))
+    rows = load_prepared(task(), processor.feature_extractor, "train")
     assert sorted(rows["atomic_numbers"][1]) == [1, 1, 1, 1, 6, 8]  # methanol
 
 
-def test_the_molecule_may_be_another_than_that_of_the_coordinates(settings, processor):
-    rows = load_prepared(settings, processor.feature_extractor, "train", ("text",), lambda row: "CCC")
+def test_the_molecule_may_be_another_than_that_of_the_coordinates(task, processor):
+    rows = load_prepared(task(molecule=lambda row: "CCC"), processor.feature_extractor, "train")
     assert rows["atomic_numbers"][:] == [[6, 6, 6]] * 4
 
 
-def test_molecules_that_cannot_be_read_are_listed(settings, processor, caplog):
-    load_prepared(settings, processor.feature_extractor, "train", ("text",))
-    (failure,) = rejected(settings, "train")
+def test_molecules_that_cannot_be_read_are_listed(task, processor, caplog):
+    load_prepared(task(), processor.feature_extractor, "train")
+    (failure,) = rejected(task().settings, "train")
     assert failure["row"] == 1
     assert "C1CC" in failure["reason"]
     assert "1 of 4 rows of train are left out" in caplog.text
 
 
-def test_the_listing_is_named_by_the_split_and_absent_without_failures(settings, processor):
-    load_prepared(settings, processor.feature_extractor, "train[1:3]", ("text",))
-    assert [failure["row"] for failure in rejected(settings, "train-1-3-")] == [0]  # of the slice
-    load_prepared(settings, processor.feature_extractor, "train[2:]", ("text",))
-    assert len(list(Path(settings.output_dir).iterdir())) == 1
+def test_the_listing_is_named_by_the_split_and_absent_without_failures(task, processor):
+    load_prepared(task(), processor.feature_extractor, "train[1:3]")
+    assert [failure["row"] for failure in rejected(task().settings, "train-1-3-")] == [0]  # of the slice
+    load_prepared(task(), processor.feature_extractor, "train[2:]")
+    assert len(list(Path(task().settings.output_dir).iterdir())) == 1
 
 
-def test_molecules_that_are_too_large_are_listed(settings, processor):
+def test_what_a_task_derives_becomes_columns_and_what_it_refuses_is_listed(task, processor):
+    def derive(row: dict, molecule: dict) -> dict:
+        if row["source"] == "b":
+            raise ValueError("no sources b")
+        return {"num_atoms": len(molecule["atomic_numbers"])}
+
+    rows = load_prepared(task(derived_columns=("num_atoms",), derive=derive), processor.feature_extractor, "train")
+    assert rows["num_atoms"][:] == [3, 2]
+    assert [failure["reason"] for failure in rejected(task().settings, "train")][1:] == ["no sources b"]
+
+
+def test_molecules_that_are_too_large_are_listed(task, processor):
     processor.feature_extractor.max_atoms = 2  # heavy ones
-    rows = load_prepared(settings, processor.feature_extractor, "train", ("text",))
+    rows = load_prepared(task(), processor.feature_extractor, "train")
     assert rows["text"][:] == ["methanol"]
-    assert [failure["row"] for failure in rejected(settings, "train")] == [0, 1, 3]
+    assert [failure["row"] for failure in rejected(task().settings, "train")] == [0, 1, 3]
 
 
 def test_ids_are_stable_non_negative_int64():
@@ -79,7 +99,7 @@ def test_ids_are_stable_non_negative_int64():
     assert id_hash(None) == MISSING_ID
 
 
-def test_fewer_rows_are_part_of_more_and_keep_their_places(settings, processor):
+def test_fewer_rows_are_part_of_more_and_keep_their_places(task, processor):
     places = drawn(1000, 300)
     assert places[:100] == drawn(1000, 100) == drawn(1000, 100)
     assert len({*places}) == 300
@@ -89,19 +109,21 @@ def test_fewer_rows_are_part_of_more_and_keep_their_places(settings, processor):
         with pytest.raises(ValueError, match=f"{limit} rows are to be drawn of 5"):
             drawn(5, limit)
     chains = "".join(f"{'C' * length},{length}\n" for length in range(1, 40))
-    Path(settings.dataset).write_text("smiles,text\n" + chains + "C1,broken\n" * 40)
-    rows = load_prepared(settings, processor.feature_extractor, "train", ("text",), limit=30)
+    Path(task().settings.dataset).write_text("smiles,text\n" + chains + "C1,broken\n" * 40)
+    rows = load_prepared(task(), processor.feature_extractor, "train", limit=30)
     expected = drawn(79, 30)
     assert rows["row_id"][:] == [place for place in expected if place < 39]
     assert rows["text"][:] == [str(place + 1) for place in rows["row_id"]]
-    assert [failure["row"] for failure in rejected(settings, "train")] == [place for place in expected if place >= 39]
+    assert [failure["row"] for failure in rejected(task().settings, "train")] == [
+        place for place in expected if place >= 39
+    ]
 
 
-def test_rows_without_text_are_listed_where_text_is_wanted(settings, processor):
-    Path(settings.dataset).write_text('smiles,text\nCCO,\nCO,methanol\nCN,"  "\n')
-    assert load_prepared(settings, processor.feature_extractor, "train", ("text",))["text"][:] == ["methanol"]
-    assert [(failure["row"], failure["reason"][:16]) for failure in rejected(settings, "train")] == [
+def test_rows_without_text_are_listed_where_text_is_wanted(task, processor):
+    Path(task().settings.dataset).write_text('smiles,text\nCCO,\nCO,methanol\nCN,"  "\n')
+    assert load_prepared(task(), processor.feature_extractor, "train")["text"][:] == ["methanol"]
+    assert [(failure["row"], failure["reason"][:16]) for failure in rejected(task().settings, "train")] == [
         (0, "there is no text"),
         (2, "there is no text"),
     ]
-    assert len(load_prepared(settings, processor.feature_extractor, "train", ())) == 3
+    assert len(load_prepared(task(columns=()), processor.feature_extractor, "train")) == 3
