@@ -87,6 +87,7 @@ def write_model_card(model_dir: str | Path, results: list[str | Path] | None = N
         template(kind).substitute(
             description(config, model_dir),
             name=name,
+            handedness=handedness(config),
             training=training_section(training),
             evaluation="\n\n".join(map(evaluation_section, records)) or "Not evaluated.",
         )
@@ -133,6 +134,13 @@ def description(config: dict[str, Any], model_dir: Path) -> dict[str, str]:
     if config.get("base_model"):
         weights = template("adapter").substitute(base_model=config["base_model"]).strip()
     return {"prefix": PREFIXES[config["prefix"]].format(**config), "weights": weights}
+
+
+def handedness(config: dict[str, Any]) -> str:
+    """What the geometry tower makes of mirror images."""
+    if config.get("geometry_config", config).get("chirality_channels"):
+        return "reads handedness too: enantiomers differ, as far as training taught it to use that"
+    return "sees distances only: enantiomers cannot be told apart"
 
 
 def predicted(config: dict[str, Any], model_dir: Path) -> dict[str, str]:

@@ -28,7 +28,8 @@ from eval.caption_facts import fact_scores
 from eval.caption_generation import compare_geometries, generate_captions
 from eval.caption_retrieval import expected_pool_hits
 from eval.caption_table import SCORES, format_losses, format_scores
-from eval.retrieval import ROOT, Record, load_checkpoint, print_failures, read_molecules_of, write_results
+from eval.conformers import Record, read_molecules_of
+from eval.retrieval import ROOT, load_checkpoint, print_failures, write_results
 from modeling_geomclip import embed_molecules, embed_texts
 
 METRIC = ROOT / "eval" / "metrics" / "molecule_captioning"

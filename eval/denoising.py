@@ -19,7 +19,8 @@ if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset_pubchem3d.pairs import load_molecules
-from eval.retrieval import PAIR_BUDGET_HELP, load_checkpoint, print_failures, read_molecules_of, write_results
+from eval.conformers import read_molecules_of
+from eval.retrieval import PAIR_BUDGET_HELP, load_checkpoint, print_failures, write_results
 from modeling_geomclip.embedding_geomclip import batches_by_size, inference
 
 

@@ -21,12 +21,11 @@ if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset_pubchem3d.pairs import load_pairs
+from eval.conformers import Record, read_molecules_of
 from eval.retrieval import (
     PAIR_BUDGET_HELP,
-    Record,
     load_checkpoint,
     print_failures,
-    read_molecules_of,
     write_results,
 )
 from modeling_geomclip import embed_molecules

@@ -15,19 +15,18 @@ import datasets
 import evaluate
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import AutoFeatureExtractor, AutoModelForSequenceClassification, HfArgumentParser
 
 if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset_pubchem3d.pairs import label_units, load_molecules, molecule_input
+from dataset_pubchem3d.pairs import label_units, load_molecules
+from eval.conformers import COORDINATES_HELP, NUM_CONFORMERS_HELP, Record, check_coordinates, over_conformers
 from eval.retrieval import PAIR_BUDGET_HELP, ROOT, print_failures, write_results
 from modeling_geomclip.embedding_geomclip import batches_by_size, inference
 
 METRIC = ROOT / "eval" / "metrics" / "molecule_property_prediction"
 CONVERSIONS = {"Hartree": {"eV": 27.211386246, "kcal/mol": 627.5094740}}  # CODATA 2018
-COORDINATES = ("given", "rdkit")
 OVERALL = ("mean_mae", "standardised_mae", "mean_roc_auc", "mean_pr_auc")
 
 
@@ -40,17 +39,14 @@ class PropertySettings:
     output: str = field(metadata={"help": "results file to write (JSON)"})
     dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as qm9"})
     split: str = field(default="test", metadata={"help": "split of the data set"})
-    coordinates: str = field(default="given", metadata={"help": "given, or rdkit for conformers from the SMILES"})
-    num_conformers: int = field(default=1, metadata={"help": "RDKit conformers over which predictions are averaged"})
+    coordinates: str = field(default="given", metadata={"help": COORDINATES_HELP})
+    num_conformers: int = field(default=1, metadata={"help": NUM_CONFORMERS_HELP})
     pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
     seed: int = field(default=0, metadata={"help": "of the bootstrap"})
     num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
 
     def __post_init__(self):
-        if self.coordinates not in COORDINATES:
-            raise ValueError(f"--coordinates is {self.coordinates!r}; choose one of {', '.join(COORDINATES)}")
-        if self.num_conformers < 1 or (self.num_conformers > 1 and self.coordinates == "given"):
-            raise ValueError(f"--num_conformers {self.num_conformers}: at least 1; more need --coordinates rdkit")
+        check_coordinates(self.coordinates, self.num_conformers)
 
 
 def main() -> None:
@@ -118,44 +114,13 @@ def label_array(rows: datasets.Dataset, targets: Sequence[str]) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def predict_properties(
-    model: Any, extractor: Any, molecules: Sequence[Any], pair_budget: int | None = None
-) -> tuple[np.ndarray, ...]:
-    """What the model predicts of the molecules that the feature extractor takes.
-
-    Args:
-        model: its training mode is kept.
-        molecules: in the forms that the feature extractor takes.
-    Returns:
-        (kept, num_labels) float64; (kept,) int64, their places in `molecules`; failures, {"row", "reason"} each.
-    """
-    records, failures = extractor.read(tqdm(molecules, desc="reading", leave=False), errors="report")
-    failures = [{"row": failure["index"], "reason": failure["reason"]} for failure in failures]
-    if not records:
-        raise ValueError(f"no molecule of {len(molecules)} can be read; failures: {failures[:3]}")
+def predict_properties(model: Any, extractor: Any, records: list[Record], pair_budget: int | None = None) -> np.ndarray:
+    """(molecules, num_labels) float64, what the model, whose training mode is kept, predicts of molecules as read."""
     predictions = np.empty((len(records), model.config.num_labels))
     with inference(model):
         for indices, batch in batches_by_size(extractor, records, model.device, pair_budget):
             predictions[indices.numpy()] = model(**batch).logits.double().cpu().numpy()
-    return predictions, np.array([record["index"] for record in records]), failures
-
-
-def predict_from_conformers(
-    model: Any, extractor: Any, smiles: Sequence[str], num_conformers: int, pair_budget: int | None = None
-) -> tuple[np.ndarray, ...]:
-    """As `predict_properties`, the mean over RDKit conformers of consecutive seeds, as many as can be made."""
-    seed = extractor.embedding_seed
-    totals, counts = np.zeros((len(smiles), model.config.num_labels)), np.zeros(len(smiles), dtype=np.int64)
-    try:
-        for number in range(num_conformers):
-            extractor.embedding_seed = seed + number
-            predictions, kept, failures = predict_properties(model, extractor, smiles, pair_budget)
-            totals[kept] += predictions
-            counts[kept] += 1
-    finally:
-        extractor.embedding_seed = seed
-    kept = np.flatnonzero(counts)
-    return totals[kept] / counts[kept, None], kept, [failure for failure in failures if not counts[failure["row"]]]
+    return predictions
 
 
 def evaluate_properties(
@@ -172,18 +137,18 @@ def evaluate_properties(
 
     Args:
         rows: with the predictor's targets as columns and a molecule each.
-        coordinates: "given", or "rdkit" for conformers made from the column `smiles`.
+        coordinates, num_conformers: as for `over_conformers`.
     Returns:
         `targets` and their `units`; `metrics` of `molecule_property_prediction`; `num_rows` that were evaluated;
         `failures`: [{"row", "reason"}] of the molecules that the feature extractor refused.
     """
     targets = target_columns(model.config)
     labels = label_array(rows, targets)
-    if coordinates == "rdkit":
-        found = predict_from_conformers(model, extractor, list(rows["smiles"]), num_conformers, pair_budget)
-    else:
-        found = predict_properties(model, extractor, [molecule_input(row) for row in rows], pair_budget)
-    predictions, kept, failures = found
+
+    def encode(records: list[Record]) -> np.ndarray:
+        return predict_properties(model, extractor, records, pair_budget)
+
+    predictions, kept, failures = over_conformers(encode, extractor, rows, coordinates, num_conformers)
     labels = labels[kept]
     problem_type = model.config.problem_type
     if problem_type == "single_label_classification":  # each class against the others

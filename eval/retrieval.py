@@ -20,13 +20,13 @@ import datasets
 import evaluate
 import numpy as np
 import torch
-from tqdm import tqdm
 from transformers import AutoModel, AutoProcessor, HfArgumentParser
 
 if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset_pubchem3d.pairs import first_block, load_pairs, molecule_input
+from dataset_pubchem3d.pairs import first_block, load_pairs
+from eval.conformers import COORDINATES_HELP, NUM_CONFORMERS_HELP, Record, check_coordinates, over_conformers
 from modeling_geomclip import embed_molecules, embed_texts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +45,6 @@ COLUMNS = {
     "median_rank": "median rank",
 }
 PAIR_BUDGET_HELP = "molecules * rows² that are encoded at once; changes speed and memory only"
-Record = dict[str, Any]  # of a molecule, as `GeomCLIPFeatureExtractor.read` gives it
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "rdkit")
 
 
@@ -58,9 +57,14 @@ class RetrievalSettings:
     output: str = field(metadata={"help": "results file to write (JSON)"})
     dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
     split: str = field(default="test", metadata={"help": "split of the data set"})
+    coordinates: str = field(default="given", metadata={"help": COORDINATES_HELP})
+    num_conformers: int = field(default=1, metadata={"help": NUM_CONFORMERS_HELP})
     pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
     seed: int = field(default=0, metadata={"help": "of pools, bootstrap and random positions"})
     num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
+
+    def __post_init__(self):
+        check_coordinates(self.coordinates, self.num_conformers)
 
 
 def main() -> None:
@@ -68,7 +72,15 @@ def main() -> None:
     pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
     model, processor = load_checkpoint(settings.model)
     evaluation = evaluate_retrieval(
-        model, processor, pairs, settings.pair_budget, settings.seed, settings.num_bootstrap, with_random_positions=True
+        model,
+        processor,
+        pairs,
+        settings.pair_budget,
+        settings.seed,
+        settings.num_bootstrap,
+        with_random_positions=settings.coordinates == "given",
+        coordinates=settings.coordinates,
+        num_conformers=settings.num_conformers,
     )
     print(format_table(evaluation["metrics"]))
     print_failures(evaluation["failures"])
@@ -89,6 +101,8 @@ def evaluate_retrieval(
     seed: int = 0,
     num_bootstrap: int = 1000,
     with_random_positions: bool = False,
+    coordinates: str = "given",
+    num_conformers: int = 1,
 ) -> dict[str, Any]:
     """Retrieval of a model and, as a control, of the same model on random positions.
 
@@ -96,44 +110,44 @@ def evaluate_retrieval(
         model: a `GeomCLIPModel`; its training mode is kept.
         pairs: rows with `text` and a molecule, as `dataset_pubchem3d.pairs.load_pairs` returns them.
         num_bootstrap: 0 leaves the intervals out.
+        with_random_positions: needs coordinates that are given.
+        coordinates, num_conformers: as for `over_conformers`; embeddings are averaged.
     Returns:
         `metrics`: {row of the table: flat metrics of `molecule_text_retrieval`}; `num_rows` that were evaluated;
         `failures`: [{"row", "reason"}] of the molecules that the processor refused, which are not among them.
     Errors: ValueError on a row without text, or when no molecule is left.
     """
-    records, failures = read_molecules_of(processor, pairs)
-    rows = [record["index"] for record in records]
-    pairs = pairs.select(rows)
-    texts = list(pairs["text"])
-    empty = [row for row, text in zip(rows, texts, strict=True) if not (text and text.strip())]
-    if empty:
+    if empty := [row for row, text in enumerate(pairs["text"]) if not (text and text.strip())]:
         raise ValueError(f"{len(empty)} rows have no text, first row {empty[0]}; filter them out or fill them")
-    geometries = {"model": records}
+
+    def embed(records: list[Record]) -> np.ndarray:
+        return embed_molecules(model, processor, records, pair_budget).numpy()
+
+    def embed_at_random_positions(records: list[Record]) -> np.ndarray:
+        return embed(randomise_positions(records, seed))
+
+    embeds, kept, failures = over_conformers(embed, processor, pairs, coordinates, num_conformers)
+    geometry_embeds = {"model": embeds / np.linalg.norm(embeds, axis=1, keepdims=True)}  # a mean is shorter than 1
     if with_random_positions:
-        geometries["random positions"] = randomise_positions(records, seed)
-    text_embeds = embed_texts(model, processor, texts)
-    geometry_embeds = {
-        name: embed_molecules(model, processor, molecules, pair_budget) for name, molecules in geometries.items()
-    }
+        geometry_embeds["random positions"], _, _ = over_conformers(embed_at_random_positions, processor, pairs)
+    metrics = score_retrieval(model, processor, pairs.select(kept), geometry_embeds, seed, num_bootstrap)
+    return {"metrics": metrics, "num_rows": len(kept), "failures": failures}
+
+
+def score_retrieval(
+    model: Any,
+    processor: Any,
+    pairs: datasets.Dataset,
+    geometry_embeds: dict[str, np.ndarray],
+    seed: int,
+    num_bootstrap: int,
+) -> dict[str, dict[str, float]]:
+    """Flat metrics of each set of embeddings (pairs, projection_dim) against those of the texts."""
+    texts = list(pairs["text"])
     metric = evaluate.load(str(METRIC))
-    shared = {"molecule_ids": [first_block(row) for row in pairs], "text_ids": texts}
-    shared |= {"references": text_embeds.numpy(), "seed": seed, "num_bootstrap": num_bootstrap}
-    metrics = {name: metric.compute(predictions=embeds.numpy(), **shared) for name, embeds in geometry_embeds.items()}
-    return {"metrics": metrics, "num_rows": len(rows), "failures": failures}
-
-
-def read_molecules_of(processor: Any, pairs: datasets.Dataset) -> tuple[list[Record], list[dict[str, Any]]]:
-    """Records of the molecules that the processor takes, `index` being their row; failures, {"row", "reason"} each.
-
-    Raises:
-        ValueError: it takes none.
-    """
-    extractor = getattr(processor, "feature_extractor", processor)
-    records, failures = extractor.read(tqdm(map(molecule_input, pairs), total=len(pairs), desc="reading"), "report")
-    failures = [{"row": failure["index"], "reason": failure["reason"]} for failure in failures]
-    if not records:
-        raise ValueError(f"no molecule of {len(pairs)} can be evaluated; failures: {failures[:3]}")
-    return records, failures
+    shared = {"molecule_ids": [first_block(row) for row in pairs], "text_ids": texts, "seed": seed}
+    shared |= {"references": embed_texts(model, processor, texts).numpy(), "num_bootstrap": num_bootstrap}
+    return {name: metric.compute(predictions=embeds, **shared) for name, embeds in geometry_embeds.items()}
 
 
 def randomise_positions(records: list[Record], seed: int) -> list[Record]:

@@ -15,7 +15,7 @@ for seed in 0 1 2; do
         .venv/bin/python eval/$task.py --model $run/geomclip --dataset $run/pubchem3d --split test \
             --seed $seed --output results/seeds/$task-$seed.json
     done
-    OMP_NUM_THREADS=$(nproc) .venv/bin/python experiments/element_counts.py $train \
+    OMP_NUM_THREADS=$(nproc) .venv/bin/python experiments/other_towers.py --tower element_counts $train \
         --output_dir $run/element_counts --output results/seeds/element_counts-$seed.json
 done
 .venv/bin/python experiments/summarise.py results/seeds

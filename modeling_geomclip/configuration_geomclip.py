@@ -18,6 +18,8 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
         vocab_size: atom symbols; Uni-Mol's dictionary holds 26 elements, [PAD], [CLS], [SEP], [UNK] and [MASK].
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: shape of the encoder.
         num_gaussians: Gaussian functions that expand one distance (K in Uni-Mol).
+        chirality_channels: signed triple products that an atom reads of its surroundings. With 0, as in Uni-Mol, mirror
+            images are alike.
         hidden_dropout_prob: dropout on embeddings and on both residual branches of a layer.
         attention_probs_dropout_prob: dropout on attention weights.
         activation_dropout_prob: dropout inside the feed-forward net.
@@ -54,6 +56,7 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
     num_attention_heads: int = 64
     intermediate_size: int = 2048
     num_gaussians: int = 128
+    chirality_channels: int = 0
     hidden_act: str = "gelu"
     hidden_dropout_prob: float | int = 0.1
     attention_probs_dropout_prob: float | int = 0.1

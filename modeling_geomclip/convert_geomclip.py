@@ -83,7 +83,16 @@ def load_unimol(path: str | Path, vocabulary: str | None = None) -> GeomCLIPGeom
 
 
 def to_unimol(model: GeomCLIPGeometryModel) -> dict[str, Tensor]:
-    """The weights of a geometry tower under Uni-Mol's names, in its shapes and in the order of its dictionary file."""
+    """The weights of a geometry tower under Uni-Mol's names, in its shapes and in the order of its dictionary file.
+
+    Raises:
+        ValueError: the tower has weights that Uni-Mol has not.
+    """
+    if channels := model.config.chirality_channels:
+        raise ValueError(
+            f"chirality_channels={channels}: a file of Uni-Mol's has no place for what the tower reads of handedness; "
+            "convert one without"
+        )
     names = {our_name(name): name for name in unimol_names(model.config.num_hidden_layers)}
     weights = {names[name]: value for name, value in model.state_dict().items()}
     rows = {name: weights[name].unsqueeze(0) for name in ("gbf.means.weight", "gbf.stds.weight")}

@@ -152,6 +152,37 @@ class GeomCLIPPairBasis(nn.Module):
         return torch.exp(torch.addcmul(-log_norm, z, z, value=-1))
 
 
+class GeomCLIPChirality(nn.Module):
+    """Handedness of what surrounds an atom: numbers that rotations keep and reflections negate.
+
+    They are the triple products of three sums of unit vectors to the other atoms, weighted by learned functions of the
+    pair basis; distances alone, which all else in the tower reads, are those of the mirror image too. A new one adds
+    nothing until it is trained.
+    """
+
+    def __init__(self, config: GeomCLIPGeometryConfig):
+        super().__init__()
+        self.weights = nn.Linear(config.num_gaussians, 3 * config.chirality_channels)
+        self.out_weight = nn.Parameter(torch.empty(config.hidden_size, config.chirality_channels))
+
+    def forward(self, basis: Tensor, positions: Tensor, atom_mask: Tensor) -> Tensor:
+        """(batch, atoms, hidden_size), what the atoms' states are to be raised by; 0 on rows that are not atoms.
+
+        Args:
+            basis: (batch, atoms, atoms, gaussians).
+            positions: (batch, atoms, 3), Å.
+            atom_mask: (batch, atoms) bool, True on atoms.
+        """
+        with torch.autocast(positions.device.type, enabled=False):  # which would round directions
+            is_pair = (atom_mask.unsqueeze(1) & atom_mask.unsqueeze(2)).unsqueeze(-1)
+            directions = F.normalize(positions.unsqueeze(1) - positions.unsqueeze(2), dim=-1)
+            weights = F.linear(basis, *(value.to(basis.dtype) for value in (self.weights.weight, self.weights.bias)))
+            sums = torch.einsum("bijc,bijx->bicx", weights * is_pair, directions.to(basis.dtype))
+            first, second, third = sums.unflatten(2, (3, -1)).unbind(2)  # each (batch, atoms, channels, 3)
+            triple_products = torch.tanh((first * torch.linalg.cross(second, third)).sum(dim=-1))
+        return F.linear(triple_products.to(self.out_weight.dtype), self.out_weight)
+
+
 class GeomCLIPMLP(nn.Module):
     """Linear, activation, linear (Uni-Mol's NonLinearHead and feed-forward net)."""
 
@@ -344,6 +375,8 @@ class GeomCLIPPreTrainedModel(PreTrainedModel):
             init.zeros_(module.offset.weight)
             init.uniform_(module.means, 0.0, 3.0)
             init.uniform_(module.stds, 0.0, 3.0)
+        elif isinstance(module, GeomCLIPChirality):
+            init.zeros_(module.out_weight)
         elif isinstance(module, GeomCLIPModel):
             init.constant_(module.logit_scale, -math.log(module.config.temperature))
 
@@ -368,7 +401,7 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
     """Uni-Mol's encoder (Zhou et al., ICLR 2023), with its denoising heads.
 
     The output depends on interatomic distances only: rotating, reflecting or shifting a molecule changes nothing, so
-    enantiomers cannot be told apart.
+    enantiomers cannot be told apart. With `chirality_channels`, which Uni-Mol has not, reflecting does change it.
     """
 
     config: GeomCLIPGeometryConfig
@@ -382,6 +415,7 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
         self.embed_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.pair_basis = GeomCLIPPairBasis(config)
+        self.chirality = GeomCLIPChirality(config) if config.chirality_channels else None
         self.pair_projection = GeomCLIPMLP(
             config.num_gaussians, config.num_gaussians, config.num_attention_heads, config.hidden_act
         )
@@ -401,9 +435,8 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
         config = self.config
         return (atom_ids != config.pad_token_id) & (atom_ids != config.cls_token_id) & (atom_ids != config.sep_token_id)
 
-    def initial_pair_bias(self, atom_ids: Tensor, positions: Tensor) -> Tensor:
+    def initial_pair_bias(self, atom_ids: Tensor, basis: Tensor) -> Tensor:
         """(batch, heads, atoms, atoms) attention bias of the first layer; -inf on padded columns."""
-        basis = self.pair_basis(atom_ids, positions)
         bias = self.pair_projection(basis.to(self.pair_projection.fc1.weight.dtype)).permute(0, 3, 1, 2)
         return bias.masked_fill((atom_ids == self.config.pad_token_id)[:, None, None, :], float("-inf"))
 
@@ -430,7 +463,10 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
         positions = centre_positions(positions.to(_at_least_float32(positions.dtype)), atom_mask)
         row_mask = atom_ids != self.config.pad_token_id
         hidden_states = self.dropout(self.embed_layer_norm(self.embed_tokens(atom_ids))) * row_mask.unsqueeze(-1)
-        initial_bias = pair_bias = self.initial_pair_bias(atom_ids, positions)
+        basis = self.pair_basis(atom_ids, positions)
+        initial_bias = pair_bias = self.initial_pair_bias(atom_ids, basis)
+        if self.chirality is not None:
+            hidden_states = hidden_states + self.chirality(basis, positions, atom_mask)
         for layer in self.layers:
             hidden_states, pair_bias = layer(hidden_states, pair_bias)
         pair, delta_pair = None, None

@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from eval.denoising import evaluate_denoising
 from eval.retrieval import evaluate_retrieval
-from model_card import hub_id, write_model_card
+from model_card import handedness, hub_id, write_model_card
 from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPFeatureExtractor, GeomCLIPForCaptioning
 
 TRAINING = {
@@ -200,6 +200,12 @@ def test_what_is_no_checkpoint_or_no_results_is_refused(folder, tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------- the captioner
+
+
+@pytest.mark.parametrize(("channels", "words"), [(0, "cannot be told apart"), (8, "reads handedness too")])
+def test_the_card_says_whether_mirror_images_are_alike(channels, words):
+    assert words in handedness({"geometry_config": {"chirality_channels": channels}})
+    assert words in handedness({"chirality_channels": channels})
 
 
 def test_the_card_of_a_captioner(captioner_folder):

@@ -13,7 +13,8 @@ from datasets import Dataset
 from torch import Tensor
 
 from dataset_pubchem3d.pairs import label_units, molecule_input
-from eval.property_prediction import COORDINATES, evaluate_properties, label_array
+from eval.conformers import COORDINATES
+from eval.property_prediction import evaluate_properties, label_array
 from modeling_geomclip import (
     GeomCLIPFeatureExtractor,
     GeomCLIPForPropertyPrediction,

@@ -74,12 +74,12 @@ def structure_losses(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor])
     """
     losses = {}
     for target, predicted in logits.items():
-        true, predicted = labels[target], predicted.float()
+        true, predicted = labels[target], predicted.to(torch.promote_types(predicted.dtype, torch.float32))
         if target == "fingerprint":
-            total = F.binary_cross_entropy_with_logits(predicted, true, reduction="sum")
+            total = F.binary_cross_entropy_with_logits(predicted, true.to(predicted.dtype), reduction="sum")
             count = true.sum().long()
         elif target == "functional_groups":
-            total = F.smooth_l1_loss(predicted, true.log1p(), reduction="sum")
+            total = F.smooth_l1_loss(predicted, true.to(predicted.dtype).log1p(), reduction="sum")
             count = torch.tensor(true.numel(), device=true.device)
         else:
             total = F.cross_entropy(predicted.flatten(0, -2), true.flatten(), ignore_index=-1, reduction="sum")

@@ -15,7 +15,6 @@ from eval.property_prediction import (
     evaluate_properties,
     format_properties,
     label_array,
-    predict_from_conformers,
     predict_properties,
     target_columns,
 )
@@ -55,27 +54,11 @@ def logits_of(predictor, extractor, molecule) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pair_budget", [1, 200, None])
-def test_predictions_are_in_the_order_of_the_molecules_and_failures_are_named(predictor, extractor, pair_budget):
-    molecules = [*SMILES[:3], "C1CC", *SMILES[3:]]
-    predictions, kept, failures = predict_properties(predictor, extractor, molecules, pair_budget)
-    assert kept.tolist() == [0, 1, 2, 4, 5, 6]
-    assert [failure["row"] for failure in failures] == [3]
-    for found, index in zip(predictions, kept):
-        np.testing.assert_allclose(found, logits_of(predictor, extractor, molecules[index]), rtol=1e-5)
-    with pytest.raises(ValueError, match="no molecule of 1 can be read"):
-        predict_properties(predictor, extractor, ["C1CC"])
-
-
-def test_predictions_of_conformers_are_averaged_and_the_seed_is_given_back(predictor, extractor):
-    predictions, kept, failures = predict_from_conformers(predictor, extractor, ["CCCCN", "C1CC"], 3)
-    single = [
-        logits_of(predictor, extractor, read_molecule("CCCCN", seed=extractor.embedding_seed + number))
-        for number in range(3)
-    ]
-    assert not np.allclose(single[0], single[1], rtol=1e-7)
-    np.testing.assert_allclose(predictions, [np.mean(single, axis=0)], rtol=1e-5)
-    assert (kept.tolist(), [failure["row"] for failure in failures]) == ([0], [1])
-    assert extractor.embedding_seed == GeomCLIPFeatureExtractor().embedding_seed
+def test_predictions_are_in_the_order_of_the_molecules(predictor, extractor, pair_budget):
+    records, _ = extractor.read(SMILES)
+    predictions = predict_properties(predictor, extractor, records, pair_budget)
+    for found, smiles in zip(predictions, SMILES, strict=True):
+        np.testing.assert_allclose(found, logits_of(predictor, extractor, smiles), rtol=1e-5)
 
 
 def rows_of(predictor, extractor, coordinates: str) -> Dataset:

@@ -69,6 +69,19 @@ def evaluate(pairs: Dataset, model: StubModel | None = None, **settings) -> dict
     return evaluate_retrieval(model or StubModel(), StubProcessor(), pairs, **settings)
 
 
+def test_conformers_from_smiles_take_the_place_of_the_geometries_given(model, processor):
+    smiles = ["CCO", "CCCCN", "c1ccccc1O", "CC(=O)O"]
+    rows = Dataset.from_dict({"smiles": smiles, "text": [f"molecule {letter}" for letter in "abcd"]})
+    lines = [[[float(length * atom), 0, 0] for atom in range(3)] for length in range(1, 5)]
+    given = rows.add_column("atomic_numbers", [[6] * 3] * 4).add_column("positions", lines)
+    settings = {"num_bootstrap": 0, "pair_budget": None}
+    of_smiles = evaluate_retrieval(model, processor, rows, **settings)
+    assert evaluate_retrieval(model, processor, given, **settings, coordinates="rdkit") == of_smiles
+    assert (
+        evaluate_retrieval(model, processor, given, **settings, coordinates="rdkit", num_conformers=2)["num_rows"] == 4
+    )
+
+
 def test_a_model_that_knows_the_answers_finds_them_and_loses_them_on_random_positions(pairs):
     evaluation = evaluate(pairs, with_random_positions=True)
     assert list(evaluation["metrics"]) == ["model", "random positions"]
@@ -132,6 +145,7 @@ def test_rows_without_text_and_sets_without_molecules_are_refused(pairs):
     rows[5]["text"] = "  "
     with pytest.raises(ValueError, match="1 rows have no text, first row 5"):
         evaluate(Dataset.from_list(rows))
+    rows = pairs.to_list()
     for row in rows:
         row["atomic_numbers"][0] = 0
     with pytest.raises(ValueError, match=r"no molecule of 24 .*0 is no atomic number"):
