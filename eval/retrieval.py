@@ -25,7 +25,7 @@ from transformers import AutoModel, AutoProcessor, HfArgumentParser
 if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dataset_pubchem3d.pairs import first_block, load_pairs
+from dataset_pubchem3d.pairs import first_block, load_molecules
 from eval.conformers import COORDINATES_HELP, NUM_CONFORMERS_HELP, Record, check_coordinates, over_conformers
 from modeling_geomclip import embed_molecules, embed_texts
 
@@ -69,7 +69,8 @@ class RetrievalSettings:
 
 def main() -> None:
     settings = HfArgumentParser(RetrievalSettings).parse_args_into_dataclasses()[0]
-    pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
+    needed = ["text", *(["smiles"] if settings.coordinates == "rdkit" else [])]
+    pairs = load_molecules(settings.dataset, settings.split, settings.dataset_config, needed)
     model, processor = load_checkpoint(settings.model)
     evaluation = evaluate_retrieval(
         model,

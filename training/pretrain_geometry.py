@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from rdkit import Chem
 from torch import Tensor
 from transformers.utils import ModelOutput
 
@@ -52,6 +53,9 @@ class PretrainGeometrySettings(TrainingSettings):
 
     def __post_init__(self):
         super().__post_init__()
+        for name in ("denoising", *NUM_LOGITS):
+            if (weight := getattr(self, f"{name}_weight")) < 0:
+                raise ValueError(f"--{name}_weight is {weight}; give 0 or more")
         if not any((self.denoising_weight, *self.structure_weights.values())):
             raise ValueError("every weight is 0, so that there is nothing to learn; give one, such as denoising_weight")
 
@@ -108,7 +112,10 @@ class GeometryPretraining(Task):
         if not self.settings.structure_weights:
             return {}
         given, num_atoms = self.molecule(row), len(molecule["atomic_numbers"])
-        whole = molecule if isinstance(given, str) else read_molecule(given)
+        if isinstance(given, str):  # its conformer has the atoms in the order of the canonical SMILES
+            mol = Chem.MolFromSmiles(given)
+            return structure_labels(mol and Chem.MolToSmiles(mol), **molecule)
+        whole = read_molecule(given)
         return structure_labels(row["smiles"], **whole, remove_hydrogens=num_atoms < len(whole["atomic_numbers"]))
 
     def build(self) -> tuple[GeometryWithStructureHeads, GeomCLIPFeatureExtractor]:

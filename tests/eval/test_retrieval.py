@@ -250,10 +250,10 @@ def test_from_checkpoint_to_results_file(model, processor, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("/home/me/pairs.csv", "pairs.csv"),
+        (f"{ROOT}/pairs.csv", "pairs.csv"),
         ("org/pubchem3d", "org/pubchem3d"),
-        ("--output=/home/me/results.json", "--output=results.json"),
-        (["blind=/home/me/blind", "other=runs/other"], ["blind=blind", "other=runs/other"]),
+        (f"--output={ROOT}/results.json", "--output=results.json"),
+        ([f"blind={ROOT}/blind", "other=runs/other"], ["blind=blind", "other=runs/other"]),
         (64, 64),
     ],
 )

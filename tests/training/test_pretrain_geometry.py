@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from transformers import AutoModel
 
 from eval.denoising import noise_seed
-from modeling_geomclip import GeomCLIPGeometryModel
+from modeling_geomclip import GeomCLIPGeometryModel, read_molecule
 from training.pretrain_geometry import DENOISING_LOSSES, GeometryPretraining, PretrainGeometrySettings
 from training.rows import id_hash
 from training.structure_labels import structure_labels
@@ -96,6 +96,21 @@ def test_without_denoising_the_geometry_is_read_as_it_is(task):
     losses["loss"].backward()
     assert {name for name, value in trained.named_parameters() if value.requires_grad and value.grad is None} == set()
     assert not any(value.requires_grad for value in trained.geometry_model.denoising_head.parameters())
+
+
+def test_a_conformer_made_from_a_smiles_has_its_labels_however_it_is_written(task):
+    """Without hydrogens nothing but the order of the atoms tells the two oxygens of an acid apart."""
+    job = task(bond_order_weight=1.0)
+    for smiles in ("CC(=O)O", "CC(O)=O", "OC(C)=O"):
+        molecule = read_molecule(smiles, remove_hydrogens=True)
+        for begin, end, kind in job.derive({"smiles": smiles}, molecule)["bonds"]:
+            length = np.linalg.norm(molecule["positions"][begin] - molecule["positions"][end])
+            assert (kind == 2) == (length < 1.28), smiles
+
+
+def test_a_negative_weight_is_refused(task):
+    with pytest.raises(ValueError, match=r"--bond_order_weight is -1\.0; give 0 or more"):
+        task(bond_order_weight=-1.0)
 
 
 def test_nothing_to_learn_is_refused(task):
