@@ -154,7 +154,7 @@ def measure(name: str, folder: Path, threads: int) -> tuple[dict, np.ndarray]:
         "seconds": seconds,
         "molecules_per_second": len(molecules) / seconds,
         "gemm_gflops": rate / 1e9,
-        "share_of_gemm_rate": tower_flops(model.config.geometry_config, num_rows) / seconds / rate,
+        "share_of_gemm_rate": tower_flops(model.config.geometry_config, num_rows, name != PEER) / seconds / rate,
         "peak_memory_mb": peak_memory,
     }
     return figures, vectors.double().numpy()
@@ -189,12 +189,21 @@ def unimol_repr(folder: Path) -> Callable[[list[dict]], torch.Tensor]:
     return encode
 
 
-def tower_flops(config: GeomCLIPGeometryConfig, num_rows: list[int]) -> float:
-    """Operations of the matrix products of every row ([CLS], atoms, [SEP]) and pair of rows; none of padding."""
+def tower_flops(config: GeomCLIPGeometryConfig, num_rows: list[int], cls_only: bool) -> float:
+    """Operations of the matrix products of every row ([CLS], atoms, [SEP]) and pair of rows; none of padding.
+
+    Args:
+        cls_only: whether all that the last layer computes of the other rows is what [CLS] attends to.
+    """
     hidden, inner, gaussians = config.hidden_size, config.intermediate_size, config.num_gaussians
-    of_row = config.num_hidden_layers * 2 * (4 * hidden**2 + 2 * hidden * inner)
-    of_pair = config.num_hidden_layers * 4 * hidden + 2 * gaussians * (gaussians + config.num_attention_heads)
-    return sum(of_row * rows + of_pair * rows**2 for rows in num_rows)
+    layers, of_projection, of_attention = config.num_hidden_layers, 6 * hidden**2, 4 * hidden
+    rest_of_row = 2 * (hidden**2 + 2 * hidden * inner)  # of a layer, behind the attention
+    of_row = layers * (of_projection + rest_of_row)
+    of_pair = layers * of_attention + 2 * gaussians * (gaussians + config.num_attention_heads)
+    flops = sum(of_row * rows + of_pair * rows**2 for rows in num_rows)
+    if cls_only:
+        flops -= sum((rows - 1) * (rest_of_row + of_attention * rows) for rows in num_rows)
+    return flops
 
 
 def format_rounds(rounds: list[dict]) -> str:

@@ -15,6 +15,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     add_build(commands)
     add_validate(commands)
+    add_overlap(commands)
     args = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     try:
@@ -80,6 +81,26 @@ def add_validate(commands) -> None:
     validate.set_defaults(run=run_validate, interrupted="nothing was written")
 
 
+def add_overlap(commands) -> None:
+    overlap = commands.add_parser(
+        "overlap",
+        help="count the molecules of a dataset that are on a list; exit status 1 if there are any",
+        description="Count the molecules of a dataset, by the first block of their InChIKeys, that are on a list, such "
+        "as a benchmark's test set. The exit status is 1 if there are any.",
+    )
+    overlap.add_argument("dataset", help="folder, Hub id or table: what was trained on")
+    overlap.add_argument("--dataset-config", help="config of the dataset, such as pretrain")
+    overlap.add_argument("--split", default="train", help="split of the dataset (default: train)")
+    overlap.add_argument(
+        "--benchmark",
+        action="append",
+        required=True,
+        metavar="NAME=PATH",
+        help="list of InChIKeys, first blocks or SMILES, or a table with such a column; may be repeated",
+    )
+    overlap.set_defaults(run=run_overlap, interrupted="nothing was written")
+
+
 def run_build(args: argparse.Namespace) -> None:
     from .build import STAGES, build  # only now: --help reads no data library
 
@@ -115,6 +136,17 @@ def run_validate(args: argparse.Namespace) -> None:
     report = write_quality(args.folder, args.sample, args.seed, args.num_proc)
     print(f"{args.folder / 'QUALITY.md'} tells the whole; faults: {json.dumps(report['faults'], indent=2)}")
     if report["faults"]:
+        raise SystemExit(1)
+
+
+def run_overlap(args: argparse.Namespace) -> None:
+    from .benchmarks import benchmark_overlap, read_benchmark
+    from .pairs import load_molecules
+
+    benchmarks = {name: read_benchmark(Path(path)) for name, path in map(_named, args.benchmark)}
+    report = benchmark_overlap(load_molecules(args.dataset, args.split, args.dataset_config, ()), benchmarks)
+    print(json.dumps(report, indent=2))
+    if any(found["molecules"] for found in report["overlap"].values()):
         raise SystemExit(1)
 
 

@@ -1,18 +1,24 @@
-"""Lists of benchmark molecules, as first blocks of InChIKeys."""
+"""Lists of benchmark molecules, as first blocks of InChIKeys, and what training data have of them."""
 
 import csv
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from datasets import Dataset
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
+from tqdm import tqdm
+
+from .pairs import first_block
 
 FIRST_BLOCK = re.compile(r"(?![BCFINOPS]{14}$)[A-Z]{14}(?:-[A-Z]{10}-[A-Z])?")  # tetradecane is CCCCCCCCCCCCCC
 COLUMNS = ("inchikey14", "inchikey", "smiles")
+SHOWN = 10
 
 
 def read_benchmark(path: Path) -> np.ndarray:
@@ -30,6 +36,31 @@ def read_benchmark(path: Path) -> np.ndarray:
     if not blocks:
         raise ValueError(f"{path} names no molecule; a benchmark list without molecules is surely a mistake")
     return np.array(sorted(blocks), dtype="S14")
+
+
+def benchmark_overlap(rows: Dataset, benchmarks: Mapping[str, np.ndarray]) -> dict:
+    """Which molecules of a dataset are on the lists.
+
+    Args:
+        rows: with one of `COLUMNS`.
+        benchmarks: by name, first blocks as `read_benchmark` gives them.
+    Returns:
+        `rows`, `molecules` (distinct first blocks), `rows_without_molecule`, which no list can be compared with, and
+        by the name of each list `overlap`: its `molecules` and their `rows`, and the `first` of them.
+    Raises:
+        ValueError: there is no such column.
+    """
+    columns = [column for column in COLUMNS if column in rows.column_names]
+    if not columns:
+        raise ValueError(f"the dataset has the columns {rows.column_names}; it needs one of {', '.join(COLUMNS)}")
+    blocks = Counter(first_block(row) for row in tqdm(rows.select_columns(columns), desc="reading molecules"))
+    unnamed = blocks.pop(None, 0)
+    overlap = {}
+    for name, benchmark in benchmarks.items():
+        shared = sorted(blocks.keys() & set(benchmark.astype(str).tolist()))
+        num_rows = sum(blocks[block] for block in shared)
+        overlap[name] = {"molecules": len(shared), "rows": num_rows, "first": shared[:SHOWN]}
+    return {"rows": len(rows), "molecules": len(blocks), "rows_without_molecule": unnamed, "overlap": overlap}
 
 
 def _values(path: Path) -> Iterator[tuple[str, str | None]]:

@@ -19,6 +19,7 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
+import pandas as pd
 import torch
 from transformers import AutoModel, AutoProcessor, HfArgumentParser
 
@@ -45,6 +46,7 @@ COLUMNS = {
     "median_rank": "median rank",
 }
 PAIR_BUDGET_HELP = "molecules * rows² that are encoded at once; changes speed and memory only"
+RANKS_HELP = "CSV file to write: each row's molecule, and the rank of its first hit in every table"
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "rdkit")
 
 
@@ -55,6 +57,7 @@ class RetrievalSettings:
     model: str = field(metadata={"help": "checkpoint folder or Hub id"})
     dataset: str = field(metadata={"help": "folder, Hub id or table of pairs; a file has the one split train"})
     output: str = field(metadata={"help": "results file to write (JSON)"})
+    ranks: str | None = field(default=None, metadata={"help": RANKS_HELP})
     dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
     split: str = field(default="test", metadata={"help": "split of the data set"})
     coordinates: str = field(default="given", metadata={"help": COORDINATES_HELP})
@@ -85,6 +88,7 @@ def main() -> None:
     )
     print(format_table(evaluation["metrics"]))
     print_failures(evaluation["failures"])
+    write_ranks(evaluation.pop("ranks")["model"], settings.ranks)
     write_results(settings, pairs, {"task": "retrieval", **evaluation})
 
 
@@ -114,8 +118,8 @@ def evaluate_retrieval(
         with_random_positions: needs coordinates that are given.
         coordinates, num_conformers: as for `over_conformers`; embeddings are averaged.
     Returns:
-        `metrics`: {row of the table: flat metrics of `molecule_text_retrieval`}; `num_rows` that were evaluated;
-        `failures`: [{"row", "reason"}] of the molecules that the processor refused, which are not among them.
+        `metrics`, `ranks`: as `score_retrieval` gives them; `num_rows` that were evaluated; `failures`: [{"row",
+        "reason"}] of the molecules that the processor refused, which are not among them.
     Errors: ValueError on a row without text, or when no molecule is left.
     """
     if empty := [row for row, text in enumerate(pairs["text"]) if not (text and text.strip())]:
@@ -131,8 +135,8 @@ def evaluate_retrieval(
     geometry_embeds = {"model": embeds / np.linalg.norm(embeds, axis=1, keepdims=True)}  # a mean is shorter than 1
     if with_random_positions:
         geometry_embeds["random positions"], _, _ = over_conformers(embed_at_random_positions, processor, pairs)
-    metrics = score_retrieval(model, processor, pairs.select(kept), geometry_embeds, seed, num_bootstrap)
-    return {"metrics": metrics, "num_rows": len(kept), "failures": failures}
+    metrics, ranks = score_retrieval(model, processor, pairs.select(kept), geometry_embeds, seed, num_bootstrap)
+    return {"metrics": metrics, "ranks": ranks, "num_rows": len(kept), "failures": failures}
 
 
 def score_retrieval(
@@ -142,13 +146,23 @@ def score_retrieval(
     geometry_embeds: dict[str, np.ndarray],
     seed: int,
     num_bootstrap: int,
-) -> dict[str, dict[str, float]]:
-    """Flat metrics of each set of embeddings (pairs, projection_dim) against those of the texts."""
-    texts = list(pairs["text"])
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, list]]]:
+    """How embeddings (pairs, projection_dim) and those of the texts find each other, for every set of embeddings.
+
+    Returns:
+        flat metrics of `molecule_text_retrieval`, and columns with a value for each pair: `molecule`, the first block
+        of its InChIKey, and its ranks by `SCOPES`.
+    """
+    texts, molecules = list(pairs["text"]), [first_block(row) for row in pairs]
     metric = evaluate.load(str(METRIC))
-    shared = {"molecule_ids": [first_block(row) for row in pairs], "text_ids": texts, "seed": seed}
+    shared = {"molecule_ids": molecules, "text_ids": texts, "seed": seed, "return_ranks": True}
     shared |= {"references": embed_texts(model, processor, texts).numpy(), "num_bootstrap": num_bootstrap}
-    return {name: metric.compute(predictions=embeds, **shared) for name, embeds in geometry_embeds.items()}
+    metrics = {name: metric.compute(predictions=embeds, **shared) for name, embeds in geometry_embeds.items()}
+    ranks = {
+        name: {"molecule": molecules} | {scope: values.pop(f"{scope}_ranks") for scope in SCOPES}
+        for name, values in metrics.items()
+    }
+    return metrics, ranks
 
 
 def randomise_positions(records: list[Record], seed: int) -> list[Record]:
@@ -213,6 +227,12 @@ def _verdict(model_row: str, model: dict[str, float], control_row: str, control:
 def print_failures(failures: list[dict[str, Any]]) -> None:
     for reason, count in Counter(failure["reason"] for failure in failures).most_common():
         print(f"not evaluated: {count} molecules: {reason}")
+
+
+def write_ranks(ranks: dict[str, list], path: str | None) -> None:
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(ranks).to_csv(path, index=False)
 
 
 def write_results(settings: Any, pairs: datasets.Dataset, results: dict[str, Any], script: str | None = None) -> None:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the scripts of this repository are not installed
 
-from eval.retrieval import RetrievalSettings, format_table, score_retrieval, write_results
+from eval.retrieval import RANKS_HELP, RetrievalSettings, format_table, score_retrieval, write_ranks, write_results
 from modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPModel
 from modeling_geomclip.embedding_geomclip import inference
 from modeling_geomclip.feature_extraction_geomclip import CLS_ID, ID_OF_ATOMIC_NUMBER, PAD_ID, SEP_ID, VOCABULARY
@@ -59,7 +59,7 @@ class CountTower(nn.Module):
             nn.Linear(width, config.hidden_size),
         )
 
-    def forward(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor) -> GeomCLIPGeometryOutput:
+    def forward(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, **kwargs) -> GeomCLIPGeometryOutput:
         """Every token gets the state of the whole molecule, so that the mean over tokens is that state."""
         counts = torch.zeros(len(atom_ids), self.vocab_size, device=atom_ids.device)
         counts = counts.scatter_add(1, atom_ids, atom_mask.float())  # (batch, vocab_size)
@@ -91,7 +91,7 @@ class SequenceTower(nn.Module):
         norm = nn.LayerNorm(config.hidden_size)
         self.encoder = nn.TransformerEncoder(layer, config.num_hidden_layers, norm, enable_nested_tensor=False)
 
-    def forward(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor) -> GeomCLIPGeometryOutput:
+    def forward(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, **kwargs) -> GeomCLIPGeometryOutput:
         places = torch.arange(atom_ids.shape[1], device=atom_ids.device)
         states = self.embed_tokens(atom_ids) + self.embed_places(places)
         return GeomCLIPGeometryOutput(last_hidden_state=self.encoder(states, src_key_padding_mask=atom_ids == PAD_ID))
@@ -154,19 +154,22 @@ class OtherTowerPretraining(Pretraining):
         return {**super().collate(processor, rows, epoch), **padded([row["tokens"] for row in rows])}
 
     def validate(self, model: GeomCLIPModel, processor, rows: Dataset) -> tuple[float, dict[str, float]]:
-        metrics = self.evaluate(model, processor, rows, num_bootstrap=0)
+        metrics, _ = self.evaluate(model, processor, rows, num_bootstrap=0)
         directions = ("geometry_to_text", "text_to_geometry")
         return sum(metrics[f"{direction}_full_mean_reciprocal_rank"] for direction in directions) / 2, metrics
 
-    def evaluate(self, model: GeomCLIPModel, processor, rows: Dataset, num_bootstrap: int) -> dict[str, float]:
-        """Flat metrics of `molecule_text_retrieval`."""
+    def evaluate(
+        self, model: GeomCLIPModel, processor, rows: Dataset, num_bootstrap: int
+    ) -> tuple[dict[str, float], dict[str, list]]:
+        """Flat metrics and ranks, see `score_retrieval`."""
         embeds = []
         with inference(model):
             for start in range(0, len(rows), self.settings.batch_size):
                 batch = padded(rows["tokens"][start : start + self.settings.batch_size])
                 embeds.append(model.get_geometry_features(**batch).pooler_output.numpy())
-        seed = self.settings.seed
-        return score_retrieval(model, processor, rows, {"tower": np.concatenate(embeds)}, seed, num_bootstrap)["tower"]
+        embeds, seed = {"model": np.concatenate(embeds)}, self.settings.seed
+        metrics, ranks = score_retrieval(model, processor, rows, embeds, seed, num_bootstrap)
+        return metrics["model"], ranks["model"]
 
 
 def padded(tokens: list[list[int]]) -> dict[str, Tensor]:
@@ -184,6 +187,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument(
         "--output", required=True, help="results file; all other flags are those of train_accelerate.py"
     )
+    parser.add_argument("--ranks", help=RANKS_HELP)
     given, flags = parser.parse_known_args(argv)
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
     task = OtherTowerPretraining(settings, TOWERS[given.tower])
@@ -191,10 +195,11 @@ def main(argv: list[str]) -> None:
     model, processor = task.build()
     model.load_state_dict(load_file(Path(settings.output_dir) / "model.safetensors"))
     rows = load_prepared(task, processor.feature_extractor, "test")
-    metrics = {"model": task.evaluate(model, processor, rows, num_bootstrap=1000)}
-    print(format_table({given.tower: metrics["model"]}))
+    metrics, ranks = task.evaluate(model, processor, rows, num_bootstrap=1000)
+    print(format_table({given.tower: metrics}))
+    write_ranks(ranks, given.ranks)
     record = RetrievalSettings(settings.output_dir, settings.dataset, given.output, seed=settings.seed)
-    results = {"task": "retrieval", "metrics": metrics, "num_rows": len(rows)}
+    results = {"task": "retrieval", "metrics": {"model": metrics}, "num_rows": len(rows)}
     write_results(record, rows, results, "experiments/other_towers.py")
 
 

@@ -40,7 +40,7 @@ def embed_molecules(
     with inference(model, dtype):
         for indices, batch in batches_by_size(extractor, records, model.device, pair_budget):
             places.append(indices)
-            embeds.append(model.get_geometry_features(**batch).pooler_output.float().cpu())
+            embeds.append(model.get_geometry_features(**batch, only_pooled=True).pooler_output.float().cpu())
     return torch.cat(embeds)[torch.cat(places).argsort()]
 
 

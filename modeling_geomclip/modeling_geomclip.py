@@ -208,19 +208,22 @@ class GeomCLIPAttention(nn.Module):
         self.in_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_states: Tensor, pair_bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, hidden_states: Tensor, pair_bias: Tensor, num_queries: int | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         batch, atoms, _ = hidden_states.shape
         qkv = self.in_proj(hidden_states).view(batch, atoms, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)  # each (batch * heads, atoms, dim)
+        query, pair_bias = query[:, :num_queries], pair_bias[:, :, :num_queries]
         logits = torch.baddbmm(pair_bias.flatten(0, 1), query, key.transpose(1, 2), alpha=self.scaling)
-        weights = torch.softmax(logits, dim=-1).to(value.dtype)  # (batch * heads, atoms, atoms)
-        context = torch.bmm(self.dropout(weights), value).view(batch, self.num_heads, atoms, -1)
+        weights = torch.softmax(logits, dim=-1).to(value.dtype)  # (batch * heads, queries, atoms)
+        context = torch.bmm(self.dropout(weights), value).unflatten(0, (batch, self.num_heads))
         attended = self.out_proj(context.transpose(1, 2).flatten(2))
         return attended, weights.view(pair_bias.shape), logits.view(pair_bias.shape)
 
 
 class GeomCLIPLayer(GradientCheckpointingLayer):
-    """Pre-LayerNorm transformer layer that carries the pair bias on."""
+    """Pre-LayerNorm transformer layer that carries the pair bias on; of the first `num_queries` rows, or of all."""
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__()
@@ -236,9 +239,11 @@ class GeomCLIPLayer(GradientCheckpointingLayer):
         )
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden_states: Tensor, pair_bias: Tensor) -> tuple[Tensor, Tensor]:
-        attended, _, pair_bias = self.attention(self.attention_layer_norm(hidden_states), pair_bias)
-        hidden_states = hidden_states + self.dropout(attended)
+    def forward(
+        self, hidden_states: Tensor, pair_bias: Tensor, num_queries: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        attended, _, pair_bias = self.attention(self.attention_layer_norm(hidden_states), pair_bias, num_queries)
+        hidden_states = hidden_states[:, :num_queries] + self.dropout(attended)
         hidden_states = hidden_states + self.dropout(self.mlp(self.mlp_layer_norm(hidden_states)))
         return hidden_states, pair_bias
 
@@ -448,6 +453,7 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
         positions: Tensor,
         atom_mask: Tensor | None = None,
         output_pair_representations: bool = False,
+        cls_only: bool = False,
         **kwargs,
     ) -> GeomCLIPGeometryOutput:
         """Encode a padded batch of geometries.
@@ -457,7 +463,10 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
             positions: (batch, atoms, 3), Å; only the atoms' rows are read, they need not be centred.
             atom_mask: (batch, atoms) bool, True on atoms, where [UNK] and [MASK] are atoms too.
             output_pair_representations: whether to return the two pair representations.
+            cls_only: whether [CLS] is the only row of the last layer, to save the work for the others.
         """
+        if cls_only and output_pair_representations:
+            raise ValueError("the pair representations need every row; pass cls_only=False")
         atom_mask = self.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
         # Centred before they are rounded: far from the origin float32 holds fewer decimals.
         positions = centre_positions(positions.to(_at_least_float32(positions.dtype)), atom_mask)
@@ -468,7 +477,8 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
         if self.chirality is not None:
             hidden_states = hidden_states + self.chirality(basis, positions, atom_mask)
         for layer in self.layers:
-            hidden_states, pair_bias = layer(hidden_states, pair_bias)
+            num_queries = 1 if cls_only and layer is self.layers[-1] else None
+            hidden_states, pair_bias = layer(hidden_states, pair_bias, num_queries)
         pair, delta_pair = None, None
         if output_pair_representations:
             is_padding = ~(row_mask.unsqueeze(1) & row_mask.unsqueeze(2)).unsqueeze(1)
@@ -597,7 +607,12 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
 
     @can_return_tuple
     def get_geometry_features(
-        self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor | None = None, **kwargs
+        self,
+        atom_ids: Tensor,
+        positions: Tensor,
+        atom_mask: Tensor | None = None,
+        only_pooled: bool = False,
+        **kwargs,
     ) -> BaseModelOutputWithPooling:
         """Encode geometries; `.pooler_output` holds the (batch, projection_dim) L2-normalised embeddings.
 
@@ -605,9 +620,11 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
             atom_ids: (batch, atoms) int64, [CLS] atoms [SEP] and padding.
             positions: (batch, atoms, 3), Å.
             atom_mask: (batch, atoms) bool, True on atoms.
+            only_pooled: whether rows that the pooling does not read may be missing from the last states.
         """
         atom_mask = self.geometry_model.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
-        outputs = self.geometry_model(atom_ids, positions, atom_mask, **kwargs)
+        cls_only = only_pooled and self.config.geometry_pooling == "cls"
+        outputs = self.geometry_model(atom_ids, positions, atom_mask, cls_only=cls_only, **kwargs)
         pooled = self._pool(outputs.last_hidden_state, atom_mask, self.config.geometry_pooling)
         return BaseModelOutputWithPooling(
             last_hidden_state=outputs.last_hidden_state,
@@ -686,7 +703,8 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         atom_mask = self.geometry_model.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
         geometry = {"atom_ids": atom_ids, "positions": positions, "atom_mask": atom_mask}
         groups, order = split_padded(geometry, atom_ids != self.config.geometry_config.pad_token_id, pair_budget, 2)
-        geometry_outputs = [self.get_geometry_features(**group, **kwargs) for group in groups]
+        only_pooled = pair_budget is not None  # the states are not returned then
+        geometry_outputs = [self.get_geometry_features(**group, only_pooled=only_pooled, **kwargs) for group in groups]
         geometry_embeds = torch.cat([output.pooler_output for output in geometry_outputs])[torch.argsort(order)]
         text_outputs = []
         if pooled_text is None:

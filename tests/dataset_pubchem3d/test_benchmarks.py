@@ -3,9 +3,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 from rdkit import Chem
 
-from dataset_pubchem3d.benchmarks import read_benchmark
+from dataset_pubchem3d.benchmarks import benchmark_overlap, read_benchmark
 
 KEYS = {  # as PubChem states them
     "O": "XLYOFNOQVPJJNP-UHFFFAOYSA-N",
@@ -152,3 +153,25 @@ def test_a_table_without_such_a_column_is_refused(tmp_path, form):
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"list\.txt"):
         read_benchmark(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("column", ["smiles", "inchikey", "inchikey14"])
+def test_overlap_counts_molecules_and_rows(column):
+    mirror_image = {"smiles": "C[C@@H](N)C(=O)O", "inchikey": "QNAYBMKLOCPYGJ-UWTATZPHSA-N"}
+    of_smiles = {"smiles": lambda smiles: smiles, "inchikey": KEYS.get, "inchikey14": lambda smiles: KEYS[smiles][:14]}
+    values = [of_smiles[column](smiles) for smiles in ["O", "CCO", "CCO", "C[C@H](N)C(=O)O"]]
+    values[-1] = mirror_image.get(column, values[-1])
+    rows = Dataset.from_dict({column: [*values, None], "text": ["some"] * 5})
+    lists = {"some": np.array(BLOCKS, "S14"), "none": np.array([KEYS["c1ccccc1"][:14]], "S14")}
+    report = benchmark_overlap(rows, lists)
+    assert (report["rows"], report["molecules"], report["rows_without_molecule"]) == (5, 3, 1)
+    shared = sorted(KEYS[smiles][:14] for smiles in KEYS if smiles != "c1ccccc1")
+    assert report["overlap"] == {
+        "some": {"molecules": 3, "rows": 4, "first": shared},
+        "none": {"molecules": 0, "rows": 0, "first": []},
+    }
+
+
+def test_overlap_needs_to_know_the_molecules():
+    with pytest.raises(ValueError, match="needs one of inchikey14, inchikey, smiles"):
+        benchmark_overlap(Dataset.from_dict({"text": ["some"]}), {})

@@ -16,7 +16,7 @@ def run(*arguments, cwd=ROOT):
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["build", "--help"], ["validate", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["build", "--help"], ["validate", "--help"], ["overlap", "--help"]])
 def test_help(words):
     result = run(*words)
     assert result.returncode == 0
@@ -51,6 +51,19 @@ def test_a_table_of_labels_is_built(tmp_path):
     assert report["configs"] == {"labels": {"train": 1, "validation": 1, "test": 1}}
     assert report["units"] == {"gap": "eV"}
     assert report["counts"]["molecules labels"]["refused: a label is no number"] == 1
+
+
+def test_overlap_with_a_list_is_counted_and_is_an_error(tmp_path):
+    (tmp_path / "mine.csv").write_text("smiles,text\nCCO,an alcohol\nCCO,ethanol\nC,methane\n")
+    (tmp_path / "ethanol.txt").write_text("LFQSCWFLJHTTHZ\n")
+    (tmp_path / "benzene.csv").write_text("smiles\nc1ccccc1\n")
+    words = ["overlap", "mine.csv", "--benchmark", "benzene=benzene.csv"]
+    result = run(*words, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["overlap"] == {"benzene": {"molecules": 0, "rows": 0, "first": []}}
+    result = run(*words, "--benchmark", "ethanol=ethanol.txt", cwd=tmp_path)
+    assert result.returncode == 1
+    assert json.loads(result.stdout)["overlap"]["ethanol"] == {"molecules": 1, "rows": 2, "first": ["LFQSCWFLJHTTHZ"]}
 
 
 @pytest.mark.parametrize(

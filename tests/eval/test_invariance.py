@@ -25,7 +25,7 @@ class Careless(torch.nn.Module):
 
     device = torch.device("cpu")
 
-    def get_geometry_features(self, atom_ids, positions, atom_mask):
+    def get_geometry_features(self, atom_ids, positions, atom_mask, **kwargs):
         order = torch.arange(positions.shape[1])[:, None] ** 2
         width = positions.new_full((len(positions), 1), positions.shape[1])
         read = torch.cat([(positions * order).sum(1), width], dim=1)

@@ -237,6 +237,16 @@ def test_without_resamples_there_are_no_intervals(metric, random):
     assert all(type(value) is float for value in scores.values())
 
 
+def test_ranks_of_the_rows_are_those_that_are_summarised(metric, random):
+    predictions, references = noisy_pairs(random, 50)
+    scores = metric.compute(predictions=predictions, references=references, return_ranks=True, num_bootstrap=0)
+    for scope in ("geometry_to_text_full", "text_to_geometry_full", "geometry_to_text_pool", "text_to_geometry_pool"):
+        ranks = np.array(scores[f"{scope}_ranks"])
+        assert ranks.shape == (50,)
+        assert (1 / ranks).mean() == pytest.approx(scores[f"{scope}_mean_reciprocal_rank"])
+        assert np.median(ranks) == scores[f"{scope}_median_rank"]
+
+
 def test_one_pair(metric):
     scores = metric.compute(predictions=[[1.0, 2.0]], references=[[1.0, -2.0]])
     assert values(scores, "geometry_to_text_full") == values(scores, "geometry_to_text_pool") == [1, 1, 1, 1, 1]

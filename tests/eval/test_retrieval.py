@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -48,7 +49,7 @@ class StubModel(torch.nn.Module):
         super().__init__()
         self.embedding = torch.nn.Embedding.from_pretrained(torch.eye(num_rows), freeze=False)
 
-    def get_geometry_features(self, atom_ids, positions, atom_mask):
+    def get_geometry_features(self, atom_ids, positions, atom_mask, **kwargs):
         assert not self.training
         assert atom_mask.sum(1).max() + 2 == atom_ids.shape[1] == positions.shape[1]  # cut to the largest
         k = (10 * ((positions[:, 2] - positions[:, 1]).norm(dim=-1) - 1)).round().long()
@@ -225,6 +226,7 @@ def test_from_checkpoint_to_results_file(model, processor, tmp_path, monkeypatch
     Dataset.from_list(rows * 2).to_csv(tmp_path / "pairs.csv", index=False)
     output = tmp_path / "results" / "retrieval.json"
     flags = {"model": tmp_path / "tiny", "dataset": tmp_path / "pairs.csv", "split": "train", "output": output}
+    flags["ranks"] = tmp_path / "results" / "ranks.csv"
     words = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
     monkeypatch.setattr(sys, "argv", [str(ROOT / "eval" / "retrieval.py"), *words, "--num_bootstrap", "10"])
     retrieval.main()
@@ -245,6 +247,11 @@ def test_from_checkpoint_to_results_file(model, processor, tmp_path, monkeypatch
     assert str(tmp_path) not in output.read_text()
     assert record["git_commit"] is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", record["git_commit"])
     assert all(np.isfinite(value) for row in record["metrics"].values() for value in row.values())
+    ranks = pd.read_csv(flags["ranks"])
+    assert ranks["molecule"].tolist() == ["LFQSCWFLJHTTHZ", "BAVYZALUXZFZLV"] * 2
+    for scope in retrieval.SCOPES:
+        recalls = [(ranks[scope] <= rank).mean() for rank in (1, 5)]
+        assert recalls == [record["metrics"]["model"][f"{scope}_recall_at_{rank}"] for rank in (1, 5)]
 
 
 @pytest.mark.parametrize(

