@@ -24,9 +24,9 @@ BUILD="$BIN/python -m dataset_pubchem3d build"
 train() { # name of the run, then the task and its flags
     [ -d "$OUT/$1/last" ] || { echo "== $1" && time $LAUNCH "${@:2}" --output_dir "$OUT/$1" --resume; }
 }
-measure() { # name of the run
-    [ -f "$RESULTS/$1.json" ] || "$BIN/python" eval/retrieval.py --model "$OUT/$1" --dataset "$OUT/pairs" --split test \
-        --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv"
+measure() { # name of the results, run, dataset, then further flags
+    [ -f "$RESULTS/$1.json" ] || "$BIN/python" eval/retrieval.py --model "$OUT/$2" --dataset "$OUT/$3" --split test \
+        --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv" "${@:4}"
 }
 other() { # tower
     [ -f "$RESULTS/$1.json" ] || "$BIN/python" experiments/other_towers.py --tower "$1" "${TEXTS[@]}" \
@@ -40,9 +40,11 @@ for split in validation test; do
     KEPT_OUT+=(--benchmark pairs_$split="$(echo "$OUT"/pairs/data/default/$split-*.parquet)")
 done
 [ -d "$OUT/chemicals" ] || $BUILD --config configs/chemicals.yaml "${KEPT_OUT[@]}" --out "$OUT/chemicals"
+[ -d "$OUT/qm9_pairs" ] || $BUILD --config configs/qm9_pairs.yaml "${KEPT_OUT[@]:0:2}" --out "$OUT/qm9_pairs"
 # These end with an error if a molecule of the lists is in what is trained on.
 "$BIN/python" -m dataset_pubchem3d overlap "$OUT/pairs" "${KEPT_OUT[@]}"
 "$BIN/python" -m dataset_pubchem3d overlap "$OUT/chemicals" --dataset-config pretrain "${KEPT_OUT[@]}"
+"$BIN/python" -m dataset_pubchem3d overlap "$OUT/qm9_pairs" --dataset-config pretrain "${KEPT_OUT[@]:0:2}"
 
 NAMES=(--config configs/align_names.yaml --dataset "$OUT/chemicals" --text_model "$TEXT_MODEL")
 TEXTS=(--config configs/text_pairs.yaml --dataset "$OUT/pairs" --text_model "$TEXT_MODEL")
@@ -52,9 +54,18 @@ train geomclip_from_scratch pretrain "${TEXTS[@]}"
 train geomclip_names pretrain "${NAMES[@]}" --geometry_model "$OUT/tower"
 train geomclip pretrain --config configs/align_texts.yaml --dataset "$OUT/pairs" --model "$OUT/geomclip_names"
 for run in geomclip geomclip_from_tower geomclip_from_scratch; do
-    measure $run
+    measure $run $run pairs
 done
 for tower in ecfp4 element_counts smiles; do
     other $tower
 done
 "$BIN/python" experiments/compare_retrieval.py "$RESULTS"/{geomclip,ecfp4,geomclip_from_tower,geomclip_from_scratch}.csv
+
+# What is lost by a user who has no geometry but a SMILES: one that was trained on DFT geometries meets RDKit's.
+QM9=(--config configs/quickstart.yaml --dataset "$OUT/qm9_pairs" --dataset_config pretrain --text_model "$TEXT_MODEL")
+train geomclip_qm9 pretrain "${QM9[@]}"
+measure qm9_dft geomclip_qm9 qm9_pairs
+for num_conformers in 1 8; do
+    measure qm9_rdkit_$num_conformers geomclip_qm9 qm9_pairs --coordinates rdkit --num_conformers $num_conformers
+done
+"$BIN/python" experiments/compare_retrieval.py "$RESULTS"/qm9_{dft,rdkit_1,rdkit_8}.csv
