@@ -161,10 +161,17 @@ def predicted(config: dict[str, Any], model_dir: Path) -> dict[str, str]:
 
 
 def training_section(training: dict[str, Any]) -> str:
-    """What the parts started from and the settings, from the trainer's record."""
+    """What the parts started from, what those had been trained on, and the settings, from the trainer's record."""
     if not training:
         return "This folder does not record how the checkpoint was trained."
-    lines = [f"Trained on `{last_part(training['dataset'])}`."] if training.get("dataset") else []
+    settings = json.dumps(without_folders(training), indent=2, ensure_ascii=False)
+    return f"{' '.join(training_sentences(training))} All settings:\n\n```json\n{settings}\n```"
+
+
+def training_sentences(training: dict[str, Any], subject: str = "It") -> list[str]:
+    """What was trained on what, the last training first."""
+    data = f"`{last_part(training['dataset'])}`" if training.get("dataset") else "data that are not recorded"
+    lines = [f"{subject} was trained on {data}."]
     if training.get("decoder"):
         tower = f"The geometry tower of {origin(training['model'])} was {GEOMETRY[training['geometry']]}"
         lines.append(f"{tower}; the language model {origin(training['decoder'])} was trained by LoRA.")
@@ -173,8 +180,9 @@ def training_section(training: dict[str, Any]) -> str:
     else:
         towers = [(tower, origin(training[key])) for key, tower in TOWERS.items() if key in training]
         lines += [f"The {tower} tower started from {start}." for tower, start in towers]
-    settings = {key: last_part(value) for key, value in training.items()}
-    return f"{' '.join(lines)} All settings:\n\n```json\n{json.dumps(settings, indent=2, ensure_ascii=False)}\n```"
+    for key, record in training.get("earlier", {}).items():
+        lines += training_sentences(record, subject=f"Before that, {origin(training[key])}")
+    return lines
 
 
 def origin(source: str | None) -> str:
@@ -252,6 +260,13 @@ def hub_id(source: str) -> str | None:
         return PACKAGED[module]
     is_local = source.endswith((".json", ".gguf")) or Path(source).exists()
     return source if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) and not is_local else None
+
+
+def without_folders(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with every path as `last_part` gives it."""
+    return {
+        name: without_folders(value) if isinstance(value, dict) else last_part(value) for name, value in record.items()
+    }
 
 
 def last_part(value: Any) -> Any:

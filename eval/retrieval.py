@@ -93,9 +93,10 @@ def main() -> None:
 
 
 def load_checkpoint(path: str) -> tuple[Any, Any]:
-    """Model in evaluation mode on the accelerator, if there is one, and its processor."""
+    """Model in evaluation mode on the accelerator, if there is one, and its processor; in float32 however it is stored."""
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    return AutoModel.from_pretrained(path).to(device).eval(), AutoProcessor.from_pretrained(path)
+    model = AutoModel.from_pretrained(path, dtype=torch.float32).to(device).eval()
+    return model, AutoProcessor.from_pretrained(path)
 
 
 def evaluate_retrieval(

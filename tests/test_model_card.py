@@ -169,6 +169,25 @@ def test_fine_tuning_names_the_checkpoint_it_went_on_from(folder):
     assert "It went on from `org/geomclip`." in card.text
 
 
+def test_all_stages_of_the_training_are_told_without_local_paths(folder, tmp_path):
+    tower = {"dataset": str(tmp_path / "conformers"), "geometry_model": "configs/geometry_compact.json"}
+    text = {"text_model": "allenai/scibert_scivocab_uncased"}
+    names = {"dataset": str(tmp_path / "names"), "geometry_model": str(tmp_path / "tower"), **text}
+    record = {"dataset": "org/texts", "model": str(tmp_path / "names_model"), "earlier": {"model": names}}
+    record["earlier"]["model"]["earlier"] = {"geometry_model": tower}
+    (folder / "train_config.json").write_text(json.dumps(record))
+    card = write_model_card(folder).read_text()
+    assert str(tmp_path) not in card
+    sentences = (
+        "It was trained on `org/texts`. It went on from `names_model`.",
+        "Before that, `names_model` was trained on `names`. The geometry tower started from `tower`. The text tower "
+        "started from `allenai/scibert_scivocab_uncased`.",
+        "Before that, `tower` was trained on `conformers`. The geometry tower started from random weights in the shape "
+        "of `configs/geometry_compact.json`.",
+    )
+    assert " ".join(sentences) in card
+
+
 @pytest.mark.parametrize(
     ("origin", "expected"),
     [
