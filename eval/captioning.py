@@ -72,14 +72,14 @@ def main() -> None:
     AutoTokenizer.from_pretrained(settings.tokenizer)  # needed last: what is wrong with it shows now
     given, training = (load_filled(settings, split) for split in (settings.split, settings.train_split))
     # Every step loads the model that it needs and lets it go, so that no two are in memory.
-    pairs, failures = keep_readable(load_checkpoint(settings.model)[1], given)
+    pairs, failures = keep_readable(load_checkpoint(settings.model, "auto")[1], given)
     baselines, training_failures = baseline_captions(settings, pairs, training)
     sampling = {"batch_size": settings.batch_size, "num_bootstrap": settings.num_bootstrap, "seed": settings.seed}
-    losses = compare_geometries(*load_checkpoint(settings.model), pairs, **sampling)
+    losses = compare_geometries(*load_checkpoint(settings.model, "auto"), pairs, **sampling)
     search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
     search |= {"repetition_penalty": settings.repetition_penalty}
     systems = {
-        name: generate_captions(*load_checkpoint(folder), pairs, settings.batch_size, **search)
+        name: generate_captions(*load_checkpoint(folder, "auto"), pairs, settings.batch_size, **search)
         for name, folder in captioners.items()
     }
     systems |= baselines

@@ -92,11 +92,14 @@ def main() -> None:
     write_results(settings, pairs, {"task": "retrieval", **evaluation})
 
 
-def load_checkpoint(path: str) -> tuple[Any, Any]:
-    """Model in evaluation mode on the accelerator, if there is one, and its processor; in float32 however it is stored."""
+def load_checkpoint(path: str, dtype: torch.dtype | str = torch.float32) -> tuple[Any, Any]:
+    """Model in evaluation mode on the accelerator, if there is one, and its processor.
+
+    Args:
+        dtype: of the weights, however they are stored; "auto" for that in which they are.
+    """
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    model = AutoModel.from_pretrained(path, dtype=torch.float32).to(device).eval()
-    return model, AutoProcessor.from_pretrained(path)
+    return AutoModel.from_pretrained(path, dtype=dtype).to(device).eval(), AutoProcessor.from_pretrained(path)
 
 
 def evaluate_retrieval(
