@@ -167,10 +167,10 @@ def command(folders, monkeypatch) -> list[str]:
 def test_from_checkpoints_to_results_and_captions(command, monkeypatch, capsys):
     loaded, load_checkpoint = [], captioning.load_checkpoint
 
-    def load_alone(path):
+    def load_alone(path, *dtype):
         gc.collect()
         assert not any(model() for model in loaded), f"{path} is loaded beside another model"
-        model, processor = load_checkpoint(path)
+        model, processor = load_checkpoint(path, *dtype)
         loaded.append(weakref.ref(model))
         return model, processor
 
