@@ -23,7 +23,7 @@ LARGEST_ATOMIC_NUMBER = 118
 LARGEST_COORDINATE = 1e5  # Å; beyond it squared distances lose all meaning in float32
 FRAGMENT_GAP = 4.0  # Å between the extents of neighbouring fragments
 CLOSEST_HEAVY_ATOMS = 0.9  # Å; shorter than any bond between heavy atoms
-EMBEDDING_ATTEMPTS = 50  # before random starting coordinates are tried
+EMBEDDING_ATTEMPTS = 50  # from each of two kinds of starting coordinates; impossible molecules would take RDKit hours
 MINIMISATION_STEPS = 500
 
 _shortener = reprlib.Repr()
@@ -139,7 +139,7 @@ def _embedded_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     parameters = rdDistGeom.ETKDGv3()
     parameters.randomSeed, parameters.maxIterations = seed, EMBEDDING_ATTEMPTS
     if rdDistGeom.EmbedMolecule(mol, parameters) != 0:
-        parameters.useRandomCoords, parameters.maxIterations = True, 0
+        parameters.useRandomCoords = True
         if rdDistGeom.EmbedMolecule(mol, parameters) != 0:
             raise MoleculeError(
                 f"no conformer was found for {smiles!r}", "check its stereochemistry or pass 3D coordinates"

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from ..records import RecordError
 from .perception import assign_stereo, perceive_molecule
 
-EMBEDDING_ATTEMPTS = 50  # before random starting coordinates are tried
+EMBEDDING_ATTEMPTS = 50  # from each of two kinds of starting coordinates
 MINIMISATION_STEPS = 500
 MAX_SYMMETRIES = 10_000
 # Ends of one resonance (carboxylate, nitro, phosphate, sulfonate, amidinate): equal, whichever has the charge.
@@ -98,7 +98,7 @@ def embed_conformers(mol: Chem.Mol, num_conformers: int, seed: int, record_id: s
     parameters.randomSeed, parameters.maxIterations = seed, EMBEDDING_ATTEMPTS
     try:
         if not rdDistGeom.EmbedMultipleConfs(embedded, num_conformers, parameters):
-            parameters.useRandomCoords, parameters.maxIterations = True, 0
+            parameters.useRandomCoords = True
             rdDistGeom.EmbedMultipleConfs(embedded, num_conformers, parameters)
         if embedded.GetNumConformers() == 0:
             raise RecordError(record_id, "ETKDGv3 finds no conformer")
