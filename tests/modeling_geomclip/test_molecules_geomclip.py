@@ -214,6 +214,19 @@ def test_bad_molecules_are_refused_with_rule_remedy_and_nothing_on_stderr(molecu
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_conformer_that_cannot_be_found_is_not_sought_for_ever(monkeypatch):
+    calls = []
+
+    def embed(mol, parameters):
+        calls.append((parameters.useRandomCoords, parameters.maxIterations))
+        return -1
+
+    monkeypatch.setattr(molecules_geomclip.rdDistGeom, "EmbedMolecule", embed)
+    with pytest.raises(MoleculeError, match="no conformer was found"):
+        read_molecule("CCO")
+    assert calls == [(False, molecules_geomclip.EMBEDDING_ATTEMPTS), (True, molecules_geomclip.EMBEDDING_ATTEMPTS)]
+
+
 def test_a_molecule_too_large_is_refused_before_it_is_embedded(monkeypatch):
     monkeypatch.setattr(molecules_geomclip, "_embedded_fragment", None)
     with pytest.raises(MoleculeError, match="it has 300 atoms, more than max_atoms=256; raise max_atoms or drop it"):
