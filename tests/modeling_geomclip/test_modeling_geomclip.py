@@ -282,6 +282,18 @@ def test_gradient_checkpointing_gives_equal_gradients(config, batch):
 
 
 @pytest.mark.parametrize("name", TEXT_TOWERS)
+def test_groups_of_texts_give_equal_gradients(name, geometry_config, batch):
+    config = GeomCLIPConfig(geometry_config=geometry_config.to_dict(), text_config=TEXT_TOWERS[name].to_dict())
+    model = without_dropout(GeomCLIPModel(config).double()).train()
+    gradients = []
+    for token_budget in (None, 10):  # every text alone
+        model.zero_grad()
+        model(**batch, token_budget=token_budget, denoise=False).loss.backward()
+        gradients.append({name: value.grad for name, value in model.text_model.named_parameters()})
+    assert_close(gradients[1], gradients[0], rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", TEXT_TOWERS)
 def test_text_towers(name, geometry_config, batch):
     config = GeomCLIPConfig(geometry_config=geometry_config.to_dict(), text_config=TEXT_TOWERS[name].to_dict())
     for pooling in ("cls", "mean"):
