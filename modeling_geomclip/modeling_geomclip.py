@@ -635,25 +635,17 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
 
     @can_return_tuple
     def get_text_features(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        **kwargs,
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs
     ) -> BaseModelOutputWithPooling:
         """Encode texts; `.pooler_output` holds the (batch, projection_dim) L2-normalised embeddings.
 
         Args:
             input_ids: (batch, tokens) int64.
             attention_mask: (batch, tokens), 1 on tokens.
-            inputs_embeds: (batch, tokens, width), embedded tokens instead of `input_ids`.
             kwargs: further inputs of the text tower, such as `token_type_ids`.
         """
-        tokens = {"input_ids": input_ids} if inputs_embeds is None else {"inputs_embeds": inputs_embeds}
-        if attention_mask is None:
-            (given,) = tokens.values()
-            attention_mask = torch.ones(given.shape[:2], dtype=torch.int64, device=given.device)
-        outputs = self.text_model(**tokens, attention_mask=attention_mask, **kwargs)
+        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        outputs = self.text_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
         return BaseModelOutputWithPooling(
             last_hidden_state=outputs.last_hidden_state,
             pooler_output=self.project_text(self.pool_text(outputs.last_hidden_state, attention_mask)),
@@ -719,10 +711,6 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
             attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
             text = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
             text = {name: values for name, values in text.items() if values is not None}
-            embed_tokens = self.text_model.get_input_embeddings()
-            if token_budget is not None and embed_tokens.weight.requires_grad:
-                # At once: each group would make a gradient of the size of the whole vocabulary.
-                text["inputs_embeds"] = embed_tokens(text.pop("input_ids"))
             text_groups, text_order = split_padded(text, attention_mask.bool(), token_budget, 1)
             text_outputs = [self.get_text_features(**group, **kwargs) for group in text_groups]
             text_embeds = torch.cat([output.pooler_output for output in text_outputs])[torch.argsort(text_order)]
