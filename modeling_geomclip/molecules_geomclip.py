@@ -23,7 +23,7 @@ LARGEST_ATOMIC_NUMBER = 118
 LARGEST_COORDINATE = 1e5  # Å; beyond it squared distances lose all meaning in float32
 FRAGMENT_GAP = 4.0  # Å between the extents of neighbouring fragments
 CLOSEST_HEAVY_ATOMS = 0.9  # Å; shorter than any bond between heavy atoms
-EMBEDDING_ATTEMPTS = 50  # from each of two kinds of starting coordinates; impossible molecules would take RDKit hours
+EMBEDDING_ATTEMPTS = 50  # from each of two kinds of starting coordinates
 MINIMISATION_STEPS = 500
 
 _shortener = reprlib.Repr()

@@ -1,8 +1,14 @@
 """The settings that every training task has."""
 
 import dataclasses
+import json
+from pathlib import Path
+from typing import Any
 
 import torch
+
+RECORD = "train_config.json"  # in the folder of a checkpoint
+STARTS = ("model", "geometry_model", "text_model", "decoder")  # settings that name what a run starts from
 
 
 def setting(help: str, **kwargs):
@@ -63,3 +69,11 @@ class TrainingSettings:
     def chosen(self, *names: str) -> dict:
         """Those of the named settings that are not left out."""
         return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def training_record(settings: TrainingSettings) -> dict[str, Any]:
+    """The settings and, as `earlier`, the records of checkpoints that the run starts from, as far as they have one."""
+    record = dataclasses.asdict(settings)
+    files = {name: Path(record[name]) / RECORD for name in STARTS if record.get(name)}
+    earlier = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    return record | ({"earlier": earlier} if earlier else {})

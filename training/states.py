@@ -5,7 +5,6 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -13,11 +12,8 @@ from accelerate.tracking import GeneralTracker, on_main_process
 
 from model_card import write_model_card
 
-from .settings import TrainingSettings
+from .settings import RECORD, TrainingSettings
 from .task import Task
-
-RECORD = "train_config.json"
-STARTS = ("model", "geometry_model", "text_model", "decoder")  # settings that name what a run starts from
 
 
 class JsonlTracker(GeneralTracker):
@@ -95,14 +91,6 @@ def load_newest_state(accelerator: Accelerator, folder: Path, settings: Training
     return Progress(**record["progress"])
 
 
-def training_record(settings: TrainingSettings) -> dict[str, Any]:
-    """The settings and, as `earlier`, the records of checkpoints that the run starts from, as far as they have one."""
-    record = dataclasses.asdict(settings)
-    files = {name: Path(record[name]) / RECORD for name in STARTS if record.get(name)}
-    earlier = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
-    return record | ({"earlier": earlier} if earlier else {})
-
-
 def save_checkpoint(accelerator: Accelerator, task: Task, model: torch.nn.Module, processor, folder: Path) -> None:
     """Model, processor, settings and card; a kill leaves the former checkpoint or the new one."""
     accelerator.wait_for_everyone()
@@ -111,7 +99,7 @@ def save_checkpoint(accelerator: Accelerator, task: Task, model: torch.nn.Module
         shutil.rmtree(partial, ignore_errors=True)
         task.save(accelerator.unwrap_model(model), partial, folder)
         processor.save_pretrained(partial)
-        (partial / RECORD).write_text(json.dumps(training_record(task.settings), indent=2) + "\n")
+        (partial / RECORD).write_text(json.dumps(task.record, indent=2) + "\n")
         write_model_card(partial, name=Path(task.settings.output_dir).name)
         for item in partial.iterdir():
             if item.is_dir():

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from dataset_pubchem3d.pairs import molecule_input
 
-from .settings import TrainingSettings
+from .settings import TrainingSettings, training_record
 
 
 class Task(ABC):
@@ -25,6 +25,7 @@ class Task(ABC):
 
     def __init__(self, settings: TrainingSettings):
         self.settings = settings
+        self.record = training_record(settings)  # now: a run may end in the folder that it starts from
 
     @abstractmethod
     def build(self) -> tuple[PreTrainedModel, ProcessorMixin]:

@@ -1,13 +1,15 @@
 """Settings: what every task shares, and that each explains itself."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 
 from training.caption import CaptionSettings
 from training.pretrain import PretrainSettings
-from training.settings import TrainingSettings
+from training.pretrain_geometry import PretrainGeometrySettings
+from training.settings import TrainingSettings, training_record
 
 
 @pytest.mark.parametrize("settings_class", [TrainingSettings, PretrainSettings, CaptionSettings])
@@ -34,3 +36,21 @@ def test_automatic_precision_is_that_of_the_hardware(monkeypatch, capabilities, 
     for settings_class in (TrainingSettings, PretrainSettings):
         settings = settings_class(dataset="d", output_dir="o", mixed_precision="auto")
         assert settings.mixed_precision == expected
+
+
+def test_a_record_holds_those_of_the_checkpoints_that_it_started_from(tmp_path):
+    tower, names = tmp_path / "tower", tmp_path / "names"
+    stages = [
+        PretrainGeometrySettings(dataset="conformers", output_dir=str(tower), geometry_model="compact.json"),
+        PretrainSettings(dataset="names", output_dir=str(names), geometry_model=str(tower), text_model="org/text"),
+        PretrainSettings(dataset="texts", output_dir="texts", model=str(names)),
+    ]
+    records = []
+    for settings in stages:
+        record = training_record(settings)
+        records.append(record)
+        (tmp_path / settings.output_dir).mkdir(exist_ok=True)
+        (tmp_path / settings.output_dir / "train_config.json").write_text(json.dumps(record))
+    assert records[0] == dataclasses.asdict(stages[0])
+    assert records[1] == dataclasses.asdict(stages[1]) | {"earlier": {"geometry_model": records[0]}}
+    assert records[2] == dataclasses.asdict(stages[2]) | {"earlier": {"model": records[1]}}
