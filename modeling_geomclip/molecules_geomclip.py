@@ -71,7 +71,7 @@ def read_molecule(
         MoleculeError: naming the molecule, the rule it breaks and the remedy.
     """
     try:
-        numbers, positions = _checked(*_atoms_and_positions(molecule, seed, max_atoms))
+        numbers, positions = _checked(*_atoms_and_positions(molecule, seed, remove_hydrogens, max_atoms))
         is_heavy = numbers > 1
         if remove_hydrogens and is_heavy.any():
             numbers, positions = numbers[is_heavy], positions[is_heavy]
@@ -103,7 +103,9 @@ def read_molecules(path: str | os.PathLike) -> Iterator[str]:
         yield "".join(record)
 
 
-def _embedded(mol: "Chem.Mol", seed: int, max_atoms: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _embedded(
+    mol: "Chem.Mol", seed: int, remove_hydrogens: bool = False, max_atoms: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """A conformer with hydrogens that depends on the molecule and the seed only, not on how it was written down.
 
     Each fragment goes through its canonical SMILES, ETKDGv3 and MMFF94 (UFF where MMFF94 has no parameters);
@@ -114,7 +116,8 @@ def _embedded(mol: "Chem.Mol", seed: int, max_atoms: int | None = None) -> tuple
     """
     if mol.GetNumAtoms() == 0:
         raise MoleculeError("it has no atoms", "drop it")
-    _check_size(mol.GetNumHeavyAtoms(), max_atoms)  # before the costly part
+    # Before the costly part: a large molecule can take minutes.
+    _check_size(mol.GetNumHeavyAtoms() if remove_hydrogens else mol.GetNumAtoms(onlyExplicit=False), max_atoms)
     for atom in mol.GetAtoms():
         atom.SetAtomMapNum(0)
         if atom.GetAtomicNum() == 0:
@@ -166,7 +169,9 @@ def _check_heavy_atoms_apart(positions: np.ndarray) -> None:
         raise MoleculeError(closest, "pass 3D coordinates")
 
 
-def _atoms_and_positions(molecule: Any, seed: int, max_atoms: int | None) -> tuple[Any, Any]:
+def _atoms_and_positions(
+    molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None
+) -> tuple[Any, Any]:
     """Whatever stands for the atomic numbers and positions, not yet checked."""
     if isinstance(molecule, Mapping):
         if missing := [key for key in ("atomic_numbers", "positions") if key not in molecule]:
@@ -182,14 +187,18 @@ def _atoms_and_positions(molecule: Any, seed: int, max_atoms: int | None) -> tup
         raise MoleculeError(f"an object of type {type(molecule).__name__} is not a molecule", f"pass {expected}")
     if Chem is None:
         raise MoleculeError("reading text needs RDKit", "pip install rdkit, or pass atomic_numbers and positions")
-    return _read_with_rdkit(molecule, seed, max_atoms)
+    return _read_with_rdkit(molecule, seed, remove_hydrogens, max_atoms)
 
 
-def _read_with_rdkit(molecule: Any, seed: int, max_atoms: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _read_with_rdkit(
+    molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     try:
         with rdBase.BlockLogs():
             mol = molecule if isinstance(molecule, Chem.Mol) else _parsed(*_text_and_format(molecule))
-            return _coordinates(mol) if _has_coordinates(mol) else _embedded(_sanitized(mol), seed, max_atoms)
+            if _has_coordinates(mol):
+                return _coordinates(mol)
+            return _embedded(_sanitized(mol), seed, remove_hydrogens, max_atoms)
     except (Chem.MolSanitizeException, RuntimeError) as error:  # the latter for conditions that RDKit itself violates
         reason = " ".join(str(error).split())[:120]
         raise MoleculeError(f"RDKit refuses its chemistry ({reason})", "correct or drop it") from error

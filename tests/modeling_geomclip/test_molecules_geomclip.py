@@ -233,6 +233,14 @@ def test_a_molecule_too_large_is_refused_before_it_is_embedded(monkeypatch):
         read_molecule("C" * 300, max_atoms=256)
 
 
+def test_a_molecule_too_large_is_refused_before_its_conformer_is_made(monkeypatch):
+    monkeypatch.setattr("modeling_geomclip.molecules_geomclip._embedded_fragment", lambda *args: pytest.fail("made"))
+    with pytest.raises(MoleculeError, match="it has 242 atoms, more than max_atoms=200"):
+        read_molecule("C" * 80, max_atoms=200)
+    with pytest.raises(MoleculeError, match="it has 80 atoms, more than max_atoms=79"):
+        read_molecule("C" * 80, remove_hydrogens=True, max_atoms=79)
+
+
 def test_max_atoms_counts_what_is_left():
     assert len(read_molecule(WATER, remove_hydrogens=True, max_atoms=1)["atomic_numbers"]) == 1
     with pytest.raises(MoleculeError, match="it has 3 atoms, more than max_atoms=2"):
