@@ -116,12 +116,12 @@ def _embedded(
     """
     if mol.GetNumAtoms() == 0:
         raise MoleculeError("it has no atoms", "drop it")
-    # Before the costly part: a large molecule can take minutes.
-    _check_size(mol.GetNumHeavyAtoms() if remove_hydrogens else mol.GetNumAtoms(onlyExplicit=False), max_atoms)
     for atom in mol.GetAtoms():
         atom.SetAtomMapNum(0)
         if atom.GetAtomicNum() == 0:
             raise MoleculeError("it has a dummy atom (*), which has no element", "replace it by an atom or drop it")
+    # Before the costly part: a large molecule can take minutes.
+    _check_size(mol.GetNumHeavyAtoms() if remove_hydrogens else mol.GetNumAtoms(onlyExplicit=False), max_atoms)
 
     fragments = [_embedded_fragment(smiles, seed) for smiles in Chem.MolToSmiles(mol).split(".")]
     edge = 0.0
