@@ -136,7 +136,7 @@ def pad_rows(values: Tensor, missing: int) -> Tensor:
 
 
 def measure_path(path: str, args: argparse.Namespace) -> dict:
-    """Pairs a second, share of a step that waits for its batch, memory and TFLOP of matrix products of one data path."""
+    """Pairs a second of one data path, share of a step that waits for its batch, memory, TFLOP of matrix products."""
     torch.set_num_threads(args.threads)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
     tokenizer.init_kwargs.pop("max_length", None)  # both paths cut texts at 256 tokens

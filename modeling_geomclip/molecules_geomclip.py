@@ -169,9 +169,7 @@ def _check_heavy_atoms_apart(positions: np.ndarray) -> None:
         raise MoleculeError(closest, "pass 3D coordinates")
 
 
-def _atoms_and_positions(
-    molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None
-) -> tuple[Any, Any]:
+def _atoms_and_positions(molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None) -> tuple[Any, Any]:
     """Whatever stands for the atomic numbers and positions, not yet checked."""
     if isinstance(molecule, Mapping):
         if missing := [key for key in ("atomic_numbers", "positions") if key not in molecule]:
