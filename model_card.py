@@ -21,6 +21,7 @@ TASKS = {  # whose results a card shows
     "geomclip_geometry": ("denoising",),
     "geomclip_property": ("property_prediction",),
 }
+ROWS_BY = {"text_source": "Its texts", "text_license_url": "Their licences", "geometry_method": "Its geometries"}
 TOWERS = {"geometry_model": "geometry", "text_model": "text"}
 GEOMETRY = {"frozen": "kept as it was", "lora": "trained by LoRA", "full": "trained whole"}
 PREFIXES = {
@@ -171,7 +172,7 @@ def training_section(training: dict[str, Any]) -> str:
 def training_sentences(training: dict[str, Any], subject: str = "It") -> list[str]:
     """What was trained on what, the last training first."""
     data = f"`{last_part(training['dataset'])}`" if training.get("dataset") else "data that are not recorded"
-    lines = [f"{subject} was trained on {data}."]
+    lines = [f"{subject} was trained on {data}.", *data_sentences(training.get("data", {}))]
     if training.get("decoder"):
         tower = f"The geometry tower of {origin(training['model'])} was {GEOMETRY[training['geometry']]}"
         lines.append(f"{tower}; the language model {origin(training['decoder'])} was trained by LoRA.")
@@ -182,6 +183,19 @@ def training_sentences(training: dict[str, Any], subject: str = "It") -> list[st
         lines += [f"The {tower} tower started from {start}." for tower, start in towers]
     for key, record in training.get("earlier", {}).items():
         lines += training_sentences(record, subject=f"Before that, {origin(training[key])}")
+    return lines
+
+
+def data_sentences(data: dict[str, Any]) -> list[str]:
+    """What the record tells of the rows of a dataset that came from a folder."""
+    lines = []
+    if data.get("rows"):
+        lines.append(f"It has {' and '.join(f'{rows:,} {split} rows' for split, rows in data['rows'].items())}.")
+    for key, what in ROWS_BY.items():
+        if data.get(key):
+            lines.append(f"{what}: {', '.join(data[key])}.")
+    if data.get("has_no_molecule_of"):
+        lines.append(f"No molecule of these lists is in it: {', '.join(data['has_no_molecule_of'])}.")
     return lines
 
 

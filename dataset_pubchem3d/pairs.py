@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from datasets import Dataset, load_dataset
@@ -56,13 +57,19 @@ def label_units(dataset: str) -> dict[str, str]:
     """Units of the properties of a dataset that `python -m dataset_pubchem3d` built; none of any other."""
     if Path(dataset).is_file():
         return {}
-    report = Path(dataset) / REPORT
-    if not Path(dataset).exists():
+    folder = Path(dataset)
+    if not folder.exists():
         try:
-            report = Path(hf_hub_download(dataset, REPORT, repo_type="dataset"))
+            folder = Path(hf_hub_download(dataset, REPORT, repo_type="dataset")).parent
         except EntryNotFoundError:
             return {}
-    return json.loads(report.read_text(encoding="utf-8")).get("units", {}) if report.is_file() else {}
+    return read_report(folder).get("units", {})
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """What a build says of the dataset in its folder; nothing of any other."""
+    report = folder / REPORT
+    return json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
 
 
 def molecule_input(row: dict) -> dict | str:

@@ -169,6 +169,21 @@ def test_fine_tuning_names_the_checkpoint_it_went_on_from(folder):
     assert "It went on from `org/geomclip`." in card.text
 
 
+def test_the_card_says_what_the_rows_were(folder):
+    data = {
+        "rows": {"train": 51401, "validation": 6265},
+        "text_source": {"chemicals": 57666},
+        "text_license_url": {"MIT": 57666},
+        "geometry_method": {"RDKit": 57000, "DFT": 666},
+        "has_no_molecule_of": ["holdout"],
+    }
+    (folder / "train_config.json").write_text(json.dumps(TRAINING | {"data": data}))
+    assert (
+        "It has 51,401 train rows and 6,265 validation rows. Its texts: chemicals. Their licences: MIT. Its "
+        "geometries: RDKit, DFT. No molecule of these lists is in it: holdout. The geometry tower started"
+    ) in write_model_card(folder).read_text()
+
+
 def test_all_stages_of_the_training_are_told_without_local_paths(folder, tmp_path):
     tower = {"dataset": str(tmp_path / "conformers"), "geometry_model": "configs/geometry_compact.json"}
     text = {"text_model": "allenai/scibert_scivocab_uncased"}

@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dataset_pubchem3d.pairs import read_report
+
 RECORD = "train_config.json"  # in the folder of a checkpoint
+ROWS_BY = ("text_source", "text_license_url", "geometry_method")  # that are recorded of a dataset
 STARTS = ("model", "geometry_model", "text_model", "decoder")  # settings that name what a run starts from
 
 
@@ -72,8 +76,26 @@ class TrainingSettings:
 
 
 def training_record(settings: TrainingSettings) -> dict[str, Any]:
-    """The settings and, as `earlier`, the records of checkpoints that the run starts from, as far as they have one."""
+    """The settings; as `data`, what a dataset's folder says of its rows; as `earlier`, the records of checkpoints that
+    the run starts from. Both as far as there is something to tell.
+    """
     record = dataclasses.asdict(settings)
     files = {name: Path(record[name]) / RECORD for name in STARTS if record.get(name)}
     earlier = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
-    return record | ({"earlier": earlier} if earlier else {})
+    found = {"data": data_record(read_report(Path(settings.dataset)), settings.dataset_config), "earlier": earlier}
+    return record | {name: value for name, value in found.items() if value}
+
+
+def data_record(report: Mapping[str, Any], config: str | None) -> dict[str, Any]:
+    """Of a build report: rows of each split of the config, and of all configs how many rows are from which source and
+    under which licence; the lists of benchmark molecules of which the config has none.
+    """
+    if not report:
+        return {}
+    config = config or "default"
+    listed = report.get("rows_of_benchmark_molecules", {})
+    return {
+        "rows": report["configs"].get(config, {}),
+        **{name: report["rows_by"][name] for name in ROWS_BY if name in report["rows_by"]},
+        "has_no_molecule_of": [name for name, rows in listed.items() if config == "pretrain" or not rows],
+    }

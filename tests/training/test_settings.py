@@ -54,3 +54,20 @@ def test_a_record_holds_those_of_the_checkpoints_that_it_started_from(tmp_path):
     assert records[0] == dataclasses.asdict(stages[0])
     assert records[1] == dataclasses.asdict(stages[1]) | {"earlier": {"geometry_model": records[0]}}
     assert records[2] == dataclasses.asdict(stages[2]) | {"earlier": {"model": records[1]}}
+
+
+def test_a_record_holds_what_the_folder_says_of_its_rows(tmp_path):
+    report = {
+        "configs": {"default": {"train": 8, "test": 2}, "pretrain": {"train": 7}},
+        "rows_by": {"text_source": {"chemicals": 10}, "text_license_url": {"MIT": 10}, "match_level": {"cid": 10}},
+        "rows_of_benchmark_molecules": {"holdout": {"train": 1}, "pairs": {}},
+    }
+    (tmp_path / "build_report.json").write_text(json.dumps(report))
+    common = {"text_source": {"chemicals": 10}, "text_license_url": {"MIT": 10}}
+    expected = {
+        None: {"rows": {"train": 8, "test": 2}, **common, "has_no_molecule_of": ["pairs"]},
+        "pretrain": {"rows": {"train": 7}, **common, "has_no_molecule_of": ["holdout", "pairs"]},
+    }
+    for config, data in expected.items():
+        settings = PretrainSettings(dataset=str(tmp_path), dataset_config=config, output_dir="o", text_model="org/text")
+        assert training_record(settings) == dataclasses.asdict(settings) | {"data": data}
