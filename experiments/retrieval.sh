@@ -24,9 +24,9 @@ BUILD="$BIN/python -m dataset_pubchem3d build"
 train() { # name of the run, then the task and its flags
     [ -d "$OUT/$1/last" ] || { echo "== $1" && time $LAUNCH "${@:2}" --output_dir "$OUT/$1" --resume; }
 }
-measure() { # name of the results, run, dataset, then further flags
-    [ -f "$RESULTS/$1.json" ] || "$BIN/python" eval/retrieval.py --model "$OUT/$2" --dataset "$OUT/$3" --split test \
-        --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv" "${@:4}"
+measure() { # name of the results, run, dataset, split, then further flags
+    [ -f "$RESULTS/$1.json" ] || "$BIN/python" eval/retrieval.py --model "$OUT/$2" --dataset "$OUT/$3" --split "$4" \
+        --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv" "${@:5}"
 }
 other() { # tower
     [ -f "$RESULTS/$1.json" ] || "$BIN/python" experiments/other_towers.py --tower "$1" "${TEXTS[@]}" \
@@ -48,24 +48,34 @@ done
 
 NAMES=(--config configs/align_names.yaml --dataset "$OUT/chemicals" --text_model "$TEXT_MODEL")
 TEXTS=(--config configs/text_pairs.yaml --dataset "$OUT/pairs" --text_model "$TEXT_MODEL")
-train tower pretrain_geometry --config configs/pretrain_geometry_chemicals.yaml --dataset "$OUT/chemicals"
+TOWER=(--config configs/pretrain_geometry_chemicals.yaml --dataset "$OUT/chemicals")
+train tower pretrain_geometry "${TOWER[@]}"
 train geomclip_from_tower pretrain "${TEXTS[@]}" --geometry_model "$OUT/tower"
 train geomclip_from_scratch pretrain "${TEXTS[@]}"
 train geomclip_names pretrain "${NAMES[@]}" --geometry_model "$OUT/tower"
 train geomclip pretrain --config configs/align_texts.yaml --dataset "$OUT/pairs" --model "$OUT/geomclip_names"
 for run in geomclip geomclip_from_tower geomclip_from_scratch; do
-    measure $run $run pairs
+    measure $run $run pairs test
 done
 for tower in ecfp4 element_counts smiles; do
     other $tower
 done
 "$BIN/python" experiments/compare_retrieval.py "$RESULTS"/{geomclip,ecfp4,geomclip_from_tower,geomclip_from_scratch}.csv
 
+# What each target of geometry pre-training buys: short runs, of which each but the first lacks one, on validation pairs.
+for target in none denoising bond_order is_in_ring formal_charge hybridization fingerprint functional_groups; do
+    lacks=() && [ $target = none ] || lacks=(--${target}_weight 0)
+    train tower_lacks_$target pretrain_geometry "${TOWER[@]}" --train_rows 12800 --num_train_epochs 2 "${lacks[@]}"
+    train geomclip_lacks_$target pretrain "${TEXTS[@]}" --num_train_epochs 4 --geometry_model "$OUT/tower_lacks_$target"
+    measure validation_lacks_$target geomclip_lacks_$target pairs validation
+done
+"$BIN/python" experiments/compare_retrieval.py "$RESULTS"/validation_lacks_*.csv
+
 # What is lost by a user who has no geometry but a SMILES: one that was trained on DFT geometries meets RDKit's.
 QM9=(--config configs/quickstart.yaml --dataset "$OUT/qm9_pairs" --dataset_config pretrain --text_model "$TEXT_MODEL")
 train geomclip_qm9 pretrain "${QM9[@]}"
-measure qm9_dft geomclip_qm9 qm9_pairs
+measure qm9_dft geomclip_qm9 qm9_pairs test
 for num_conformers in 1 8; do
-    measure qm9_rdkit_$num_conformers geomclip_qm9 qm9_pairs --coordinates rdkit --num_conformers $num_conformers
+    measure qm9_rdkit_$num_conformers geomclip_qm9 qm9_pairs test --coordinates rdkit --num_conformers $num_conformers
 done
 "$BIN/python" experiments/compare_retrieval.py "$RESULTS"/qm9_{dft,rdkit_1,rdkit_8}.csv

@@ -120,7 +120,7 @@ def test_unknown_settings_and_tasks_are_refused(tmp_path):
 
 def test_the_shipped_configs_can_be_read():
     """By their name: that of the task comes first; a file that names none is of a dataset or of pretrain."""
-    files = sorted((ROOT / "configs").glob("*.yaml"))
+    files = sorted((ROOT / "configs").rglob("*.yaml"))
     recipes = {"pubchem3d.yaml", "qm9.yaml", "qm9_pairs.yaml", "chemicals.yaml"}  # of datasets
     assert recipes < {file.name for file in files}
     needed = {
