@@ -1,0 +1,38 @@
+"""A trained GeomCLIP as it is released: weights in bfloat16, processor, and the record of its training.
+
+    python experiments/release.py --model runs/retrieval/geomclip --output release/geomclip-mini
+
+`eval/retrieval.py` measures the result, `model_card.py` writes the figures into its card.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoModel, AutoProcessor
+
+import modeling_geomclip  # noqa: F401  registers the classes
+from model_card import write_model_card
+from training.settings import RECORD
+
+
+def release(model_dir: Path, output_dir: Path) -> None:
+    """Copy a checkpoint folder, its weights rounded to bfloat16."""
+    model = AutoModel.from_pretrained(model_dir, dtype=torch.bfloat16)
+    model.save_pretrained(output_dir)
+    AutoProcessor.from_pretrained(model_dir).save_pretrained(output_dir)
+    shutil.copyfile(model_dir / RECORD, output_dir / RECORD)
+    write_model_card(output_dir)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the trainer")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    args = parser.parse_args()
+    release(args.model, args.output)
+
+
+if __name__ == "__main__":
+    main()
