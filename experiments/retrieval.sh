@@ -50,7 +50,7 @@ NAMES=(--config configs/align_names.yaml --dataset "$OUT/chemicals" --text_model
 TEXTS=(--config configs/text_pairs.yaml --dataset "$OUT/pairs" --text_model "$TEXT_MODEL")
 TOWER=(--config configs/pretrain_geometry_chemicals.yaml --dataset "$OUT/chemicals")
 train tower pretrain_geometry "${TOWER[@]}"
-train geomclip_from_tower pretrain "${TEXTS[@]}" --geometry_model "$OUT/tower"
+train geomclip_from_tower pretrain "${TEXTS[@]}" --geometry_model "$OUT/tower" --learning_rate 5e-4
 train geomclip_from_scratch pretrain "${TEXTS[@]}"
 train geomclip_names pretrain "${NAMES[@]}" --geometry_model "$OUT/tower"
 train geomclip pretrain --config configs/align_texts.yaml --dataset "$OUT/pairs" --model "$OUT/geomclip_names"
@@ -67,7 +67,8 @@ TARGETS=(denoising bond_order is_in_ring formal_charge hybridization fingerprint
 for target in none "${TARGETS[@]}"; do
     lacks=() && [ $target = none ] || lacks=(--${target}_weight 0)
     train tower_lacks_$target pretrain_geometry "${TOWER[@]}" --train_rows 12800 --num_train_epochs 2 "${lacks[@]}"
-    train geomclip_lacks_$target pretrain "${TEXTS[@]}" --num_train_epochs 4 --geometry_model "$OUT/tower_lacks_$target"
+    train geomclip_lacks_$target pretrain "${TEXTS[@]}" --geometry_model "$OUT/tower_lacks_$target" \
+        --learning_rate 5e-4 --num_train_epochs 4
     measure validation_lacks_$target geomclip_lacks_$target pairs validation
 done
 "$BIN/python" experiments/compare_retrieval.py "$RESULTS"/validation_lacks_none.csv \
