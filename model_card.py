@@ -181,9 +181,17 @@ def training_sentences(training: dict[str, Any], subject: str = "It") -> list[st
     else:
         towers = [(tower, origin(training[key])) for key, tower in TOWERS.items() if key in training]
         lines += [f"The {tower} tower started from {start}." for tower, start in towers]
+    if training.get("hardware"):
+        lines.append(f"This took {duration(training['seconds'])} on {training['hardware']}.")
     for key, record in training.get("earlier", {}).items():
         lines += training_sentences(record, subject=f"Before that, {origin(training[key])}")
     return lines
+
+
+def duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def data_sentences(data: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ import math
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -105,6 +106,7 @@ def train(
         accelerator.get_tracker("jsonl").keep_until(progress.step)
         if not settings.resume:
             shutil.rmtree(output_dir / "states", ignore_errors=True)  # of an earlier run
+    started = time.monotonic() - progress.seconds
     bar = tqdm(total=num_updates, initial=progress.step, disable=not accelerator.is_main_process, desc="updates")
     while progress.epoch < settings.num_train_epochs:
         model.train()
@@ -124,6 +126,7 @@ def train(
             progress.batch += 1
             if accelerator.sync_gradients:
                 progress.step += 1
+                progress.seconds = time.monotonic() - started
                 bar.update()
                 bar.set_postfix(loss=f"{losses['loss'].item():.3f}")
                 values = {name: accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
@@ -133,10 +136,11 @@ def train(
                     save_state(accelerator, output_dir / "states", progress, settings)
         progress.epoch, progress.batch = progress.epoch + 1, 0
         score = validate(task, accelerator, model, processor, validation, progress)
+        progress.seconds = time.monotonic() - started
         if score >= progress.best_score:
             progress.best_score = score
-            save_checkpoint(accelerator, task, model, processor, output_dir)
-    save_checkpoint(accelerator, task, model, processor, output_dir / "last")
+            save_checkpoint(accelerator, task, model, processor, output_dir, progress.seconds)
+    save_checkpoint(accelerator, task, model, processor, output_dir / "last", progress.seconds)
     if accelerator.is_main_process:
         shutil.rmtree(output_dir / "states", ignore_errors=True)
 

@@ -1,20 +1,21 @@
 """What a benchmark ran on, and how fast that multiplies matrices."""
 
 import os
-import platform
+import sys
 import time
 from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the scripts of this repository are not installed
+
+from training.settings import processor_name
+
 
 def describe_machine() -> dict:
     """Processor, cores, instruction sets and torch."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
-        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,

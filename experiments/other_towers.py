@@ -150,8 +150,8 @@ class OtherTowerPretraining(Pretraining):
         tower = self.tower.make(model.config.geometry_config, FIRST_TOKEN + self.tower.num_tokens)
         return GeomCLIPModel(model.config, tower, model.text_model), processor
 
-    def collate(self, processor, rows: list[dict], epoch: int) -> dict[str, Tensor]:
-        return {**super().collate(processor, rows, epoch), **padded([row["tokens"] for row in rows])}
+    def geometry_batch(self, processor, rows: list[dict]) -> dict[str, Tensor]:
+        return padded([row["tokens"] for row in rows])
 
     def validate(self, model: GeomCLIPModel, processor, rows: Dataset) -> tuple[float, dict[str, float]]:
         metrics, _ = self.evaluate(model, processor, rows, num_bootstrap=0)

@@ -169,7 +169,8 @@ def test_fine_tuning_names_the_checkpoint_it_went_on_from(folder):
     assert "It went on from `org/geomclip`." in card.text
 
 
-def test_the_card_says_what_the_rows_were(folder):
+@pytest.mark.parametrize(("seconds", "words"), [(20.1, "20 seconds"), (2572.0, "43 minutes"), (9000.0, "2.5 hours")])
+def test_the_card_says_what_the_rows_were_and_what_training_took(folder, seconds, words):
     data = {
         "rows": {"train": 51401, "validation": 6265},
         "text_source": {"chemicals": 57666},
@@ -177,11 +178,14 @@ def test_the_card_says_what_the_rows_were(folder):
         "geometry_method": {"RDKit": 57000, "DFT": 666},
         "has_no_molecule_of": ["holdout"],
     }
-    (folder / "train_config.json").write_text(json.dumps(TRAINING | {"data": data}))
+    spent = {"seconds": seconds, "hardware": "AMD EPYC, 2 cores"}
+    (folder / "train_config.json").write_text(json.dumps(TRAINING | {"data": data} | spent))
+    card = write_model_card(folder).read_text()
+    assert f"This took {words} on AMD EPYC, 2 cores." in card
     assert (
         "It has 51,401 train rows and 6,265 validation rows. Its texts: chemicals. Their licences: MIT. Its "
         "geometries: RDKit, DFT. No molecule of these lists is in it: holdout. The geometry tower started"
-    ) in write_model_card(folder).read_text()
+    ) in card
 
 
 def test_all_stages_of_the_training_are_told_without_local_paths(folder, tmp_path):

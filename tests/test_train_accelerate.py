@@ -28,6 +28,7 @@ from dataset_pubchem3d.recipe import Recipe
 from modeling_geomclip import GeomCLIPModel
 from tests.training.tiny_decoder import save_decoder
 from train_accelerate import TASKS, parameter_groups, parse_settings
+from training.settings import hardware
 
 ROOT = Path(__file__).parents[1]
 SMILES = ["CCO", "CO", "CCN", "CC(=O)O", "c1ccccc1", "CCCl", "CC#N", "OCC=O", "CCS", "CNC", "C1CC1", "CC=C", "OCCO"]
@@ -322,6 +323,9 @@ def test_a_killed_run_resumes_exactly(arguments, start, finish, tmp_path, task):
         final = [load_file(output_dir / checkpoint / WEIGHTS[task]) for output_dir in (undisturbed, killed)]
         assert final[0].keys() == final[1].keys()
         assert all(torch.equal(final[0][name], final[1][name]) for name in final[0])
+    record = json.loads((killed / "last" / "train_config.json").read_text())
+    assert record["seconds"] > 0
+    assert record["hardware"] == hardware(1)
 
 
 @pytest.mark.parametrize("task", TASKS)

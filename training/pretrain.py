@@ -1,6 +1,7 @@
 """Contrastive and denoising pre-training of GeomCLIP."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -102,16 +103,19 @@ class Pretraining(Task):
     def collate(self, processor: GeomCLIPProcessor, rows: list[dict], epoch: int) -> dict[str, Tensor]:
         texts = [row["text"] for row in rows]
         if self.pooled_texts is None:
-            batch = processor(molecules=rows, text=texts, return_tensors="pt")
+            text_batch = processor(text=texts, return_tensors="pt")
         else:
-            batch = processor(molecules=rows, return_tensors="pt")
-            batch["pooled_text"] = torch.stack([self.pooled_texts[text] for text in texts])
+            text_batch = {"pooled_text": torch.stack([self.pooled_texts[text] for text in texts])}
         return {
-            **batch,
+            **self.geometry_batch(processor, rows),
+            **text_batch,
             "molecule_ids": torch.tensor([id_hash(row["inchikey14"]) for row in rows]),
             "text_ids": torch.tensor([id_hash(row["text"]) for row in rows]),
             "noise_seeds": torch.tensor([id_hash(f"{self.settings.seed} {epoch} {row['row_id']}") for row in rows]),
         }
+
+    def geometry_batch(self, processor: GeomCLIPProcessor, rows: list[dict]) -> Mapping[str, Tensor]:
+        return processor(molecules=rows, return_tensors="pt")
 
     def forward(self, model: torch.nn.Module, batch: dict[str, Tensor], denoise: bool = True) -> GeomCLIPOutput:
         pair_budget = self.settings.pair_budget or default_pair_budget(batch["atom_ids"].device)

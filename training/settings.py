@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,20 @@ def native_precision() -> str:
         capabilities = torch.cpu.get_capabilities()
         is_native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return "bf16" if is_native else "no"
+
+
+def processor_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def hardware(num_processes: int) -> str:
+    """What so many processes compute on, in words: GPUs, or the processor and its cores."""
+    if torch.cuda.is_available():
+        return f"{num_processes} {torch.cuda.get_device_name()}"
+    return f"{processor_name()}, {os.cpu_count()} cores"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,12 +106,11 @@ def data_record(report: Mapping[str, Any], config: str | None) -> dict[str, Any]
     """Of a build report: rows of each split of the config, and of all configs how many rows are from which source and
     under which licence; the lists of benchmark molecules of which the config has none.
     """
-    if not report:
-        return {}
-    config = config or "default"
+    config, rows_by = config or "default", report.get("rows_by", {})
     listed = report.get("rows_of_benchmark_molecules", {})
-    return {
-        "rows": report["configs"].get(config, {}),
-        **{name: report["rows_by"][name] for name in ROWS_BY if name in report["rows_by"]},
+    data = {
+        "rows": report.get("configs", {}).get(config),
+        **{name: rows_by.get(name) for name in ROWS_BY},
         "has_no_molecule_of": [name for name, rows in listed.items() if config == "pretrain" or not rows],
     }
+    return {name: value for name, value in data.items() if value}

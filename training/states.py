@@ -12,7 +12,7 @@ from accelerate.tracking import GeneralTracker, on_main_process
 
 from model_card import write_model_card
 
-from .settings import RECORD, TrainingSettings
+from .settings import RECORD, TrainingSettings, hardware
 from .task import Task
 
 
@@ -46,12 +46,15 @@ class JsonlTracker(GeneralTracker):
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run stands: epochs done, batches done in the next one, updates done, best validation score."""
+    """Where a run stands: epochs done, batches done in the next one, updates done, best validation score, seconds that
+    updates and validation took, in all sittings.
+    """
 
     epoch: int = 0
     batch: int = 0
     step: int = 0
     best_score: float = -math.inf
+    seconds: float = 0.0
 
 
 def save_state(accelerator: Accelerator, folder: Path, progress: Progress, settings: TrainingSettings) -> None:
@@ -91,15 +94,18 @@ def load_newest_state(accelerator: Accelerator, folder: Path, settings: Training
     return Progress(**record["progress"])
 
 
-def save_checkpoint(accelerator: Accelerator, task: Task, model: torch.nn.Module, processor, folder: Path) -> None:
-    """Model, processor, settings and card; a kill leaves the former checkpoint or the new one."""
+def save_checkpoint(
+    accelerator: Accelerator, task: Task, model: torch.nn.Module, processor, folder: Path, seconds: float
+) -> None:
+    """Model, processor, record of the training so far and card; a kill leaves the former checkpoint or the new one."""
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         partial = folder / "partial"
         shutil.rmtree(partial, ignore_errors=True)
         task.save(accelerator.unwrap_model(model), partial, folder)
         processor.save_pretrained(partial)
-        (partial / RECORD).write_text(json.dumps(task.record, indent=2) + "\n")
+        spent = {"seconds": round(seconds, 1), "hardware": hardware(accelerator.num_processes)}
+        (partial / RECORD).write_text(json.dumps(task.record | spent, indent=2) + "\n")
         write_model_card(partial, name=Path(task.settings.output_dir).name)
         for item in partial.iterdir():
             if item.is_dir():
