@@ -21,7 +21,7 @@ TASKS = {  # whose results a card shows
     "geomclip_geometry": ("denoising",),
     "geomclip_property": ("property_prediction",),
 }
-ROWS_BY = {"text_source": "Its texts", "text_license_url": "Their licences", "geometry_method": "Its geometries"}
+ROWS_BY = {"text_source": "texts of", "text_license_url": "licences of texts", "geometry_method": "geometries by"}
 TOWERS = {"geometry_model": "geometry", "text_model": "text"}
 GEOMETRY = {"frozen": "kept as it was", "lora": "trained by LoRA", "full": "trained whole"}
 PREFIXES = {
@@ -195,16 +195,12 @@ def duration(seconds: float) -> str:
 
 
 def data_sentences(data: dict[str, Any]) -> list[str]:
-    """What the record tells of the rows of a dataset that came from a folder."""
-    lines = []
-    if data.get("rows"):
-        lines.append(f"It has {' and '.join(f'{rows:,} {split} rows' for split, rows in data['rows'].items())}.")
-    for key, what in ROWS_BY.items():
-        if data.get(key):
-            lines.append(f"{what}: {', '.join(data[key])}.")
-    if data.get("has_no_molecule_of"):
-        lines.append(f"No molecule of these lists is in it: {', '.join(data['has_no_molecule_of'])}.")
-    return lines
+    """What the record tells of the rows of a dataset that came from a folder, as one sentence if there is any."""
+    facts = [f"{rows:,} {split} rows" for split, rows in data.get("rows", {}).items()]
+    facts += [f"{what} {', '.join(data[key])}" for key, what in ROWS_BY.items() if key in data]
+    if "has_no_molecule_of" in data:
+        facts.append(f"no molecule of {', '.join(data['has_no_molecule_of'])}")
+    return [f"The data: {'; '.join(facts)}."] if facts else []
 
 
 def origin(source: str | None) -> str:
@@ -213,7 +209,7 @@ def origin(source: str | None) -> str:
         return "random weights"
     module = packaged(source)
     if module:
-        return f"`{PACKAGED[module]}`, as the package {module} holds it,"
+        return f"`{PACKAGED[module]}` (of the package {module})"
     named = f"`{hub_id(source) or last_part(source)}`"
     return f"random weights in the shape of {named}" if source.endswith(".json") else named
 

