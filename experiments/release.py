@@ -7,10 +7,13 @@
 
 import argparse
 import shutil
+import sys
 from pathlib import Path
 
 import torch
 from transformers import AutoModel, AutoProcessor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the scripts of this repository are not installed
 
 import modeling_geomclip  # noqa: F401  registers the classes
 from model_card import write_model_card
