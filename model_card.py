@@ -16,9 +16,9 @@ from transformers import HfArgumentParser
 
 CARDS = Path(__file__).parent / "cards"  # what all cards of one model_type say; $names are filled in
 TASKS = {  # whose results a card shows
-    "geomclip": ("retrieval", "denoising"),
+    "geomclip": ("retrieval", "denoising", "invariance", "overlap"),
     "geomclip_captioning": ("captioning",),
-    "geomclip_geometry": ("denoising",),
+    "geomclip_geometry": ("denoising", "overlap"),
     "geomclip_property": ("property_prediction",),
 }
 ROWS_BY = {"text_source": "texts of", "text_license_url": "licences of texts", "geometry_method": "geometries by"}
@@ -55,21 +55,31 @@ class CardSettings:
     """The fields are the command's flags."""
 
     model: str = field(metadata={"help": "checkpoint folder; its README.md is written"})
-    results: list[str] = field(default_factory=list, metadata={"help": "results files of the scripts in eval/"})
+    results: list[str] = field(default_factory=list, metadata={"help": "results files, of eval/ and of overlap"})
+    notes: str | None = field(
+        default=None, metadata={"help": "Markdown on what no record tells, such as licences; follows the training"}
+    )
 
 
 def main() -> None:
     settings = HfArgumentParser(CardSettings).parse_args_into_dataclasses()[0]
-    print(f"wrote {write_model_card(settings.model, settings.results)}")
+    print(f"wrote {write_model_card(settings.model, settings.results, notes=settings.notes)}")
 
 
-def write_model_card(model_dir: str | Path, results: list[str | Path] | None = None, name: str | None = None) -> Path:
+def write_model_card(
+    model_dir: str | Path,
+    results: list[str | Path] | None = None,
+    name: str | None = None,
+    notes: str | Path | None = None,
+) -> Path:
     """Write `README.md` into a checkpoint folder.
 
     Args:
         model_dir: folder with `config.json` and, from the trainer, `train_config.json`.
-        results: files written by scripts in `eval/`; without any the card says "not evaluated".
+        results: files written by scripts in `eval/`, or what `overlap` printed; without any the card says "not
+            evaluated".
         name: of the model, by which the card's code loads it; left out, that of the folder.
+        notes: file with Markdown on what no record tells, such as licences; it follows the training.
     Returns:
         The path of the card.
     Raises:
@@ -89,7 +99,7 @@ def write_model_card(model_dir: str | Path, results: list[str | Path] | None = N
             description(config, model_dir),
             name=name,
             handedness=handedness(config),
-            training=training_section(training),
+            training="\n\n".join([training_section(training), *read_notes(notes)]),
             evaluation="\n\n".join(map(evaluation_section, records)) or "Not evaluated.",
         )
     )
@@ -169,6 +179,10 @@ def training_section(training: dict[str, Any]) -> str:
     return f"{' '.join(training_sentences(training))} All settings:\n\n```json\n{settings}\n```"
 
 
+def read_notes(notes: str | Path | None) -> list[str]:
+    return [Path(notes).read_text(encoding="utf-8").strip()] if notes else []
+
+
 def training_sentences(training: dict[str, Any], subject: str = "It") -> list[str]:
     """What was trained on what, the last training first."""
     data = f"`{last_part(training['dataset'])}`" if training.get("dataset") else "data that are not recorded"
@@ -218,11 +232,15 @@ def evaluation_section(record: dict[str, Any]) -> str:
     """The numbers of one results file, with what they were measured on and the command that repeats them."""
     settings = record["settings"]
     title = record["task"].replace("_", " ").capitalize()
-    refused = f", {len(record['failures'])} molecules refused by the processor" if record["failures"] else ""
+    facts = [f"{record['num_rows']:,} rows"]
+    if record.get("failures"):
+        facts.append(f"{len(record['failures'])} molecules refused by the processor")
+    if "seed" in settings:
+        facts.append(f"seed {settings['seed']}")
     return (
         f"### {title}\n\n"
-        f"Split `{settings['split']}` of `{settings['dataset']}`, {record['num_rows']} rows{refused}, "
-        f"seed {settings['seed']}:\n`{record['command']}`\n\n{format_numbers(record)}"
+        f"Split `{settings['split']}` of `{settings['dataset']}`, {', '.join(facts)}:\n`{record['command']}`\n\n"
+        f"{format_numbers(record)}"
     )
 
 
@@ -240,9 +258,22 @@ def format_numbers(record: dict[str, Any]) -> str:
         from eval.property_prediction import format_properties
 
         return format_properties(record)
+    if record["task"] == "overlap":
+        return format_overlap(record)
+    if record["task"] == "invariance":
+        from eval.invariance import format_changes
+
+        return f"```\n{format_changes(record)}\n```"
     from eval.denoising import format_losses
 
     return f"```\n{format_losses(record)}\n```"
+
+
+def format_overlap(record: dict[str, Any]) -> str:
+    """Which lists have how many molecules of those that were trained on."""
+    lines = [f"| {name} | {found['molecules']} | {found['rows']} |" for name, found in record["overlap"].items()]
+    head = [f"| of {record['molecules']:,} molecules, on the list | molecules | rows |", "| --- | --- | --- |"]
+    return "\n".join(head + lines)
 
 
 def eval_results(record: dict[str, Any], task_type: str) -> list[EvalResult]:

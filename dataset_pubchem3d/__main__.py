@@ -4,6 +4,8 @@ import argparse
 import json
 import logging
 import os
+import shlex
+import sys
 from pathlib import Path
 
 NUM_PROC = min(8, os.cpu_count() or 1)  # each takes some 200 MB
@@ -86,7 +88,7 @@ def add_overlap(commands) -> None:
         "overlap",
         help="count the molecules of a dataset that are on a list; exit status 1 if there are any",
         description="Count the molecules of a dataset, by the first block of their InChIKeys, that are on a list, such "
-        "as a benchmark's test set. The exit status is 1 if there are any.",
+        "as a benchmark's test set. Prints JSON, for model_card.py --results. The exit status is 1 if there are any.",
     )
     overlap.add_argument("dataset", help="folder, Hub id or table: what was trained on")
     overlap.add_argument("--dataset-config", help="config of the dataset, such as pretrain")
@@ -145,7 +147,9 @@ def run_overlap(args: argparse.Namespace) -> None:
 
     benchmarks = {name: read_benchmark(Path(path)) for name, path in map(_named, args.benchmark)}
     report = benchmark_overlap(load_molecules(args.dataset, args.split, args.dataset_config, ()), benchmarks)
-    print(json.dumps(report, indent=2))
+    settings = {"dataset": args.dataset, "dataset_config": args.dataset_config, "split": args.split}
+    command = shlex.join(["python", "-m", "dataset_pubchem3d", *sys.argv[1:]])
+    print(json.dumps({"task": "overlap", **report, "settings": settings, "command": command}, indent=2))
     if any(found["molecules"] for found in report["overlap"].values()):
         raise SystemExit(1)
 

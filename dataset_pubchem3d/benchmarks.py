@@ -45,8 +45,8 @@ def benchmark_overlap(rows: Dataset, benchmarks: Mapping[str, np.ndarray]) -> di
         rows: with one of `COLUMNS`.
         benchmarks: by name, first blocks as `read_benchmark` gives them.
     Returns:
-        `rows`, `molecules` (distinct first blocks), `rows_without_molecule`, which no list can be compared with, and
-        by the name of each list `overlap`: its `molecules` and their `rows`, and the `first` of them.
+        `num_rows`, `molecules` (distinct first blocks), `rows_without_molecule`, which no list can be compared with,
+        and by the name of each list `overlap`: its `molecules` and their `rows`, and the `first` of them.
     Raises:
         ValueError: there is no such column.
     """
@@ -60,7 +60,7 @@ def benchmark_overlap(rows: Dataset, benchmarks: Mapping[str, np.ndarray]) -> di
         shared = sorted(blocks.keys() & set(benchmark.astype(str).tolist()))
         num_rows = sum(blocks[block] for block in shared)
         overlap[name] = {"molecules": len(shared), "rows": num_rows, "first": shared[:SHOWN]}
-    return {"rows": len(rows), "molecules": len(blocks), "rows_without_molecule": unnamed, "overlap": overlap}
+    return {"num_rows": len(rows), "molecules": len(blocks), "rows_without_molecule": unnamed, "overlap": overlap}
 
 
 def _values(path: Path) -> Iterator[tuple[str, str | None]]:

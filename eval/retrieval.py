@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import evaluate
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from transformers import AutoModel, AutoProcessor, HfArgumentParser
 
 if not __package__:  # run as a script: the clone is not on the path
@@ -112,6 +114,7 @@ def evaluate_retrieval(
     with_random_positions: bool = False,
     coordinates: str = "given",
     num_conformers: int = 1,
+    encode_texts: Callable[[Any, Any, list[str]], Tensor] = embed_texts,
 ) -> dict[str, Any]:
     """Retrieval of a model and, as a control, of the same model on random positions.
 
@@ -121,6 +124,7 @@ def evaluate_retrieval(
         num_bootstrap: 0 leaves the intervals out.
         with_random_positions: needs coordinates that are given.
         coordinates, num_conformers: as for `over_conformers`; embeddings are averaged.
+        encode_texts: of model, processor and texts makes (texts, projection_dim) embeddings.
     Returns:
         `metrics`, `ranks`: as `score_retrieval` gives them; `num_rows` that were evaluated; `failures`: [{"row",
         "reason"}] of the molecules that the processor refused, which are not among them.
@@ -139,19 +143,20 @@ def evaluate_retrieval(
     geometry_embeds = {"model": embeds / np.linalg.norm(embeds, axis=1, keepdims=True)}  # a mean is shorter than 1
     if with_random_positions:
         geometry_embeds["random positions"], _, _ = over_conformers(embed_at_random_positions, processor, pairs)
-    metrics, ranks = score_retrieval(model, processor, pairs.select(kept), geometry_embeds, seed, num_bootstrap)
+    pairs = pairs.select(kept)
+    text_embeds = encode_texts(model, processor, list(pairs["text"])).numpy()
+    metrics, ranks = score_retrieval(pairs, text_embeds, geometry_embeds, seed, num_bootstrap)
     return {"metrics": metrics, "ranks": ranks, "num_rows": len(kept), "failures": failures}
 
 
 def score_retrieval(
-    model: Any,
-    processor: Any,
     pairs: datasets.Dataset,
+    text_embeds: np.ndarray,
     geometry_embeds: dict[str, np.ndarray],
     seed: int,
     num_bootstrap: int,
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, list]]]:
-    """How embeddings (pairs, projection_dim) and those of the texts find each other, for every set of embeddings.
+    """How embeddings of texts and of geometries (pairs, projection_dim) find each other, for every set of the latter.
 
     Returns:
         flat metrics of `molecule_text_retrieval`, and columns with a value for each pair: `molecule`, the first block
@@ -160,7 +165,7 @@ def score_retrieval(
     texts, molecules = list(pairs["text"]), [first_block(row) for row in pairs]
     metric = evaluate.load(str(METRIC))
     shared = {"molecule_ids": molecules, "text_ids": texts, "seed": seed, "return_ranks": True}
-    shared |= {"references": embed_texts(model, processor, texts).numpy(), "num_bootstrap": num_bootstrap}
+    shared |= {"references": text_embeds, "num_bootstrap": num_bootstrap}
     metrics = {name: metric.compute(predictions=embeds, **shared) for name, embeds in geometry_embeds.items()}
     ranks = {
         name: {"molecule": molecules} | {scope: values.pop(f"{scope}_ranks") for scope in SCOPES}

@@ -168,7 +168,8 @@ class OtherTowerPretraining(Pretraining):
                 batch = padded(rows["tokens"][start : start + self.settings.batch_size])
                 embeds.append(model.get_geometry_features(**batch).pooler_output.numpy())
         embeds, seed = {"model": np.concatenate(embeds)}, self.settings.seed
-        metrics, ranks = score_retrieval(model, processor, rows, embeds, seed, num_bootstrap)
+        text_embeds = self.embed_texts(model, processor, rows["text"][:]).numpy()
+        metrics, ranks = score_retrieval(rows, text_embeds, embeds, seed, num_bootstrap)
         return metrics["model"], ranks["model"]
 
 

@@ -1,4 +1,4 @@
-"""A trained GeomCLIP as it is released: weights in bfloat16, processor, and the record of its training.
+"""A trained GeomCLIP as it is released: weights rounded to bfloat16, processor, and the record of its training.
 
     python experiments/release.py --model runs/retrieval/geomclip --output release/geomclip-mini
 
@@ -21,9 +21,11 @@ from training.settings import RECORD
 
 
 def release(model_dir: Path, output_dir: Path) -> None:
-    """Copy a checkpoint folder, its weights rounded to bfloat16."""
-    model = AutoModel.from_pretrained(model_dir, dtype=torch.bfloat16)
-    model.save_pretrained(output_dir)
+    """Copy a checkpoint folder, its weights stored in bfloat16. They load in float32, which every CPU computes in."""
+    rounded = AutoModel.from_pretrained(model_dir, dtype=torch.bfloat16)
+    AutoModel.from_pretrained(model_dir, dtype=torch.float32).save_pretrained(
+        output_dir, state_dict=rounded.state_dict()
+    )
     AutoProcessor.from_pretrained(model_dir).save_pretrained(output_dir)
     shutil.copyfile(model_dir / RECORD, output_dir / RECORD)
     write_model_card(output_dir)

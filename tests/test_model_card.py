@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from eval.denoising import evaluate_denoising
+from eval.invariance import evaluate_invariance
 from eval.retrieval import evaluate_retrieval
 from model_card import handedness, hub_id, write_model_card
 from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPFeatureExtractor, GeomCLIPForCaptioning
@@ -125,6 +126,30 @@ def test_the_numbers_are_those_of_the_results_files(folder, results):
     assert f"{denoising['noised_coordinate_loss']:.4f}" in card.text
     assert "1 molecules refused by the processor" in card.text
     assert "Not evaluated" not in card.text
+
+
+def test_what_else_a_release_has_to_say(model, processor, folder, tmp_path):
+    pairs = Dataset.from_list([{"text": text, "smiles": text} for text in ("CCO", "c1ccccc1", "CC(=O)O")])
+    found = {"holdout": {"molecules": 0, "rows": 0, "first": []}, "mine": {"molecules": 1, "rows": 2, "first": ["A"]}}
+    overlap = {
+        "task": "overlap",
+        "num_rows": 1500,
+        "molecules": 1200,
+        "rows_without_molecule": 0,
+        "overlap": found,
+        "settings": {"dataset": "chemicals", "dataset_config": "pretrain", "split": "train"},
+        "command": "python -m dataset_pubchem3d overlap chemicals",
+    }
+    (tmp_path / "overlap.json").write_text(json.dumps(overlap))
+    invariance = evaluate_invariance(model, processor, pairs, seed=0)
+    results = [save(tmp_path / "invariance.json", "invariance", invariance), tmp_path / "overlap.json"]
+    (tmp_path / "notes.md").write_text("The texts are under CC BY 4.0.\n")
+    text = ModelCard.load(write_model_card(folder, results, notes=tmp_path / "notes.md")).text
+    assert f"rotation                   {invariance['largest_change']['rotation']:.1e}" in text
+    assert "Split `train` of `chemicals`, 1,500 rows:\n`python -m dataset_pubchem3d overlap chemicals`" in text
+    assert "| of 1,200 molecules, on the list | molecules | rows |" in text
+    assert "| holdout | 0 | 0 |\n| mine | 1 | 2 |" in text
+    assert text.index("## Training") < text.index("The texts are under CC BY 4.0.") < text.index("## Intended use")
 
 
 def test_the_five_lines_run(model, processor, tmp_path, monkeypatch, capsys):

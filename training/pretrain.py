@@ -18,7 +18,9 @@ from modeling_geomclip import (
     GeomCLIPOutput,
     GeomCLIPProcessor,
     contrastive_loss,
+    embed_texts,
 )
+from modeling_geomclip.embedding_geomclip import inference
 from modeling_geomclip.geometry_geomclip import default_pair_budget
 
 from .cached_gradients import cached_backward, split_batch
@@ -137,10 +139,21 @@ class Pretraining(Task):
 
     def validate(self, model: GeomCLIPModel, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
         """Mean reciprocal rank over both directions."""
-        evaluation = evaluate_retrieval(model, processor, rows, seed=self.settings.seed, num_bootstrap=0)
+        settings = {"seed": self.settings.seed, "num_bootstrap": 0, "encode_texts": self.embed_texts}
+        evaluation = evaluate_retrieval(model, processor, rows, **settings)
         metrics = evaluation["metrics"]["model"]
         directions = ("geometry_to_text", "text_to_geometry")
         return sum(metrics[f"{direction}_full_mean_reciprocal_rank"] for direction in directions) / 2, metrics
+
+    def embed_texts(self, model: GeomCLIPModel, processor: GeomCLIPProcessor, texts: list[str]) -> Tensor:
+        """As `embed_texts`, but what a locked text tower has read it does not read again."""
+        if self.pooled_texts is None:
+            return embed_texts(model, processor, texts)
+        if unread := [text for text in texts if text not in self.pooled_texts]:
+            self.pooled_texts |= pool_texts(model, processor, unread, self.settings.batch_size)
+        with inference(model):
+            pooled = torch.stack([self.pooled_texts[text] for text in texts])
+            return model.project_text(pooled.to(model.device)).float().cpu()
 
 
 def build_model(settings: PretrainSettings) -> tuple[GeomCLIPModel, GeomCLIPProcessor]:

@@ -164,7 +164,7 @@ def test_overlap_counts_molecules_and_rows(column):
     rows = Dataset.from_dict({column: [*values, None], "text": ["some"] * 5})
     lists = {"some": np.array(BLOCKS, "S14"), "none": np.array([KEYS["c1ccccc1"][:14]], "S14")}
     report = benchmark_overlap(rows, lists)
-    assert (report["rows"], report["molecules"], report["rows_without_molecule"]) == (5, 3, 1)
+    assert (report["num_rows"], report["molecules"], report["rows_without_molecule"]) == (5, 3, 1)
     shared = sorted(KEYS[smiles][:14] for smiles in KEYS if smiles != "c1ccccc1")
     assert report["overlap"] == {
         "some": {"molecules": 3, "rows": 4, "first": shared},

@@ -60,7 +60,11 @@ def test_overlap_with_a_list_is_counted_and_is_an_error(tmp_path):
     words = ["overlap", "mine.csv", "--benchmark", "benzene=benzene.csv"]
     result = run(*words, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["overlap"] == {"benzene": {"molecules": 0, "rows": 0, "first": []}}
+    report = json.loads(result.stdout)
+    assert report["overlap"] == {"benzene": {"molecules": 0, "rows": 0, "first": []}}
+    assert report["task"] == "overlap"
+    assert report["command"] == "python -m dataset_pubchem3d overlap mine.csv --benchmark benzene=benzene.csv"
+    assert report["settings"] == {"dataset": "mine.csv", "dataset_config": None, "split": "train"}
     result = run(*words, "--benchmark", "ethanol=ethanol.txt", cwd=tmp_path)
     assert result.returncode == 1
     assert json.loads(result.stdout)["overlap"]["ethanol"] == {"molecules": 1, "rows": 2, "first": ["LFQSCWFLJHTTHZ"]}

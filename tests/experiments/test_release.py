@@ -24,7 +24,9 @@ def test_a_release_is_the_checkpoint_in_bfloat16(model, processor, tmp_path):
     assert "Not evaluated" in card
     inputs = {"molecules": ["CCO", "c1ccccc1"], "text": ["the alcohol", "the ring"], "return_tensors": "pt"}
     batch = AutoProcessor.from_pretrained(released)(**inputs)
-    read = AutoModel.from_pretrained(released, dtype=torch.float32).eval()
+    read = AutoModel.from_pretrained(released)
+    assert {weight.dtype for weight in read.parameters()} == {torch.float32}
+    assert not read.training
     with torch.no_grad():
         expected, outputs = model.eval()(**processor(**inputs)), read(**batch)
     for name in ("geometry_embeds", "text_embeds"):

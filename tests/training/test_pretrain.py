@@ -90,6 +90,13 @@ def test_a_locked_text_tower_reads_every_text_once(checkpoint, processor):
     assert locked.keys() - given.keys() == {"pooled_text"}
     assert given.keys() - locked.keys() >= {"input_ids", "attention_mask"}
     assert_close(locked_task.forward(model, locked).text_embeds, open_task.forward(model, given).text_embeds)
+    calls.clear()
+    validated = [*texts, "a new one"]
+    embeds = [locked_task.embed_texts(model, processor, validated) for _ in range(2)]
+    assert len(calls) == 1  # the new one, once
+    assert_close(embeds[0], open_task.embed_texts(model, processor, validated))
+    assert torch.equal(*embeds)
+    assert model.training
 
 
 def test_noise_seeds_depend_on_seed_epoch_and_row_only(processor):

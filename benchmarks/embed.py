@@ -1,0 +1,63 @@
+"""Seconds to embed molecules with a checkpoint: from the geometries of a dataset, and from its SMILES.
+
+    python benchmarks/embed.py --model geomclip --dataset my_pairs --split train --output results/performance/embed.json
+
+From a SMILES RDKit makes a conformer first. Reading is counted, loading the model is not.
+"""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import HfArgumentParser
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the scripts of this repository are not installed
+
+from benchmarks.machine import describe_machine
+from dataset_pubchem3d.pairs import load_molecules, molecule_input
+from eval.conformers import read_or_list
+from eval.retrieval import git_commit, load_checkpoint, without_folder
+from modeling_geomclip import embed_molecules
+
+
+@dataclass(frozen=True)
+class EmbedSettings:
+    """The fields are the command's flags."""
+
+    model: str = field(metadata={"help": "checkpoint folder or Hub id"})
+    dataset: str = field(metadata={"help": "folder, Hub id or table with geometries and `smiles`"})
+    output: str = field(metadata={"help": "results file to write (JSON)"})
+    split: str = field(default="test", metadata={"help": "split of the data set"})
+    num_molecules: int = field(default=1000, metadata={"help": "the first so many"})
+
+
+def main() -> None:
+    settings = HfArgumentParser(EmbedSettings).parse_args_into_dataclasses()[0]
+    rows = load_molecules(settings.dataset, settings.split, None, ("smiles",))
+    rows = rows.select(range(min(settings.num_molecules, len(rows))))
+    model, processor = load_checkpoint(settings.model)
+    measured = {
+        "geometries": time_embedding(model, processor, [molecule_input(row) for row in rows]),
+        "smiles": time_embedding(model, processor, rows["smiles"][:]),
+    }
+    given = {name: without_folder(value) for name, value in asdict(settings).items()}
+    record = {"settings": given, "git_commit": git_commit(), "machine": describe_machine(), **measured}
+    Path(settings.output).write_text(json.dumps(record, indent=2) + "\n")
+    for name, figures in measured.items():
+        print(f"{figures['molecules']} molecules from {name}: {figures['seconds']:.1f} s, {figures['refused']} refused")
+
+
+def time_embedding(model: torch.nn.Module, processor: Any, molecules: list[Any]) -> dict[str, Any]:
+    """Seconds from molecules as they are given to embeddings, and how many were embedded and refused."""
+    start = time.perf_counter()
+    records, failures = read_or_list(processor, molecules, len(molecules))
+    num_embedded = len(embed_molecules(model, processor, records))
+    return {"seconds": time.perf_counter() - start, "molecules": num_embedded, "refused": len(failures)}
+
+
+if __name__ == "__main__":
+    main()
