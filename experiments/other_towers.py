@@ -189,17 +189,22 @@ def main(argv: list[str]) -> None:
         "--output", required=True, help="results file; all other flags are those of train_accelerate.py"
     )
     parser.add_argument("--ranks", help=RANKS_HELP)
+    parser.add_argument("--split", default="test", help="split to measure: validation while choosing")
     given, flags = parser.parse_known_args(argv)
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
     task = OtherTowerPretraining(settings, TOWERS[given.tower])
-    run(task)
+    output_dir = Path(settings.output_dir)
+    if not (settings.resume and (output_dir / "last").is_dir()):  # else it is trained, and only measured
+        run(task)
     model, processor = task.build()
-    model.load_state_dict(load_file(Path(settings.output_dir) / "model.safetensors"))
-    rows = load_prepared(task, processor.feature_extractor, "test")
+    model.load_state_dict(load_file(output_dir / "model.safetensors"))
+    rows = load_prepared(task, processor.feature_extractor, given.split)
     metrics, ranks = task.evaluate(model, processor, rows, num_bootstrap=1000)
     print(format_table({given.tower: metrics}))
     write_ranks(ranks, given.ranks)
-    record = RetrievalSettings(settings.output_dir, settings.dataset, given.output, seed=settings.seed)
+    record = RetrievalSettings(
+        settings.output_dir, settings.dataset, given.output, split=given.split, seed=settings.seed
+    )
     results = {"task": "retrieval", "metrics": {"model": metrics}, "num_rows": len(rows)}
     write_results(record, rows, results, "experiments/other_towers.py")
 

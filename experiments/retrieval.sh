@@ -28,10 +28,10 @@ measure() { # name of the results, run, dataset, split, then further flags
     [ -f "$RESULTS/$1.json" ] || "$BIN/python" eval/retrieval.py --model "$OUT/$2" --dataset "$OUT/$3" --split "$4" \
         --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv" "${@:5}"
 }
-other() { # tower
-    [ -f "$RESULTS/$1.json" ] || "$BIN/python" experiments/other_towers.py --tower "$1" "${TEXTS[@]}" \
-        --geometry_model configs/geometry_compact.json --output_dir "$OUT/$1" \
-        --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv"
+other() { # name of the results, tower, learning rate, split
+    [ -f "$RESULTS/$1.json" ] || "$BIN/python" experiments/other_towers.py --tower "$2" "${TEXTS[@]}" \
+        --geometry_model configs/geometry_compact.json --learning_rate "$3" --output_dir "$OUT/$2_$3" --resume \
+        --split "$4" --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv"
 }
 
 [ -d "$OUT/pairs" ] || $BUILD --source table --path "$PAIRS" --benchmark holdout="$HOLDOUT" --out "$OUT/pairs"
@@ -55,24 +55,36 @@ train geomclip_from_scratch pretrain "${TEXTS[@]}"
 train geomclip_names pretrain "${NAMES[@]}" --geometry_model "$OUT/tower"
 train geomclip pretrain --config configs/align_texts.yaml --dataset "$OUT/pairs" --model "$OUT/geomclip_names"
 for run in geomclip geomclip_from_tower geomclip_from_scratch; do
+    measure validation_$run $run pairs validation
     measure $run $run pairs test
 done
 for tower in ecfp4 element_counts smiles; do
-    other $tower
+    for rate in 2e-3 5e-4; do
+        other validation_${tower}_$rate $tower $rate validation
+    done
 done
-"$BIN/python" experiments/compare_retrieval.py "$RESULTS"/{geomclip,ecfp4,geomclip_from_tower,geomclip_from_scratch}.csv
+# The better rates of these.
+other ecfp4 ecfp4 2e-3 test
+other element_counts element_counts 2e-3 test
+other smiles smiles 2e-3 test
+"$BIN/python" experiments/compare_retrieval.py \
+    "$RESULTS"/{geomclip,ecfp4,element_counts,smiles,geomclip_from_tower,geomclip_from_scratch}.csv
 
-# What each target of geometry pre-training buys: short runs, of which each but the first lacks one, on validation pairs.
+# What each part of geometry pre-training buys: short runs on validation pairs, of which the first has all targets.
+variant() { # name, then flags of the pre-training
+    train tower_$1 pretrain_geometry "${TOWER[@]}" --train_rows 12800 --num_train_epochs 2 "${@:2}"
+    train geomclip_$1 pretrain "${TEXTS[@]}" --geometry_model "$OUT/tower_$1" --learning_rate 5e-4 \
+        --train_rows 2000 --num_train_epochs 4
+    measure validation_$1 geomclip_$1 pairs validation
+}
+variant short
 TARGETS=(denoising bond_order is_in_ring formal_charge hybridization fingerprint functional_groups)
-for target in none "${TARGETS[@]}"; do
-    lacks=() && [ $target = none ] || lacks=(--${target}_weight 0)
-    train tower_lacks_$target pretrain_geometry "${TOWER[@]}" --train_rows 12800 --num_train_epochs 2 "${lacks[@]}"
-    train geomclip_lacks_$target pretrain "${TEXTS[@]}" --geometry_model "$OUT/tower_lacks_$target" \
-        --learning_rate 5e-4 --num_train_epochs 4
-    measure validation_lacks_$target geomclip_lacks_$target pairs validation
+for target in "${TARGETS[@]}"; do
+    variant lacks_$target --${target}_weight 0
 done
-"$BIN/python" experiments/compare_retrieval.py "$RESULTS"/validation_lacks_none.csv \
-    $(printf "$RESULTS/validation_lacks_%s.csv " "${TARGETS[@]}")
+variant chiral --geometry_model configs/geometry_compact_chiral.json
+"$BIN/python" experiments/compare_retrieval.py "$RESULTS"/validation_short.csv \
+    $(printf "$RESULTS/validation_lacks_%s.csv " "${TARGETS[@]}") "$RESULTS"/validation_chiral.csv
 
 # What is lost by a user who has no geometry but a SMILES: one that was trained on DFT geometries meets RDKit's.
 QM9=(--config configs/quickstart.yaml --dataset "$OUT/qm9_pairs" --dataset_config pretrain --text_model "$TEXT_MODEL")
