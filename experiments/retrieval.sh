@@ -54,7 +54,9 @@ train geomclip_from_tower pretrain "${TEXTS[@]}" --geometry_model "$OUT/tower" -
 train geomclip_from_scratch pretrain "${TEXTS[@]}"
 train geomclip_names pretrain "${NAMES[@]}" --geometry_model "$OUT/tower"
 train geomclip pretrain --config configs/align_texts.yaml --dataset "$OUT/pairs" --model "$OUT/geomclip_names"
-for run in geomclip geomclip_from_tower geomclip_from_scratch; do
+MINI=$OUT/geomclip-mini
+[ -d "$MINI" ] || "$BIN/python" experiments/release.py --model "$OUT/geomclip" --output "$MINI"
+for run in geomclip-mini geomclip_from_tower geomclip_from_scratch; do
     measure validation_$run $run pairs validation
     measure $run $run pairs test
 done
@@ -68,7 +70,7 @@ other ecfp4 ecfp4 2e-3 test
 other element_counts element_counts 2e-3 test
 other smiles smiles 2e-3 test
 "$BIN/python" experiments/compare_retrieval.py \
-    "$RESULTS"/{geomclip,ecfp4,element_counts,smiles,geomclip_from_tower,geomclip_from_scratch}.csv
+    "$RESULTS"/{geomclip-mini,ecfp4,element_counts,smiles,geomclip_from_tower,geomclip_from_scratch}.csv
 
 # What each part of geometry pre-training buys: short runs on validation pairs, of which the first has all targets.
 variant() { # name, then flags of the pre-training
