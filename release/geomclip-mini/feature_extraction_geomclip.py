@@ -1,0 +1,182 @@
+"""Molecules -> padded atom ids, positions and atom mask."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import BatchFeature, FeatureExtractionMixin
+
+from .molecules_geomclip import MoleculeError, read_molecule
+
+# The lines of Uni-Mol's dictionary file, in its order, and the mask token that its code appends. A token's place is
+# its id, to which the published weights are tied.
+DICTIONARY = "[PAD] [CLS] [SEP] [UNK] C N O S H Cl F Br I Si P B Na K Al Ca Sn As Hg Fe Zn Cr Se Gd Au Li [MASK]"
+VOCABULARY = DICTIONARY.split()
+PAD_ID, CLS_ID, SEP_ID, UNK_ID = range(4)
+
+PERIODIC_TABLE = (
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
+    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
+    "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts "
+    "Og"
+)
+ELEMENTS = PERIODIC_TABLE.split()
+# By atomic number; elements that the dictionary lacks are [UNK].
+ID_OF_ATOMIC_NUMBER = np.array([UNK_ID, *(VOCABULARY.index(e) if e in VOCABULARY else UNK_ID for e in ELEMENTS)])
+
+
+class GeomCLIPBatch(BatchFeature):
+    """A batch whose `positions` keep at least float32, whatever dtype it is moved to.
+
+    Half precision would move atoms by up to 0.03 Å at 10 Å from the centre.
+    """
+
+    def to(self, *args: Any, **kwargs: Any) -> "GeomCLIPBatch":
+        """As for every `BatchFeature`, in place, except for `positions`."""
+        positions = self.data.get("positions")
+        super().to(*args, **kwargs)
+        if torch.is_tensor(positions) and torch.finfo(self.data["positions"].dtype).bits < 32:
+            self.data["positions"] = positions.to(self.data["positions"].device, torch.float32)
+        return self
+
+
+class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
+    """Turns molecules into the geometry tower's inputs.
+
+    Args:
+        remove_hydrogens: drop hydrogens, except from molecules that have nothing else.
+        max_atoms: the most atoms that a molecule may have, after hydrogens were removed.
+        embedding_seed: of the conformers made for molecules that come without coordinates; at least 0.
+    """
+
+    model_input_names = ["atom_ids", "positions", "atom_mask"]
+
+    def __init__(
+        self, remove_hydrogens: bool = True, max_atoms: int = 256, embedding_seed: int = 42, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        if max_atoms < 1:
+            raise ValueError(f"max_atoms is {max_atoms}; it must be at least 1")
+        if not 0 <= embedding_seed < 2**31:  # RDKit takes a negative one for a request to be random
+            raise ValueError(f"embedding_seed is {embedding_seed}; it must lie in [0, 2**31)")
+        self.remove_hydrogens = remove_hydrogens
+        self.max_atoms = max_atoms
+        self.embedding_seed = embedding_seed
+
+    def __call__(
+        self,
+        molecules: Any,
+        return_tensors: str | None = None,
+        errors: Literal["raise", "report"] = "raise",
+    ) -> GeomCLIPBatch:
+        """A batch of molecules, each row [CLS], its centred atoms, [SEP] and padding.
+
+        Args:
+            molecules: one molecule, or an iterable of them, in any of the forms that `read_molecule` takes.
+            return_tensors: "pt" for torch; NumPy arrays otherwise.
+            errors: "raise" stops at the first molecule that cannot be used. "report" leaves such molecules out and
+                adds to the batch `kept` (rows,) int64, the places of the rows in `molecules`, and `failures`, a list
+                of {"index", "molecule" (shortened), "reason"}; if all fail, the batch has no rows. Both are for the
+                caller: pop them before the batch goes to the model.
+        Returns:
+            atom_ids: (molecules, atoms + 2) int64, places in Uni-Mol's dictionary.
+            positions: (molecules, atoms + 2, 3) float32, Å, about each molecule's centroid; 0 but for atoms.
+            atom_mask: (molecules, atoms + 2) bool, True on atoms only.
+        Raises:
+            MoleculeError: naming the molecule, its place, the rule it breaks and the remedy.
+        """
+        records, failures = self.read(molecules, errors)
+        batch = self.pad(records, return_tensors)
+        if errors == "report":
+            batch["kept"] = np.array([record["index"] for record in records], dtype=np.int64)
+            batch["failures"] = failures
+            batch = GeomCLIPBatch(batch.data, tensor_type=return_tensors, skip_tensor_conversion=["failures"])
+        return batch
+
+    def read(
+        self, molecules: Any, errors: Literal["raise", "report"] = "raise"
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What `__call__` puts into its rows, before they are padded; it may itself be given as molecules.
+
+        Args:
+            molecules, errors: as for `__call__`.
+        Returns:
+            {"index", "atomic_numbers" (atoms,), "positions" (atoms, 3), Å} of each molecule that can be used, and
+            {"index", "molecule" (shortened), "reason"} of each that cannot.
+        Raises:
+            MoleculeError: as for `__call__`.
+        """
+        if errors not in ("raise", "report"):
+            raise ValueError(f"errors is {errors!r}; use 'raise' or 'report'")
+        records, failures = [], []
+        for index, molecule in enumerate(listed(molecules)):
+            try:
+                record = read_molecule(molecule, self.embedding_seed, self.remove_hydrogens, self.max_atoms)
+                records.append({"index": index, **record})
+            except MoleculeError as error:
+                error.index = index
+                if errors == "raise":
+                    raise
+                failures.append({"index": index, "molecule": error.value, "reason": error.reason})
+        _warn_of_unknown(records)
+        return records, failures
+
+    def pad(self, records: Sequence[Mapping[str, Any]], return_tensors: str | None = None) -> GeomCLIPBatch:
+        """The rows that `__call__` returns, of records that `read` gave."""
+        return GeomCLIPBatch(_padded(records), tensor_type=return_tensors)
+
+
+def listed(molecules: Any) -> Any:
+    """The molecules as something that has a length: a single one in a list, an iterator listed."""
+    if isinstance(molecules, (str, bytes, os.PathLike, Mapping)) or hasattr(molecules, "get_atomic_numbers"):
+        return [molecules]
+    if not hasattr(molecules, "__len__"):
+        try:
+            molecules = list(molecules)
+        except TypeError:  # not iterable, as an RDKit Mol
+            return [molecules]
+    if len(molecules) == 0:
+        raise MoleculeError("the list of molecules is empty", "pass at least one")
+    return molecules
+
+
+def _padded(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    """All atoms of the batch are one long array until they are put in their places."""
+    counts = np.array([len(record["atomic_numbers"]) for record in records], dtype=np.int64)
+    shape = (len(records), counts.max(initial=0) + 2)
+    batch = {
+        "atom_ids": np.full(shape, PAD_ID, dtype=np.int64),
+        "positions": np.zeros((*shape, 3), dtype=np.float32),
+        "atom_mask": np.zeros(shape, dtype=bool),
+    }
+    if not records:
+        return batch
+
+    numbers = np.concatenate([record["atomic_numbers"] for record in records])
+    positions = np.concatenate([record["positions"] for record in records])
+    ids = ID_OF_ATOMIC_NUMBER[numbers]
+
+    starts = np.cumsum(counts) - counts
+    rows = np.repeat(np.arange(len(records)), counts)
+    columns = np.arange(len(numbers)) - starts[rows] + 1
+    centroids = np.add.reduceat(positions, starts) / counts[:, None]
+    batch["atom_ids"][rows, columns] = ids
+    batch["atom_ids"][:, 0] = CLS_ID
+    batch["atom_ids"][np.arange(len(records)), counts + 1] = SEP_ID
+    batch["positions"][rows, columns] = positions - centroids[rows]
+    batch["atom_mask"][rows, columns] = True
+    return batch
+
+
+def _warn_of_unknown(records: list[dict[str, Any]]) -> None:
+    if not records:
+        return
+    numbers = np.concatenate([record["atomic_numbers"] for record in records])
+    numbers = numbers[ID_OF_ATOMIC_NUMBER[numbers] == UNK_ID]
+    if len(numbers):
+        counted = ", ".join(f"{ELEMENTS[number - 1]} {count}" for number, count in sorted(Counter(numbers).items()))
+        warnings.warn(f"atoms of elements outside the dictionary became [UNK]: {counted}", stacklevel=4)

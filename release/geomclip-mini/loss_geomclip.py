@@ -1,0 +1,84 @@
+"""The two parts of GeomCLIP's objective, as pure functions."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MISSING_ID = -1
+
+
+def contrastive_loss(
+    geometry_embeds: Tensor,
+    text_embeds: Tensor,
+    logit_scale: Tensor,
+    molecule_ids: Tensor | None = None,
+    text_ids: Tensor | None = None,
+) -> Tensor:
+    """Symmetric cross-entropy over a batch of pairs: each geometry finds its text and each text its geometry.
+
+    Source: GeomCLIP, contrastive objective; CLIP (Radford et al., ICML 2021). Differs: two pairs that share a molecule
+    or a text are not negatives of each other.
+
+    Args:
+        geometry_embeds, text_embeds: (pairs, projection_dim), L2-normalised; row i of both is one pair.
+        logit_scale: () 1 / temperature.
+        molecule_ids, text_ids: (pairs,) int64; `MISSING_ID` is unlike any other, None says so for all rows.
+    Returns:
+        () mean over pairs and both directions.
+    """
+    logits = logit_scale * geometry_embeds @ text_embeds.T  # (geometries, texts)
+    logits = logits.masked_fill(same_pairs(len(logits), molecule_ids, text_ids).to(logits.device), float("-inf"))
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def same_pairs(num_pairs: int, molecule_ids: Tensor | None, text_ids: Tensor | None) -> Tensor:
+    """(pairs, pairs) bool, True where two different rows share a molecule or a text."""
+    same = torch.zeros(num_pairs, num_pairs, dtype=torch.bool)
+    for ids in (molecule_ids, text_ids):
+        if ids is not None:
+            same = same.to(ids.device) | ((ids.unsqueeze(0) == ids.unsqueeze(1)) & (ids != MISSING_ID))
+    return same & ~torch.eye(num_pairs, dtype=torch.bool, device=same.device)
+
+
+def coordinate_loss(predicted: Tensor, target: Tensor, chosen: Tensor) -> Tensor:
+    """Smooth L1 of the chosen atoms' coordinates, averaged over x, y, z and over the chosen atoms; 0 for none.
+
+    Source: Uni-Mol, masked coordinate loss.
+
+    Args:
+        predicted, target: (batch, atoms, 3), Å.
+        chosen: (batch, atoms) bool.
+    """
+    return mean_over_chosen(F.smooth_l1_loss(predicted, target, reduction="none").mean(dim=-1), chosen)
+
+
+def atom_type_loss(logits: Tensor, atom_ids: Tensor, chosen: Tensor) -> Tensor:
+    """Cross-entropy of the chosen atoms' symbols.
+
+    Args:
+        logits: (batch, atoms, vocab_size).
+        atom_ids: (batch, atoms) int64, clean.
+        chosen: (batch, atoms) bool.
+    """
+    return mean_over_chosen(F.cross_entropy(logits.transpose(1, 2), atom_ids, reduction="none"), chosen)
+
+
+def distance_loss(predicted: Tensor, target: Tensor, chosen: Tensor, atom_mask: Tensor) -> Tensor:
+    """Smooth L1 of the distances from each chosen atom to the other atoms of its molecule.
+
+    Differs from Uni-Mol: the mean is taken over a chosen atom's partners first, then over the chosen atoms, so that
+    all parts of the denoising loss have one denominator.
+
+    Args:
+        predicted, target: (batch, atoms, atoms), normalised distances.
+        chosen, atom_mask: (batch, atoms) bool.
+    """
+    partners = atom_mask.unsqueeze(1) & ~torch.eye(atom_mask.shape[1], dtype=torch.bool, device=atom_mask.device)
+    errors = F.smooth_l1_loss(predicted, target, reduction="none") * partners
+    return mean_over_chosen(errors.sum(dim=-1) / partners.sum(dim=-1).clamp(min=1), chosen)
+
+
+def mean_over_chosen(values: Tensor, chosen: Tensor) -> Tensor:
+    """Sum of (batch, atoms) `values` over the chosen atoms divided by their number; 0, with a graph, for none."""
+    return (values * chosen).sum() / chosen.sum().clamp(min=1)
