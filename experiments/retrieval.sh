@@ -61,14 +61,14 @@ for run in geomclip-mini geomclip_from_tower geomclip_from_scratch; do
     measure $run $run pairs test
 done
 for tower in ecfp4 element_counts smiles; do
-    for rate in 2e-3 5e-4; do
+    for rate in 2e-3 5e-4 2e-4; do
         other validation_${tower}_$rate $tower $rate validation
     done
 done
-# The better rates of these.
-other ecfp4 ecfp4 2e-3 test
-other element_counts element_counts 2e-3 test
-other smiles smiles 2e-3 test
+# The best rates of these.
+other ecfp4 ecfp4 2e-4 test
+other element_counts element_counts 5e-4 test
+other smiles smiles 5e-4 test
 "$BIN/python" experiments/compare_retrieval.py \
     "$RESULTS"/{geomclip-mini,ecfp4,element_counts,smiles,geomclip_from_tower,geomclip_from_scratch}.csv
 
