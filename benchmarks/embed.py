@@ -46,7 +46,9 @@ def main() -> None:
     }
     given = {name: without_folder(value) for name, value in asdict(settings).items()}
     record = {"settings": given, "git_commit": git_commit(), "machine": describe_machine(), **measured}
-    Path(settings.output).write_text(json.dumps(record, indent=2) + "\n")
+    output = Path(settings.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(record, indent=2) + "\n")
     for name, figures in measured.items():
         print(f"{figures['molecules']} molecules from {name}: {figures['seconds']:.1f} s, {figures['refused']} refused")
 
