@@ -2,8 +2,11 @@
 
 import os
 import warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +30,8 @@ PERIODIC_TABLE = (
 ELEMENTS = PERIODIC_TABLE.split()
 # By atomic number; elements that the dictionary lacks are [UNK].
 ID_OF_ATOMIC_NUMBER = np.array([UNK_ID, *(VOCABULARY.index(e) if e in VOCABULARY else UNK_ID for e in ELEMENTS)])
+
+MOLECULES_AHEAD = 16  # that wait for each thread, so that a slow one does not stop the others
 
 
 class GeomCLIPBatch(BatchFeature):
@@ -102,6 +107,8 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """What `__call__` puts into its rows, before they are padded; it may itself be given as molecules.
 
+        Conformers are made in as many threads as torch uses (`torch.set_num_threads`).
+
         Args:
             molecules, errors: as for `__call__`.
         Returns:
@@ -112,16 +119,18 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
         """
         if errors not in ("raise", "report"):
             raise ValueError(f"errors is {errors!r}; use 'raise' or 'report'")
+        settings = {"remove_hydrogens": self.remove_hydrogens, "max_atoms": self.max_atoms}
+        read = partial(read_molecule, seed=self.embedding_seed, **settings)
         records, failures = [], []
-        for index, molecule in enumerate(listed(molecules)):
-            try:
-                record = read_molecule(molecule, self.embedding_seed, self.remove_hydrogens, self.max_atoms)
-                records.append({"index": index, **record})
-            except MoleculeError as error:
-                error.index = index
-                if errors == "raise":
-                    raise
-                failures.append({"index": index, "molecule": error.value, "reason": error.reason})
+        with closing(_readings(read, listed(molecules), torch.get_num_threads())) as readings:
+            for index, reading in enumerate(readings):
+                try:
+                    records.append({"index": index, **reading()})
+                except MoleculeError as error:
+                    error.index = index
+                    if errors == "raise":
+                        raise
+                    failures.append({"index": index, "molecule": error.value, "reason": error.reason})
         _warn_of_unknown(records)
         return records, failures
 
@@ -142,6 +151,24 @@ def listed(molecules: Any) -> Any:
     if len(molecules) == 0:
         raise MoleculeError("the list of molecules is empty", "pass at least one")
     return molecules
+
+
+def _readings(read: Callable[[Any], Any], molecules: Iterable[Any], num_threads: int) -> Iterator[Callable[[], Any]]:
+    """Calls that return, or raise, what `read` does of each molecule in turn; the threads are some molecules ahead.
+
+    RDKit lets go of Python's lock while it embeds and minimises, so that threads share the work. Atomic numbers with
+    positions are no work that is worth handing over.
+    """
+    pool, ahead = ThreadPoolExecutor(num_threads), deque()
+    try:
+        for molecule in molecules:
+            is_read_here = isinstance(molecule, Mapping)
+            ahead.append(partial(read, molecule) if is_read_here else pool.submit(read, molecule).result)
+            if len(ahead) > MOLECULES_AHEAD * num_threads:
+                yield ahead.popleft()
+        yield from ahead
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _padded(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Rows are compared with ids and coordinates written down by hand."""
 
 import json
+import threading
 import warnings
 
 import numpy as np
@@ -182,6 +183,58 @@ def test_batch_without_positions_moves_like_any_other(extractor):
     batch = extractor(AMINE, return_tensors="pt")
     del batch["positions"]
     assert "positions" not in batch.to(torch.bfloat16)
+
+
+@pytest.fixture
+def torch_threads():
+    number = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield 4
+    torch.set_num_threads(number)
+
+
+class Meeting:
+    """Looks like ASE's `Atoms`; can be read only while others are."""
+
+    pbc = False
+
+    def __init__(self, barrier: threading.Barrier) -> None:
+        self.barrier = barrier
+
+    def get_atomic_numbers(self) -> np.ndarray:
+        self.barrier.wait(timeout=60)
+        return np.array([6])
+
+    def get_positions(self) -> np.ndarray:
+        return np.zeros((1, 3))
+
+
+def test_as_many_molecules_are_read_at_once_as_torch_has_threads(extractor, torch_threads):
+    barrier = threading.Barrier(torch_threads)
+    records, _ = extractor.read([Meeting(barrier) for _ in range(2 * torch_threads)])
+    assert len(records) == 2 * torch_threads
+
+
+def test_threads_change_neither_conformers_nor_order(extractor, torch_threads):
+    chains = ["C" * length + "O" for length in range(12, 0, -1)]  # the first take longest
+    molecules = [molecule for chain in chains for molecule in (chain, AMINE, "C1CC", chain[:-1] + "[N@@](C)O")] * 4
+    records, failures = extractor.read(molecules, errors="report")
+    torch.set_num_threads(1)
+    alone = [extractor.read([molecule], errors="report") for molecule in molecules[:48]]
+    expected = [record for found, _ in alone for record in found] * 4
+    assert [r["index"] for r in records] == [i for i in range(len(molecules)) if molecules[i] != "C1CC"]
+    assert [f["index"] for f in failures] == [i for i in range(len(molecules)) if molecules[i] == "C1CC"]
+    for record, one in zip(records, expected, strict=True):
+        np.testing.assert_array_equal(record["atomic_numbers"], one["atomic_numbers"])
+        np.testing.assert_array_equal(record["positions"], one["positions"])
+
+
+def test_an_error_stops_all_threads_and_names_the_first_bad_molecule(extractor, torch_threads):
+    running = threading.active_count()
+    with pytest.raises(MoleculeError) as caught:
+        extractor.read(["CCO", "C1CC", "xx"] + ["CCCCCO"] * 200)
+    assert (caught.value.index, caught.value.value) == (1, "'C1CC'")
+    assert threading.active_count() == running
 
 
 def test_settings_are_saved_with_it(tmp_path):
