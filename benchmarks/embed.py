@@ -2,7 +2,8 @@
 
     python benchmarks/embed.py --model geomclip --dataset my_pairs --split train --output results/performance/embed.json
 
-From a SMILES RDKit makes a conformer first. Reading is counted, loading the model is not.
+From a SMILES RDKit makes a conformer first, in as many threads as torch uses. Reading is counted, loading the model
+is not.
 """
 
 import json
@@ -31,13 +32,14 @@ class EmbedSettings:
     model: str = field(metadata={"help": "checkpoint folder or Hub id"})
     dataset: str = field(metadata={"help": "folder, Hub id or table with geometries and `smiles`"})
     output: str = field(metadata={"help": "results file to write (JSON)"})
+    dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as pretrain"})
     split: str = field(default="test", metadata={"help": "split of the data set"})
     num_molecules: int = field(default=1000, metadata={"help": "the first so many"})
 
 
 def main() -> None:
     settings = HfArgumentParser(EmbedSettings).parse_args_into_dataclasses()[0]
-    rows = load_molecules(settings.dataset, settings.split, None, ("smiles",))
+    rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, ("smiles",))
     rows = rows.select(range(min(settings.num_molecules, len(rows))))
     model, processor = load_checkpoint(settings.model)
     measured = {
