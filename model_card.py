@@ -104,9 +104,9 @@ def write_model_card(
             evaluation="\n\n".join(map(evaluation_section, records)) or "Not evaluated.",
         )
     )
-    dataset = training.get("dataset")
     card.data.model_name = name
-    card.data.datasets = [hub_id(dataset) or Path(dataset).name] if dataset else None
+    dataset = training.get("dataset")
+    card.data.datasets = [hub_id(training, "dataset") or Path(dataset).name] if dataset else None
     card.data.base_model = base_models(training) or None
     card.data.eval_results = [
         result for record in records for result in eval_results(record, card.data.pipeline_tag)
@@ -181,7 +181,7 @@ def training_section(training: dict[str, Any]) -> str:
 
 def base_models(training: dict[str, Any]) -> list[str]:
     """Hub ids of all that the parts started from, those of earlier trainings too."""
-    own = [hub_id(training[key]) for key in ORIGINS if training.get(key)]
+    own = [hub_id(training, key) for key in ORIGINS if training.get(key)]
     earlier = [name for record in training.get("earlier", {}).values() for name in base_models(record)]
     return [name for name in own if name] + earlier
 
@@ -195,17 +195,17 @@ def training_sentences(training: dict[str, Any], subject: str = "It") -> list[st
     data = f"`{last_part(training['dataset'])}`" if training.get("dataset") else "data that are not recorded"
     lines = [f"{subject} was trained on {data}.", *data_sentences(training.get("data", {}))]
     if training.get("decoder"):
-        tower = f"The geometry tower of {origin(training['model'])} was {GEOMETRY[training['geometry']]}"
-        lines.append(f"{tower}; the language model {origin(training['decoder'])} was trained by LoRA.")
+        tower = f"The geometry tower of {origin(training, 'model')} was {GEOMETRY[training['geometry']]}"
+        lines.append(f"{tower}; the language model {origin(training, 'decoder')} was trained by LoRA.")
     elif training.get("model"):
-        lines.append(f"It went on from {origin(training['model'])}.")
+        lines.append(f"It went on from {origin(training, 'model')}.")
     else:
-        towers = [(tower, origin(training[key])) for key, tower in TOWERS.items() if key in training]
+        towers = [(tower, origin(training, key)) for key, tower in TOWERS.items() if key in training]
         lines += [f"The {tower} tower started from {start}." for tower, start in towers]
     if training.get("hardware"):
         lines.append(f"This took {duration(training['seconds'])} on {training['hardware']}.")
     for key, record in training.get("earlier", {}).items():
-        lines += training_sentences(record, subject=f"Before that, {origin(training[key])}")
+        lines += training_sentences(record, subject=f"Before that, {origin(training, key)}")
     return lines
 
 
@@ -224,14 +224,15 @@ def data_sentences(data: dict[str, Any]) -> list[str]:
     return [f"The data: {'; '.join(facts)}."] if facts else []
 
 
-def origin(source: str | None) -> str:
+def origin(training: dict[str, Any], key: str) -> str:
     """What a setting says that a part of the model started from."""
+    source = training[key]
     if not source:
         return "random weights"
     module = packaged(source)
     if module:
         return f"`{PACKAGED[module]}` (of the package {module})"
-    named = f"`{hub_id(source) or last_part(source)}`"
+    named = f"`{hub_id(training, key) or last_part(source)}`"
     return f"random weights in the shape of {named}" if source.endswith(".json") else named
 
 
@@ -310,11 +311,12 @@ def packaged(source: str) -> str | None:
     return next((module for module in PACKAGED if module in Path(source).parts), None)
 
 
-def hub_id(source: str) -> str | None:
-    """The Hub id that a part of a model came from; None for a local folder that tells of none."""
+def hub_id(training: dict[str, Any], key: str) -> str | None:
+    """The Hub id that a setting of a training names; None for a local file or folder that tells of none."""
+    source = training[key]
     if module := packaged(source):
         return PACKAGED[module]
-    is_local = source.endswith((".json", ".gguf")) or Path(source).exists()
+    is_local = key in training.get("local", ()) or source.endswith((".json", ".gguf"))
     return source if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) and not is_local else None
 
 

@@ -37,8 +37,19 @@ from training.pretrain_geometry import GeometryPretraining
 from training.property import PropertyPrediction
 from training.rows import id_hash, load_prepared
 from training.settings import TrainingSettings
-from training.states import JsonlTracker, Progress, load_newest_state, save_checkpoint, save_state
+from training.states import (
+    LAST,
+    STATES,
+    JsonlTracker,
+    Progress,
+    is_finished,
+    load_newest_state,
+    save_checkpoint,
+    save_state,
+)
 from training.task import Task
+
+logger = logging.getLogger("geomclip")
 
 TASKS = {
     "pretrain": Pretraining,
@@ -56,8 +67,9 @@ def parse_settings(argv: list[str]) -> TrainingSettings:
     files = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     files.add_argument("--config", action="append", default=[], type=Path)
     given, flags = files.parse_known_args(argv[1:])
-    values = [item for file in given.config for item in yaml.safe_load(file.read_text()).items()]
-    flags = [word for name, value in values for word in (f"--{name}", str(value))] + flags
+    values = {name: value for file in given.config for name, value in yaml.safe_load(file.read_text()).items()}
+    words = {name: value if isinstance(value, list) else [value] for name, value in values.items() if value is not None}
+    flags = [word for name, listed in words.items() for word in (f"--{name}", *map(str, listed))] + flags
     parser = HfArgumentParser(TASKS[task].settings_class, prog=f"train_accelerate.py {task}", allow_abbrev=False)
     (settings,) = parser.parse_args_into_dataclasses(flags)
     return settings
@@ -101,11 +113,12 @@ def train(
     scheduler = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_ratio * num_updates), num_updates)
     model, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, loader, scheduler)
 
-    progress = load_newest_state(accelerator, output_dir / "states", settings) if settings.resume else Progress()
+    progress = load_newest_state(accelerator, output_dir / STATES, settings) if settings.resume else Progress()
     if accelerator.is_main_process:
         accelerator.get_tracker("jsonl").keep_until(progress.step)
         if not settings.resume:
-            shutil.rmtree(output_dir / "states", ignore_errors=True)  # of an earlier run
+            for folder in (STATES, LAST):  # of an earlier run
+                shutil.rmtree(output_dir / folder, ignore_errors=True)
     started = time.monotonic() - progress.seconds
     bar = tqdm(total=num_updates, initial=progress.step, disable=not accelerator.is_main_process, desc="updates")
     while progress.epoch < settings.num_train_epochs:
@@ -133,16 +146,16 @@ def train(
                 values |= {"grad_norm": float(grad_norm), "lr": scheduler.get_last_lr()[0]}
                 accelerator.log({"epoch": progress.epoch, **values}, progress.step)
                 if progress.step % settings.save_steps == 0:
-                    save_state(accelerator, output_dir / "states", progress, settings)
+                    save_state(accelerator, output_dir / STATES, progress, settings)
         progress.epoch, progress.batch = progress.epoch + 1, 0
         score = validate(task, accelerator, model, processor, validation, progress)
         progress.seconds = time.monotonic() - started
         if score >= progress.best_score:
             progress.best_score = score
             save_checkpoint(accelerator, task, model, processor, output_dir, progress.seconds)
-    save_checkpoint(accelerator, task, model, processor, output_dir / "last", progress.seconds)
+    save_checkpoint(accelerator, task, model, processor, output_dir / LAST, progress.seconds)
     if accelerator.is_main_process:
-        shutil.rmtree(output_dir / "states", ignore_errors=True)
+        shutil.rmtree(output_dir / STATES, ignore_errors=True)
 
 
 def validate(
@@ -180,6 +193,9 @@ def build_accelerator(settings: TrainingSettings) -> Accelerator:
 def run(task: Task) -> None:
     """Read the rows, build the model, train it."""
     settings = task.settings
+    if settings.resume and is_finished(settings):
+        logger.info("%s is finished; nothing is left to resume", settings.output_dir)
+        return
     Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
     accelerator = build_accelerator(settings)
     given = {name: value for name, value in dataclasses.asdict(settings).items() if value is not None}

@@ -125,6 +125,8 @@ def main() -> None:
     parser.add_argument("--num_proc", type=int, default=2)
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     args = parser.parse_args()
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
     results = {"machine": describe_machine(), "num_proc": args.num_proc, "builds": []}
     for size in (None, *args.sizes):
         results["builds"].append({"what": "QM9" if size is None else "invented", **measure(size, args.num_proc)})

@@ -39,15 +39,19 @@ class EmbedSettings:
 
 def main() -> None:
     settings = HfArgumentParser(EmbedSettings).parse_args_into_dataclasses()[0]
-    rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, ("smiles",))
+    columns = ("smiles", "atomic_numbers", "positions")
+    rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns)
     rows = rows.select(range(min(settings.num_molecules, len(rows))))
     model, processor = load_checkpoint(settings.model)
+    embed_molecules(model, processor, ["CCO"])  # the first call of all is slower
     measured = {
         "geometries": time_embedding(model, processor, [molecule_input(row) for row in rows]),
         "smiles": time_embedding(model, processor, rows["smiles"][:]),
     }
     given = {name: without_folder(value) for name, value in asdict(settings).items()}
-    record = {"settings": given, "git_commit": git_commit(), "machine": describe_machine(), **measured}
+    computed_on = {"device": model.device.type, "threads": torch.get_num_threads()}
+    machine = describe_machine() | computed_on
+    record = {"settings": given, "git_commit": git_commit(), "machine": machine, **measured}
     output = Path(settings.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(record, indent=2) + "\n")

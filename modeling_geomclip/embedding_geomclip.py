@@ -1,6 +1,6 @@
 """Any number of molecules or of texts -> their embeddings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,19 +45,20 @@ def embed_molecules(
 
 
 def embed_texts(
-    model: Any, processor: Any, texts: Sequence[str], batch_size: int = 64, dtype: torch.dtype | None = None
+    model: Any, processor: Any, texts: str | Iterable[str], batch_size: int = 64, dtype: torch.dtype | None = None
 ) -> Tensor:
     """Embeddings of texts, by the batch, those of like length together; with a progress bar.
 
     Args:
         model: a `GeomCLIPModel` on any device; its training mode is kept.
         processor: its processor.
-        texts: of which too long ones are cut, see the processor.
+        texts: a text, or any number of them, of which too long ones are cut, see the processor.
         batch_size: texts that are encoded at once.
         dtype: as for `embed_molecules`.
     Returns:
         (texts, projection_dim) float32, L2-normalised, on the CPU, in the order given.
     """
+    texts = [texts] if isinstance(texts, str) else list(texts)
     order, embeds = torch.tensor([len(text) for text in texts]).argsort(stable=True), []
     with inference(model, dtype), tqdm(total=len(texts), desc="texts", leave=False) as bar:
         for indices in order.split(batch_size):

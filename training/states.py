@@ -15,6 +15,8 @@ from model_card import write_model_card
 from .settings import RECORD, TrainingSettings, hardware
 from .task import Task
 
+STATES, LAST = "states", "last"  # within the output folder: what a run resumes from, and its last checkpoint
+
 
 class JsonlTracker(GeneralTracker):
     """One JSON object a line in log.jsonl; a resumed run drops the lines after the step it starts at."""
@@ -83,15 +85,33 @@ def load_newest_state(accelerator: Accelerator, folder: Path, settings: Training
     if not states:
         return Progress()
     record = json.loads((states[-1] / "progress.json").read_text())
-    changed = {
-        name: f"{record['settings'].get(name)} -> {value}"
-        for name, value in dataclasses.asdict(settings).items()
-        if name not in ("resume", "num_workers", "report_to", "save_steps") and record["settings"].get(name) != value
-    }
-    if changed:
-        raise ValueError(f"{states[-1]} was saved with other settings {changed}; restore them or take a new output_dir")
+    check_unchanged(states[-1], record["settings"], settings)
     accelerator.load_state(str(states[-1]))
     return Progress(**record["progress"])
+
+
+def is_finished(settings: TrainingSettings) -> bool:
+    """Whether a run with these settings came to its end in its folder.
+
+    Raises:
+        ValueError: one with other settings did.
+    """
+    folder = Path(settings.output_dir)
+    record = folder / LAST / RECORD
+    if not record.is_file() or any((folder / STATES).glob("step_*")):
+        return False
+    check_unchanged(record.parent, json.loads(record.read_text()), settings)
+    return True
+
+
+def check_unchanged(folder: Path, saved: dict, settings: TrainingSettings) -> None:
+    changed = {
+        name: f"{saved.get(name)} -> {value}"
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in ("resume", "num_workers", "report_to", "save_steps") and saved.get(name) != value
+    }
+    if changed:
+        raise ValueError(f"{folder} was saved with other settings {changed}; restore them or take a new output_dir")
 
 
 def save_checkpoint(

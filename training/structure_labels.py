@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from datasets import List, Value
 from rdkit import Chem
 from rdkit.Chem import Fragments, rdFingerprintGenerator
 from rdkit.rdBase import BlockLogs
@@ -20,7 +21,15 @@ FORMAL_CHARGES = ("negative", "neutral", "positive")
 HYBRIDIZATIONS = ("S", "SP", "SP2", "SP3", "SP3D", "SP3D2", "other")
 FUNCTIONAL_GROUPS = tuple(sorted(name for name in dir(Fragments) if name.startswith("fr_")))
 FINGERPRINT_SIZE = 2048
-LABELS = ("bonds", "is_in_ring", "formal_charge", "hybridization", "fingerprint", "functional_groups")
+INTEGERS = List(Value("int64"))
+LABELS = {
+    "bonds": List(INTEGERS),
+    "is_in_ring": INTEGERS,
+    "formal_charge": INTEGERS,
+    "hybridization": INTEGERS,
+    "fingerprint": INTEGERS,
+    "functional_groups": INTEGERS,
+}
 
 ECFP4 = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=FINGERPRINT_SIZE)
 

@@ -21,7 +21,7 @@ class Task(ABC):
 
     settings_class: ClassVar[type[TrainingSettings]]
     columns: tuple[str, ...] = ("text",)  # of the dataset, besides the molecule
-    derived_columns: tuple[str, ...] = ()  # that `derive` adds
+    derived_columns: ClassVar[dict[str, Any]] = {}  # that `derive` adds, with their types as `datasets` names them
 
     def __init__(self, settings: TrainingSettings):
         self.settings = settings

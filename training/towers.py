@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import torch
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoFeatureExtractor
 
 from modeling_geomclip import GeomCLIPFeatureExtractor, GeomCLIPGeometryConfig, GeomCLIPGeometryModel
-from modeling_geomclip.convert_geomclip import load_unimol, unimol_feature_extractor
+from modeling_geomclip.convert_geomclip import load_tower, load_unimol, unimol_feature_extractor
 
 
 def geometry_tower(source: str | None) -> GeomCLIPGeometryModel:
@@ -23,11 +22,7 @@ def geometry_tower(source: str | None) -> GeomCLIPGeometryModel:
         return GeomCLIPGeometryModel(config)
     if is_unimol(source):
         return load_unimol(source)
-    model = AutoModel.from_pretrained(source, dtype=torch.float32)
-    tower = getattr(model, "geometry_model", model)
-    if not isinstance(tower, GeomCLIPGeometryModel):
-        raise ValueError(f"{source} is a {model.config.model_type}, which has no geometry tower; give one that has")
-    return tower
+    return load_tower(source, new_heads=True)
 
 
 def feature_extractor(source: str | None, **changed) -> GeomCLIPFeatureExtractor:

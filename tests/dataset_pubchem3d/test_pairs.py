@@ -28,6 +28,12 @@ def test_flat_coordinates_of_a_table_are_put_in_rows():
             read_molecule(molecule_input(flat | {"positions": broken}))
 
 
+def test_a_row_without_any_molecule_is_refused_as_one():
+    row = {"atomic_numbers": None, "positions": None, "text": "lost"}
+    with pytest.raises(MoleculeError, match="NoneType is not a molecule"):
+        read_molecule(molecule_input(row))
+
+
 @pytest.mark.parametrize("separator", [",", "\t"])
 def test_a_table_of_smiles_is_read(tmp_path, separator):
     path = tmp_path / ("mine.csv" if separator == "," else "mine.tsv")

@@ -83,6 +83,21 @@ def test_conformers_from_smiles_take_the_place_of_the_geometries_given(model, pr
     )
 
 
+def test_conformers_are_made_once_for_the_model_and_its_control(model, processor, monkeypatch):
+    rows = Dataset.from_dict({"smiles": ["CCO", "CCCCN", "CC(=O)O"], "text": ["a", "b", "c"]})
+    seen, read = [], processor.feature_extractor.read
+
+    def counted(molecules, errors="raise"):
+        molecules = list(molecules)
+        seen.extend(molecules)
+        return read(molecules, errors)
+
+    monkeypatch.setattr(processor.feature_extractor, "read", counted)
+    evaluation = evaluate_retrieval(model, processor, rows, num_bootstrap=0, with_random_positions=True)
+    assert evaluation["metrics"].keys() == {"model", "random positions"}
+    assert [molecule for molecule in seen if isinstance(molecule, str)] == rows["smiles"][:]
+
+
 def test_a_model_that_knows_the_answers_finds_them_and_loses_them_on_random_positions(pairs):
     evaluation = evaluate(pairs, with_random_positions=True)
     assert list(evaluation["metrics"]) == ["model", "random positions"]

@@ -14,7 +14,15 @@ from torch import nn
 from transformers import AutoFeatureExtractor, AutoModel
 
 from modeling_geomclip import GeomCLIPForPropertyPrediction, GeomCLIPGeometryConfig, GeomCLIPGeometryModel
-from modeling_geomclip.convert_geomclip import UNIMOL_TOOLS, load_unimol, main, reordered, to_unimol, unimol_names
+from modeling_geomclip.convert_geomclip import (
+    UNIMOL_TOOLS,
+    load_tower,
+    load_unimol,
+    main,
+    reordered,
+    to_unimol,
+    unimol_names,
+)
 from modeling_geomclip.feature_extraction_geomclip import DICTIONARY, VOCABULARY
 from training.towers import feature_extractor, geometry_tower
 
@@ -89,12 +97,25 @@ def test_bare_weights_are_read(tower, weights, tmp_path):
     assert_equal(load_unimol(tmp_path / "bare.pt"), tower)
 
 
+def test_a_captioners_tower_gets_new_heads_if_they_are_to_be_trained(captioner, model, processor, tmp_path):
+    captioner.save_pretrained(tmp_path / "captioner")
+    with pytest.raises(ValueError, match="captioner has no trained denoising heads; give the tower or the GeomCLIP"):
+        load_tower(tmp_path / "captioner")
+    tower = load_tower(tmp_path / "captioner", new_heads=True)
+    assert torch.equal(tower.embed_tokens.weight, model.geometry_model.embed_tokens.weight)
+    assert tower.denoise(**processor(molecules=["CCO"] * 8, return_tensors="pt")).loss.isfinite()
+    model.save_pretrained(tmp_path / "model")
+    heads = model.geometry_model.denoising_head.state_dict()
+    loaded = load_tower(tmp_path / "model").denoising_head.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in heads.items())
+
+
 def test_a_predictor_has_no_heads_to_give(tower, tmp_path, monkeypatch, capsys):
     predictor = GeomCLIPForPropertyPrediction.from_geometry_pretrained(tower, id2label={0: "gap"})
     predictor.save_pretrained(tmp_path / "predictor")
     with pytest.raises(SystemExit):
         run(monkeypatch, tmp_path / "predictor", tmp_path / "no.pt")
-    assert "has no denoising heads" in capsys.readouterr().err
+    assert "has no trained denoising heads" in capsys.readouterr().err
     assert not (tmp_path / "no.pt").exists()
 
 

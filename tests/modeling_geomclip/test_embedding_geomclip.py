@@ -1,6 +1,7 @@
 """Embeddings of many molecules and texts are those of each alone, in the order given."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from datasets import Dataset
@@ -78,6 +79,14 @@ def test_texts_are_embedded_in_their_order_whatever_their_batch(model, processor
         alone = model.get_text_features(**processor(text=text, return_tensors="pt")).pooler_output[0]
         assert_close(embed, alone.detach(), rtol=0, atol=1e-6)
     assert (embeds[0] - embeds[1]).abs().max() > 1e-4
+
+
+def test_texts_come_alone_or_in_any_iterable(model, processor):
+    expected = embed_texts(model, processor, TEXTS)
+    shuffled = pd.Series(TEXTS, index=[2, 0, 3, 1])  # by place, not by label
+    for texts in (tuple(TEXTS), iter(TEXTS), shuffled):
+        assert_close(embed_texts(model, processor, texts), expected, rtol=0, atol=1e-6)
+    assert_close(embed_texts(model, processor, TEXTS[1]), expected[1:2], rtol=0, atol=1e-6)
 
 
 def test_autocast_changes_little(model, processor):

@@ -86,13 +86,14 @@ def test_the_loss_is_the_weighted_sum_and_every_parameter_that_is_trained_gets_a
     assert {name for name, value in trained.named_parameters() if value.requires_grad and value.grad is None} == set()
 
 
-def test_without_denoising_the_geometry_is_read_as_it_is(task):
-    job = task(denoising_weight=0.0, hybridization_weight=1.0)
+@pytest.mark.parametrize("target", ["hybridization", "fingerprint", "bond_order"])
+def test_without_denoising_the_geometry_is_read_as_it_is(task, target):
+    job = task(denoising_weight=0.0, **{f"{target}_weight": 1.0})
     trained, extractor = job.build()
     batch = job.collate(extractor, LABELLED, epoch=0)
     assert "noise_seeds" not in batch
     losses = job.losses(job.forward(trained.train(), batch), batch)
-    assert losses.keys() == {"loss", "hybridization_loss"}
+    assert losses.keys() == {"loss", f"{target}_loss"}
     losses["loss"].backward()
     assert {name for name, value in trained.named_parameters() if value.requires_grad and value.grad is None} == set()
     assert not any(value.requires_grad for value in trained.geometry_model.denoising_head.parameters())

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from datasets import Value
 
 from modeling_geomclip import MISSING_ID
 from training.pretrain import Pretraining, PretrainSettings
@@ -57,6 +58,19 @@ def test_the_molecule_may_be_another_than_that_of_the_coordinates(task, processo
     assert rows["atomic_numbers"][:] == [[6, 6, 6]] * 4
 
 
+@pytest.mark.parametrize("first", ["C1CC", "CO"])
+def test_rows_that_are_unlike_a_thousand_before_them_are_read(task, processor, first):
+    """`datasets` writes a thousand rows at a time, and would take the types from the first thousand."""
+    other = {"C1CC": "CO", "CO": "C1CC"}[first]
+    rows = "".join(f"{first},text,\n" for _ in range(1001)) + f"{other},text,source\n"
+    Path(task().settings.dataset).write_text(f"smiles,text,source\n{rows}")
+    read = load_prepared(task(columns=("text", "source")), processor.feature_extractor, "train")
+    assert read["row_id"][:] == ([1001] if other == "CO" else list(range(1001)))
+    assert read["source"][0] == ("source" if other == "CO" else None)
+    refused = [failure["row"] for failure in rejected(task().settings, "train")]
+    assert refused == ([1001] if other == "C1CC" else list(range(1001)))
+
+
 def test_molecules_that_cannot_be_read_are_listed(task, processor, caplog):
     load_prepared(task(), processor.feature_extractor, "train")
     (failure,) = rejected(task().settings, "train")
@@ -78,7 +92,9 @@ def test_what_a_task_derives_becomes_columns_and_what_it_refuses_is_listed(task,
             raise ValueError("no sources b")
         return {"num_atoms": len(molecule["atomic_numbers"])}
 
-    rows = load_prepared(task(derived_columns=("num_atoms",), derive=derive), processor.feature_extractor, "train")
+    rows = load_prepared(
+        task(derived_columns={"num_atoms": Value("int64")}, derive=derive), processor.feature_extractor, "train"
+    )
     assert rows["num_atoms"][:] == [3, 2]
     assert [failure["reason"] for failure in rejected(task().settings, "train")][1:] == ["no sources b"]
 

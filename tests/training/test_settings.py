@@ -52,8 +52,9 @@ def test_a_record_holds_those_of_the_checkpoints_that_it_started_from(tmp_path):
         (tmp_path / settings.output_dir).mkdir(exist_ok=True)
         (tmp_path / settings.output_dir / "train_config.json").write_text(json.dumps(record))
     assert records[0] == dataclasses.asdict(stages[0])
-    assert records[1] == dataclasses.asdict(stages[1]) | {"earlier": {"geometry_model": records[0]}}
-    assert records[2] == dataclasses.asdict(stages[2]) | {"earlier": {"model": records[1]}}
+    started = {"local": ["geometry_model"], "earlier": {"geometry_model": records[0]}}
+    assert records[1] == dataclasses.asdict(stages[1]) | started
+    assert records[2] == dataclasses.asdict(stages[2]) | {"local": ["model"], "earlier": {"model": records[1]}}
 
 
 def test_a_record_holds_what_the_folder_says_of_its_rows(tmp_path):
@@ -70,4 +71,4 @@ def test_a_record_holds_what_the_folder_says_of_its_rows(tmp_path):
     }
     for config, data in expected.items():
         settings = PretrainSettings(dataset=str(tmp_path), dataset_config=config, output_dir="o", text_model="org/text")
-        assert training_record(settings) == dataclasses.asdict(settings) | {"data": data}
+        assert training_record(settings) == dataclasses.asdict(settings) | {"local": ["dataset"], "data": data}
