@@ -110,7 +110,7 @@ def run_build(args: argparse.Namespace) -> None:
         raise ValueError(f"--stage is {args.stage!r}; choose one of {', '.join(STAGES)}")
     overrides = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
     if args.benchmark:
-        overrides["benchmarks"] = dict(_named(benchmark) for benchmark in args.benchmark)
+        overrides["benchmarks"] = _named(args.benchmark)
     if args.split_sizes:
         overrides["split_sizes"] = tuple(args.split_sizes)
     report = build(_recipe(args, overrides), args.out, args.work, args.num_proc, args.stage)
@@ -145,7 +145,7 @@ def run_overlap(args: argparse.Namespace) -> None:
     from .benchmarks import benchmark_overlap, read_benchmark
     from .pairs import load_molecules
 
-    benchmarks = {name: read_benchmark(Path(path)) for name, path in map(_named, args.benchmark)}
+    benchmarks = {name: read_benchmark(Path(path)) for name, path in _named(args.benchmark).items()}
     report = benchmark_overlap(load_molecules(args.dataset, args.split, args.dataset_config, ()), benchmarks)
     settings = {"dataset": args.dataset, "dataset_config": args.dataset_config, "split": args.split}
     command = shlex.join(["python", "-m", "dataset_pubchem3d", *sys.argv[1:]])
@@ -154,11 +154,17 @@ def run_overlap(args: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
-def _named(benchmark: str) -> tuple[str, str]:
-    name, is_named, path = benchmark.partition("=")
-    if not is_named:
-        raise ValueError(f"--benchmark {benchmark!r}: write it as NAME=PATH")
-    return name, path
+def _named(benchmarks: list[str]) -> dict[str, str]:
+    """Paths of lists by name."""
+    paths = {}
+    for benchmark in benchmarks:
+        name, is_named, path = benchmark.partition("=")
+        if not is_named:
+            raise ValueError(f"--benchmark {benchmark!r}: write it as NAME=PATH")
+        if name in paths:
+            raise ValueError(f"--benchmark {benchmark}: {name} is the name of {paths[name]}; give each list its own")
+        paths[name] = path
+    return paths
 
 
 if __name__ == "__main__":

@@ -60,12 +60,17 @@ def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1
         FileExistsError: `out` exists and was not made by this function.
         FileNotFoundError, ModuleNotFoundError: the raw data of a source is missing.
         OSError, ValueError: a download failed for good, a file is damaged, or the disk is full; finished parts stay.
+            Or `work` lies in `out`, which a finished build replaces.
     """
     refuse_foreign_folder(out)
     work = work or out.resolve().with_name(f".{out.name}.work")
+    if work.resolve().is_relative_to(out.resolve()):
+        raise ValueError(f"--work {work} lies in --out {out}, which a finished build replaces; choose one beside it")
     with _only_build(work), _log(work / "build.log"):
         with Workers(num_proc) as workers:
             stages = Build(recipe, work, workers, out)
+            if last_stage == "write":
+                stages.benchmarks  # noqa: B018  now: a fault in a list is not to be told after hours
             for stage, parts in STAGES.items():
                 for part in parts:
                     if recipe.texts or part not in OF_PAIRS:
@@ -180,11 +185,15 @@ class Build(Reading):
     # ------------------------------------------------------------------------------------------------------ write
 
     @cached_property
+    def benchmarks(self) -> dict[str, np.ndarray]:
+        """The lists of molecules that are kept out of training."""
+        return {name: read_benchmark(Path(path)) for name, path in self.recipe.benchmarks.items()}
+
+    @cached_property
     def report(self) -> dict:
         """Write the folder and tell what is in it."""
-        benchmarks = {name: read_benchmark(Path(path)) for name, path in self.recipe.benchmarks.items()}
         with staged_folder(self.out) as path:
-            folder = Folder(path, self.recipe, benchmarks)
+            folder = Folder(path, self.recipe, self.benchmarks)
             for rows in self._rows() if self.recipe.texts else ():
                 folder.add_pairs(rows)
             for molecules in self.molecules.tables() if self.molecules else ():

@@ -1,5 +1,6 @@
 """Rows of a folder, of the Hub or of a table, under the column names of `schema.py`."""
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ def load_molecules(dataset: str, split: str, config: str | None, columns: Sequen
             f"dataset {dataset!r} is a {suffix!r} file; give a folder, a Hub id or {sorted(TABLE_FORMATS)}"
         )
     if suffix in TABLE_FORMATS:
-        separator = {"sep": "\t"} if suffix == ".tsv" else {}
+        separator = {"sep": "\t", "quoting": csv.QUOTE_NONE} if suffix == ".tsv" else {}  # as the builder reads it
         rows = load_dataset(TABLE_FORMATS[suffix], data_files=dataset, split=split, **separator)
     else:
         rows = load_dataset(dataset, config, split=split)
@@ -75,14 +76,22 @@ def read_report(folder: Path) -> dict[str, Any]:
 def molecule_input(row: dict) -> dict | str | None:
     """What the processor takes for the molecule of a row: its coordinates if it has them, else its SMILES, if any.
 
-    Coordinates may be (atoms, 3) or, as tables often have them, one flat list (3 atoms).
+    Coordinates may be (atoms, 3) or, as tables often have them, one flat list (3 atoms); in a cell of text, JSON.
     """
-    positions = row.get("positions")
-    if positions is None or row.get("atomic_numbers") is None:
+    numbers, positions = (_number_list(row.get(name)) for name in ("atomic_numbers", "positions"))
+    if positions is None or numbers is None:
         return row.get("smiles")
-    if len(positions) and np.isscalar(positions[0]) and len(positions) % 3 == 0:
+    is_listed = not isinstance(positions, str) and len(positions) > 0
+    if is_listed and np.isscalar(positions[0]) and len(positions) % 3 == 0:
         positions = np.reshape(positions, (-1, 3))
-    return {"atomic_numbers": row["atomic_numbers"], "positions": positions}
+    return {"atomic_numbers": numbers, "positions": positions}
+
+
+def _number_list(cell: Any) -> Any:
+    try:
+        return json.loads(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return cell  # refused as no array where it is read
 
 
 def first_block(row: dict) -> str | None:

@@ -9,22 +9,25 @@ from typing import ClassVar
 from datasets import Value
 
 from ..records import Compound, Geometry, Identity, RecordError
-from ..schema import Column
+from ..schema import MOLECULE_COLUMNS, Column
 from .base import PropertySource
 from .rdkit_conformer import RDKitConformers
 from .sdf import TWO_DIMENSIONAL
 from .table import NO_POSITIONS, STRUCTURE, TableGeometry, cells_of, compound_of
 from .table_files import Row, label_key, read_rows
 
+TRUTH = {"true": 1.0, "false": 0.0}
+
 
 @dataclass(frozen=True)
 class LabelledMolecules(PropertySource):
     """A table (Parquet, CSV, TSV or SDF) whose rows have a SMILES, an InChI or the structure of an SDF, and labels.
 
-    A missing label is null. A molecule without coordinates gets an RDKit conformer.
+    A missing label (an empty cell, NaN, NA, N/A, None or null) is null. A molecule without coordinates gets an RDKit
+    conformer.
 
     Args:
-        labels: the columns to predict, which hold numbers; yes or no is 1 or 0.
+        labels: the columns to predict, which hold numbers; yes or no is 1 or 0, true or false.
         units: unit of each, "" for none; none at all if left out.
         method: level of theory of the table's geometries where it has no column `geometry_method`.
         seed: of the conformers.
@@ -41,6 +44,8 @@ class LabelledMolecules(PropertySource):
     def __post_init__(self):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"recipe: labels are {', '.join(self.labels)}; name each once")
+        if taken := [label for label in self.labels if label in {column.name for column in MOLECULE_COLUMNS}]:
+            raise ValueError(f"recipe: every dataset has a column {taken[0]!r} of its own; rename the label")
         if self.units and len(self.units) != len(self.labels):
             raise ValueError(f"recipe: {len(self.units)} units for {len(self.labels)} labels; give one for each")
 
@@ -79,7 +84,8 @@ class LabelledMolecules(PropertySource):
                 raise
         conformers = RDKitConformers(seed=self.seed)
         made = conformers.geometry({"inchikey": raw.record_id, "smiles": self.compound(raw).smiles})
-        return replace(made, geometry_id=raw.record_id, method=conformers.method, license=conformers.license)
+        method = made.method or conformers.method
+        return replace(made, geometry_id=raw.record_id, method=method, license=conformers.license)
 
     def properties(self, raw: Row) -> dict[str, float | None]:
         """The labels.
@@ -92,7 +98,7 @@ class LabelledMolecules(PropertySource):
     def _label(self, raw: Row, label: str) -> float | None:
         value = cells_of(raw).get(label_key(label))
         try:
-            number = None if value is None else float(value)
+            number = None if value is None else float(TRUTH.get(str(value).strip().lower(), value))
         except (TypeError, ValueError) as error:
             raise RecordError(raw.record_id, "a label is no number", f"{label}: {str(value)[:40]}") from error
         if number is not None and not math.isfinite(number):

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from rdkit import Chem
+from rdkit.Chem import rdForceFieldHelpers
+
 from ..records import Geometry, Identity, RecordError, checked_geometry
 from .base import GeometrySource
 
@@ -31,6 +34,7 @@ class RDKitConformers(GeometrySource):
         "conformers that RDKit makes from the SMILES (ETKDGv3, then MMFF94 or UFF): no ground states."
     )
     method: ClassVar[str] = "RDKit ETKDGv3 + MMFF94, not a ground state"
+    method_without_mmff: ClassVar[str] = "RDKit ETKDGv3 + UFF for lack of MMFF94 parameters, not a ground state"
     license: ClassVar[str] = "none needed (computed by RDKit)"
     seed: int = 42
     max_atoms: int | None = None
@@ -56,4 +60,6 @@ class RDKitConformers(GeometrySource):
             molecule = read_molecule(raw["smiles"], seed=self.seed, max_atoms=self.max_atoms)
         except MoleculeError as error:
             raise RecordError(raw["inchikey"], PARTICULARS.sub("…", error.rule), str(error)) from error
-        return checked_geometry(raw["inchikey"], molecule["atomic_numbers"], molecule["positions"])
+        has_mmff = rdForceFieldHelpers.MMFFHasAllMoleculeParams(Chem.AddHs(Chem.MolFromSmiles(raw["smiles"])))
+        method = None if has_mmff else self.method_without_mmff
+        return checked_geometry(raw["inchikey"], molecule["atomic_numbers"], molecule["positions"], method=method)

@@ -4,9 +4,9 @@ TSV is read as ChEBI-20 and its relatives are written, without quoting (a `"` is
 (RFC 4180). A list in a cell of text is JSON.
 """
 
-import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,10 +18,11 @@ from rdkit.rdBase import BlockLogs
 from ..records import Compound, Geometry, Identity, RecordError, Text, checked_geometry
 from .base import GeometrySource, TextSource
 from .sdf import sdf_geometry
-from .table_files import MOL_BLOCK, Row, column_keys, read_rows, undoubled
+from .table_files import MOL_BLOCK, Row, column_keys, number_list, read_rows, undoubled
 from .table_profile import profile_table
 
 STRUCTURE = ("smiles", "inchi", MOL_BLOCK)
+STANDARD_INCHI = "InChI=1S/"  # any other has keys that match no standard one
 NO_POSITIONS = "no positions"
 INCHIKEY = re.compile(r"[A-Z]{14}(-[A-Z]{10}-[A-Z])?")
 
@@ -103,7 +104,7 @@ class TableGeometry(GeometrySource):
     def identify(self, raw: Row) -> Identity:
         """The CID, and the InChIKey as the row gives it or else from its structure."""
         cid, inchikey = _whole_number(raw, "cid"), _inchikey(raw)
-        if inchikey is None and (compound := compound_of(raw)):
+        if (inchikey is None or len(inchikey) == 14) and (compound := compound_of(raw)):
             inchikey = compound.inchikey
         if cid is None and inchikey is None:
             raise RecordError(raw.record_id, "neither a structure nor an InChIKey nor a CID")
@@ -135,14 +136,21 @@ class TableGeometry(GeometrySource):
 def compound_of(raw: Row) -> Compound | None:
     """The compound by its SMILES, InChI or mol block, None if the row has none of them.
 
-    Its InChIKey is that of the row, if there is a whole one.
+    Its InChIKey is that of the row, if there is a whole one; the first structure that has this key counts, since a
+    table may have a SMILES without stereo beside an InChI with it.
     Raises:
         RecordError: the structure cannot be read; InChIKey and structure are of different molecules.
     """
-    compound = _structure(raw)
-    given = _inchikey(raw)
-    if compound is None or given is None:
+    given, found = _inchikey(raw), [key for key in STRUCTURE if key in raw.cells]
+    if not found:
+        return None
+    compound = _structure(raw, found[0])
+    if given is None:
         return compound
+    for key in found[1:] if compound.inchikey != given and len(given) > 14 else ():
+        with suppress(RecordError):  # what is wrong with a structure that is not needed
+            if (other := _structure(raw, key)).inchikey == given:
+                return other
     if given[:14] != compound.inchikey[:14]:
         raise RecordError(
             raw.record_id, "InChIKey and structure are of different molecules", f"{given}, {compound.inchikey}"
@@ -150,16 +158,15 @@ def compound_of(raw: Row) -> Compound | None:
     return compound if len(given) == 14 else replace(compound, inchikey=given)
 
 
-def _structure(raw: Row) -> Compound | None:
+def _structure(raw: Row, key: str) -> Compound:
+    """The compound by one of `STRUCTURE`."""
     cells, names = cells_of(raw), {"cid": _whole_number(raw, "cid"), "title": raw.cells.get("name", "")}
-    if "smiles" in cells:
-        return Compound.from_smiles(undoubled(cells["smiles"].strip()), raw.record_id, **names)
-    if "inchi" not in cells and MOL_BLOCK not in cells:
-        return None
-    inchi = cells.get("inchi")
-    mol = _read_mol(raw.record_id, "InChI", inchi) if inchi else _read_mol(raw.record_id, "mol block", cells[MOL_BLOCK])
-    compound = Compound.from_smiles(Chem.MolToSmiles(mol), raw.record_id, **names)
-    return replace(compound, inchi=inchi, inchikey=Chem.InchiToInchiKey(inchi)) if inchi else compound
+    if key == "smiles":
+        return Compound.from_smiles(undoubled(cells[key].strip()), raw.record_id, **names)
+    text, form = (cells[key].strip(), "InChI") if key == "inchi" else (cells[key], "mol block")
+    compound = Compound.from_smiles(Chem.MolToSmiles(_read_mol(raw.record_id, form, text)), raw.record_id, **names)
+    is_standard = text.startswith(STANDARD_INCHI)
+    return replace(compound, inchi=text, inchikey=Chem.InchiToInchiKey(text)) if is_standard else compound
 
 
 def _read_mol(record_id: str, form: str, text: str) -> Chem.Mol:
@@ -180,12 +187,13 @@ def cells_of(raw: Row) -> dict[str, Any]:
         RecordError: it does not fit the head of its table.
     """
     if raw.fault:
-        raise RecordError(raw.record_id, "numbers of cells and columns differ", raw.fault)
+        raise RecordError(raw.record_id, "the row does not fit the head of its table", raw.fault)
     return raw.cells
 
 
 def _inchikey(raw: Row) -> str | None:
     inchikey = cells_of(raw).get("inchikey")
+    inchikey = None if inchikey is None else inchikey.strip()
     if inchikey is not None and not INCHIKEY.fullmatch(inchikey):
         raise RecordError(raw.record_id, "not an InChIKey", inchikey)
     return inchikey
@@ -204,7 +212,7 @@ def _whole_number(raw: Row, column: str) -> int | None:
 def _array(raw: Row, column: str) -> np.ndarray:
     value = raw.cells.get(column, [])
     try:
-        value = json.loads(value) if isinstance(value, str) else value
+        value = number_list(value)
         return np.array(value) if column == "atomic_numbers" else np.array(value, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise RecordError(raw.record_id, "a cell is no list of numbers", f"{column}: {str(value)[:40]}") from error

@@ -1,6 +1,7 @@
 """Rows of Parquet, CSV, TSV and SDF files under one set of column names."""
 
 import csv
+import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -15,7 +16,7 @@ from .sdf import read_sdf, sdf_tags
 MOL_BLOCK = "mol_block"
 ALIASES = {  # names of a column, in lower case; the first one that a table has counts
     "text": ("text", "description", "caption"),
-    "smiles": ("smiles", "canonical_smiles"),
+    "smiles": ("smiles", "isomeric_smiles", "isomericsmiles", "canonical_smiles"),
     "inchi": ("inchi",),
     "inchikey": ("inchikey",),
     "cid": ("cid",),
@@ -28,11 +29,14 @@ ALIASES = {  # names of a column, in lower case; the first one that a table has 
     "anid": ("anid",),
     "atomic_numbers": ("atomic_numbers",),
     "positions": ("positions",),
-    "energy": ("energy", "conformer_energy"),
+    "energy": ("conformer_energy",),
     "geometry_method": ("geometry_method",),
     "geometry_license": ("geometry_license",),
     MOL_BLOCK: (MOL_BLOCK,),
 }
+STRINGS = {*ALIASES} - {"atomic_numbers", "positions", "energy"}  # keys of cells that hold no list
+WORDS = ("text", "name")  # keys of cells in which any word may mean itself
+MISSING = ("", "nan", "na", "n/a", "none", "null")  # a cell, in lower case; of `WORDS` the first two
 LONGEST_CELL = 2**27  # characters; positions of large molecules are longer than what the csv module allows
 Needed = tuple[tuple[str, ...], ...]  # of each group of columns one is necessary
 Labels = tuple[str, ...]  # columns by their own names, all of them necessary
@@ -92,10 +96,16 @@ def _named(file: Path, found: Iterable[str], needed: Needed, labels: Labels = ()
     return names | {label_key(label): label for label in labels}
 
 
-def _present(cells: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Lists as they are, all else as text; without missing cells: null, NaN, and text that is empty or "nan"."""
-    texts = ((key, value if isinstance(value, list) else str(value)) for key, value in cells if value is not None)
-    return {key: value for key, value in texts if isinstance(value, list) or value.strip().lower() not in ("", "nan")}
+def _cells(found: Iterable[tuple[str, Any]]) -> Cells:
+    """Lists as they are, all else as text, without the cells that are `MISSING`."""
+    cells = {key: value if isinstance(value, list) else str(value) for key, value in found if value is not None}
+    if unfit := [key for key, value in cells.items() if isinstance(value, list) and key in STRINGS]:
+        return {}, f"a list as {unfit[0]}"
+    return {key: value for key, value in cells.items() if isinstance(value, list) or not _is_missing(key, value)}, ""
+
+
+def _is_missing(key: str, value: str) -> bool:
+    return value.strip().lower() in (MISSING[:2] if key in WORDS else MISSING)
 
 
 def _parquet_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
@@ -103,7 +113,7 @@ def _parquet_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]
         names = _named(file, table.schema_arrow.names, needed, labels)
         for batch in table.iter_batches(batch_size=256, columns=list(dict.fromkeys(names.values()))):
             for row in batch.to_pylist():
-                yield _present((key, row[name]) for key, name in names.items()), ""
+                yield _cells((key, row[name]) for key, name in names.items())
 
 
 def _delimited_rows(file: Path, needed: Needed, labels: Labels, **form: Any) -> Iterator[Cells]:
@@ -114,7 +124,7 @@ def _delimited_rows(file: Path, needed: Needed, labels: Labels, **form: Any) -> 
         places = {key: head.index(name) for key, name in _named(file, head, needed, labels).items()}
         for row in filter(None, rows):  # a blank line is no row
             if len(row) == len(head):
-                yield _present((key, row[place]) for key, place in places.items()), ""
+                yield _cells((key, row[place]) for key, place in places.items())
             else:
                 yield {}, f"{len(row)} cells in line {rows.line_num}, {len(head)} columns"
 
@@ -125,14 +135,17 @@ def _sdf_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
         tags = {MOL_BLOCK: record, **sdf_tags(record)}
         found |= dict.fromkeys(tags)
         named = _named(file, tags, (), tuple(label for label in labels if label in tags))
-        yield _present((key, tags[name]) for key, name in named.items()), ""
+        yield _cells((key, tags[name]) for key, name in named.items())
     _named(file, found, needed, labels)  # records may lack a tag, but not all of them
 
 
+FORMS: dict[str, dict[str, Any]] = {
+    ".csv": {"strict": True},
+    ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
+}
 READERS: dict[str, Callable[[Path, Needed, Labels], Iterator[Cells]]] = {
     ".parquet": _parquet_rows,
-    ".csv": partial(_delimited_rows, strict=True),
-    ".tsv": partial(_delimited_rows, delimiter="\t", quoting=csv.QUOTE_NONE),
+    **{suffix: partial(_delimited_rows, **form) for suffix, form in FORMS.items()},
     ".sdf": _sdf_rows,
     ".sdf.gz": _sdf_rows,
 }
@@ -142,10 +155,19 @@ def column_keys(file: Path) -> set[str]:
     """Which of the keys of `ALIASES` a file has columns for; an SDF has its mol blocks at any rate."""
     if file.suffix.lower() == ".parquet":
         return set(_named(file, pq.read_schema(file).names, ()))
-    if file.suffix.lower() in (".csv", ".tsv"):
+    if form := FORMS.get(file.suffix.lower()):
         with open(file, encoding="utf-8-sig", newline="") as lines:
-            return set(_named(file, lines.readline().strip().split("\t" if file.suffix.lower() == ".tsv" else ","), ()))
+            return set(_named(file, next(csv.reader(lines, **form), []), ()))
     return {MOL_BLOCK}
+
+
+def number_list(cell: Any) -> Any:
+    """A cell of numbers: a list as it is, JSON read.
+
+    Raises:
+        ValueError: text that is no JSON.
+    """
+    return json.loads(cell) if isinstance(cell, str) else cell
 
 
 def undoubled(smiles: str) -> str:

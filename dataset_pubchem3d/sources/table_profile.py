@@ -3,11 +3,12 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from ..elements import IN_DICTIONARY
-from .table_files import Row, undoubled
+from .table_files import Row, number_list, undoubled
 
 DISTINCT = {  # what is told to how many distinct values it has, each as 8 bytes a row
     "inchikeys": lambda cells: cells.get("inchikey", ""),
@@ -32,7 +33,7 @@ def profile_table(rows: Iterable[Row]) -> dict[str, int]:
         counts["rows"] += 1
         counts["multi_fragment_smiles"] += "." in smiles
         counts["doubled_backslashes"] += undoubled(smiles) != smiles
-        counts["element_outside_dictionary"] += not IN_DICTIONARY[row.cells.get("atomic_numbers", [])].all()
+        counts["element_outside_dictionary"] += _is_outside_dictionary(row.cells.get("atomic_numbers", []))
         for name, value in DISTINCT.items():
             hashes[name].append(_hash(value(row.cells)))
     rows_of_text = np.unique(np.array(hashes["texts"], dtype=np.uint64), return_counts=True)[1]
@@ -41,6 +42,16 @@ def profile_table(rows: Iterable[Row]) -> dict[str, int]:
         **{f"distinct_{name}": len(np.unique(np.array(found, dtype=np.uint64))) for name, found in hashes.items()},
         "rows_sharing_their_text": int(rows_of_text[rows_of_text > 1].sum()),
     }
+
+
+def _is_outside_dictionary(cell: Any) -> bool:
+    """False of a cell that is no list of atomic numbers, which is refused where it is read."""
+    try:
+        numbers = np.array(number_list(cell), dtype=np.float64)
+    except (ValueError, TypeError):
+        return False
+    is_readable = ((numbers >= 0) & (numbers < len(IN_DICTIONARY)) & (numbers % 1 == 0)).all()
+    return bool(is_readable) and not IN_DICTIONARY[numbers.astype(int)].all()
 
 
 def _hash(value: str) -> int:

@@ -26,6 +26,7 @@ from .stage import Part, Task
 from .windows import column_values, read_window, window_name
 
 ADDED_LATER = ("benchmarks", "split")  # to molecules, when they are written
+BY_CID_ALONE = "its molecule is given by a CID alone, and the recipe names no source of structures"
 CHUNK = 1000  # raw records a part
 KEY, BLOCK = np.dtype("S27"), np.dtype("S14")  # an InChIKey and its first block
 
@@ -39,13 +40,15 @@ def chunks(raw_records: Iterable[Any]) -> Iterator[Task]:
         index += 1
 
 
-def read_texts(source: TextSource, chunk: list) -> Part:
-    """The texts of raw records, with or without the identity of their molecule."""
+def read_texts(source: TextSource, chunk: list, is_by_cid: bool = True) -> Part:
+    """The texts of raw records, with the identity of their molecule, or without if it can be found by the CID."""
     part, rows = Part(TEXT_SCHEMA.empty_table()), []
     for raw in chunk:
         part.counts["records read"] += 1
         try:
             texts = source.texts(raw)
+            if not is_by_cid and (unknown := [text for text in texts if text.compound is None]):
+                raise RecordError(unknown[0].record_id, BY_CID_ALONE)
         except RecordError as error:
             part.refuse(source.name, error)
             continue

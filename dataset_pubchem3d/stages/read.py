@@ -28,6 +28,9 @@ from .parse import (
 from .stage import Part, Stage, Task, Workers, run_stage, step
 from .windows import column_values, window_name, write_windows
 
+IDENTITY = {"inchikey": KEY, "cid": np.dtype(np.int64), "inchikey14": BLOCK}  # what tells a molecule, and its type
+MATCHED_BY = {"inchikey": ("inchikey",), "cid": ("inchikey", "cid"), "first_block": ("inchikey14",)}
+
 
 @dataclass
 class Reading:
@@ -73,7 +76,10 @@ class Reading:
     @cached_property
     def texts(self) -> list[Stage]:
         """Texts as their sources give them."""
-        return [self._read("texts", source, {}, partial(read_texts, source)) for source in self.recipe.texts]
+        is_by_cid = self.recipe.structures is not None
+        function = partial(read_texts, is_by_cid=is_by_cid)
+        settings = {"is_by_cid": is_by_cid}
+        return [self._read("texts", source, settings, partial(function, source)) for source in self.recipe.texts]
 
     @property
     def unidentified_cids(self) -> np.ndarray:
@@ -90,8 +96,6 @@ class Reading:
         cids, structures = self.unidentified_cids, self.recipe.structures
         if len(cids) == 0:
             return None
-        if structures is None:
-            raise ValueError("recipe: its texts come with CIDs alone; name a source of structures, pubchem_extras say")
         return self._read(
             "structures",
             structures,
@@ -150,13 +154,10 @@ class Reading:
 
     def _without_geometry(self, source: RDKitConformers, others: list[Stage], folder: Path) -> Iterator[dict]:
         """Raw records of the molecules that no other source has, each once."""
-        column, dtype = ("inchikey", KEY) if self.recipe.match == "inchikey" else ("inchikey14", BLOCK)
-        tables = (table.filter(pc.field(column).is_valid()) for stage in others for table in stage.tables([column]))
-        found = np.unique(np.concatenate([np.empty(0, dtype), *(column_values(t, column, dtype) for t in tables)]))
-        seen: set[str] = set()
-        for table in self.described(["inchikey", "inchikey14", "smiles"]):
-            missing = ~np.isin(column_values(table, column, dtype), found)
-            rows = table.filter(pa.array(missing)).to_pylist()
+        found, seen = {name: _distinct(others, name) for name in MATCHED_BY[self.recipe.match]}, set()
+        for table in self.described(["inchikey", "inchikey14", "cid", "smiles"]):
+            is_found = [np.isin(_values(table, name), values) for name, values in found.items()]
+            rows = table.filter(pa.array(~np.any(is_found, axis=0))).to_pylist()
             new = {row["inchikey"]: row["smiles"] for row in rows if row["inchikey"] not in seen}
             seen.update(new)
             yield from source.from_compounds(new.items())
@@ -196,6 +197,20 @@ class Reading:
     def counts(self) -> dict[str, dict[str, int]]:
         """What each stage counted."""
         return {title: dict(stage.counts()) for title, stage in self.stages.items()}
+
+
+def _distinct(stages: Iterable[Stage], column: str) -> np.ndarray:
+    """The values of a column that are there, ascending."""
+    tables = (table for stage in stages for table in stage.tables([column]))
+    parts = (_values(table.filter(pc.field(column).is_valid()), column) for table in tables)
+    return np.unique(np.concatenate([np.empty(0, IDENTITY[column]), *parts]))
+
+
+def _values(table: pa.Table, column: str) -> np.ndarray:
+    """Of a column of `IDENTITY`; a missing CID is -1."""
+    if column == "cid":
+        return table.column(column).fill_null(-1).to_numpy()
+    return column_values(table, column, IDENTITY[column])
 
 
 def keys(stages: Iterable[Stage]) -> list[str]:

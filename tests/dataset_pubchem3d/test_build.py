@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
@@ -16,6 +17,7 @@ from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.schema import FEATURES
 from dataset_pubchem3d.sources.molecule3d import Molecule3D
 from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
+from modeling_geomclip import read_molecule
 
 ETHANOL = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
 BENZENE_BLOCK = "UHOVQNZJYSORNB"
@@ -203,9 +205,42 @@ def test_two_builds_do_not_share_a_work_folder(recipe, tmp_path):
     build(recipe, tmp_path / "out", last_stage="fetch")
 
 
-def test_texts_without_structures_name_what_is_missing(recipe, tmp_path):
-    with pytest.raises(ValueError, match="name a source of structures"):
-        build(replace(recipe, structures=None), tmp_path / "out")
+def test_texts_by_cid_alone_are_refused_where_nobody_knows_cids(tmp_path):
+    (tmp_path / "mine.csv").write_text("cid,smiles,text\n702,,Ethanol it is called.\n962,O,Water it is called.\n")
+    report = build(Recipe.table(str(tmp_path / "mine.csv"), min_words=1), tmp_path / "out")
+    assert [row["smiles"] for row in read(tmp_path / "out")] == ["O"]
+    assert any(
+        "by a CID alone, and the recipe names no source of structures" in what
+        for what in report["counts"]["texts table"]
+    )
+
+
+def test_a_stereoisomer_without_a_geometry_gets_one_of_its_own_by_any_match_that_tells_them_apart(tmp_path):
+    rows = [
+        {"cid": 5950, "smiles": "C[C@@H](C(=O)O)N", "text": "It is L-alanine."},
+        {"cid": 71080, "smiles": "C[C@H](C(=O)O)N", "text": "It is D-alanine."},
+    ]
+    molecule = read_molecule(rows[0]["smiles"])
+    rows[0] |= {name: values.tolist() for name, values in molecule.items()}
+    pd.DataFrame(rows).to_parquet(tmp_path / "mine.parquet")
+    for match, sources in (("inchikey", {"table", "rdkit"}), ("cid", {"table", "rdkit"}), ("first_block", {"table"})):
+        build(Recipe.table(str(tmp_path / "mine.parquet"), min_words=1, match=match), tmp_path / match)
+        found = read(tmp_path / match)
+        assert (len(found), {row["geometry_source"] for row in found}) == (2, sources), match
+
+
+def test_the_work_folder_is_not_in_the_one_that_is_replaced(recipe, tmp_path):
+    for work in (tmp_path / "out", tmp_path / "out" / "work"):
+        with pytest.raises(ValueError, match="which a finished build replaces; choose one beside it"):
+            build(recipe, tmp_path / "out", work)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fault_in_a_list_is_told_before_anything_is_read(recipe, tmp_path):
+    (tmp_path / "list.txt").write_text("not a molecule\n")
+    with pytest.raises(ValueError, match="list.txt, line 1: 'not a molecule' is neither"):
+        build(replace(recipe, benchmarks={"mine": str(tmp_path / "list.txt")}), tmp_path / "out")
+    assert not list((tmp_path / ".out.work").glob("texts*"))
 
 
 def test_a_build_without_rows_says_where_they_went(recipe, tmp_path):

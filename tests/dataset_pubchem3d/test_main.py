@@ -80,6 +80,7 @@ def test_overlap_with_a_list_is_counted_and_is_an_error(tmp_path):
         (["--split-sizes", "0", "1", "1"], "the first, of train, must be above 0"),
         (["--stage", "reed"], "choose one of fetch, read, join"),
         (["--benchmark", "chebi20"], "write it as NAME=PATH"),
+        (["--benchmark", "a=1.txt", "--benchmark", "a=2.txt"], "a is the name of 1.txt; give each list its own"),
         (["--config", "absent.yaml"], "absent.yaml"),
         (["--split-by", "mass"], "split_by is 'mass'; choose one of first_block, scaffold"),
         (["--min-words", "0"], "min_words is 0; give a whole number of at least 1"),

@@ -42,6 +42,21 @@ def test_a_table_of_smiles_is_read(tmp_path, separator):
     assert (molecule_input(row), first_block(row)) == ("CCO", "LFQSCWFLJHTTHZ")
 
 
+def test_a_quotation_mark_in_a_tsv_is_a_character(tmp_path):
+    (tmp_path / "mine.tsv").write_text('smiles\ttext\nCCO\t"An alcohol\nCO\tAnother.\n')
+    assert load_pairs(str(tmp_path / "mine.tsv"), "train")["text"][:] == ['"An alcohol', "Another."]
+
+
+def test_coordinates_in_cells_of_text_are_json(tmp_path):
+    (tmp_path / "mine.csv").write_text(
+        'smiles,text,atomic_numbers,positions\nCO,It.,"[6, 8]","[[0, 0, 0], [1.4, 0, 0]]"\nO,Wet.,8 1,0 0\n'
+    )
+    rows = load_pairs(str(tmp_path / "mine.csv"), "train")
+    assert molecule_input(rows[0]) == {"atomic_numbers": [6, 8], "positions": [[0, 0, 0], [1.4, 0, 0]]}
+    with pytest.raises(MoleculeError, match="pass one list of integers"):
+        read_molecule(molecule_input(rows[1]))
+
+
 def test_missing_columns_are_named(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles\nCCO\n")
     with pytest.raises(ValueError, match=r"has the columns \['smiles'\]; it needs 'text'"):

@@ -88,6 +88,25 @@ def test_labels_that_are_no_numbers_are_refused(value, reason):
         source_of().properties(row)
 
 
+def test_missing_and_yes_or_no_labels_as_they_are_written(tmp_path):
+    (tmp_path / "mine.csv").write_text("smiles,gap,active\nO,NA,True\nC,None,FALSE\nN,,null\n")
+    source = source_of(tmp_path / "mine.csv")
+    assert [source.properties(row) for row in rows_of(tmp_path / "mine.csv")] == [
+        {"gap": None, "active": 1.0},
+        {"gap": None, "active": 0.0},
+        {"gap": None, "active": None},
+    ]
+    pd.DataFrame({"smiles": ["O", "C"], "gap": [1, 2], "active": [True, False]}).to_parquet(tmp_path / "mine.parquet")
+    rows = rows_of(tmp_path / "mine.parquet")
+    assert [source.properties(row)["active"] for row in rows] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("label", ["n_heavy", "conformer_energy", "split"])
+def test_a_label_may_not_be_called_as_a_column_of_every_dataset(label):
+    with pytest.raises(ValueError, match=f"every dataset has a column '{label}' of its own; rename the label"):
+        source_of(labels=("gap", label))
+
+
 def test_a_label_may_be_called_as_a_column_of_another_meaning(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,energy,name\nO,1.5,2\n")
     source = source_of(tmp_path / "mine.csv", labels=("energy", "name"))
@@ -100,7 +119,7 @@ def test_what_a_table_lacks_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"mine.csv: has the columns smiles, gap and lacks active"):
         rows_of(tmp_path / "mine.csv")
     (tmp_path / "mine.csv").write_text("gap,active\n1.5,1\n")
-    with pytest.raises(ValueError, match=r"lacks smiles or canonical_smiles or inchi"):
+    with pytest.raises(ValueError, match=r"lacks smiles or isomeric_smiles or .* or canonical_smiles or inchi"):
         rows_of(tmp_path / "mine.csv")
     (tmp_path / "mine.sdf").write_text(sdf_record(True, gap="1.5"))
     with pytest.raises(ValueError, match=r"mine.sdf: has the columns .*gap and lacks active"):

@@ -31,6 +31,11 @@ def test_the_conformer_is_the_one_that_the_model_is_given():
     assert made.energies is None
 
 
+def test_the_method_names_the_force_field():
+    assert geometry("CCO").method is None  # that of the source
+    assert "UFF for lack of MMFF94 parameters" in geometry("OB(O)c1ccccc1").method
+
+
 def test_the_seed_decides_the_conformer():
     assert np.array_equal(geometry("CCCCO", seed=1).positions, geometry("CCCCO", seed=1).positions)
     assert not np.allclose(geometry("CCCCO", seed=1).positions, geometry("CCCCO", seed=2).positions)

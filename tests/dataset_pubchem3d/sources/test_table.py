@@ -1,3 +1,4 @@
+import csv
 import gzip
 import json
 import pickle
@@ -62,7 +63,7 @@ def test_the_formats_say_the_same(tmp_path, form):
             "source": ["mine", None],
             "atomic_numbers": [[8, 1, 1], [6, 6, 8]],
             "positions": [sum(WATER, []), [0, 0, 0, 1.5, 0, 0, 2, 1.25, 0]],  # noqa: RUF017
-            "energy": [-2078.5, None],
+            "conformer_energy": [-2078.5, None],
         }
     )
     file = write(tmp_path, form, frame)
@@ -83,13 +84,73 @@ def test_the_formats_say_the_same(tmp_path, form):
     assert (geometries[0].method, source.method, geometries[0].geometry_id) == (None, "not stated", "row 0")
 
 
+ALANINE = {  # as PubChem gives it
+    "inchikey": "QNAYBMKLOCPYGJ-REOHCLBHSA-N",
+    "inchi": "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1",
+    "flat": "CC(C(=O)O)N",
+    "smiles": "C[C@@H](C(=O)O)N",
+}
+
+
+def test_the_structure_that_has_the_key_of_the_row_counts():
+    row = {"text": "It is L-alanine.", "smiles": ALANINE["flat"], "inchi": ALANINE["inchi"]}
+    assert "@" in text_of(**row, inchikey=ALANINE["inchikey"]).compound.smiles
+    assert "@" not in text_of(**row).compound.smiles  # without a key, the first
+    broken = row | {"inchi": "InChI=1S/broken", "inchikey": ALANINE["inchikey"]}
+    assert "@" not in text_of(**broken).compound.smiles
+
+
+def test_a_smiles_with_stereo_is_preferred_to_one_without(tmp_path):
+    frame = pd.DataFrame({"canonical_smiles": [ALANINE["flat"]], "isomeric_smiles": [ALANINE["smiles"]], "text": "It."})
+    (text,) = texts_of(write(tmp_path, "csv", frame))
+    assert text.compound.inchikey == ALANINE["inchikey"]
+
+
+def test_white_space_and_inchis_that_are_not_standard():
+    methane = {"text": "Gas.", "inchi": " InChI=1S/CH4/h1H4 ", "inchikey": " VNWKTOKETHGBQD-UHFFFAOYSA-N"}
+    for inchi in (methane["inchi"], "InChI=1/CH4/h1H4"):
+        compound = text_of(**methane | {"inchi": inchi}).compound
+        assert (compound.inchi, compound.inchikey) == ("InChI=1S/CH4/h1H4", "VNWKTOKETHGBQD-UHFFFAOYSA-N")
+
+
+def test_a_first_block_alone_does_not_hide_the_key_of_the_structure():
+    row = Row("row 0", {"smiles": ALANINE["smiles"], "inchikey": ALANINE["inchikey"][:14]})
+    assert TableGeometry().identify(row).inchikey == ALANINE["inchikey"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "tsv"])
+def test_coordinates_are_seen_however_the_head_is_written(tmp_path, form):
+    frame = pd.DataFrame({"smiles": ["O"], "text": ["Wet."], "atomic_numbers": [[8, 1, 1]], "positions": [WATER]})
+    file = write(tmp_path, form, frame)
+    if form == "csv":
+        frame.map(str).to_csv(file, index=False, quoting=csv.QUOTE_ALL)
+    assert TableGeometry(path=str(file)).has_coordinates(file)
+    bare = write(tmp_path, form, frame[["smiles", "text"]])
+    assert not TableGeometry(path=str(bare)).has_coordinates(bare)
+
+
+def test_words_for_nothing_are_missing_cells_but_for_texts(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("smiles,cid,name,text\nO,NA,NA,None\nO,null,n/a,nan\n")
+    first, second = Table().raw_records(file)
+    assert first.cells == {"smiles": "O", "name": "NA", "text": "None"}
+    assert second.cells == {"smiles": "O", "name": "n/a"}
+
+
+def test_a_list_where_a_text_should_be_is_refused(tmp_path):
+    frame = pd.DataFrame({"smiles": ["O", "O"], "text": [["Wet."], ["Water."]]})
+    raw = next(Table().raw_records(write(tmp_path, "parquet", frame)))
+    with pytest.raises(RecordError, match="row 0: the row does not fit the head of its table .a list as text"):
+        Table().texts(raw)
+
+
 def test_rows_of_the_wrong_length_are_refused_and_the_others_kept(tmp_path):
     (tmp_path / "a.tsv").write_text("smiles\ttext\nO\tWater\nO\nC\tMethane\tgas\nCCO\tEthanol\n")
     raw = list(Table().raw_records(tmp_path / "a.tsv"))
     assert [record.record_id for record in raw] == ["row 0", "row 1", "row 2", "row 3"]
     assert [Table().texts(raw[place])[0].text for place in (0, 3)] == ["Water", "Ethanol"]
     for place, detail in ((1, "1 cells in line 3, 2 columns"), (2, "3 cells in line 4")):
-        with pytest.raises(RecordError, match=f"row {place}: numbers of cells and columns differ .{detail}"):
+        with pytest.raises(RecordError, match=f"row {place}: the row does not fit the head of its table .{detail}"):
             Table().texts(raw[place])
 
 

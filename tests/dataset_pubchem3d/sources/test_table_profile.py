@@ -31,6 +31,14 @@ def test_counts_by_hand():
     }
 
 
+@pytest.mark.parametrize(
+    ("cell", "is_outside"),
+    [("[8, 1, 1]", 0), ("[92]", 1), ([8.0, 92.0], 1), ("8 1", 0), ([300], 0), ([1.5], 0), ([None], 0)],
+)
+def test_lists_of_atoms_in_any_form(cell, is_outside):
+    assert profile_table([Row("row 0", {"atomic_numbers": cell})])["element_outside_dictionary"] == is_outside
+
+
 def test_an_empty_table():
     assert set(profile_table([]).values()) == {0}
 
