@@ -88,10 +88,12 @@ def molecule_input(row: dict) -> dict | str | None:
 
 
 def _number_list(cell: Any) -> Any:
+    """A list that a cell of text holds; any other cell as it is, to be refused where it is read."""
     try:
-        return json.loads(cell) if isinstance(cell, str) else cell
+        value = json.loads(cell) if isinstance(cell, str) else None
     except ValueError:
-        return cell  # refused as no array where it is read
+        value = None
+    return value if isinstance(value, list) else cell
 
 
 def first_block(row: dict) -> str | None:

@@ -238,7 +238,7 @@ def test_the_work_folder_is_not_in_the_one_that_is_replaced(recipe, tmp_path):
 
 def test_a_fault_in_a_list_is_told_before_anything_is_read(recipe, tmp_path):
     (tmp_path / "list.txt").write_text("not a molecule\n")
-    with pytest.raises(ValueError, match="list.txt, line 1: 'not a molecule' is neither"):
+    with pytest.raises(ValueError, match=r"list\.txt, line 1: 'not a molecule' is neither"):
         build(replace(recipe, benchmarks={"mine": str(tmp_path / "list.txt")}), tmp_path / "out")
     assert not list((tmp_path / ".out.work").glob("texts*"))
 
