@@ -13,15 +13,14 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from transformers import AutoProcessor, HfArgumentParser
+from transformers import AutoModel, HfArgumentParser
 
 if not __package__:  # run as a script: the clone is not on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dataset_pubchem3d.pairs import load_molecules
 from eval.conformers import read_molecules_of
-from eval.retrieval import PAIR_BUDGET_HELP, print_failures, write_results
-from modeling_geomclip.convert_geomclip import load_tower
+from eval.retrieval import PAIR_BUDGET_HELP, load_checkpoint, print_failures, write_results
 from modeling_geomclip.embedding_geomclip import batches_by_size, inference
 
 
@@ -42,12 +41,27 @@ class DenoisingSettings:
 def main() -> None:
     settings = HfArgumentParser(DenoisingSettings).parse_args_into_dataclasses()[0]
     pairs = load_molecules(settings.dataset, settings.split, settings.dataset_config, ())
-    model, processor = load_tower(settings.model), AutoProcessor.from_pretrained(settings.model)
-    model = model.to(torch.accelerator.current_accelerator(check_available=True) or "cpu").eval()
+    check_heads(settings.model)
+    model, processor = load_checkpoint(settings.model)
     evaluation = evaluate_denoising(model, processor, pairs, settings.seed, settings.num_draws, settings.pair_budget)
     print(format_losses(evaluation))
     print_failures(evaluation["failures"])
     write_results(settings, pairs, {"task": "denoising", **evaluation})
+
+
+def check_heads(path: str) -> None:
+    """Refuse a checkpoint whose heads were left behind when it was saved: new ones would be measured.
+
+    Raises:
+        ValueError: naming it.
+    """
+    model, loading = AutoModel.from_pretrained(path, output_loading_info=True)
+    heads = getattr(getattr(model, "geometry_model", model), "denoising_head", None)
+    missing = [name for name in loading["missing_keys"] if "denoising_head" in name]
+    if heads is None or missing or not [*heads.parameters()]:
+        raise ValueError(
+            f"{path} has no trained denoising heads; give the tower or the GeomCLIP from which it was trained"
+        )
 
 
 def evaluate_denoising(

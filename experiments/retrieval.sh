@@ -52,12 +52,15 @@ TOWER=(--config configs/pretrain_geometry_chemicals.yaml --dataset "$OUT/chemica
 train tower pretrain_geometry "${TOWER[@]}"
 train geomclip_from_tower pretrain "${TEXTS[@]}" --geometry_model "$OUT/tower" --learning_rate 5e-4
 train geomclip_from_scratch pretrain "${TEXTS[@]}"
+train geomclip_from_scratch_5e-4 pretrain "${TEXTS[@]}" --learning_rate 5e-4
 train geomclip_names pretrain "${NAMES[@]}" --geometry_model "$OUT/tower"
 train geomclip pretrain --config configs/align_texts.yaml --dataset "$OUT/pairs" --model "$OUT/geomclip_names"
 MINI=$OUT/geomclip-mini
 [ -d "$MINI" ] || "$BIN/python" experiments/release.py --model "$OUT/geomclip" --output "$MINI"
-for run in geomclip-mini geomclip_from_tower geomclip_from_scratch; do
+for run in geomclip-mini geomclip_from_tower geomclip_from_scratch geomclip_from_scratch_5e-4; do
     measure validation_$run $run pairs validation
+done
+for run in geomclip-mini geomclip_from_tower SCRATCHNAME; do  # from scratch the better rate of the two
     measure $run $run pairs test
 done
 for tower in ecfp4 element_counts smiles; do

@@ -11,7 +11,8 @@ import torch
 from datasets import Dataset
 
 from eval import denoising
-from eval.denoising import evaluate_denoising, noise_seed
+from eval.denoising import check_heads, evaluate_denoising, noise_seed
+from modeling_geomclip import GeomCLIPForPropertyPrediction
 
 SMILES = ["CCO", "CCCCN", "c1ccccc1O", "C", "CC(=O)O", "CCCCCCCC"]
 
@@ -109,6 +110,15 @@ def test_from_checkpoint_to_results_file(pairs, model, processor, tmp_path, monk
         1 - record["coordinate_loss"] / record["noised_coordinate_loss"]
     )
     assert str(tmp_path) not in output.read_text()
+
+
+def test_heads_that_were_not_saved_are_not_measured(model, tmp_path):
+    model.save_pretrained(tmp_path / "geomclip")
+    check_heads(str(tmp_path / "geomclip"))
+    predictor = GeomCLIPForPropertyPrediction.from_geometry_pretrained(model.geometry_model, id2label={0: "gap"})
+    predictor.save_pretrained(tmp_path / "predictor")
+    with pytest.raises(ValueError, match="predictor has no trained denoising heads; give the tower or the GeomCLIP"):
+        check_heads(str(tmp_path / "predictor"))
 
 
 def test_the_script_runs_from_anywhere(tmp_path):
