@@ -60,7 +60,7 @@ MINI=$OUT/geomclip-mini
 for run in geomclip-mini geomclip_from_tower geomclip_from_scratch geomclip_from_scratch_5e-4; do
     measure validation_$run $run pairs validation
 done
-for run in geomclip-mini geomclip_from_tower SCRATCHNAME; do  # from scratch the better rate of the two
+for run in geomclip-mini geomclip_from_tower geomclip_from_scratch_5e-4; do  # from scratch the better rate
     measure $run $run pairs test
 done
 for tower in ecfp4 element_counts smiles; do
@@ -73,7 +73,7 @@ other ecfp4 ecfp4 2e-4 test
 other element_counts element_counts 5e-4 test
 other smiles smiles 5e-4 test
 "$BIN/python" experiments/compare_retrieval.py \
-    "$RESULTS"/{geomclip-mini,ecfp4,element_counts,smiles,geomclip_from_tower,geomclip_from_scratch}.csv
+    "$RESULTS"/{geomclip-mini,ecfp4,element_counts,smiles,geomclip_from_tower,geomclip_from_scratch_5e-4}.csv
 
 # What each part of geometry pre-training buys: short runs on validation pairs, of which the first has all targets.
 variant() { # name, then flags of the pre-training
