@@ -80,7 +80,8 @@ class Table(TextSource):
 
 @dataclass(frozen=True)
 class TableGeometry(GeometrySource):
-    """Geometries of a table. Each row has `atomic_numbers` and `positions` or, in an SDF, a 3D structure.
+    """Geometries of a table. Each row has `atomic_numbers` and `positions` or, in an SDF, a 3D structure; and, if it is
+    known, `conformer_energy`, eV, one for each conformer.
 
     Args:
         method: level of theory where the table has no column `geometry_method`.
