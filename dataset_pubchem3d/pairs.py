@@ -26,7 +26,8 @@ def load_molecules(dataset: str, split: str, config: str | None, columns: Sequen
     """Load molecules whose geometry is given by coordinates or by a SMILES.
 
     Args:
-        dataset: a folder or Hub id that `load_dataset` takes, or a .csv, .tsv or .parquet file.
+        dataset: a folder or Hub id that `load_dataset` takes, or a .csv, .tsv or .parquet file; in a TSV a quotation
+            mark is a character, as the builder reads it.
         split: split with optional slicing, for example "train[:90%]"; a file has the one split "train".
         config: of a folder or Hub dataset, for example "pretrain"; its default one if None.
         columns: that are needed besides, such as "text".
@@ -41,7 +42,7 @@ def load_molecules(dataset: str, split: str, config: str | None, columns: Sequen
             f"dataset {dataset!r} is a {suffix!r} file; give a folder, a Hub id or {sorted(TABLE_FORMATS)}"
         )
     if suffix in TABLE_FORMATS:
-        separator = {"sep": "\t", "quoting": csv.QUOTE_NONE} if suffix == ".tsv" else {}  # as the builder reads it
+        separator = {"sep": "\t", "quoting": csv.QUOTE_NONE} if suffix == ".tsv" else {}
         rows = load_dataset(TABLE_FORMATS[suffix], data_files=dataset, split=split, **separator)
     else:
         rows = load_dataset(dataset, config, split=split)
