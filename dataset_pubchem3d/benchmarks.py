@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from datasets import Dataset
-from rdkit import Chem
-from rdkit.rdBase import BlockLogs
 from tqdm import tqdm
 
-from .pairs import first_block
+from .chemistry.identity import BLOCK, INCHIKEY, compute_inchikey, take_first_block
+from .pairs import find_first_block
 
-FIRST_BLOCK = re.compile(r"(?![BCFINOPS]{14}$)[A-Z]{14}(?:-[A-Z]{10}-[A-Z])?")  # tetradecane is CCCCCCCCCCCCCC
+CHAIN = re.compile("[BCFINOPS]{14}")  # looks like a first block, but is a SMILES, such as that of tetradecane
 COLUMNS = ("inchikey14", "inchikey", "smiles")
 SHOWN = 10
 
@@ -32,13 +31,13 @@ def read_benchmark(path: Path) -> np.ndarray:
     Raises:
         ValueError: a line or row that is none of these, named by its number.
     """
-    blocks = {_first_block(value, f"{path}, {place}") for place, value in _values(path)}
+    blocks = {_read_first_block(value, f"{path}, {place}") for place, value in _read_values(path)}
     if not blocks:
         raise ValueError(f"{path} names no molecule; a benchmark list without molecules is surely a mistake")
-    return np.array(sorted(blocks), dtype="S14")
+    return np.array(sorted(blocks), dtype=BLOCK)
 
 
-def benchmark_overlap(rows: Dataset, benchmarks: Mapping[str, np.ndarray]) -> dict:
+def count_overlap(rows: Dataset, benchmarks: Mapping[str, np.ndarray]) -> dict:
     """Which molecules of a dataset are on the lists.
 
     Args:
@@ -53,7 +52,7 @@ def benchmark_overlap(rows: Dataset, benchmarks: Mapping[str, np.ndarray]) -> di
     columns = [column for column in COLUMNS if column in rows.column_names]
     if not columns:
         raise ValueError(f"the dataset has the columns {rows.column_names}; it needs one of {', '.join(COLUMNS)}")
-    blocks = Counter(first_block(row) for row in tqdm(rows.select_columns(columns), desc="reading molecules"))
+    blocks = Counter(find_first_block(row) for row in tqdm(rows.select_columns(columns), desc="reading molecules"))
     unnamed = blocks.pop(None, 0)
     overlap = {}
     for name, benchmark in benchmarks.items():
@@ -63,12 +62,12 @@ def benchmark_overlap(rows: Dataset, benchmarks: Mapping[str, np.ndarray]) -> di
     return {"num_rows": len(rows), "molecules": len(blocks), "rows_without_molecule": unnamed, "overlap": overlap}
 
 
-def _values(path: Path) -> Iterator[tuple[str, str | None]]:
+def _read_values(path: Path) -> Iterator[tuple[str, str | None]]:
     """The entries, each with its place in the file."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         with pq.ParquetFile(path) as file:
-            column = _column(file.schema_arrow.names, path)
+            column = _find_column(file.schema_arrow.names, path)
             values = chain.from_iterable(batch.column(0).to_pylist() for batch in file.iter_batches(columns=[column]))
             yield from ((f"row {number}", value) for number, value in enumerate(values, start=1))
         return
@@ -76,14 +75,14 @@ def _values(path: Path) -> Iterator[tuple[str, str | None]]:
         if suffix in (".csv", ".tsv"):
             options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if suffix == ".tsv" else {}
             table = csv.DictReader(lines, **options)
-            column = _column(table.fieldnames or [], path)
+            column = _find_column(table.fieldnames or [], path)
             yield from ((f"line {table.line_num}", row[column]) for row in table)
         else:
             numbered = ((f"line {number}", line.strip()) for number, line in enumerate(lines, start=1))
             yield from ((place, line) for place, line in numbered if line and not line.startswith("#"))
 
 
-def _column(names: list[str], path: Path) -> str:
+def _find_column(names: list[str], path: Path) -> str:
     lower = {name.lower(): name for name in names}
     for column in COLUMNS:
         if column in lower:
@@ -91,13 +90,10 @@ def _column(names: list[str], path: Path) -> str:
     raise ValueError(f"{path} has the columns {names}; it needs one of {', '.join(COLUMNS)}")
 
 
-def _first_block(value: str | None, place: str) -> str:
+def _read_first_block(value: str | None, place: str) -> str:
     value = (value or "").strip()
-    if FIRST_BLOCK.fullmatch(value):
-        return value[:14]
-    with BlockLogs():
-        mol = Chem.MolFromSmiles(value) if value else None
-        key = Chem.MolToInchiKey(mol) if mol is not None else ""
+    is_inchikey = INCHIKEY.fullmatch(value) and not CHAIN.fullmatch(value)
+    key = value if is_inchikey or not value else compute_inchikey(value)
     if not key:
         raise ValueError(f"{place}: {value!r} is neither an InChIKey nor a SMILES that RDKit can read; correct it")
-    return key[:14]
+    return take_first_block(key)

@@ -21,17 +21,17 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from .benchmarks import read_benchmark
-from .publication.folder import Folder, refuse_foreign_folder, staged_folder
+from .publication.folder import Folder, refuse_foreign_folder, stage_folder
 from .recipe import Recipe
 from .records import GEOMETRY_SCHEMA
 from .schema import GEOMETRY_COLUMNS
 from .stages.join import join_window
 from .stages.parse import Wanted
-from .stages.read import Reading, keys
+from .stages.read import Reading, list_keys
 from .stages.rows import clean_rows, deduplicate_rows, group_rows
-from .stages.splits import Cuts, group_hashes, split_cuts
-from .stages.stage import Part, Stage, Task, Workers, step
-from .stages.windows import read_window, window_bounds, window_name, write_windows
+from .stages.splits import Cuts, hash_groups, make_cuts
+from .stages.stage import Part, Stage, Task, Workers, make_folder
+from .stages.windows import make_window_bounds, name_window, read_window, write_windows
 
 STAGES = {  # each with the parts of `Build` that it makes
     "fetch": ("fetched",),
@@ -66,7 +66,7 @@ def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1
     work = work or out.resolve().with_name(f".{out.name}.work")
     if work.resolve().is_relative_to(out.resolve()):
         raise ValueError(f"--work {work} lies in --out {out}, which a finished build replaces; choose one beside it")
-    with _only_build(work), _log(work / "build.log"):
+    with _hold_folder(work), _log(work / "build.log"):
         with Workers(num_proc) as workers:
             stages = Build(recipe, work, workers, out)
             if last_stage == "write":
@@ -78,11 +78,11 @@ def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1
                 if stage == last_stage:
                     break
         # Without the workers, whose memory is not needed any more.
-        return stages.report if last_stage == "write" else {"counts": stages.counts()}
+        return stages.report if last_stage == "write" else {"counts": stages.sum_counts()}
 
 
 @contextmanager
-def _only_build(work: Path) -> Iterator[None]:
+def _hold_folder(work: Path) -> Iterator[None]:
     """Hold the work folder against other builds."""
     work.mkdir(parents=True, exist_ok=True)
     try:
@@ -127,14 +127,14 @@ class Build(Reading):
         folder = self.work / "windows"
 
         def deal(folder: Path) -> None:
-            bounds = window_bounds(Wanted.load(self.wanted).blocks)
+            bounds = make_window_bounds(Wanted.load(self.wanted).blocks)
             np.save(folder / "bounds.npy", bounds)
-            geometries = chain.from_iterable(stage.tables() for stage in self.geometries)
-            for name, tables in (("texts", self.described()), ("geometries", geometries)):
+            geometries = chain.from_iterable(stage.read_tables() for stage in self.geometries)
+            for name, tables in (("texts", self.read_described()), ("geometries", geometries)):
                 (folder / name).mkdir()
                 write_windows(tables, "inchikey14", bounds, folder / name)
 
-        step(folder, {"texts": self.described_key, "geometries": keys(self.geometries)}, deal)
+        make_folder(folder, {"texts": self.described_key, "geometries": list_keys(self.geometries)}, deal)
         return folder
 
     @cached_property
@@ -143,12 +143,12 @@ class Build(Reading):
         sources = tuple(source.name for source in self.recipe.geometries)
         settings = {
             "texts": self.described_key,
-            "geometries": keys(self.geometries),
+            "geometries": list_keys(self.geometries),
             "sources": sources,
             "match": self.recipe.match,
         }
         folders = self.windows / "texts", self.windows / "geometries"
-        tasks = [Task(window_name(i), i) for i in range(len(np.load(self.windows / "bounds.npy")) + 1)]
+        tasks = [Task(name_window(i), i) for i in range(len(np.load(self.windows / "bounds.npy")) + 1)]
         return self.run("joined", settings, lambda: tasks, partial(join_window, *folders, sources, self.recipe.match))
 
     @cached_property
@@ -171,11 +171,11 @@ class Build(Reading):
     @cached_property
     def cuts(self) -> Cuts:
         """Which groups are in which split."""
-        tables = (self.grouped if self.recipe.texts else self.molecules).tables(["split_group"])
-        hashes = [group_hashes(table.column(0).to_pylist(), self.recipe.seed) for table in tables]
+        tables = (self.grouped if self.recipe.texts else self.molecules).read_tables(["split_group"])
+        hashes = [hash_groups(table.column(0).to_pylist(), self.recipe.seed) for table in tables]
         if not sum(len(part) for part in hashes):
-            raise ValueError(f"no row is left; see why in the counts: {json.dumps(self.counts(), indent=1)}")
-        return split_cuts(np.concatenate(hashes), self.recipe.split_sizes)
+            raise ValueError(f"no row is left; see why in the counts: {json.dumps(self.sum_counts(), indent=1)}")
+        return make_cuts(np.concatenate(hashes), self.recipe.split_sizes)
 
     def _transform(self, name: str, before: Stage, settings: tuple, function: Callable[..., Part]) -> Stage:
         tasks = [Task(part, file) for part, file in zip(before.names, before.files)]
@@ -192,28 +192,28 @@ class Build(Reading):
     @cached_property
     def report(self) -> dict:
         """Write the folder and tell what is in it."""
-        with staged_folder(self.out) as path:
+        with stage_folder(self.out) as path:
             folder = Folder(path, self.recipe, self.benchmarks)
-            for rows in self._rows() if self.recipe.texts else ():
+            for rows in self._gather_rows() if self.recipe.texts else ():
                 folder.add_pairs(rows)
-            for molecules in self.molecules.tables() if self.molecules else ():
-                folder.add_molecules(self._with_splits(molecules))
+            for molecules in self.molecules.read_tables() if self.molecules else ():
+                folder.add_molecules(self._add_splits(molecules))
             for title, stage in self.stages.items():
                 folder.add_quarantine(title, stage)
-            given = {source.name: source.profile(self.raw_folder(source)) for source in self.recipe.texts}
-            return folder.finish(self.counts(), {name: profile for name, profile in given.items() if profile})
+            given = {source.name: source.profile(self.find_raw_folder(source)) for source in self.recipe.texts}
+            return folder.finish(self.sum_counts(), {name: profile for name, profile in given.items() if profile})
 
-    def _rows(self) -> Iterator[pa.Table]:
+    def _gather_rows(self) -> Iterator[pa.Table]:
         """The complete rows, window by window."""
         tables = tqdm(
-            self.grouped.tables(), desc="writing", total=len(self.grouped.names), unit=" windows", disable=None
+            self.grouped.read_tables(), desc="writing", total=len(self.grouped.names), unit=" windows", disable=None
         )
         for index, rows in enumerate(tables):
             geometries = read_window(self.windows / "geometries", index, GEOMETRY_SCHEMA).take(rows["geometry_row"])
             for column in GEOMETRY_COLUMNS:
                 rows = rows.append_column(column, geometries[column])
-            yield self._with_splits(rows)
+            yield self._add_splits(rows)
 
-    def _with_splits(self, table: pa.Table) -> pa.Table:
-        hashes = group_hashes(table.column("split_group").to_pylist(), self.recipe.seed)
-        return table.append_column("split", pa.array(self.cuts.split_names(hashes)))
+    def _add_splits(self, table: pa.Table) -> pa.Table:
+        hashes = hash_groups(table.column("split_group").to_pylist(), self.recipe.seed)
+        return table.append_column("split", pa.array(self.cuts.name_splits(hashes)))

@@ -10,8 +10,8 @@ import numpy as np
 from datasets import Dataset, load_dataset
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
-from rdkit import Chem
-from rdkit.rdBase import BlockLogs
+
+from .chemistry.identity import compute_inchikey, take_first_block
 
 REPORT = "build_report.json"  # that a build leaves in its folder
 TABLE_FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
@@ -55,7 +55,7 @@ def load_molecules(dataset: str, split: str, config: str | None, columns: Sequen
     return rows
 
 
-def label_units(dataset: str) -> dict[str, str]:
+def read_label_units(dataset: str) -> dict[str, str]:
     """Units of the properties of a dataset that `python -m dataset_pubchem3d` built; none of any other."""
     if Path(dataset).is_file():
         return {}
@@ -74,12 +74,12 @@ def read_report(folder: Path) -> dict[str, Any]:
     return json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
 
 
-def molecule_input(row: dict) -> dict | str | None:
+def get_molecule_input(row: dict) -> dict | str | None:
     """What the processor takes for the molecule of a row: its coordinates if it has them, else its SMILES, if any.
 
     Coordinates may be (atoms, 3) or, as tables often have them, one flat list (3 atoms); in a cell of text, JSON.
     """
-    numbers, positions = (_number_list(row.get(name)) for name in ("atomic_numbers", "positions"))
+    numbers, positions = (_read_number_list(row.get(name)) for name in ("atomic_numbers", "positions"))
     if positions is None or numbers is None:
         return row.get("smiles")
     is_listed = not isinstance(positions, str) and len(positions) > 0
@@ -88,7 +88,7 @@ def molecule_input(row: dict) -> dict | str | None:
     return {"atomic_numbers": numbers, "positions": positions}
 
 
-def _number_list(cell: Any) -> Any:
+def _read_number_list(cell: Any) -> Any:
     """A list that a cell of text holds; any other cell as it is, to be refused where it is read."""
     try:
         value = json.loads(cell) if isinstance(cell, str) else None
@@ -97,14 +97,12 @@ def _number_list(cell: Any) -> Any:
     return value if isinstance(value, list) else cell
 
 
-def first_block(row: dict) -> str | None:
+def find_first_block(row: dict) -> str | None:
     """First block of the molecule's InChIKey, which names it up to stereochemistry, isotopes and charge.
 
     Read from `inchikey14` or `inchikey`, else computed from `smiles`; None where none of them tells.
     """
     key = row.get("inchikey14") or row.get("inchikey")
     if not key and row.get("smiles"):
-        with BlockLogs():
-            molecule = Chem.MolFromSmiles(row["smiles"])
-            key = Chem.MolToInchiKey(molecule) if molecule is not None else None
-    return key[:14] if key else None
+        key = compute_inchikey(row["smiles"])
+    return take_first_block(key) if key else None

@@ -32,17 +32,17 @@ class PubChem3D(datasets.ArrowBasedBuilder):
 
     def __init__(self, *args, data_dir: str, config_name: str = DEFAULT_CONFIG_NAME, **kwargs):
         # A hash of the content, or else a rebuilt folder is read from the cache.
-        digest = kwargs.pop("hash", None) or content_digest(Path(data_dir), config_name)
+        digest = kwargs.pop("hash", None) or digest_content(Path(data_dir), config_name)
         super().__init__(*args, data_dir=str(data_dir), config_name=config_name, hash=digest, **kwargs)
 
     def _info(self) -> datasets.DatasetInfo:
-        first = next(iter(split_files(Path(self.config.data_dir), self.config.name).values()))[0]
+        first = next(iter(list_split_files(Path(self.config.data_dir), self.config.name).values()))[0]
         return datasets.DatasetInfo(features=datasets.Features.from_arrow_schema(pq.read_schema(first)))
 
     def _split_generators(self, dl_manager) -> list[datasets.SplitGenerator]:
         return [
             datasets.SplitGenerator(split, gen_kwargs={"files": [str(file) for file in files]})
-            for split, files in split_files(Path(self.config.data_dir), self.config.name).items()
+            for split, files in list_split_files(Path(self.config.data_dir), self.config.name).items()
         ]
 
     def _generate_tables(self, files: list[str]) -> Iterator[tuple[Key, pa.Table]]:
@@ -52,7 +52,7 @@ class PubChem3D(datasets.ArrowBasedBuilder):
                     yield Key(file_index, batch_index), pa.Table.from_batches([batch])
 
 
-def split_files(folder: Path, config: str = "default") -> dict[str, list[Path]]:
+def list_split_files(folder: Path, config: str = "default") -> dict[str, list[Path]]:
     """The Parquet files of each split that a config of a built folder has, in order.
 
     Raises:
@@ -66,10 +66,10 @@ def split_files(folder: Path, config: str = "default") -> dict[str, list[Path]]:
     return {split: files for split, files in found.items() if files}
 
 
-def content_digest(folder: Path, config: str = "default") -> str:
+def digest_content(folder: Path, config: str = "default") -> str:
     """SHA-256 over the Parquet files of a config of a built folder, in hexadecimal."""
     digest = hashlib.sha256()
-    for path in chain.from_iterable(split_files(folder, config).values()):
+    for path in chain.from_iterable(list_split_files(folder, config).values()):
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

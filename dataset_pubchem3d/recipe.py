@@ -90,25 +90,25 @@ class Recipe:
         """
         try:
             settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            return cls(**_with_sources(settings) | overrides)
+            return cls(**_make_sources(settings) | overrides)
         except (ValueError, yaml.YAMLError) as error:
             raise ValueError(f"{path}: {error}") from error
 
     @classmethod
-    def embedded(cls, **overrides) -> "Recipe":
+    def from_packages(cls, **overrides) -> "Recipe":
         """The one that needs no network: QM9's geometries, texts of names and measured properties."""
         qm9 = make_source(GEOMETRY_SOURCES, "qm9")
         texts = (make_source(TEXT_SOURCES, "chemicals"),)
         return cls(**{"texts": texts, "geometries": (qm9,), "properties": qm9, "match": "inchikey"} | overrides)
 
     @classmethod
-    def labels(cls, path: str, labels: Sequence[str], units: Sequence[str] = (), **overrides) -> "Recipe":
+    def from_labels(cls, path: str, labels: Sequence[str], units: Sequence[str] = (), **overrides) -> "Recipe":
         """A table of molecules with columns to predict; where it gives no coordinates, RDKit conformers."""
         description = {"source": "labels", "path": path, "labels": [*labels], "units": [*units]}
         return cls(properties=make_source(PROPERTY_SOURCES, description), **overrides)
 
     @classmethod
-    def table(cls, path: str, **overrides) -> "Recipe":
+    def from_table(cls, path: str, **overrides) -> "Recipe":
         """A table that a user brings; molecules that it gives no coordinates for get an RDKit conformer."""
         description = {"source": "table", "path": path}
         texts, last_resort = (make_source(TEXT_SOURCES, description),), make_source(GEOMETRY_SOURCES, "rdkit")
@@ -120,14 +120,14 @@ class Recipe:
         """The recipe as it is published: sources by name and options, files by their names without folders."""
         plain = {setting.name: getattr(self, setting.name) for setting in fields(self)}
         for role in ("texts", "geometries"):
-            plain[role] = [_published(source) for source in plain[role]]
+            plain[role] = [_publish_source(source) for source in plain[role]]
         for role in ("structures", "properties"):
-            plain[role] = plain[role] and _published(plain[role])
+            plain[role] = plain[role] and _publish_source(plain[role])
         plain["split_sizes"] = list(plain["split_sizes"])
         return {**plain, "benchmarks": {name: Path(path).name for name, path in self.benchmarks.items()}}
 
 
-def _with_sources(settings: Any) -> dict:
+def _make_sources(settings: Any) -> dict:
     """The settings of a file with their sources made."""
     known = {setting.name for setting in fields(Recipe)}
     if not isinstance(settings, dict) or not ({"texts", "geometries"} <= settings.keys() or "properties" in settings):
@@ -166,16 +166,16 @@ def make_source(registry: Mapping[str, type[Source]], description: str | dict) -
     return registry[name](**options | tuples)
 
 
-def source_settings(source: Source) -> dict:
+def describe_source(source: Source) -> dict:
     """Name and options of a source."""
     return {"source": source.name, **asdict(source)}
 
 
-def _published(source: Source) -> dict:
-    return {name: _plain(name, value) for name, value in source_settings(source).items()}
+def _publish_source(source: Source) -> dict:
+    return {name: _make_plain(name, value) for name, value in describe_source(source).items()}
 
 
-def _plain(name: str, value: Any) -> Any:
+def _make_plain(name: str, value: Any) -> Any:
     if name in ("path", "cids"):
         return Path(value).name
     return list(value) if isinstance(value, tuple) else value

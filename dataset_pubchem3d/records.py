@@ -7,7 +7,8 @@ import pyarrow as pa
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-EV_PER_HARTREE = 27.211386246
+from .chemistry.identity import take_first_block
+
 POSITIONS = pa.list_(pa.list_(pa.float32(), 3))
 
 
@@ -118,7 +119,7 @@ class Geometry:
     license: str | None = None
 
 
-def checked_geometry(
+def check_geometry(
     record_id: str, atomic_numbers: np.ndarray, positions: np.ndarray, energies: np.ndarray | None = None, **rest
 ) -> Geometry:
     """A Geometry of correct types and shapes, its conformers in ascending order of energy.
@@ -154,7 +155,7 @@ def checked_geometry(
     return Geometry(record_id, atomic_numbers.astype(np.uint8), positions, energies, **rest)
 
 
-def geometry_columns(geometries: list[Geometry], num_conformers: int) -> dict[str, pa.Array]:
+def make_geometry_columns(geometries: list[Geometry], num_conformers: int) -> dict[str, pa.Array]:
     """The columns of `schema.py` that a source's geometries fill, one row a geometry.
 
     Args:
@@ -163,11 +164,11 @@ def geometry_columns(geometries: list[Geometry], num_conformers: int) -> dict[st
     kept = [geometry.positions[:num_conformers] for geometry in geometries]
     further = [positions[1:] for positions in kept]
     return {
-        "atomic_numbers": _lists([geometry.atomic_numbers for geometry in geometries], pa.uint8()),
-        "positions": _points([positions[0] for positions in kept]),
+        "atomic_numbers": _make_lists([geometry.atomic_numbers for geometry in geometries], pa.uint8()),
+        "positions": _make_points([positions[0] for positions in kept]),
         "further_positions": pa.ListArray.from_arrays(
-            _offsets([len(positions) for positions in further]),
-            _points([conformer for positions in further for conformer in positions]),
+            _make_offsets([len(positions) for positions in further]),
+            _make_points([conformer for positions in further for conformer in positions]),
         ),
         "n_conformers": pa.array([len(geometry.positions) for geometry in geometries], pa.int32()),
         "conformer_energy": pa.array(
@@ -178,19 +179,19 @@ def geometry_columns(geometries: list[Geometry], num_conformers: int) -> dict[st
     }
 
 
-def _offsets(lengths: list[int]) -> pa.Array:
+def _make_offsets(lengths: list[int]) -> pa.Array:
     return pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
 
 
-def _lists(arrays: list[np.ndarray], dtype: pa.DataType) -> pa.ListArray:
+def _make_lists(arrays: list[np.ndarray], dtype: pa.DataType) -> pa.ListArray:
     flat = np.concatenate(arrays) if arrays else np.empty(0)
-    return pa.ListArray.from_arrays(_offsets([len(array) for array in arrays]), pa.array(flat, dtype))
+    return pa.ListArray.from_arrays(_make_offsets([len(array) for array in arrays]), pa.array(flat, dtype))
 
 
-def _points(arrays: list[np.ndarray]) -> pa.ListArray:
+def _make_points(arrays: list[np.ndarray]) -> pa.ListArray:
     flat = np.concatenate(arrays) if arrays else np.empty((0, 3))
     points = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1), pa.float32()), 3)
-    return pa.ListArray.from_arrays(_offsets([len(array) for array in arrays]), points)
+    return pa.ListArray.from_arrays(_make_offsets([len(array) for array in arrays]), points)
 
 
 TEXT_SCHEMA = pa.schema(
@@ -226,13 +227,13 @@ GEOMETRY_SCHEMA = pa.schema(
 )
 
 
-def text_row(source: str, text: Text) -> dict:
+def make_text_row(source: str, text: Text) -> dict:
     """A row of `TEXT_SCHEMA`; the columns of the identity are null where it is still to be looked up."""
     return {
         "source": source,
         "record_id": text.record_id,
         "cid": text.cid,
-        **(compound_row(text.compound) if text.compound else {}),
+        **(make_compound_row(text.compound) if text.compound else {}),
         "name": text.name,
         "text": text.text,
         "text_raw": text.text if text.raw is None else text.raw,
@@ -246,6 +247,6 @@ def text_row(source: str, text: Text) -> dict:
     }
 
 
-def compound_row(compound: Compound) -> dict:
+def make_compound_row(compound: Compound) -> dict:
     """The columns of `TEXT_SCHEMA` that tell the identity."""
-    return {**asdict(compound), "synonyms": list(compound.synonyms), "inchikey14": compound.inchikey[:14]}
+    return {**asdict(compound), "synonyms": list(compound.synonyms), "inchikey14": take_first_block(compound.inchikey)}

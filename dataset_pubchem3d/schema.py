@@ -16,13 +16,13 @@ class Column(NamedTuple):
     @property
     def dtype(self) -> str:
         """The feature in short, e.g. `list<list<float32>[3]>`."""
-        return _dtype(self.feature)
+        return _name_dtype(self.feature)
 
 
-def _dtype(feature: Value | List) -> str:
+def _name_dtype(feature: Value | List) -> str:
     if isinstance(feature, Value):
         return feature.dtype
-    return f"list<{_dtype(feature.feature)}>" + (f"[{feature.length}]" if feature.length > 0 else "")
+    return f"list<{_name_dtype(feature.feature)}>" + (f"[{feature.length}]" if feature.length > 0 else "")
 
 
 STRING = Value("string")
@@ -84,6 +84,6 @@ MOLECULE_COLUMNS = tuple(  # those of a molecule without a text
 )
 
 
-def molecule_features(property_columns: tuple[Column, ...]) -> Features:
+def make_molecule_features(property_columns: tuple[Column, ...]) -> Features:
     """The features of molecules without texts, with columns for their properties."""
     return Features({column.name: column.feature for column in (*MOLECULE_COLUMNS, *property_columns)})

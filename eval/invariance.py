@@ -1,135 +1,13 @@
-"""What a checkpoint's geometry embeddings ignore, as they must, and what they notice.
+"""What do a checkpoint's geometry embeddings ignore, as they must, and what do they notice?
 
     python eval/invariance.py --model geomclip --dataset pubchem3d --split test --output results/invariance.json
 
-Each change is made to every molecule of the split; the figure is the Euclidean change of its embedding of length 1.
+Prints a table and writes it, with all that is needed to repeat it, as JSON; `geomclip evaluate invariance` is the same.
 """
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import datasets
-import numpy as np
-import torch
-from torch import Tensor
-from transformers import HfArgumentParser
-
-if not __package__:  # run as a script: the clone is not on the path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from dataset_pubchem3d.pairs import load_pairs
-from eval.conformers import Record, read_molecules_of
-from eval.retrieval import (
-    PAIR_BUDGET_HELP,
-    load_checkpoint,
-    print_failures,
-    write_results,
-)
-from modeling_geomclip import embed_molecules
-
-
-@dataclass(frozen=True)
-class InvarianceSettings:
-    """What to evaluate; the fields are the command's flags."""
-
-    model: str = field(metadata={"help": "checkpoint folder or Hub id"})
-    dataset: str = field(metadata={"help": "folder, Hub id or table of pairs; a file has the one split train"})
-    output: str = field(metadata={"help": "results file to write (JSON)"})
-    dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
-    split: str = field(default="test", metadata={"help": "split of the data set"})
-    pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
-    seed: int = field(default=0, metadata={"help": "of rotations, orders and moved atoms"})
-
-
-def main() -> None:
-    settings = HfArgumentParser(InvarianceSettings).parse_args_into_dataclasses()[0]
-    pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
-    model, processor = load_checkpoint(settings.model)
-    evaluation = evaluate_invariance(model, processor, pairs, settings.seed, settings.pair_budget)
-    print(format_changes(evaluation))
-    print_failures(evaluation["failures"])
-    write_results(settings, pairs, {"task": "invariance", **evaluation})
-
-
-def evaluate_invariance(
-    model: Any, processor: Any, pairs: datasets.Dataset, seed: int, pair_budget: int | None = None
-) -> dict[str, Any]:
-    """Change of the embeddings under each change of the molecules.
-
-    Args:
-        model: a `GeomCLIPModel`; its training mode is kept.
-        pairs: as `load_pairs` returns them.
-    Returns:
-        `largest_change` {symmetry: over all molecules}, `smallest_change_of_moved_atom` (one atom of each molecule
-        moved by 0.3 Å; molecules of one atom aside), `mean_cosine_distance` between different molecules, `num_rows`,
-        and `failures` as in `evaluate_retrieval`.
-    """
-    records, failures = read_molecules_of(processor, pairs)
-    random = np.random.default_rng(seed)
-    embeds = embed_molecules(model, processor, records, pair_budget)
-
-    def change(positions: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-        changed = [record | {"positions": positions(record["positions"])} for record in records]
-        return distance(changed, pair_budget)
-
-    def distance(changed: list[Record], pair_budget: int | None) -> Tensor:
-        return (embed_molecules(model, processor, changed, pair_budget) - embeds).norm(dim=-1)  # (molecules,)
-
-    symmetries: dict[str, Callable[[], Tensor]] = {
-        "rotation": lambda: change(lambda positions: rotate(positions, random)),
-        "translation": lambda: change(lambda positions: positions + 10.0),
-        "mirror image": lambda: change(lambda positions: -positions),
-        "order of atoms": lambda: distance([permute_atoms(record, random) for record in records], pair_budget),
-        "padding and batch mates": lambda: distance(records, 1),  # one by one
-    }
-    moved = change(lambda positions: move_an_atom(positions, random, 0.3))
-    has_geometry = torch.tensor([len(record["positions"]) > 1 for record in records])  # one atom has no distance
-    cosines = (embeds @ embeds.T)[~torch.eye(len(embeds), dtype=torch.bool)]
-    return {
-        "largest_change": {name: float(measure().max()) for name, measure in symmetries.items()},
-        "smallest_change_of_moved_atom": float(moved[has_geometry].min()),
-        "mean_cosine_distance": float(1 - cosines.mean()),
-        "num_rows": len(records),
-        "failures": failures,
-    }
-
-
-def rotate(positions: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(atoms, 3) after a random rotation."""
-    matrix, triangle = np.linalg.qr(random.standard_normal((3, 3)))
-    matrix *= np.sign(np.diagonal(triangle))
-    matrix[:, 0] *= np.linalg.det(matrix)  # no reflections
-    return positions @ matrix
-
-
-def permute_atoms(record: Record, random: np.random.Generator) -> Record:
-    """The molecule with its atoms in a random order."""
-    order = random.permutation(len(record["positions"]))
-    return record | {name: record[name][order] for name in ("atomic_numbers", "positions")}
-
-
-def move_an_atom(positions: np.ndarray, random: np.random.Generator, length: float) -> np.ndarray:
-    """(atoms, 3) with one atom moved by `length` (Å) in a random direction."""
-    positions, step = positions.copy(), random.standard_normal(3)
-    positions[random.integers(len(positions))] += length * step / np.linalg.norm(step)
-    return positions
-
-
-def format_changes(evaluation: dict[str, Any]) -> str:
-    """All figures, as text."""
-    lines = [f"largest change of an embedding of {evaluation['num_rows']} molecules"]
-    lines += [f"  {name:<26} {value:.1e}" for name, value in evaluation["largest_change"].items()]
-    return "\n".join(
-        [
-            *lines,
-            f"smallest change when one atom moves by 0.3 Å   {evaluation['smallest_change_of_moved_atom']:.1e}",
-            f"mean cosine distance of different molecules    {evaluation['mean_cosine_distance']:.3f}",
-        ]
-    )
-
+from geomclip_tools.cli import run_command
 
 if __name__ == "__main__":
-    main()
+    run_command("evaluate_invariance", sys.argv[1:], ("python", "eval/invariance.py"))

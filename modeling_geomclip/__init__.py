@@ -5,6 +5,7 @@ from transformers import (
     AutoFeatureExtractor,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForPreTraining,
     AutoModelForSequenceClassification,
     AutoProcessor,
 )
@@ -15,16 +16,16 @@ from .configuration_geomclip import GeomCLIPCaptioningConfig, GeomCLIPConfig, Ge
 from .embedding_geomclip import embed_molecules, embed_texts
 from .feature_extraction_geomclip import GeomCLIPFeatureExtractor
 from .loss_geomclip import MISSING_ID, contrastive_loss
-from .modeling_geomclip import (
-    GeomCLIPDenoisingOutput,
-    GeomCLIPGeometryForPreTraining,
-    GeomCLIPGeometryModel,
-    GeomCLIPGeometryOutput,
-    GeomCLIPModel,
-    GeomCLIPOutput,
-)
+from .modeling_geomclip import GeomCLIPModel, GeomCLIPOutput
+from .modeling_geometry_geomclip import GeomCLIPGeometryModel, GeomCLIPGeometryOutput
 from .molecules_geomclip import MoleculeError, read_molecule, read_molecules
 from .pipeline_geomclip import MoleculeCaptioningPipeline, MoleculePropertyPipeline
+from .pretraining_geomclip import (
+    GeomCLIPDenoisingOutput,
+    GeomCLIPForPreTraining,
+    GeomCLIPForPreTrainingOutput,
+    GeomCLIPGeometryForPreTraining,
+)
 from .processing_captioning_geomclip import GeomCLIPCaptioningProcessor
 from .processing_geomclip import GeomCLIPProcessor
 from .property_geomclip import GeomCLIPForPropertyPrediction, GeomCLIPPropertyOutput
@@ -38,6 +39,8 @@ __all__ = [
     "GeomCLIPDenoisingOutput",
     "GeomCLIPFeatureExtractor",
     "GeomCLIPForCaptioning",
+    "GeomCLIPForPreTraining",
+    "GeomCLIPForPreTrainingOutput",
     "GeomCLIPForPropertyPrediction",
     "GeomCLIPGeometryConfig",
     "GeomCLIPGeometryForPreTraining",
@@ -75,6 +78,10 @@ for config_class, processor_class in PROCESSORS:
     AutoProcessor.register(config_class, processor_class, exist_ok=True)
     processor_class.register_for_auto_class("AutoProcessor")
 GeomCLIPFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")
+AutoModelForPreTraining.register(GeomCLIPConfig, GeomCLIPForPreTraining, exist_ok=True)
+AutoModelForPreTraining.register(GeomCLIPGeometryConfig, GeomCLIPGeometryForPreTraining, exist_ok=True)
+GeomCLIPForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+GeomCLIPGeometryForPreTraining.register_for_auto_class("AutoModelForPreTraining")
 AutoModelForCausalLM.register(GeomCLIPCaptioningConfig, GeomCLIPForCaptioning, exist_ok=True)
 AutoFeatureExtractor.register(GeomCLIPGeometryConfig, GeomCLIPFeatureExtractor, exist_ok=True)
 AutoModelForSequenceClassification.register(GeomCLIPGeometryConfig, GeomCLIPForPropertyPrediction, exist_ok=True)

@@ -21,11 +21,12 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_geomclip import GeomCLIPCaptioningConfig
 from .geometry_geomclip import masked_mean
-from .modeling_geomclip import (
+from .modeling_geomclip import GeomCLIPModel
+from .modeling_geometry_geomclip import (
     GeomCLIPGeometryModel,
-    GeomCLIPModel,
     GeomCLIPPreTrainedModel,
-    without_dropout_if_frozen,
+    forget_origin,
+    stop_dropout_if_frozen,
 )
 
 if is_peft_available():
@@ -93,6 +94,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
 
     config: GeomCLIPCaptioningConfig
     base_model_prefix = "captioner"
+    _more_auto_classes = {"AutoModelForCausalLM": None}
     main_input_name = "atom_ids"
 
     def __init__(
@@ -105,7 +107,6 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         if os.path.isdir(self.name_or_path):
             self.name_or_path = os.path.abspath(self.name_or_path)  # an adapter may be saved from another directory
         self.geometry_model = geometry_model or GeomCLIPGeometryModel._from_config(config.geometry_config)
-        self.geometry_model.denoising_head = nn.Identity()  # nothing is denoised here
         geometry_size = config.geometry_config.hidden_size
         self.geometry_layer_norm = nn.LayerNorm(geometry_size, eps=config.geometry_config.layer_norm_eps)
         self.geometry_projection = nn.Linear(geometry_size, config.projection_dim)
@@ -128,7 +129,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
     def train(self, mode: bool = True) -> "GeomCLIPForCaptioning":
         """As for every module; a geometry tower that is not trained has no dropout either."""
         super().train(mode)
-        without_dropout_if_frozen(self.geometry_model)
+        stop_dropout_if_frozen(self.geometry_model)
         return self
 
     def get_input_embeddings(self) -> nn.Module:
@@ -166,7 +167,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             decoder = AutoModelForCausalLM.from_pretrained(decoder, dtype=dtype)
         tower = geomclip.geometry_model
         for part in (tower, decoder):
-            part.config._name_or_path = ""  # would be saved, as a path of this machine
+            forget_origin(part)
         shared = {name: getattr(geomclip.config, name) for name in ("geometry_pooling", "projection_dim")}
         # Copies, since a new config resets the attention implementation of its parts; then the parts' own.
         parts = {"geometry_config": copy.deepcopy(tower.config), "decoder_config": copy.deepcopy(decoder.config)}
@@ -225,9 +226,6 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         Raises:
             ValueError: the adapter's base was never saved, or a whole model would join an adapter in its folder.
         """
-        if self._auto_class is not None:  # the one that transformers adds is that of `AutoModel`
-            code = f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"
-            self.config.auto_map = {**(getattr(self.config, "auto_map", None) or {}), "AutoModelForCausalLM": code}
         if not self._hf_peft_config_loaded:
             if (Path(save_directory) / ADAPTER_CONFIG_NAME).is_file():
                 raise ValueError(f"{save_directory} holds an adapter, for a base elsewhere; give another folder")
@@ -239,10 +237,11 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             raise ValueError("the adapter's base was never saved; save the model before an adapter is added to it")
         if base_model is None:
             is_local = Path(self.name_or_path).is_dir()
-            base_model = _relative(self.name_or_path, save_directory) if is_local else self.name_or_path
+            base_model = _make_relative(self.name_or_path, save_directory) if is_local else self.name_or_path
         for adapter in self.peft_config.values():
             adapter.base_model_name_or_path = base_model
         self.config.base_model, self.config.base_sha256 = base_model, weights_sha256(self.name_or_path)
+        self.set_auto_map()
         self.config.save_pretrained(save_directory)  # first, since the next line may upload the folder
         super().save_pretrained(save_directory, **kwargs)
 
@@ -286,7 +285,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
 
     def encode_geometry(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor | None = None) -> tuple:
         """Soft tokens (batch, prefix, decoder size), and (batch, prefix) bool, True where there is one."""
-        atom_mask = self.geometry_model.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
+        atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
         if self.config.prefix == "none":
             weight = self.get_input_embeddings().weight
             return weight.new_zeros(len(atom_ids), 0, weight.shape[1]), atom_mask[:, :0]
@@ -396,7 +395,7 @@ def weights_sha256(name_or_path: str) -> str:
     return digest.hexdigest()
 
 
-def _relative(base: str, folder: str | os.PathLike) -> str:
+def _make_relative(base: str, folder: str | os.PathLike) -> str:
     """Path from an adapter's folder to its base; it starts with a dot, which no Hub id does."""
     path = Path(os.path.relpath(base, folder)).as_posix()
     return path if path.startswith(".") else f"./{path}"

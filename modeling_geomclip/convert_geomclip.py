@@ -15,24 +15,25 @@ from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
-from transformers import AutoModel
+from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 
 from .configuration_geomclip import GeomCLIPGeometryConfig
 from .feature_extraction_geomclip import VOCABULARY, GeomCLIPFeatureExtractor
-from .modeling_geomclip import GeomCLIPDenoisingHead, GeomCLIPGeometryModel
+from .modeling_geometry_geomclip import GeomCLIPGeometryModel
+from .pretraining_geomclip import HEADS_WITHIN_TOWER, GeomCLIPGeometryForPreTraining
 
 # Beginnings of Uni-Mol's names and of ours (deepmodeling/Uni-Mol, models/unimol.py); the first that fits counts.
 NAMES = {
-    "embed_tokens": "embed_tokens",
-    "encoder.emb_layer_norm": "embed_layer_norm",
-    "encoder.final_layer_norm": "final_layer_norm",
+    "embed_tokens": "geometry_model.embed_tokens",
+    "encoder.emb_layer_norm": "geometry_model.embed_layer_norm",
+    "encoder.final_layer_norm": "geometry_model.final_layer_norm",
     "encoder.final_head_layer_norm": "denoising_head.pair_layer_norm",
-    "gbf.means.weight": "pair_basis.means",
-    "gbf.stds.weight": "pair_basis.stds",
-    "gbf.mul": "pair_basis.slope",
-    "gbf.bias": "pair_basis.offset",
-    "gbf_proj.linear1": "pair_projection.fc1",
-    "gbf_proj.linear2": "pair_projection.fc2",
+    "gbf.means.weight": "geometry_model.pair_basis.means",
+    "gbf.stds.weight": "geometry_model.pair_basis.stds",
+    "gbf.mul": "geometry_model.pair_basis.slope",
+    "gbf.bias": "geometry_model.pair_basis.offset",
+    "gbf_proj.linear1": "geometry_model.pair_projection.fc1",
+    "gbf_proj.linear2": "geometry_model.pair_projection.fc2",
     "pair2coord_proj.linear1": "denoising_head.coordinate_head.fc1",
     "pair2coord_proj.linear2": "denoising_head.coordinate_head.fc2",
     "lm_head.weight": "denoising_head.atom_type_head.decoder.weight",
@@ -48,6 +49,7 @@ NAMES_IN_LAYER = {
     "final_layer_norm": "mlp_layer_norm",
 }
 KINDS = ("weight", "bias")
+PRETRAINED = ("geomclip", "geomclip_geometry")  # model types that `AutoModelForPreTraining` loads
 OF_SYMBOLS = ("embed_tokens.weight", "lm_head.weight", "lm_head.bias")  # a row for each symbol
 OF_PAIRS = ("gbf.mul.weight", "gbf.bias.weight")  # a row for each ordered pair of symbols
 
@@ -57,8 +59,8 @@ UNIMOL_TOOLS = ["[CLS]", "[UNK]", "[PAD]", "[SEP]", *VOCABULARY[SPECIALS:]]
 ORDERS = {"file": VOCABULARY, "unimol_tools": UNIMOL_TOOLS}
 
 
-def load_unimol(path: str | Path, vocabulary: str | None = None) -> GeomCLIPGeometryModel:
-    """A geometry tower with the weights of a Uni-Mol checkpoint, in evaluation mode.
+def load_unimol(path: str | Path, vocabulary: str | None = None) -> GeomCLIPGeometryForPreTraining:
+    """A geometry tower and its heads with the weights of a Uni-Mol checkpoint, in evaluation mode.
 
     Args:
         path: .pt file, as Uni-Mol's training writes it or the bare weights.
@@ -71,19 +73,19 @@ def load_unimol(path: str | Path, vocabulary: str | None = None) -> GeomCLIPGeom
     """
     path = Path(path)
     weights = read_weights(path)
-    config = config_of(weights)
+    config = infer_config(weights)
     config.source, config.source_sha256 = path.name, hashlib.sha256(path.read_bytes()).hexdigest()
-    model = GeomCLIPGeometryModel(config).eval()
+    model = GeomCLIPGeometryForPreTraining(config).eval()
     check_weights(weights, to_unimol(model))
-    order = symbol_order(weights["embed_tokens.weight"], path, vocabulary)
-    ours = {our_name(name): value for name, value in reordered(weights, order, VOCABULARY).items()}
+    order = find_symbol_order(weights["embed_tokens.weight"], path, vocabulary)
+    ours = {map_name(name): value for name, value in reorder_symbols(weights, order, VOCABULARY).items()}
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     model.load_state_dict({name: value.reshape(shapes[name]) for name, value in ours.items()})
     return model
 
 
-def to_unimol(model: GeomCLIPGeometryModel) -> dict[str, Tensor]:
-    """The weights of a geometry tower under Uni-Mol's names, in its shapes and in the order of its dictionary file.
+def to_unimol(model: GeomCLIPGeometryForPreTraining) -> dict[str, Tensor]:
+    """The weights of a geometry tower and its heads under Uni-Mol's names, in its shapes and its dictionary's order.
 
     Raises:
         ValueError: the tower has weights that Uni-Mol has not.
@@ -93,13 +95,13 @@ def to_unimol(model: GeomCLIPGeometryModel) -> dict[str, Tensor]:
             f"chirality_channels={channels}: a file of Uni-Mol's has no place for what the tower reads of handedness; "
             "convert one without"
         )
-    names = {our_name(name): name for name in unimol_names(model.config.num_hidden_layers)}
+    names = {map_name(name): name for name in list_unimol_names(model.config.num_hidden_layers)}
     weights = {names[name]: value for name, value in model.state_dict().items()}
     rows = {name: weights[name].unsqueeze(0) for name in ("gbf.means.weight", "gbf.stds.weight")}
     return weights | rows
 
 
-def unimol_names(num_layers: int) -> list[str]:
+def list_unimol_names(num_layers: int) -> list[str]:
     """Names of all weights of a Uni-Mol pre-training checkpoint."""
     in_layer = ("self_attn_layer_norm", "self_attn.in_proj", "self_attn.out_proj", "fc1", "fc2", "final_layer_norm")
     modules = [f"encoder.layers.{number}.{name}" for number in range(num_layers) for name in in_layer]
@@ -111,15 +113,15 @@ def unimol_names(num_layers: int) -> list[str]:
     return single + [f"{module}.{kind}" for module in modules for kind in KINDS]
 
 
-def our_name(name: str) -> str:
-    """Name of a weight of Uni-Mol's in a geometry tower."""
+def map_name(name: str) -> str:
+    """Name of a weight of Uni-Mol's in a [`GeomCLIPGeometryForPreTraining`]."""
     if not name.startswith("encoder.layers."):
-        return _renamed(name, NAMES)
+        return _rename(name, NAMES)
     _, _, number, inner = name.split(".", 3)
-    return f"layers.{number}.{_renamed(inner, NAMES_IN_LAYER)}"
+    return f"geometry_model.layers.{number}.{_rename(inner, NAMES_IN_LAYER)}"
 
 
-def _renamed(name: str, names: Mapping[str, str]) -> str:
+def _rename(name: str, names: Mapping[str, str]) -> str:
     beginning = next(key for key in names if name == key or name.startswith(f"{key}."))
     return names[beginning] + name.removeprefix(beginning)
 
@@ -141,7 +143,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {name: value.float() for name, value in weights.items()}
 
 
-def config_of(weights: Mapping[str, Tensor]) -> GeomCLIPGeometryConfig:
+def infer_config(weights: Mapping[str, Tensor]) -> GeomCLIPGeometryConfig:
     """Shape of the tower; all else is as in Uni-Mol.
 
     Each size is that of most of the weights that tell it, so that a misshapen one among them can be named.
@@ -176,19 +178,19 @@ def check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor])
         raise ValueError(f"the checkpoint does not fit Uni-Mol's architecture: it {'; it '.join(faults)}")
 
 
-def symbol_order(embedding: Tensor, path: Path, vocabulary: str | None) -> list[str]:
+def find_symbol_order(embedding: Tensor, path: Path, vocabulary: str | None) -> list[str]:
     """The symbols in the order of their rows."""
     if vocabulary is not None:
         order = ORDERS[vocabulary] if vocabulary in ORDERS else read_dictionary(Path(vocabulary))
     else:
-        order = told_order(embedding, path)
+        order = tell_order(embedding, path)
     if sorted(order) != sorted(VOCABULARY):
         odd = sorted(set(order) ^ set(VOCABULARY)) or [name for name in order if order.count(name) > 1]
         raise ValueError(f"the vocabulary of {path} is not Uni-Mol's, it differs in {', '.join(odd)}")
     return order
 
 
-def told_order(embedding: Tensor, path: Path) -> list[str]:
+def tell_order(embedding: Tensor, path: Path) -> list[str]:
     """The order that the dictionary file tells, unless the row of zeros says that unimol_tools has changed it."""
     zeros = (embedding == 0).all(dim=1).nonzero().flatten().tolist()
     files = sorted(path.parent.glob("*dict*.txt"))
@@ -217,7 +219,7 @@ def read_dictionary(path: Path) -> list[str]:
     return symbols if "[MASK]" in symbols else [*symbols, "[MASK]"]
 
 
-def reordered(weights: Mapping[str, Tensor], order: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:
+def reorder_symbols(weights: Mapping[str, Tensor], order: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:
     """The weights with the rows of symbols, and of pairs of symbols, in the wanted order."""
     rows = torch.tensor([order.index(symbol) for symbol in wanted])
     pairs = (rows.unsqueeze(1) * len(order) + rows).flatten()  # edge type a * symbols + b
@@ -225,40 +227,49 @@ def reordered(weights: Mapping[str, Tensor], order: Sequence[str], wanted: Seque
     return {**weights, **moved}
 
 
-def removes_hydrogens(path: str | Path) -> bool | None:
+def tell_hydrogens(path: str | Path) -> bool | None:
     """What the name of a published checkpoint says; None of another name."""
     name = Path(path).name
     return {"no_h": True, "all_h": False}.get(next((word for word in ("no_h", "all_h") if word in name), ""))
 
 
-def unimol_feature_extractor(path: str | Path, **settings) -> GeomCLIPFeatureExtractor:
+def build_feature_extractor(path: str | Path, **settings) -> GeomCLIPFeatureExtractor:
     """The feature extractor that reads for the tower of a Uni-Mol checkpoint.
 
     Raises:
         ValueError: neither `settings` nor the file's name say whether hydrogens are read.
     """
     if settings.get("remove_hydrogens") is None:
-        settings["remove_hydrogens"] = removes_hydrogens(path)
+        settings["remove_hydrogens"] = tell_hydrogens(path)
     if settings["remove_hydrogens"] is None:
         raise ValueError(f"the name of {path} has neither no_h nor all_h in it; give --remove_hydrogens true or false")
     return GeomCLIPFeatureExtractor(**settings)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """Convert in the direction that the two paths tell."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        usage="%(prog)s mol_pre_no_h_220816.pt tower\n       %(prog)s tower unimol.pt",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument(
         "source", help="Uni-Mol's .pt file; or the folder or Hub id of a geometry tower, or a model with one"
     )
     parser.add_argument("target", help="folder to make; or the .pt file to write")
     parser.add_argument("--vocabulary", help="file, unimol_tools, or a dictionary file, if the weights do not tell")
-    parser.add_argument("--remove_hydrogens", choices=["true", "false"], help="if the file's name does not tell")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--remove_hydrogens", "--remove-hydrogens", choices=["true", "false"], help="if the file's name does not tell"
+    )
+    args = parser.parse_args(argv)
     if args.source.endswith(".pt") == args.target.endswith(".pt"):
         parser.error("one of the two is Uni-Mol's .pt file, the other a geometry tower")
     try:
         if args.source.endswith(".pt"):
             removes = None if args.remove_hydrogens is None else args.remove_hydrogens == "true"
-            extractor = unimol_feature_extractor(args.source, remove_hydrogens=removes)
+            extractor = build_feature_extractor(args.source, remove_hydrogens=removes)
             load_unimol(args.source, args.vocabulary).save_pretrained(args.target)
             extractor.save_pretrained(args.target)
         else:
@@ -267,7 +278,7 @@ def main() -> None:
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
-def load_tower(source: str, new_heads: bool = False) -> GeomCLIPGeometryModel:
+def load_tower(source: str, new_heads: bool = False) -> GeomCLIPGeometryForPreTraining:
     """The tower of a folder or Hub id, in float32, with the heads that denoise.
 
     Args:
@@ -275,19 +286,21 @@ def load_tower(source: str, new_heads: bool = False) -> GeomCLIPGeometryModel:
     Raises:
         ValueError: it has no geometry tower, or one without trained heads.
     """
-    model, loading = AutoModel.from_pretrained(source, dtype=torch.float32, output_loading_info=True)
-    tower = getattr(model, "geometry_model", model)
+    model_type, missing = AutoConfig.from_pretrained(source).model_type, {}
+    if model_type in PRETRAINED:
+        settings = {"dtype": torch.float32, "key_mapping": HEADS_WITHIN_TOWER, "output_loading_info": True}
+        model, loading = AutoModelForPreTraining.from_pretrained(source, **settings)
+        missing = loading["missing_keys"]
+    else:
+        model = AutoModel.from_pretrained(source, dtype=torch.float32)
+    tower, head = getattr(model, "geometry_model", None), getattr(model, "denoising_head", None)
     if not isinstance(tower, GeomCLIPGeometryModel):
-        raise ValueError(f"{source} is a {model.config.model_type}, which has no geometry tower; give one that has")
-    has_heads = isinstance(tower.denoising_head, GeomCLIPDenoisingHead)
-    if not new_heads and (not has_heads or loading["missing_keys"]):
+        raise ValueError(f"{source} is a {model_type}, which has no geometry tower; give one that has")
+    if not new_heads and (head is None or missing):
         raise ValueError(
             f"{source} has no trained denoising heads; give the tower or the GeomCLIP from which it was trained"
         )
-    if not has_heads:
-        tower.denoising_head = GeomCLIPDenoisingHead(tower.config)
-        tower.denoising_head.apply(tower._init_weights)
-    return tower
+    return GeomCLIPGeometryForPreTraining(tower.config, tower, head)
 
 
 if __name__ == "__main__":

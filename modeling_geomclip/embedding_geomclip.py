@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .feature_extraction_geomclip import GeomCLIPBatch, GeomCLIPFeatureExtractor, listed
-from .geometry_geomclip import default_group_cost, default_pair_budget, size_groups
+from .feature_extraction_geomclip import GeomCLIPBatch, GeomCLIPFeatureExtractor, list_molecules
+from .grouping_geomclip import choose_group_cost, choose_pair_budget, group_by_size
 
 
 def embed_molecules(
@@ -35,7 +35,7 @@ def embed_molecules(
         MoleculeError: for a molecule that cannot be used.
     """
     extractor = getattr(processor, "feature_extractor", processor)
-    records, _ = extractor.read(tqdm(listed(molecules), desc="reading molecules", leave=False))
+    records, _ = extractor.read(tqdm(list_molecules(molecules), desc="reading molecules", leave=False))
     places, embeds = [], []
     with inference(model, dtype):
         for indices, batch in batches_by_size(extractor, records, model.device, pair_budget):
@@ -80,21 +80,22 @@ def batches_by_size(
         records: as `extractor.read` gives them.
         pair_budget: as for `embed_molecules`.
     """
-    budget = pair_budget or default_pair_budget(device)
+    budget = pair_budget or choose_pair_budget(device)
     num_rows = torch.tensor([len(record["atomic_numbers"]) + 2 for record in records])
     with tqdm(total=len(records), desc="molecules", leave=False) as bar:
-        for indices in size_groups(num_rows, budget, 2, default_group_cost(device)):
+        for indices in group_by_size(num_rows, budget, 2, choose_group_cost(device)):
             yield indices, extractor.pad([records[index] for index in indices.tolist()], "pt").to(device)
             bar.update(len(indices))
 
 
 @contextmanager
 def inference(model: torch.nn.Module, dtype: torch.dtype | None = None) -> Iterator[None]:
-    """No gradients, no dropout, and autocast to `dtype` if it is given; then the training mode is what it was."""
-    was_training = model.training
+    """No gradients, no dropout, and autocast to `dtype` if it is given; then every part's mode is what it was."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad(), torch.autocast(model.device.type, dtype, enabled=dtype is not None):
             yield
     finally:
-        model.train(was_training)
+        for module, was_training in modes:
+            module.training = was_training

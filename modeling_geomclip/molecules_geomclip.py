@@ -23,7 +23,7 @@ LARGEST_ATOMIC_NUMBER = 118
 LARGEST_COORDINATE = 1e5  # Å; beyond it squared distances lose all meaning in float32
 FRAGMENT_GAP = 4.0  # Å between the extents of neighbouring fragments
 CLOSEST_HEAVY_ATOMS = 0.9  # Å; shorter than any bond between heavy atoms
-EMBEDDING_ATTEMPTS = 50  # from each of two kinds of starting coordinates
+CONFORMER_ATTEMPTS = 50  # from each of two kinds of starting coordinates
 MINIMISATION_STEPS = 500
 
 _shortener = reprlib.Repr()
@@ -71,7 +71,7 @@ def read_molecule(
         MoleculeError: naming the molecule, the rule it breaks and the remedy.
     """
     try:
-        numbers, positions = _checked(*_atoms_and_positions(molecule, seed, remove_hydrogens, max_atoms))
+        numbers, positions = _check_arrays(*_extract_atoms(molecule, seed, remove_hydrogens, max_atoms))
         is_heavy = numbers > 1
         if remove_hydrogens and is_heavy.any():
             numbers, positions = numbers[is_heavy], positions[is_heavy]
@@ -103,7 +103,7 @@ def read_molecules(path: str | os.PathLike) -> Iterator[str]:
         yield "".join(record)
 
 
-def _embedded(
+def _make_conformer(
     mol: "Chem.Mol", seed: int, remove_hydrogens: bool = False, max_atoms: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """A conformer with hydrogens that depends on the molecule and the seed only, not on how it was written down.
@@ -123,7 +123,7 @@ def _embedded(
     # Before the costly part: a large molecule can take minutes.
     _check_size(mol.GetNumHeavyAtoms() if remove_hydrogens else mol.GetNumAtoms(onlyExplicit=False), max_atoms)
 
-    fragments = [_embedded_fragment(smiles, seed) for smiles in Chem.MolToSmiles(mol).split(".")]
+    fragments = [_make_fragment_conformer(smiles, seed) for smiles in Chem.MolToSmiles(mol).split(".")]
     edge = 0.0
     for _, positions in fragments:
         positions[:, 0] += edge - positions[:, 0].min()
@@ -134,13 +134,13 @@ def _embedded(
     return numbers, positions
 
 
-def _embedded_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _make_fragment_conformer(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     mol = Chem.MolFromSmiles(smiles)
     if mol is None:
         raise MoleculeError(f"RDKit cannot read its own canonical SMILES {smiles!r}", "pass 3D coordinates")
     mol = Chem.AddHs(mol)
     parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed, parameters.maxIterations = seed, EMBEDDING_ATTEMPTS
+    parameters.randomSeed, parameters.maxIterations = seed, CONFORMER_ATTEMPTS
     if rdDistGeom.EmbedMolecule(mol, parameters) != 0:
         parameters.useRandomCoords = True
         if rdDistGeom.EmbedMolecule(mol, parameters) != 0:
@@ -149,7 +149,7 @@ def _embedded_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
             )
     if mol.GetNumAtoms() > 1:
         _minimise(mol, smiles)
-    return _coordinates(mol)
+    return _take_coordinates(mol)
 
 
 def _minimise(mol: "Chem.Mol", smiles: str) -> None:
@@ -169,7 +169,7 @@ def _check_heavy_atoms_apart(positions: np.ndarray) -> None:
         raise MoleculeError(closest, "pass 3D coordinates")
 
 
-def _atoms_and_positions(molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None) -> tuple[Any, Any]:
+def _extract_atoms(molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None) -> tuple[Any, Any]:
     """Whatever stands for the atomic numbers and positions, not yet checked."""
     if isinstance(molecule, Mapping):
         if missing := [key for key in ("atomic_numbers", "positions") if key not in molecule]:
@@ -193,21 +193,21 @@ def _read_with_rdkit(
 ) -> tuple[np.ndarray, np.ndarray]:
     try:
         with rdBase.BlockLogs():
-            mol = molecule if isinstance(molecule, Chem.Mol) else _parsed(*_text_and_format(molecule))
+            mol = molecule if isinstance(molecule, Chem.Mol) else _parse(*_tell_format(molecule))
             if _has_coordinates(mol):
-                return _coordinates(mol)
-            return _embedded(_sanitized(mol), seed, remove_hydrogens, max_atoms)
+                return _take_coordinates(mol)
+            return _make_conformer(_sanitize(mol), seed, remove_hydrogens, max_atoms)
     except (Chem.MolSanitizeException, RuntimeError) as error:  # the latter for conditions that RDKit itself violates
         reason = " ".join(str(error).split())[:120]
         raise MoleculeError(f"RDKit refuses its chemistry ({reason})", "correct or drop it") from error
 
 
-def _text_and_format(molecule: str | os.PathLike) -> tuple[str, str]:
+def _tell_format(molecule: str | os.PathLike) -> tuple[str, str]:
     """The text that describes the molecule, read from its file if it is a path, and the format of that text."""
     text = os.fsdecode(molecule)
     file_format = FILE_FORMATS.get(os.path.splitext(text)[1].lower())
     if isinstance(molecule, os.PathLike) or (file_format and "\n" not in text):
-        return _file_text(text, file_format), file_format
+        return _read_file(text, file_format), file_format
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise MoleculeError("it holds broken Unicode characters", "decode the text it came from again")
     if not text.strip():
@@ -219,7 +219,7 @@ def _text_and_format(molecule: str | os.PathLike) -> tuple[str, str]:
     return text, "SDF" if "V2000" in text or "V3000" in text else "XYZ"
 
 
-def _file_text(path: str, file_format: str | None) -> str:
+def _read_file(path: str, file_format: str | None) -> str:
     if file_format is None:
         raise MoleculeError("the file's ending is unknown", f"use one of {', '.join(FILE_FORMATS)}")
     if file_format == "SDF":
@@ -231,7 +231,7 @@ def _file_text(path: str, file_format: str | None) -> str:
         raise MoleculeError(f"the file cannot be read ({error})", "check the path") from error
 
 
-def _parsed(text: str, text_format: str) -> "Chem.Mol":
+def _parse(text: str, text_format: str) -> "Chem.Mol":
     """With the coordinates of the text and nothing perceived, or else with RDKit's chemistry where it accepts it."""
     _check_single(text, text_format)
     if text_format == "XYZ":
@@ -263,7 +263,7 @@ def _check_single(text: str, text_format: str) -> None:
         raise MoleculeError("it holds several MOL2 records", "pass them one by one")
 
 
-def _sanitized(mol: "Chem.Mol") -> "Chem.Mol":
+def _sanitize(mol: "Chem.Mol") -> "Chem.Mol":
     mol = Chem.Mol(mol)
     Chem.SanitizeMol(mol)
     return mol
@@ -273,12 +273,12 @@ def _has_coordinates(mol: "Chem.Mol") -> bool:
     return mol.GetNumConformers() > 0 and mol.GetConformer().Is3D()
 
 
-def _coordinates(mol: "Chem.Mol") -> tuple[np.ndarray, np.ndarray]:
+def _take_coordinates(mol: "Chem.Mol") -> tuple[np.ndarray, np.ndarray]:
     numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
     return numbers, mol.GetConformer().GetPositions()
 
 
-def _checked(numbers: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
+def _check_arrays(numbers: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
     try:
         numbers, positions = np.asarray(numbers), np.asarray(positions)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:

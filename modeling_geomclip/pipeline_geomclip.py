@@ -59,14 +59,14 @@ class MoleculeCaptioningPipeline(Pipeline):
 
     def preprocess(self, molecule: Any) -> dict[str, Any]:
         named = molecule if isinstance(molecule, Mapping) else {}
-        smiles = named.get("smiles") or _own_smiles(named.get("molecule", molecule))
+        smiles = named.get("smiles") or _find_smiles(named.get("molecule", molecule))
         if smiles is None and "{smiles}" in self.processor.prompt:
             raise ValueError(
                 f"the prompt shows the SMILES, and a molecule of type {type(molecule).__name__} comes without; pass "
                 'the SMILES alone or {"molecule": ..., "smiles": ...}'
             )
         extractor = self.processor.feature_extractor
-        settings = (extractor.embedding_seed, extractor.remove_hydrogens, extractor.max_atoms)
+        settings = (extractor.conformer_seed, extractor.remove_hydrogens, extractor.max_atoms)
         return {"molecule": read_molecule(named.get("molecule", molecule), *settings), "smiles": smiles}
 
     def _forward(self, inputs: dict[str, Any], **generate_kwargs: Any) -> dict[str, Tensor]:
@@ -128,7 +128,7 @@ class MoleculePropertyPipeline(Pipeline):
 
     def preprocess(self, molecule: Any) -> dict[str, Any]:
         extractor = self.feature_extractor
-        settings = (extractor.embedding_seed, extractor.remove_hydrogens, extractor.max_atoms)
+        settings = (extractor.conformer_seed, extractor.remove_hydrogens, extractor.max_atoms)
         return {"molecule": read_molecule(molecule, *settings)}
 
     def _forward(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
@@ -147,7 +147,7 @@ class MoleculePropertyPipeline(Pipeline):
         return [{"label": label, "score": score} for label, score in zip(labels, scores.tolist(), strict=True)]
 
 
-def _own_smiles(molecule: Any) -> str | None:
+def _find_smiles(molecule: Any) -> str | None:
     """The molecule itself where it is a SMILES, which is told from the other forms as by `read_molecule`."""
     if not isinstance(molecule, str) or "\n" in molecule.strip() or molecule.strip().startswith("InChI="):
         return None

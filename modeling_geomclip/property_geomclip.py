@@ -11,7 +11,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_geomclip import GeomCLIPGeometryConfig
 from .geometry_geomclip import masked_mean
-from .modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPPreTrainedModel, without_dropout_if_frozen
+from .modeling_geometry_geomclip import GeomCLIPGeometryModel, GeomCLIPPreTrainedModel, stop_dropout_if_frozen
 
 if is_peft_available():
     from peft import LoraConfig
@@ -75,7 +75,6 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
     def __init__(self, config: GeomCLIPGeometryConfig, geometry_model: PreTrainedModel | None = None):
         super().__init__(config)
         self.geometry_model = geometry_model or GeomCLIPGeometryModel(config)
-        self.geometry_model.denoising_head = nn.Identity()  # nothing is denoised here
         self.property_head = GeomCLIPPropertyHead(config)
         self.post_init()
 
@@ -116,7 +115,7 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
     def train(self, mode: bool = True) -> "GeomCLIPForPropertyPrediction":
         """As for every module; a tower that is not trained has no dropout either."""
         super().train(mode)
-        without_dropout_if_frozen(self.geometry_model)
+        stop_dropout_if_frozen(self.geometry_model)
         return self
 
     @can_return_tuple
@@ -136,7 +135,7 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
                 "multi_label_classification" 0 or 1. For "single_label_classification" (batch,) int64, -100 where it is
                 missing.
         """
-        atom_mask = self.geometry_model.default_atom_mask(atom_ids) if atom_mask is None else atom_mask
+        atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
         outputs = self.geometry_model(atom_ids, positions, atom_mask, **kwargs)
         logits = self.property_head(outputs.last_hidden_state, atom_mask)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -14,6 +14,7 @@ from transformers import BertConfig, BertTokenizer
 from modeling_geomclip import (
     GeomCLIPConfig,
     GeomCLIPFeatureExtractor,
+    GeomCLIPForPreTraining,
     GeomCLIPGeometryConfig,
     GeomCLIPModel,
     GeomCLIPProcessor,
@@ -50,6 +51,12 @@ def config(geometry_config, text_config) -> GeomCLIPConfig:
 def model(config) -> GeomCLIPModel:
     torch.manual_seed(0)
     return GeomCLIPModel(config).eval()
+
+
+@pytest.fixture
+def pretraining_model(config) -> GeomCLIPForPreTraining:
+    torch.manual_seed(0)
+    return GeomCLIPForPreTraining(config).eval()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Accelerate reads the files of accelerate_configs/, and each starts what it is named after."""
+"""Accelerate reads the files of configs/accelerate/, and each starts what it is named after."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 
-FOLDER = Path(__file__).parents[1] / "accelerate_configs"
+FOLDER = Path(__file__).parents[1] / "configs" / "accelerate"
 KINDS = {
     "cpu": DistributedType.MULTI_GPU,  # whose launcher starts processes; ACCELERATE_USE_CPU then says on what
     "single_gpu": DistributedType.NO,
@@ -18,7 +18,7 @@ KINDS = {
 
 def test_every_file_is_known_and_described():
     assert {file.stem for file in FOLDER.glob("*.yaml")} == set(KINDS)
-    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    page = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
     assert all(f"| `{name}.yaml` |" in page for name in KINDS)
 
 

@@ -1,23 +1,37 @@
-"""House rules that hold for every source: who imports whom, what files are called, what is never called."""
+"""House rules that hold for every source: who imports whom, how long files are and what they are called."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = (
-    "modeling_geomclip",
-    "dataset_pubchem3d",
-    "eval",
-    "examples",
-    "experiments",
-    "benchmarks",
-    "training",
-    "tests",
-)
+PACKAGES = ("modeling_geomclip", "dataset_pubchem3d", "geomclip_tools")
+SCRIPTS = ("eval", "examples", "research")  # run, never imported; as are the files at the root
+FOLDERS = (*PACKAGES, *SCRIPTS, "tests")
 OWN = {*FOLDERS, *(file.stem for file in ROOT.glob("*.py"))}
+# From the lowest to the highest: each imports what stands before it, and modules of its own floor.
+FLOORS = (
+    ("modeling_geomclip.molecules_geomclip",),
+    ("modeling_geomclip",),
+    ("dataset_pubchem3d.chemistry",),
+    ("dataset_pubchem3d",),
+    (
+        "geomclip_tools.records",
+        "geomclip_tools.noise",
+        "geomclip_tools.loading",
+        "geomclip_tools.configurations",
+    ),
+    ("geomclip_tools.evaluation",),
+    ("geomclip_tools.cards",),
+    ("geomclip_tools.training",),
+    ("geomclip_tools.commands",),
+    ("geomclip_tools.cli", "geomclip_tools.__main__"),
+)
+LONGEST_FILE = 450  # lines
 BANNED_WORDS = {"utils", "helpers", "misc", "common", "legacy"}
 UNPICKLERS = {"pickle.load", "pickle.Unpickler", "joblib.load", "dill.load", "pd.read_pickle", "pandas.read_pickle"}
 
@@ -41,14 +55,42 @@ def place(file: Path, node: ast.AST) -> str:
 
 
 def imported(file: Path, packages: Iterable[str]) -> set[str]:
-    """What a file imports of `packages`, relative imports aside, as `package.module.name`."""
+    """What a file imports of `packages`, as `package.module.name`."""
     names = set()
     for node in nodes(file):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parent = ".".join(file.relative_to(ROOT).parts[: -node.level]) if node.level else ""
+            module = ".".join(part for part in (parent, node.module) if part)
+            names |= {f"{module}.{alias.name}" for alias in node.names}
     return {name for name in names if name.split(".")[0] in packages}
+
+
+def module_of(file: Path) -> str:
+    path = file.relative_to(ROOT).with_suffix("")
+    return ".".join(path.parts[:-1] if path.name == "__init__" else path.parts)
+
+
+def imported_modules(file: Path, modules: set[str]) -> set[str]:
+    """Those of the modules that a file imports; a name that is taken from a module is none itself."""
+    found = set()
+    for name in imported(file, PACKAGES):
+        parts = name.split(".")
+        candidates = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+        found.add(next(candidate for candidate in candidates if candidate in modules))
+    return found - {module_of(file)}
+
+
+def floor_of(module: str) -> int:
+    """The place in `FLOORS` of the longest name that begins it."""
+    fitting = [
+        (len(name), place)
+        for place, names in enumerate(FLOORS)
+        for name in names
+        if module == name or module.startswith(f"{name}.")
+    ]
+    return max(fitting)[1]
 
 
 def is_safe(call: ast.Call) -> bool:
@@ -63,9 +105,62 @@ def is_safe(call: ast.Call) -> bool:
 # ----------------------------------------------------------------------------------------------------- who imports whom
 
 
+def test_no_package_imports_a_script_or_a_test():
+    scripts = {*SCRIPTS, "tests", *(file.stem for file in ROOT.glob("*.py"))}
+    for file in sources(*PACKAGES):
+        assert imported(file, scripts) == set(), file.name
+
+
+def test_nothing_changes_the_path_of_imports():
+    for file in all_sources():
+        for node in nodes(file):
+            if isinstance(node, ast.Attribute):
+                assert ast.unparse(node) not in ("sys.path", "site.addsitedir"), place(file, node)
+
+
+def test_imports_go_down():
+    files = sources(*PACKAGES)
+    modules = {module_of(file) for file in files}
+    for file in files:
+        for module in imported_modules(file, modules):
+            if module != "geomclip_tools":  # which holds nothing
+                assert floor_of(module) <= floor_of(module_of(file)), f"{module_of(file)} imports {module}"
+
+
+def test_no_imports_go_round():
+    files = sources(*PACKAGES)
+    modules = {module_of(file) for file in files}
+    graph = defaultdict(set)
+    for file in files:
+        if file.name != "__init__.py":  # a package's list of names is imported before any of its modules
+            graph[module_of(file)] = {name for name in imported_modules(file, modules) if name in modules}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("from ..noise import draw_noise", {"geomclip_tools.noise"}),
+        ("from .base import Task", {"geomclip_tools.training.base"}),
+        ("from dataset_pubchem3d.pairs import find_first_block", {"dataset_pubchem3d.pairs"}),
+        ("import numpy", set()),
+    ],
+)
+def test_what_is_imported(tmp_path, monkeypatch, line, expected):
+    file = tmp_path / "geomclip_tools" / "training" / "steps.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(line)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    names = {"geomclip_tools.noise", "geomclip_tools.training.base", "dataset_pubchem3d.pairs"}
+    assert imported_modules(file, names) == expected
+
+
 def test_the_model_folder_imports_no_sibling():
     for file in sources("modeling_geomclip"):
-        assert imported(file, OWN) == set(), file.name
+        assert imported(file, OWN - {"modeling_geomclip"}) == set(), file.name
 
 
 def test_relative_imports_of_the_model_folder_are_flat():
@@ -91,19 +186,34 @@ def test_rdkit_is_optional_and_used_in_one_file_of_the_model_folder():
 
 def test_the_dataset_uses_only_the_molecules_of_the_model_folder():
     for file in sources("dataset_pubchem3d"):
-        for name in imported(file, OWN - {"dataset_pubchem3d"}):
+        for name in imported(file, set(OWN) - {"dataset_pubchem3d"}):
             assert name.startswith("modeling_geomclip.molecules_geomclip"), f"{file.name} imports {name}"
 
 
 def test_evaluation_builds_models_by_the_auto_classes_alone():
     embedding = ("embed_molecules", "embed_texts", "embedding_geomclip.batches_by_size", "embedding_geomclip.inference")
-    for file in sources("eval"):
-        assert imported(file, {"train_accelerate", "training"}) == set(), file.name
+    for file in sources("geomclip_tools/evaluation"):
         for name in imported(file, {"modeling_geomclip"}):
             assert name.removeprefix("modeling_geomclip.") in embedding, f"{file.name} imports {name}"
 
 
+def test_doors_are_short():
+    doors = [ROOT / "train_accelerate.py", *sources("eval")]
+    for file in doors:
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 60, file.name
+
+
+def test_nothing_but_doors_lies_at_the_root():
+    assert {file.name for file in ROOT.glob("*.py")} == {"setup.py", "train_accelerate.py"}
+
+
 # ------------------------------------------------------------------------------------------------------ names and calls
+
+
+def test_no_file_is_longer_than_a_reader_keeps_in_mind():
+    for file in all_sources():
+        if "tests" not in file.parts:
+            assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE, file.name
 
 
 def test_files_are_named_by_their_idea():

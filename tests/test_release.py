@@ -11,13 +11,13 @@ from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor
 
-from eval.invariance import evaluate_invariance
-from model_card import write_model_card
+from geomclip_tools.cards.model_card import write_model_card
+from geomclip_tools.evaluation.invariance import evaluate_invariance
 from modeling_geomclip import GeomCLIPModel, embed_molecules, embed_texts
 
 ROOT = Path(__file__).resolve().parents[1]
 RELEASE = ROOT / "release" / "geomclip-mini"
-RESULTS = ROOT / "results" / "retrieval"
+RESULTS = ROOT / "research" / "results" / "retrieval"
 KNOWN = {  # nobody trained on these sentences
     "CC(=O)Oc1ccccc1C(=O)O": "A benzoic acid with an acetate ester, which relieves pain and fever.",
     "CN1C=NC2=C1C(=O)N(C)C(=O)N2C": "A trimethylxanthine alkaloid, a stimulant found in coffee and tea.",
@@ -77,7 +77,7 @@ def test_its_card_tells_what_was_measured(tmp_path):
     copy = shutil.copytree(RELEASE, tmp_path / RELEASE.name)
     names = ("", "-invariance", "-overlap-pairs", "-overlap-names")
     results = [RESULTS / f"geomclip-mini{name}.json" for name in names]
-    write_model_card(copy, results, notes=ROOT / "experiments" / "geomclip_mini.md")
+    write_model_card(copy, results, notes=ROOT / "research" / "experiments" / "geomclip_mini.md")
     assert (copy / "README.md").read_text() == (RELEASE / "README.md").read_text()
     overlaps = [json.loads(path.read_text())["overlap"] for path in results[2:]]
     assert all(found["molecules"] == 0 for overlap in overlaps for found in overlap.values())

@@ -27,11 +27,13 @@ MOLECULE = {
 }
 SMILES = "CC(=O)Nc1ccc(O)cc1"
 TEXTS = ["the molecule is an amine", "it is a ring"]
-OURS = "modeling_geomclip,dataset_pubchem3d,train_accelerate,training,eval,model_card"
+OURS = "modeling_geomclip,dataset_pubchem3d,geomclip_tools"
 OF_OTHERS = (
     "captioning_geomclip.py",
     "convert_geomclip.py",
     "embedding_geomclip.py",
+    "grouping_geomclip.py",
+    "pretraining_geomclip.py",
     "processing_captioning_geomclip.py",
     "property_geomclip.py",
     "pipeline_geomclip.py",

@@ -48,14 +48,14 @@ def check(response: requests.Response, body: dict | None, accepted: tuple[int, .
     is_html = response.ok and "html" in response.headers.get("Content-Type", "")
     if status in accepted and not is_html:
         return
-    problem = f"HTTP {response.status_code} {response.reason}, {excerpt(response)!r}"
+    problem = f"HTTP {response.status_code} {response.reason}, {quote_beginning(response)!r}"
     if status in _TRANSIENT_STATUSES or status in accepted:
-        raise TransientError(problem, status, _retry_after(response))
+        raise TransientError(problem, status, _read_wait(response))
     remedy = "open the address in a browser: it may have moved, ask for a login or be blocked for too many requests"
     raise FetchError(response.url, f"{problem}; {remedy}", status)
 
 
-def json_object(response: requests.Response) -> dict | None:
+def parse_json_object(response: requests.Response) -> dict | None:
     """The JSON object that the response is, None if it is anything else."""
     try:
         body = json.loads(response.content)
@@ -64,12 +64,12 @@ def json_object(response: requests.Response) -> dict | None:
     return body if isinstance(body, dict) else None
 
 
-def excerpt(response: requests.Response) -> str:
+def quote_beginning(response: requests.Response) -> str:
     """The first words of the response, on one line."""
     return " ".join(response.content[:300].decode("utf-8", "replace").split())
 
 
-def _retry_after(response: requests.Response) -> float:
+def _read_wait(response: requests.Response) -> float:
     """Seconds, whether the server gives seconds or a date, which is compared with its own clock."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():

@@ -18,7 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
-from .answers import FetchError, TransientError, check, excerpt, json_object
+from .answers import FetchError, TransientError, check, parse_json_object, quote_beginning
 from .download import Part, publish, verify
 
 Answer = TypeVar("Answer")
@@ -77,10 +77,10 @@ class Client:
         def request() -> dict:
             method = "GET" if data is None else "POST"
             response = self.session.request(method, url, data=data, timeout=self.timeout)
-            body = json_object(response)
+            body = parse_json_object(response)
             check(response, body)
             if body is None:
-                raise TransientError(f"no JSON object but {excerpt(response)!r}", response.status_code)
+                raise TransientError(f"no JSON object but {quote_beginning(response)!r}", response.status_code)
             return body
 
         return self._persist(url, request)
@@ -98,7 +98,7 @@ class Client:
             verify(path, url, md5)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._persist(url, lambda: self._continue(url, part), part.size)
+            self._persist(url, lambda: self._continue(url, part), part.measure_size)
             try:
                 verify(part.bytes, url, md5)
             except FetchError:
@@ -109,7 +109,7 @@ class Client:
 
     def _continue(self, url: str, part: Part) -> None:
         """One request for what `part` still lacks."""
-        with self.session.get(url, headers=part.request_headers(), stream=True, timeout=self.timeout) as response:
+        with self.session.get(url, headers=part.make_request_headers(), stream=True, timeout=self.timeout) as response:
             part.add(response)
 
     def _persist(self, url: str, request: Callable[[], Answer], progress: Callable[[], int] = lambda: 0) -> Answer:
@@ -151,7 +151,7 @@ class _PacedAdapter(HTTPAdapter):
         return response
 
 
-def cached_json(path: Path, fetch: Callable[[], dict]) -> dict:
+def cache_json(path: Path, fetch: Callable[[], dict]) -> dict:
     """What the gzip JSON file `path` holds; if there is none, what `fetch` returns, after writing it there.
 
     Raises:

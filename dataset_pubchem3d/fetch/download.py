@@ -10,7 +10,7 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-from .answers import FetchError, TransientError, check, json_object
+from .answers import FetchError, TransientError, check, parse_json_object
 
 _BLOCK = 1 << 16  # bytes
 
@@ -25,44 +25,44 @@ class Part:
     def __init__(self, path: Path):
         self.bytes, self.version = Path(f"{path}.part"), Path(f"{path}.part.version")
 
-    def size(self) -> int:
+    def measure_size(self) -> int:
         return self.bytes.stat().st_size if self.bytes.exists() else 0
 
-    def request_headers(self) -> dict[str, str]:
+    def make_request_headers(self) -> dict[str, str]:
         """Of a request for what is missing."""
         headers = {"Accept-Encoding": "identity"}
-        if offset := self._offset():
-            headers |= {"Range": f"bytes={offset}-", "If-Range": self._known_version()}
+        if offset := self._find_offset():
+            headers |= {"Range": f"bytes={offset}-", "If-Range": self._read_known_version()}
         return headers
 
     def add(self, response: requests.Response) -> None:
-        """Write what a request with `request_headers` was answered; its body is not read yet.
+        """Write what a request with `make_request_headers` was answered; its body is not read yet.
 
         Raises:
             FetchError: the server refuses.
             TransientError: the part is not complete, or does not fit the answer and was discarded.
         """
-        accepted = (200, 206, 416) if self._offset() else (200,)
-        check(response, None if response.ok else json_object(response), accepted)
+        accepted = (200, 206, 416) if self._find_offset() else (200,)
+        check(response, None if response.ok else parse_json_object(response), accepted)
         if response.status_code == 200:  # the first answer, another version, or a server without ranges
-            self._begin(_version(response))
+            self._begin(_read_version(response))
             total = int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
         else:
-            total = self._resumed_total(response)
+            total = self._check_resumed(response)
         if response.ok:
             self._append(response, total)
-        if total is not None and self.size() != total:
-            raise TransientError(f"the body ended at byte {self.size()} of {total}")
+        if total is not None and self.measure_size() != total:
+            raise TransientError(f"the body ended at byte {self.measure_size()} of {total}")
 
     def discard(self) -> None:
         self.bytes.unlink(missing_ok=True)
         self.version.unlink(missing_ok=True)
 
-    def _offset(self) -> int:
+    def _find_offset(self) -> int:
         """From which byte it can be continued."""
-        return self.size() if self.version.exists() else 0
+        return self.measure_size() if self.version.exists() else 0
 
-    def _known_version(self) -> str:
+    def _read_known_version(self) -> str:
         return self.version.read_text(encoding="latin-1")
 
     def _begin(self, version: str | None) -> None:
@@ -72,18 +72,18 @@ class Part:
 
     def _append(self, response: requests.Response, total: int | None) -> None:
         title = self.bytes.name.removesuffix(".part")
-        bar = tqdm(total=total, initial=self.size(), desc=title, unit="B", unit_scale=True, disable=None)
+        bar = tqdm(total=total, initial=self.measure_size(), desc=title, unit="B", unit_scale=True, disable=None)
         with self.bytes.open("ab") as file, bar:
             for block in response.raw.stream(_BLOCK, decode_content=False):
                 file.write(block)
                 bar.update(len(block))
 
-    def _resumed_total(self, response: requests.Response) -> int:
+    def _check_resumed(self, response: requests.Response) -> int:
         """Size of the whole file by an answer to a range, 206 or 416, which must fit what is there."""
-        content_range, size = response.headers.get("Content-Range", ""), self.size()
+        content_range, size = response.headers.get("Content-Range", ""), self.measure_size()
         span, _, total = content_range.partition("/")
         is_fitting = span.startswith(f"bytes {size}-") if response.ok else content_range == f"bytes */{size}"
-        is_same = _version(response) in (None, self._known_version())
+        is_same = _read_version(response) in (None, self._read_known_version())
         if not (is_fitting and is_same and total.isdecimal()):
             self.discard()
             raise TransientError(f"HTTP {response.status_code}, {content_range!r} does not continue what had arrived")
@@ -112,7 +112,7 @@ def publish(part: Path, path: Path) -> None:
     part.replace(path)
 
 
-def _version(response: requests.Response) -> str | None:
+def _read_version(response: requests.Response) -> str | None:
     """What If-Range accepts as the name of this version: a strong ETag or else a date."""
     etag = response.headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")

@@ -8,7 +8,7 @@ from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from ..pubchem3d import split_files
+from ..pubchem3d import list_split_files
 from ..recipe import Recipe
 from ..schema import COLUMNS, MOLECULE_COLUMNS
 from ..stages.splits import SPLITS
@@ -45,12 +45,12 @@ def write_card(
         meanings[properties.name] = f"all molecules of {properties.name} with their properties, without texts"
     sources = [*recipe.texts, *filter(None, [recipe.structures]), *recipe.geometries, *filter(None, [properties])]
     card = DatasetCard.from_template(
-        _card_data(folder, features, infos, report),
+        _make_card_data(folder, features, infos, report),
         template_path=str(TEMPLATE),
         columns=COLUMNS if recipe.texts else MOLECULE_COLUMNS,
         property_columns=properties.property_columns if properties is not None else (),
         sources=list({source.name: source for source in sources}.values()),
-        rows=_num_rows(report),
+        rows=_count_rows(report),
         recipe_yaml=yaml.safe_dump(report["recipe"], sort_keys=False, allow_unicode=True),
         splits=list(SPLITS),
         meanings=meanings,
@@ -60,15 +60,15 @@ def write_card(
     card.save(folder / "README.md")
 
 
-def _num_rows(report: dict) -> int:
+def _count_rows(report: dict) -> int:
     """Rows of the first config: all pairs, or all molecules."""
     return sum(next(iter(report["configs"].values())).values())
 
 
-def _card_data(
+def _make_card_data(
     folder: Path, features: dict[str, Features], infos: dict[str, SplitDict], report: dict
 ) -> DatasetCardData:
-    rows = _num_rows(report)
+    rows = _count_rows(report)
     of_pairs = ["pubchem", *report["rows_by"]["geometry_source"]] if "rows_by" in report else []
     tasks = ["feature-extraction", "text-retrieval"] if of_pairs else ["tabular-regression"]
     card_data = DatasetCardData(
@@ -82,7 +82,7 @@ def _card_data(
     )
     configs, dataset_infos = {}, {}
     for config, splits in infos.items():
-        files = split_files(folder, config)
+        files = list_split_files(folder, config)
         configs[config] = {
             "description": f"sha256:{report['sha256'][config]}",
             "data_files": [

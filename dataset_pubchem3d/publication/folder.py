@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..chemistry.identity import BLOCK
 from ..pairs import REPORT
-from ..pubchem3d import content_digest
+from ..pubchem3d import digest_content
 from ..recipe import Recipe
-from ..schema import FEATURES, molecule_features
-from ..stages.parse import BLOCK
+from ..schema import FEATURES, make_molecule_features
 from ..stages.splits import SPLITS
 from ..stages.stage import Stage
-from ..stages.windows import column_values
+from ..stages.windows import read_column
 from .card import write_card
 from .shards import ShardWriter
 from .tally import Tally
@@ -41,7 +41,7 @@ def refuse_foreign_folder(out: Path) -> None:
 
 
 @contextmanager
-def staged_folder(out: Path) -> Iterator[Path]:
+def stage_folder(out: Path) -> Iterator[Path]:
     """An empty folder beside `out` that takes its place when the block ends well and vanishes when it does not."""
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -80,13 +80,13 @@ class Folder:
         self.features = dict.fromkeys(splits, FEATURES)
         if recipe.properties is not None:
             splits[recipe.properties.name] = (*SPLITS,)
-            self.features[recipe.properties.name] = molecule_features(recipe.properties.property_columns)
+            self.features[recipe.properties.name] = make_molecule_features(recipe.properties.property_columns)
         self.writer = ShardWriter(path / "data", splits, self.features)
         self.tally = Tally(benchmarks)
 
     def add_pairs(self, rows: pa.Table) -> None:
         """Add rows of `schema.FEATURES`, `benchmarks` aside, to the configs of pairs."""
-        rows = self._with_benchmarks(rows)
+        rows = self._add_benchmarks(rows)
         split = rows["split"].to_numpy(zero_copy_only=False)
         is_held_out = (pc.list_value_length(rows["benchmarks"]).to_numpy() > 0) & (split != "test")
         words = np.array([len(text.split()) for text in rows["text"].to_pylist()])
@@ -102,14 +102,14 @@ class Folder:
 
     def add_molecules(self, molecules: pa.Table) -> None:
         """Add rows of `schema.molecule_features`, `benchmarks` aside, to the config of molecules."""
-        molecules = self._with_benchmarks(molecules)
+        molecules = self._add_benchmarks(molecules)
         split = molecules["split"].to_numpy(zero_copy_only=False)
         for name in SPLITS:
             self.writer.write(self.recipe.properties.name, name, molecules.filter(pa.array(split == name)))
 
     def add_quarantine(self, title: str, stage: Stage) -> None:
         """Write which records a stage refused, and why."""
-        refused = (record for note in stage.notes() for record in note["refused"])
+        refused = (record for note in stage.read_notes() for record in note["refused"])
         if (first := next(refused, None)) is None:
             return
         file = self.path / "quarantine" / f"{title.replace(' ', '_')}.jsonl"
@@ -135,20 +135,20 @@ class Folder:
                 config: {name: info.num_examples for name, info in splits.items()} for config, splits in infos.items()
             },
             **(self.tally.report() if self.recipe.texts else {}),
-            "units": self._units(),
-            "sha256": {config: content_digest(self.path, config) for config in infos},
+            "units": self._collect_units(),
+            "sha256": {config: digest_content(self.path, config) for config in infos},
         }
         (self.path / REPORT).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         write_card(self.path, self.features, infos, report, self.recipe)
         return report
 
-    def _units(self) -> dict[str, str]:
+    def _collect_units(self) -> dict[str, str]:
         """Units of the properties, for whoever trains on them."""
         columns = self.recipe.properties.property_columns if self.recipe.properties else ()
         return {column.name: column.unit for column in columns}
 
-    def _with_benchmarks(self, rows: pa.Table) -> pa.Table:
-        blocks = column_values(rows, "inchikey14", BLOCK)
+    def _add_benchmarks(self, rows: pa.Table) -> pa.Table:
+        blocks = read_column(rows, "inchikey14", BLOCK)
         listed = {name: np.isin(blocks, benchmark) for name, benchmark in self.benchmarks.items()}
         names = [[name for name, is_in in listed.items() if is_in[row]] for row in range(len(rows))]
         return rows.append_column("benchmarks", pa.array(names, pa.list_(pa.string())))

@@ -35,11 +35,11 @@ class ShardWriter:
         Returns:
             By config the sizes of its splits, as far as they have rows: `datasets` cannot load any without.
         """
-        infos = {config: _split_dict(shards) for config, shards in self._files.items()}
+        infos = {config: _close_splits(shards) for config, shards in self._files.items()}
         return {config: splits for config, splits in infos.items() if splits}
 
 
-def _split_dict(shards: dict[str, "_Shards"]) -> SplitDict:
+def _close_splits(shards: dict[str, "_Shards"]) -> SplitDict:
     infos = SplitDict()
     for split, files in shards.items():
         files.close()

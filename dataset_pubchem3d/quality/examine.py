@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from rdkit import Chem
-from rdkit.Chem.Scaffolds import MurckoScaffold
 from rdkit.rdBase import BlockLogs
 
-from ..elements import IN_DICTIONARY
+from ..chemistry.elements import IN_DICTIONARY, SYMBOLS, list_atomic_numbers
+from ..chemistry.identity import take_first_block
+from ..chemistry.structure import find_scaffold
 from .findings import Findings
 
 GEOMETRY_LISTS = {"atomic_numbers": 1, "positions": 2, "further_positions": 3}  # and how deep the numbers lie
@@ -65,7 +66,7 @@ def _examine_identities(found: Findings, batch: pa.RecordBatch, ids: np.ndarray,
     keys, blocks, groups, splits = (batch[name].to_pylist() for name in names)
     for name, values in (("inchikeys", keys), ("first_blocks", blocks), ("split_groups", groups)):
         found.add_hashes(name, (value.encode() for value in values))
-    is_other = [key[:14] != block for key, block in zip(keys, blocks)]
+    is_other = [take_first_block(key) != block for key, block in zip(keys, blocks)]
     found.add_fault("inchikey14 is not the first block of inchikey", ids[is_other])
     found.add_fault("split is not that of the file", ids[[value != split for value in splits]])
 
@@ -86,14 +87,14 @@ def _examine_structures(found: Findings, batch: pa.RecordBatch, ids: np.ndarray)
     found.add_fault("RDKit cannot read the SMILES", ids[[mol is None for mol in mols]])
     mols = [mol or Chem.Mol() for mol in mols]
     found.counts["rows"]["multi_fragment"] += sum(len(Chem.GetMolFrags(mol)) > 1 for mol in mols)
-    scaffolds = (MurckoScaffold.MurckoScaffoldSmiles(mol=mol) for mol in mols)
+    scaffolds = map(find_scaffold, mols)
     found.add_hashes("scaffolds", (scaffold.encode() for scaffold in scaffolds if scaffold))  # "" if it has no ring
-    return np.array([not all(IN_DICTIONARY[a.GetAtomicNum()] for a in mol.GetAtoms()) for mol in mols], bool)
+    return np.array([not IN_DICTIONARY[list_atomic_numbers(mol)].all() for mol in mols], bool)
 
 
 def _examine_atoms(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> np.ndarray:
     """Returns: (rows,) bool, which geometries hold an element outside the dictionary."""
-    numbers, num_atoms = _numbers(batch), _lengths(batch["atomic_numbers"])
+    numbers, num_atoms = _read_numbers(batch), _measure_lengths(batch["atomic_numbers"])
     rows = np.repeat(np.arange(len(ids)), num_atoms)  # of each atom
     num_heavy = np.bincount(rows[numbers > 1], minlength=len(ids))
     found.counts["atoms"].update(num_atoms.tolist())
@@ -103,22 +104,22 @@ def _examine_atoms(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> n
     found.add_fault("the geometry has not n_heavy heavy atoms", ids[num_heavy != batch["n_heavy"].to_numpy()])
     held = np.unique(np.stack([rows, numbers])[:, is_element], axis=1)[1]  # each element of each row once
     for number, count in zip(*np.unique(held, return_counts=True)):
-        found.counts["elements"][Chem.GetPeriodicTable().GetElementSymbol(int(number))] += int(count)
+        found.counts["elements"][SYMBOLS[number]] += int(count)
     is_outside = ~IN_DICTIONARY[np.where(is_element, numbers, 0)]
     return np.bincount(rows[is_outside], minlength=len(ids)) > 0
 
 
 def _examine_conformers(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> None:
     """Check all conformers, and hash the first of each row."""
-    num_atoms, num_further = _lengths(batch["atomic_numbers"]), _lengths(batch["further_positions"])
+    num_atoms, num_further = _measure_lengths(batch["atomic_numbers"]), _measure_lengths(batch["further_positions"])
     found.counts["conformers"].update((1 + num_further).tolist())
-    numbers = np.split(_numbers(batch).astype(np.uint8), np.cumsum(num_atoms)[:-1])
+    numbers = np.split(_read_numbers(batch).astype(np.uint8), np.cumsum(num_atoms)[:-1])
     rows = np.repeat(np.arange(len(ids)), num_further)  # of each further conformer
     firsts = _split_positions(batch["positions"], num_atoms)
     further = _split_positions(batch["further_positions"].flatten(), num_atoms[rows])
     faulty = {fault: set() for fault in (SHAPE_FAULT, NOT_FINITE_FAULT, CLASH_FAULT)}
     for row, positions in (*enumerate(firsts), *zip(rows, further)):
-        for fault in _conformer_faults(numbers[row], positions):
+        for fault in _find_conformer_faults(numbers[row], positions):
             faulty[fault].add(row)
     for fault, faulty_rows in faulty.items():
         found.add_fault(fault, ids[sorted(faulty_rows)])
@@ -126,29 +127,29 @@ def _examine_conformers(found: Findings, batch: pa.RecordBatch, ids: np.ndarray)
     found.add_hashes("geometries", (atoms.tobytes() + positions.tobytes() for atoms, positions in placed))
 
 
-def _conformer_faults(numbers: np.ndarray, positions: np.ndarray | None) -> Iterator[str]:
+def _find_conformer_faults(numbers: np.ndarray, positions: np.ndarray | None) -> Iterator[str]:
     if positions is None:
         yield SHAPE_FAULT
         return
     if not np.isfinite(positions).all():
         yield NOT_FINITE_FAULT
-    if _closest(positions[numbers > 1]) < CLOSEST_HEAVY_ATOMS:
+    if _measure_closest(positions[numbers > 1]) < CLOSEST_HEAVY_ATOMS:
         yield CLASH_FAULT
 
 
-def _closest(positions: np.ndarray) -> float:
+def _measure_closest(positions: np.ndarray) -> float:
     """Shortest distance among (atoms, 3) positions, Å; inf for one atom, NaN where coordinates are."""
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
     return distances.min(initial=np.inf)
 
 
-def _numbers(batch: pa.RecordBatch) -> np.ndarray:
+def _read_numbers(batch: pa.RecordBatch) -> np.ndarray:
     """(atoms,) int, of all rows one after the other, 0 for null."""
     return pc.fill_null(batch["atomic_numbers"].flatten(), 0).to_numpy(zero_copy_only=False).astype(int)
 
 
-def _lengths(lists: pa.Array) -> np.ndarray:
+def _measure_lengths(lists: pa.Array) -> np.ndarray:
     """Args: lists: of lists. Returns: (lists,) int, 0 for null."""
     return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
 
@@ -158,7 +159,7 @@ def _split_positions(conformers: pa.Array, num_atoms: np.ndarray) -> list[np.nda
 
     None if it has not one point of three coordinates for each of its `num_atoms`, or no atoms.
     """
-    num_points, num_coordinates = _lengths(conformers), _lengths(conformers.flatten())
+    num_points, num_coordinates = _measure_lengths(conformers), _measure_lengths(conformers.flatten())
     has_shape = (num_points == num_atoms) & (num_atoms > 0)
     has_shape[np.repeat(np.arange(len(num_points)), num_points)[num_coordinates != 3]] = False
     coordinates = conformers.filter(pa.array(has_shape)).flatten().flatten().to_numpy(zero_copy_only=False)

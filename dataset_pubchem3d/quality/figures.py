@@ -16,18 +16,18 @@ QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p
 
 def summarise_config(findings: dict[str, Findings], config: str) -> dict:
     """The figures of a config, from what was found in its splits."""
-    whole = Findings.total(findings.values())
+    whole = Findings.merge(findings.values())
     counts = whole.counts
     figures = {
         "rows": counts["rows"]["rows"],
         "splits": {split: found.counts["rows"]["rows"] for split, found in findings.items()},
-        **{name: len(whole.hashed(name)[0]) for name in ("inchikeys", "first_blocks", "scaffolds")},
+        **{name: len(whole.count_hashes(name)[0]) for name in ("inchikeys", "first_blocks", "scaffolds")},
         "shared_between_splits": {name: count_shared(findings, name) for name in COMPARED if whole.hashes[name]},
         "multi_fragment_rows": counts["rows"]["multi_fragment"],
         "rows_outside_dictionary": counts["rows"]["outside_dictionary"],
-        "rows_sharing_a_geometry": _rows_alike(whole, "geometries"),
+        "rows_sharing_a_geometry": _count_rows_alike(whole, "geometries"),
         **{fault: counts["faults"][fault] for fault in (SHAPE_FAULT, NOT_FINITE_FAULT, CLASH_FAULT)},
-        **{name: _distribution(counts[name]) for name in ("atoms", "heavy_atoms", "conformers")},
+        **{name: _summarise_distribution(counts[name]) for name in ("atoms", "heavy_atoms", "conformers")},
         "elements": dict(counts["elements"].most_common()),
         **{name: dict(counts[name].most_common()) for name in COUNTED if counts[name]},
         "nulls": dict(sorted(counts["nulls"].items())),
@@ -37,20 +37,20 @@ def summarise_config(findings: dict[str, Findings], config: str) -> dict:
 
 def _summarise_texts(whole: Findings) -> dict:
     return {
-        "distinct_texts": len(whole.hashed("texts")[0]),
-        "rows_sharing_their_text": _rows_alike(whole, "texts"),
-        "duplicate_rows": _rows_alike(whole, "described"),
-        "words": _distribution(whole.counts["words"]),
+        "distinct_texts": len(whole.count_hashes("texts")[0]),
+        "rows_sharing_their_text": _count_rows_alike(whole, "texts"),
+        "duplicate_rows": _count_rows_alike(whole, "described"),
+        "words": _summarise_distribution(whole.counts["words"]),
     }
 
 
-def _rows_alike(whole: Findings, name: str) -> int:
+def _count_rows_alike(whole: Findings, name: str) -> int:
     """How many rows have a value that another has too."""
-    counts = whole.hashed(name)[1]
+    counts = whole.count_hashes(name)[1]
     return int(counts[counts > 1].sum())
 
 
-def _distribution(counter: Counter) -> dict:
+def _summarise_distribution(counter: Counter) -> dict:
     """Quantiles of what was counted (the least value that so many rows do not exceed) and the counts themselves."""
     values = sorted(counter)
     if not values:
@@ -62,6 +62,6 @@ def _distribution(counter: Counter) -> dict:
 
 def list_faults(findings: dict[str, Findings], config: str) -> Iterator[dict]:
     """The faults of single rows, or of files that could not be measured."""
-    whole = Findings.total(findings.values())
+    whole = Findings.merge(findings.values())
     for fault, count in whole.counts["faults"].items():
         yield {"config": config, "fault": fault, "count": count, "first": whole.faults[fault]}

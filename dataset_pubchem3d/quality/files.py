@@ -8,19 +8,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..pubchem3d import split_files
+from ..pubchem3d import list_split_files
 
 BATCH_ROWS = 1024
 
 
-def data_files(folder: Path) -> dict[str, dict[str, list[Path]]]:
+def list_data_files(folder: Path) -> dict[str, dict[str, list[Path]]]:
     """The files of each config and split that has rows, `default` first.
 
     Raises:
         FileNotFoundError: there are none, or some of a split are missing.
     """
     configs = sorted((path.name for path in folder.glob("data/*/")), key=lambda name: (name != "default", name))
-    found = {config: split_files(folder, config) for config in configs or ["default"]}
+    found = {config: list_split_files(folder, config) for config in configs or ["default"]}
     for files in chain.from_iterable(splits.values() for splits in found.values()):
         stated = int(files[-1].stem.rsplit("-", 1)[1])
         if len(files) != stated:
@@ -34,7 +34,7 @@ def read_schema(file: Path) -> pa.Schema:
     Raises:
         ValueError: the file cannot be read.
     """
-    with readable(file):
+    with name_unreadable(file):
         return pq.read_schema(file)
 
 
@@ -44,12 +44,12 @@ def read_batches(file: Path, columns: list[str], row_groups: list[int] | None = 
     Raises:
         ValueError: the file cannot be read.
     """
-    with readable(file), pq.ParquetFile(file) as parquet:
+    with name_unreadable(file), pq.ParquetFile(file) as parquet:
         yield from parquet.iter_batches(BATCH_ROWS, row_groups=row_groups, columns=columns)
 
 
 @contextmanager
-def readable(file: Path) -> Iterator[None]:
+def name_unreadable(file: Path) -> Iterator[None]:
     """Turn what Arrow raises in the block into a ValueError that names the file."""
     try:
         yield

@@ -28,7 +28,7 @@ class Findings:
     faults: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
-    def total(cls, findings: Iterable["Findings"]) -> "Findings":
+    def merge(cls, findings: Iterable["Findings"]) -> "Findings":
         whole = cls()
         for found in findings:
             whole.add(found)
@@ -53,7 +53,7 @@ class Findings:
     def add_hashes(self, name: str, values: Iterable[bytes]) -> None:
         self.hashes[name].append(hash_values(values))
 
-    def hashed(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def count_hashes(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Distinct hashes, ascending, and how many rows have each."""
         arrays = self.hashes.get(name, [])
         return np.unique(np.concatenate(arrays) if arrays else np.empty(0, np.uint64), return_counts=True)

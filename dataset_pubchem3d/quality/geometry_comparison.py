@@ -1,7 +1,7 @@
 """How far the conformers that RDKit makes are from the stored geometries.
 
-The molecule that is embedded is perceived from the stored geometry, stereo included; only then do two conformers of
-one molecule differ by nothing but their shape.
+The molecule that conformers are made of is perceived from the stored geometry, stereo included; only then do two
+conformers of one molecule differ by nothing but their shape.
 
 Source: `molecules_geomclip.py`, whose settings for ETKDGv3 and MMFF94 are used (Wang et al., JCIM 2020; Tosco et al.,
 J. Cheminform. 2014). Differs: the atoms stay in the order of the geometry, which draws other random conformers.
@@ -18,10 +18,11 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers, rdMolAlign, rdMolDescrip
 from rdkit.rdBase import BlockLogs
 from tqdm import tqdm
 
+from ..chemistry.perception import assign_stereo
 from ..records import RecordError
-from .perception import assign_stereo, perceive_molecule
+from .stored_molecules import read_stored_molecule
 
-EMBEDDING_ATTEMPTS = 50  # from each of two kinds of starting coordinates
+CONFORMER_ATTEMPTS = 50  # from each of two kinds of starting coordinates
 MINIMISATION_STEPS = 500
 MAX_SYMMETRIES = 10_000
 # Ends of one resonance (carboxylate, nitro, phosphate, sulfonate, amidinate): equal, whichever has the charge.
@@ -58,7 +59,7 @@ def compare_geometries(
 
     Args:
         rows: with the columns of `sampling.COLUMNS`.
-        num_conformers: how many RDKit makes of each molecule; the first is what a single embedding gives.
+        num_conformers: how many RDKit makes of each molecule; the first is what comes of making one alone.
         seed: of the conformers; 0 would make them all alike.
         run: `map`, or what does the same in several processes.
     Raises:
@@ -75,61 +76,61 @@ def compare_geometry(row: dict, num_conformers: int, seed: int) -> Comparison:
     record_id, method = f"{row['inchikey']} {row['geometry_id']}", str(row["geometry_method"])
     try:
         with BlockLogs():
-            stored = perceive_molecule(row, record_id)
-            embedded = embed_conformers(stored, num_conformers, seed, record_id)
-            same = _conformers_of_same_stereo(embedded)
+            stored = read_stored_molecule(row, record_id)
+            made = make_conformers(stored, num_conformers, seed, record_id)
+            same = _select_same_stereo(made)
             if not same:
                 raise RecordError(record_id, "no conformer has the stereo of the geometry")
-            rmsds, is_complete = heavy_atom_rmsds(embedded, stored, same)
+            rmsds, is_complete = measure_rmsds(made, stored, same)
     except RecordError as error:
         return Comparison(record_id, method, failure=error.reason, detail=error.detail)
     num_rotatable = rdMolDescriptors.CalcNumRotatableBonds(Chem.RemoveHs(stored))  # or O-H would count
     return Comparison(record_id, method, num_rotatable, len(same), rmsds[0], min(rmsds), not is_complete)
 
 
-def embed_conformers(mol: Chem.Mol, num_conformers: int, seed: int, record_id: str) -> Chem.Mol:
+def make_conformers(mol: Chem.Mol, num_conformers: int, seed: int, record_id: str) -> Chem.Mol:
     """A copy of `mol` whose conformers are RDKit's (ETKDGv3, then MMFF94, or UFF where MMFF94 has no parameters).
 
     Raises:
         RecordError: there is no conformer or no force field.
     """
-    embedded = Chem.Mol(mol)
+    made = Chem.Mol(mol)
     parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed, parameters.maxIterations = seed, EMBEDDING_ATTEMPTS
+    parameters.randomSeed, parameters.maxIterations = seed, CONFORMER_ATTEMPTS
     try:
-        if not rdDistGeom.EmbedMultipleConfs(embedded, num_conformers, parameters):
+        if not rdDistGeom.EmbedMultipleConfs(made, num_conformers, parameters):
             parameters.useRandomCoords = True
-            rdDistGeom.EmbedMultipleConfs(embedded, num_conformers, parameters)
-        if embedded.GetNumConformers() == 0:
+            rdDistGeom.EmbedMultipleConfs(made, num_conformers, parameters)
+        if made.GetNumConformers() == 0:
             raise RecordError(record_id, "ETKDGv3 finds no conformer")
-        if rdForceFieldHelpers.MMFFHasAllMoleculeParams(embedded):
-            rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(embedded, maxIters=MINIMISATION_STEPS)
-        elif rdForceFieldHelpers.UFFHasAllMoleculeParams(embedded):
-            rdForceFieldHelpers.UFFOptimizeMoleculeConfs(embedded, maxIters=MINIMISATION_STEPS)
+        if rdForceFieldHelpers.MMFFHasAllMoleculeParams(made):
+            rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(made, maxIters=MINIMISATION_STEPS)
+        elif rdForceFieldHelpers.UFFHasAllMoleculeParams(made):
+            rdForceFieldHelpers.UFFOptimizeMoleculeConfs(made, maxIters=MINIMISATION_STEPS)
         else:
             raise RecordError(record_id, "neither MMFF94 nor UFF has its parameters")
     except RuntimeError as error:  # conditions that RDKit itself violates
         raise RecordError(record_id, "RDKit fails to embed it", " ".join(str(error).split())[:120]) from error
-    return embedded
+    return made
 
 
-def _conformers_of_same_stereo(embedded: Chem.Mol) -> list[int]:
+def _select_same_stereo(made: Chem.Mol) -> list[int]:
     """Ids of the conformers that show the stereo of their molecule."""
-    expected, same = _stereo(embedded), []
-    for conformer in embedded.GetConformers():
-        shown = Chem.Mol(embedded, confId=conformer.GetId())
+    expected, same = _read_stereo(made), []
+    for conformer in made.GetConformers():
+        shown = Chem.Mol(made, confId=conformer.GetId())
         assign_stereo(shown)
-        if _stereo(shown) == expected:
+        if _read_stereo(shown) == expected:
             same.append(conformer.GetId())
     return same
 
 
-def _stereo(mol: Chem.Mol) -> tuple[list, list]:
+def _read_stereo(mol: Chem.Mol) -> tuple[list, list]:
     """Comparable between molecules of one atom order."""
     return [atom.GetChiralTag() for atom in mol.GetAtoms()], [bond.GetStereo() for bond in mol.GetBonds()]
 
 
-def heavy_atom_rmsds(probe: Chem.Mol, reference: Chem.Mol, conformer_ids: Iterable[int]) -> tuple[list[float], bool]:
+def measure_rmsds(probe: Chem.Mol, reference: Chem.Mol, conformer_ids: Iterable[int]) -> tuple[list[float], bool]:
     """RMSD (Å) of conformers of `probe` to `reference`, the least over rotations, shifts and the molecule's symmetries.
 
     Returns: one RMSD a conformer, and whether all symmetries were tried; if not, the RMSDs are upper bounds.
@@ -137,15 +138,15 @@ def heavy_atom_rmsds(probe: Chem.Mol, reference: Chem.Mol, conformer_ids: Iterab
     symmetric, so that the two oxygens of an acid stay apart.
     """
     probe, reference = Chem.RemoveAllHs(probe), Chem.RemoveAllHs(reference)
-    symmetries = _without_resonance(reference).GetSubstructMatches(
-        _without_resonance(probe), uniquify=False, maxMatches=MAX_SYMMETRIES
+    symmetries = _remove_resonance(reference).GetSubstructMatches(
+        _remove_resonance(probe), uniquify=False, maxMatches=MAX_SYMMETRIES
     )
     maps = [list(enumerate(symmetry)) for symmetry in symmetries]
     rmsds = [rdMolAlign.GetBestRMS(probe, reference, prbId=id_, map=maps) for id_ in conformer_ids]
     return rmsds, len(symmetries) < MAX_SYMMETRIES
 
 
-def _without_resonance(mol: Chem.Mol) -> Chem.Mol:
+def _remove_resonance(mol: Chem.Mol) -> Chem.Mol:
     even = Chem.RWMol(mol)
     for charged, centre, neutral in mol.GetSubstructMatches(RESONANT_ENDS):
         even.GetAtomWithIdx(charged).SetFormalCharge(0)
@@ -182,12 +183,12 @@ def _summarise_method(comparisons: list[Comparison], seed: int) -> dict:
 def _summarise_rmsds(compared: list[Comparison], seed: int) -> dict:
     return {
         "n": len(compared),
-        "first": _figures(np.array([comparison.rmsd_first for comparison in compared]), seed),
-        "best": _figures(np.array([comparison.rmsd_best for comparison in compared]), seed),
+        "first": _summarise_sample(np.array([comparison.rmsd_first for comparison in compared]), seed),
+        "best": _summarise_sample(np.array([comparison.rmsd_best for comparison in compared]), seed),
     }
 
 
-def _figures(rmsds: np.ndarray, seed: int) -> dict | None:
+def _summarise_sample(rmsds: np.ndarray, seed: int) -> dict | None:
     """Args: rmsds: (molecules,), Å. Returns: None for no molecules."""
     if not len(rmsds):
         return None

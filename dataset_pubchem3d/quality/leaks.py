@@ -14,25 +14,27 @@ KEPT_APART = {"first_blocks": "inchikey14", "split_groups": "split_group"}  # an
 
 def count_shared(findings: dict[str, Findings], name: str) -> dict[str, int]:
     """How many distinct values each two splits both have."""
-    return {f"{one}, {other}": len(_shared(findings, name, one, other)) for one, other in combinations(findings, 2)}
+    return {
+        f"{one}, {other}": len(_find_shared(findings, name, one, other)) for one, other in combinations(findings, 2)
+    }
 
 
 def find_leaks(findings: dict[str, Findings], files: dict[str, list[Path]], config: str) -> Iterator[dict]:
     """The faults of splits that share what must be kept apart."""
     for name, column in KEPT_APART.items():
         for one, other in combinations(findings, 2):
-            shared = _shared(findings, name, one, other)
+            shared = _find_shared(findings, name, one, other)
             if len(shared):
                 fault = f"{column} is the same in {one} and {other}"
-                first = _values_hashed(files[other], column, shared)
+                first = _find_values(files[other], column, shared)
                 yield {"config": config, "fault": fault, "count": len(shared), "first": first}
 
 
-def _shared(findings: dict[str, Findings], name: str, one: str, other: str) -> np.ndarray:
-    return np.intersect1d(findings[one].hashed(name)[0], findings[other].hashed(name)[0])
+def _find_shared(findings: dict[str, Findings], name: str, one: str, other: str) -> np.ndarray:
+    return np.intersect1d(findings[one].count_hashes(name)[0], findings[other].count_hashes(name)[0])
 
 
-def _values_hashed(files: list[Path], column: str, hashes: np.ndarray) -> list[str]:
+def _find_values(files: list[Path], column: str, hashes: np.ndarray) -> list[str]:
     """The first values of a column with one of the hashes."""
     values: dict[str, None] = {}
     for file in files:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from .geometry_comparison import THRESHOLDS
-from .perception import FEWEST_HEAVY_ATOMS
+from .stored_molecules import FEWEST_HEAVY_ATOMS
 
 COMPARISON_COUNTS = ("sampled", "compared", "fewer_conformers", "upper_bounds")
 RMSD_HEADER = ("", "conformer", "n", "mean", "median", "90th percentile", *(f"under {limit} Å" for limit in THRESHOLDS))
@@ -15,36 +15,36 @@ def write_page(file: Path, report: dict, plots: list[Path]) -> None:
     configs = report["configs"]
     sections = [
         "# Quality of this folder",
-        _verdict(report["faults"]),
+        _format_faults(report["faults"]),
         "## Figures\n\nRows with nulls where none may be are counted as rows and as faults and in nothing else.",
-        _by_config(configs, "figures"),
+        _tabulate_configs(configs, "figures"),
         "## Shared between splits\n\nHow many distinct values two splits of a config both have. First blocks and split"
         " groups must be in one split; texts and scaffolds (Bemis-Murcko, of molecules with rings) may be in several.",
-        _by_config(configs, "shared"),
-        _held_out(report["trained_on_here_and_held_out_there"]),
+        _tabulate_configs(configs, "shared"),
+        _format_held_out(report["trained_on_here_and_held_out_there"]),
         "## Distributions",
-        _by_config(configs, "distributions"),
+        _tabulate_configs(configs, "distributions"),
         "## Rows by what they hold",
-        _by_config(configs, "held"),
-        _comparison(report["geometry_comparison"]),
+        _tabulate_configs(configs, "held"),
+        _format_comparison(report["geometry_comparison"]),
         "## Plots",
         *(f"![{plot.stem}]({plot.relative_to(file.parent).as_posix()})" for plot in plots),
     ]
     file.write_text("\n\n".join(section for section in sections if section) + "\n", encoding="utf-8")
 
 
-def _by_config(configs: dict[str, dict], section: str) -> str:
+def _tabulate_configs(configs: dict[str, dict], section: str) -> str:
     """A table of the figures of one section, one column a config."""
-    cells = {config: _cells(figures, section) for config, figures in configs.items()}
+    cells = {config: _collect_cells(figures, section) for config, figures in configs.items()}
     names = dict.fromkeys(name for told in cells.values() for name in told)
-    return _table(["", *cells], [[name, *(told.get(name, "") for told in cells.values())] for name in names])
+    return _format_table(["", *cells], [[name, *(told.get(name, "") for told in cells.values())] for name in names])
 
 
-def _cells(figures: dict, section: str) -> dict[str, Any]:
+def _collect_cells(figures: dict, section: str) -> dict[str, Any]:
     """The figures of one section, each by the name that its row has in the table."""
     cells = {}
     for name, figure in figures.items():
-        if _section(name, figure) != section:
+        if _choose_section(name, figure) != section:
             continue
         title = name.replace("_", " ")
         if not isinstance(figure, dict):
@@ -56,7 +56,7 @@ def _cells(figures: dict, section: str) -> dict[str, Any]:
     return cells
 
 
-def _section(name: str, figure: Any) -> str:
+def _choose_section(name: str, figure: Any) -> str:
     """Which section of the page tells a figure."""
     if name == "shared_between_splits":
         return "shared"
@@ -65,50 +65,52 @@ def _section(name: str, figure: Any) -> str:
     return "distributions" if "rows_of" in figure else "held"
 
 
-def _table(header: list[str], rows: list[list]) -> str:
+def _format_table(header: list[str], rows: list[list]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _verdict(faults: list[dict]) -> str:
+def _format_faults(faults: list[dict]) -> str:
     if not faults:
         return "No faults were found."
     rows = [[fault["config"], fault["fault"], fault["count"], "<br>".join(fault["first"])] for fault in faults]
-    return "## Faults\n\n" + _table(["config", "fault", "number", "first"], rows)
+    return "## Faults\n\n" + _format_table(["config", "fault", "number", "first"], rows)
 
 
-def _held_out(shared: dict[str, int]) -> str:
+def _format_held_out(shared: dict[str, int]) -> str:
     if not shared:
         return "No config trains on a first block that another one holds out."
     rows = [[pair, count] for pair, count in shared.items()]
-    return "First blocks that one config trains on and another holds out:\n\n" + _table(["", "first blocks"], rows)
+    return "First blocks that one config trains on and another holds out:\n\n" + _format_table(
+        ["", "first blocks"], rows
+    )
 
 
-def _comparison(comparison: dict) -> str:
+def _format_comparison(comparison: dict) -> str:
     """How far RDKit's conformers are from the stored geometries."""
     intro = (
         "## Stored geometries and RDKit's conformers\n\nA sample of each method's geometries in all configs. The"
-        " molecule is perceived from the stored geometry, stereo included, and embedded with ETKDGv3 and MMFF94; RMSD"
-        " in Å over heavy atoms, the least over rotations and symmetries, of the first conformer and of the closest."
-        f" In brackets: 95 % bootstrap interval of the median. Molecules with fewer than {FEWEST_HEAVY_ATOMS} heavy"
-        " atoms, which have no torsion, and those of several fragments are not compared."
+        " molecule is perceived from the stored geometry, stereo included; its conformers are of ETKDGv3 and MMFF94."
+        " RMSD in Å over heavy atoms, the least over rotations and symmetries, of the first conformer and of the"
+        " closest. In brackets: 95 % bootstrap interval of the median. Molecules with fewer than"
+        f" {FEWEST_HEAVY_ATOMS} heavy atoms, which have no torsion, and those of several fragments are not compared."
     )
     sections = [intro]
     for method, figures in comparison["methods"].items():
         counts = [[name.replace("_", " "), figures[name]] for name in COMPARISON_COUNTS]
         counts += [[f"not compared: {reason}", number] for reason, number in figures["failures"].items()]
-        rows = _rmsd_rows("all", figures)
+        rows = _format_rmsds("all", figures)
         for bonds, entry in figures["by_rotatable_bonds"].items():
-            rows += _rmsd_rows(f"{bonds} rotatable bonds", entry)
+            rows += _format_rmsds(f"{bonds} rotatable bonds", entry)
         sections += [
             f"### {method}",
-            _table(["", "molecules"], counts),
-            _table(list(RMSD_HEADER), rows) if rows else "",
+            _format_table(["", "molecules"], counts),
+            _format_table(list(RMSD_HEADER), rows) if rows else "",
         ]
     return "\n\n".join(section for section in sections if section)
 
 
-def _rmsd_rows(name: str, entry: dict) -> list[list]:
+def _format_rmsds(name: str, entry: dict) -> list[list]:
     rows = []
     for which in ("first", "best"):
         if (figures := entry[which]) is not None:

@@ -36,7 +36,7 @@ def write_plots(folder: Path, report: dict, comparisons: list[dict]) -> list[Pat
     return [file for file in drawn if file is not None]
 
 
-def _axes(**labels: str) -> tuple[Any, Any]:
+def _make_axes(**labels: str) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # draws with Agg, without pyplot's global state
 
     figure = Figure(figsize=SIZE, layout="constrained")
@@ -52,7 +52,7 @@ def _save(figure: Any, file: Path) -> Path:
 
 
 def _plot_distributions(file: Path, report: dict, name: str, label: str) -> Path | None:
-    figure, axes = _axes(xlabel=label, ylabel="share of rows up to this", ylim=(0, 1.02))
+    figure, axes = _make_axes(xlabel=label, ylabel="share of rows up to this", ylim=(0, 1.02))
     for config, figures in report["configs"].items():
         if rows_of := figures.get(name, {}).get("rows_of"):
             shares = np.cumsum(list(rows_of.values())) / sum(rows_of.values())
@@ -69,7 +69,7 @@ def _plot_counts(file: Path, report: dict, name: str, label: str) -> Path | None
     if not configs:
         return None
     values = list(dict.fromkeys(value for counts in configs.values() for value in counts))
-    figure, axes = _axes(xlabel=label, ylabel="rows", yscale="log")
+    figure, axes = _make_axes(xlabel=label, ylabel="rows", yscale="log")
     for index, (config, counts) in enumerate(configs.items()):
         places = np.arange(len(values)) + (index - (len(configs) - 1) / 2) * 0.8 / len(configs)
         axes.bar(places, [counts.get(value, 0) for value in values], 0.8 / len(configs), label=config)
@@ -82,7 +82,9 @@ def _plot_rmsds(file: Path, comparisons: list[dict]) -> Path | None:
     compared = [comparison for comparison in comparisons if comparison["failure"] is None]
     if not compared:
         return None
-    figure, axes = _axes(xlabel="heavy-atom RMSD to the stored geometry (Å)", ylabel="share of molecules up to this")
+    figure, axes = _make_axes(
+        xlabel="heavy-atom RMSD to the stored geometry (Å)", ylabel="share of molecules up to this"
+    )
     for index, method in enumerate(sorted({comparison["method"] for comparison in compared})):
         for name, style in (("first", "-"), ("best", "--")):
             rmsds = sorted(c[f"rmsd_{name}"] for c in compared if c["method"] == method)
@@ -97,7 +99,7 @@ def _plot_flexibility(file: Path, report: dict) -> Path | None:
     methods = {m: figures for m, figures in report["geometry_comparison"]["methods"].items() if figures["n"]}
     if not methods:
         return None
-    figure, axes = _axes(xlabel="rotatable bonds", ylabel="median heavy-atom RMSD (Å), 95 % interval")
+    figure, axes = _make_axes(xlabel="rotatable bonds", ylabel="median heavy-atom RMSD (Å), 95 % interval")
     names = sorted({name for figures in methods.values() for name in figures["by_rotatable_bonds"]})
     series = [(method, which) for method in methods for which in ("first", "best")]
     for index, (method, which) in enumerate(series):

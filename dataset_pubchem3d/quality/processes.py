@@ -9,7 +9,7 @@ from ..stages.stage import leave_with_parent
 
 
 @contextmanager
-def mapper(num_proc: int) -> Iterator[Callable]:
+def open_mapper(num_proc: int) -> Iterator[Callable]:
     """What maps a function as `map` does, results in the order of the arguments; a single process is this one."""
     if num_proc == 1:
         yield map

@@ -6,14 +6,14 @@ from itertools import chain
 from pathlib import Path
 
 from .figures import list_faults, summarise_config
-from .files import data_files
+from .files import list_data_files
 from .geometry_comparison import compare_geometries, summarise
 from .leaks import compare_configs, find_leaks
 from .page import write_page
 from .plots import require_matplotlib, write_plots
-from .processes import mapper
+from .processes import open_mapper
 from .sampling import sample_rows
-from .scan import column_faults, examine_files
+from .scan import examine_files, find_column_faults
 
 
 def write_quality(folder: Path, sample: int = 2500, seed: int = 0, num_proc: int = 1) -> dict:
@@ -45,19 +45,19 @@ def measure_quality(folder: Path, sample: int, seed: int, num_proc: int) -> dict
         FileNotFoundError: the folder holds no data or not all the files of a split.
         ValueError: a file cannot be read.
     """
-    files = data_files(folder)
+    files = list_data_files(folder)
     configs, faults, blocks = {}, [], {}
-    with mapper(num_proc) as run:
+    with open_mapper(num_proc) as run:
         for config, splits in files.items():
             findings = {split: examine_files(found, config, run) for split, found in splits.items()}
             configs[config] = summarise_config(findings, config)
             faults += [*list_faults(findings, config), *find_leaks(findings, splits, config)]
-            blocks[config] = {split: found.hashed("first_blocks")[0] for split, found in findings.items()}
+            blocks[config] = {split: found.count_hashes("first_blocks")[0] for split, found in findings.items()}
         measured = [
             file
             for config, splits in files.items()
             for file in chain(*splits.values())
-            if not column_faults(file, config)
+            if not find_column_faults(file, config)
         ]
         comparisons = compare_geometries(sample_rows(measured, sample, seed), run=run)
     return {

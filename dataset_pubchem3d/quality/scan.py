@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ..publication.folder import PAIR_SPLITS
 from .examine import GEOMETRY_LISTS, REQUIRED, REQUIRED_WITH_TEXT, examine_batch
-from .files import read_batches, read_schema, readable
+from .files import name_unreadable, read_batches, read_schema
 from .findings import Findings
 
 UNREAD = "text_raw"  # nothing is asked of it
@@ -36,17 +36,17 @@ def examine_files(files: list[Path], config: str, run: Callable) -> Findings:
     """
     whole, parts = Findings(), []
     for file in files:
-        faults = column_faults(file, config)
+        faults = find_column_faults(file, config)
         for fault in faults:
             whole.add_fault(fault, [f"{config}/{file.name}"])
         if not faults:
-            parts += _parts(file)
+            parts += _list_parts(file)
     for found in tqdm(run(examine_part, parts), total=len(parts), desc=f"measuring {config}", unit=" row groups"):
         whole.add(found)
     return whole
 
 
-def column_faults(file: Path, config: str) -> list[str]:
+def find_column_faults(file: Path, config: str) -> list[str]:
     """Why the columns of a file cannot be measured; nothing if they can."""
     schema = read_schema(file)
     required = REQUIRED + REQUIRED_WITH_TEXT if config in PAIR_SPLITS else REQUIRED
@@ -64,8 +64,8 @@ def _is_nested_numbers(dtype: pa.DataType, depth: int) -> bool:
     return depth == 0 and (pa.types.is_floating(dtype) or pa.types.is_integer(dtype))
 
 
-def _parts(file: Path) -> Iterator[Part]:
-    with readable(file), pq.ParquetFile(file) as parquet:
+def _list_parts(file: Path) -> Iterator[Part]:
+    with name_unreadable(file), pq.ParquetFile(file) as parquet:
         num_rows = [parquet.metadata.row_group(index).num_rows for index in range(parquet.num_row_groups)]
     for index, first_row in zip(range(len(num_rows)), accumulate(num_rows, initial=0)):
         yield Part(file, index, first_row)

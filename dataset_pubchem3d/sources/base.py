@@ -2,13 +2,13 @@
 
 A source knows its raw format and nothing of the other sources or of the stages. It is a frozen dataclass whose fields
 are its options in a recipe (`path` among them), so that it can be sent to worker processes. Its work is in two parts:
-`raw_records` splits the raw files lazily, in a fixed order and as cheaply as it can, for it runs in one process and
+`read_records` splits the raw files lazily, in a fixed order and as cheaply as it can, for it runs in one process and
 runs again after an interruption; the parsing methods do the costly rest, record by record, in several processes. They
 raise `RecordError` for a record that cannot be used; a file that cannot be read, truncated ones included, is an
 `OSError` or `ValueError` that names the file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,7 +46,7 @@ class Source:
     def fetch(self, client: Client, folder: Path) -> None:
         """Download what is not there yet into `folder`. Sources that come with a package or a path fetch nothing."""
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         """The raw files, in order; when one changes, what was read from them is read again.
 
         Args:
@@ -60,7 +60,7 @@ class Source:
             raise FileNotFoundError(f"source {self.name}: {folder} holds no file; run the stage fetch or set its path")
         return found
 
-    def raw_records(self, folder: Path) -> Iterator[Any]:
+    def read_records(self, folder: Path) -> Iterator[Any]:
         """The records as they lie in the files, not yet parsed; each can be pickled."""
         raise NotImplementedError
 
@@ -69,7 +69,7 @@ class Source:
 class TextSource(Source):
     """A source of descriptions."""
 
-    def texts(self, raw: Any) -> list[Text]:
+    def parse_texts(self, raw: Any) -> list[Text]:
         """The texts of one raw record: none, one or several, each with its own `record_id`.
 
         Raises:
@@ -89,11 +89,11 @@ class StructureSource(Source):
     def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
         """Download what is not there yet. `cids`: ascending int64, those that will be asked for."""
 
-    def raw_records(self, folder: Path, cids: np.ndarray) -> Iterator[Any]:
+    def read_records(self, folder: Path, cids: np.ndarray) -> Iterator[Any]:
         """Raw records of the CIDs among `cids` (ascending int64), ascending by CID."""
         raise NotImplementedError
 
-    def compound(self, raw: Any) -> Compound:
+    def parse_compound(self, raw: Any) -> Compound:
         """The compound, with its `cid`.
 
         Raises:
@@ -106,11 +106,18 @@ class StructureSource(Source):
 class GeometrySource(Source):
     """A source of geometries.
 
-    Class attributes: `method` (level of theory) and `license`, of all records that do not say otherwise.
+    Class attributes: `method` (level of theory) and `license`, of all records that do not say otherwise;
+    `is_last_resort`, whether it has no records of its own, but makes one of every molecule that the sources before it
+    in a recipe lack.
     """
 
     method: ClassVar[str]
     license: ClassVar[str]
+    is_last_resort: ClassVar[bool] = False
+
+    def make_records(self, compounds: Iterable[tuple[str, str]]) -> Iterator[Any]:
+        """Raw records of compounds, given as InChIKey and SMILES, one at a time; of a last resort only."""
+        raise NotImplementedError
 
     def identify(self, raw: Any) -> Identity:
         """By what the record can be joined; as cheap as it can be, since most records are wanted by no text.
@@ -120,7 +127,7 @@ class GeometrySource(Source):
         """
         raise NotImplementedError
 
-    def geometry(self, raw: Any) -> Geometry:
+    def parse_geometry(self, raw: Any) -> Geometry:
         """The geometry of a record that is wanted.
 
         Raises:
@@ -138,7 +145,7 @@ class PropertySource(GeometrySource):
 
     property_columns: ClassVar[tuple[Column, ...]]
 
-    def compound(self, raw: Any) -> Compound:
+    def parse_compound(self, raw: Any) -> Compound:
         """Who the molecule of a raw record is.
 
         Raises:
@@ -146,7 +153,7 @@ class PropertySource(GeometrySource):
         """
         raise NotImplementedError
 
-    def properties(self, raw: Any) -> dict[str, Any]:
+    def parse_properties(self, raw: Any) -> dict[str, Any]:
         """A value or None for each of `property_columns`.
 
         Raises:
@@ -155,7 +162,7 @@ class PropertySource(GeometrySource):
         raise NotImplementedError
 
 
-def installed_folder(package: str) -> Path:
+def find_installed_folder(package: str) -> Path:
     """Folder of an installed package, found without importing it.
 
     Raises:

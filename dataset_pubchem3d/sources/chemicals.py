@@ -20,7 +20,7 @@ from rdkit.rdBase import BlockLogs
 
 from ..records import Compound, RecordError, Text
 from ..text.descriptions import Facts, Measurement, compose_text, select_facts
-from .base import TextSource, installed_folder
+from .base import TextSource, find_installed_folder
 
 IDENTIFIERS = "Identifiers/chemical identifiers pubchem large.tsv"
 LICENSE_URL = "https://github.com/CalebBell/chemicals/blob/master/LICENSE.txt"
@@ -102,20 +102,20 @@ class Chemicals(TextSource):
         + "."
     )
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         """The tables of the installed package.
 
         Raises:
             ModuleNotFoundError: `chemicals` is not installed.
         """
-        return [installed_folder("chemicals") / file for file in (IDENTIFIERS, *(t.file for t in MEASURED_TABLES))]
+        return [find_installed_folder("chemicals") / file for file in (IDENTIFIERS, *(t.file for t in MEASURED_TABLES))]
 
-    def raw_records(self, folder: Path) -> Iterator[str]:
+    def read_records(self, folder: Path) -> Iterator[str]:
         """Lines of the table of identifiers, ascending by CID."""
-        with open(self.files(folder)[0], encoding="utf-8") as lines:
+        with open(self.list_files(folder)[0], encoding="utf-8") as lines:
             yield from lines
 
-    def texts(self, raw: str) -> list[Text]:
+    def parse_texts(self, raw: str) -> list[Text]:
         """One text; an empty cell of the table stands for a missing name."""
         cid, cas, _, _, smiles, inchi, inchikey, iupac_name, title, *synonyms = raw.rstrip("\n").split("\t")
         record_id = f"CID {cid}"
@@ -132,7 +132,7 @@ class Chemicals(TextSource):
             cid=int(cid),
             title=title,
         )
-        facts = self._facts(compound, mol, cas, iupac_name, synonyms)
+        facts = self._select_facts(compound, mol, cas, iupac_name, synonyms)
         if facts is None:
             raise RecordError(record_id, "none of its names reads as words", title)
         return [
@@ -152,12 +152,14 @@ class Chemicals(TextSource):
             )
         ]
 
-    def _facts(self, compound: Compound, mol: Chem.Mol, cas: str, iupac_name: str, synonyms: list[str]) -> Facts | None:
+    def _select_facts(
+        self, compound: Compound, mol: Chem.Mol, cas: str, iupac_name: str, synonyms: list[str]
+    ) -> Facts | None:
         return select_facts(
             compound.title,
             iupac_name,
             synonyms,
-            read_measurements().get(cas_digits(cas), []),
+            read_measurements().get(strip_hyphens(cas), []),
             has_stereo="/t" in compound.inchi or "/b" in compound.inchi,
             formula=rdMolDescriptors.CalcMolFormula(mol),
             masses=(Descriptors.MolWt(mol), Descriptors.ExactMolWt(mol)),
@@ -169,8 +171,8 @@ def read_measurements() -> dict[str, list[Measurement]]:
     """Measured properties by CAS number (digits only), one value per property, in the order of `MEASURED_TABLES`."""
     values: dict[str, dict[str, Measurement]] = defaultdict(dict)
     for table in MEASURED_TABLES:
-        frame = pd.read_csv(installed_folder("chemicals") / table.file, sep="\t", dtype={"CAS": str})
-        numbers = frame["CAS"].map(cas_digits)
+        frame = pd.read_csv(find_installed_folder("chemicals") / table.file, sep="\t", dtype={"CAS": str})
+        numbers = frame["CAS"].map(strip_hyphens)
         for kind, column in table.columns.items():
             for number, value in zip(numbers, frame[column], strict=True):
                 if pd.notna(value):
@@ -178,6 +180,6 @@ def read_measurements() -> dict[str, list[Measurement]]:
     return {number: list(by_kind.values()) for number, by_kind in values.items()}
 
 
-def cas_digits(cas: str) -> str:
+def strip_hyphens(cas: str) -> str:
     """A CAS number without hyphens, as some tables write it."""
     return cas.replace("-", "")

@@ -13,8 +13,8 @@ from ..schema import MOLECULE_COLUMNS, Column
 from .base import PropertySource
 from .rdkit_conformer import RDKitConformers
 from .sdf import TWO_DIMENSIONAL
-from .table import NO_POSITIONS, STRUCTURE, TableGeometry, cells_of, compound_of
-from .table_files import Row, label_key, read_rows
+from .table import NO_POSITIONS, STRUCTURE, TableGeometry, get_cells, read_compound
+from .table_files import Row, make_label_key, read_rows
 
 TRUTH = {"true": 1.0, "false": 0.0}
 
@@ -55,7 +55,7 @@ class LabelledMolecules(PropertySource):
         named = zip(self.labels, self.units or ("",) * len(self.labels))
         return tuple(Column(label, Value("float64"), unit, "Label of the table, or null.") for label, unit in named)
 
-    def raw_records(self, folder: Path) -> Iterator[Row]:
+    def read_records(self, folder: Path) -> Iterator[Row]:
         """The rows, numbered from 0 on through all files.
 
         Raises:
@@ -64,39 +64,39 @@ class LabelledMolecules(PropertySource):
         """
         if not self.labels:
             raise ValueError(f"source {self.name}: no labels; name the columns to predict")
-        return read_rows(self.files(folder), (STRUCTURE,), self.labels)
+        return read_rows(self.list_files(folder), (STRUCTURE,), self.labels)
 
     def identify(self, raw: Row) -> Identity:
-        return Identity(inchikey=self.compound(raw).inchikey)
+        return Identity(inchikey=self.parse_compound(raw).inchikey)
 
-    def compound(self, raw: Row) -> Compound:
-        compound = compound_of(raw)
+    def parse_compound(self, raw: Row) -> Compound:
+        compound = read_compound(raw)
         if compound is None:
             raise RecordError(raw.record_id, "no structure")
         return compound
 
-    def geometry(self, raw: Row) -> Geometry:
+    def parse_geometry(self, raw: Row) -> Geometry:
         """The coordinates of the row, else a conformer."""
         try:
-            return TableGeometry(method=self.method).geometry(raw)
+            return TableGeometry(method=self.method).parse_geometry(raw)
         except RecordError as error:
             if error.reason not in (NO_POSITIONS, TWO_DIMENSIONAL):
                 raise
         conformers = RDKitConformers(seed=self.seed)
-        made = conformers.geometry({"inchikey": raw.record_id, "smiles": self.compound(raw).smiles})
+        made = conformers.parse_geometry({"inchikey": raw.record_id, "smiles": self.parse_compound(raw).smiles})
         method = made.method or conformers.method
         return replace(made, geometry_id=raw.record_id, method=method, license=conformers.license)
 
-    def properties(self, raw: Row) -> dict[str, float | None]:
+    def parse_properties(self, raw: Row) -> dict[str, float | None]:
         """The labels.
 
         Raises:
             RecordError: a label is no finite number.
         """
-        return {label: self._label(raw, label) for label in self.labels}
+        return {label: self._read_label(raw, label) for label in self.labels}
 
-    def _label(self, raw: Row, label: str) -> float | None:
-        value = cells_of(raw).get(label_key(label))
+    def _read_label(self, raw: Row, label: str) -> float | None:
+        value = get_cells(raw).get(make_label_key(label))
         try:
             number = None if value is None else float(TRUTH.get(str(value).strip().lower(), value))
         except (TypeError, ValueError) as error:

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from huggingface_hub import snapshot_download
 
 from ..fetch.client import Client
-from ..records import Compound, Geometry, Identity, RecordError, checked_geometry
+from ..records import Compound, Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
-from .sdf import read_sdf, sdf_geometry
+from .sdf import read_sdf, read_sdf_geometry
 
 REPOSITORY = "maomlab/Molecule3D"
 COLUMNS = ("cid", "smiles", "sdf")  # in lower case
@@ -55,46 +55,46 @@ class Molecule3D(GeometrySource):
             snapshot_download(REPOSITORY, repo_type="dataset", allow_patterns=shards, local_dir=folder)
             done.touch()
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         if (folder / self.config).is_dir():
             folder = folder / self.config
-        found = [file for file in super().files(folder) if file.name.endswith(ENDINGS)]
+        found = [file for file in super().list_files(folder) if file.name.endswith(ENDINGS)]
         if not found:
             raise FileNotFoundError(f"source {self.name}: {folder} holds no file in {', '.join(ENDINGS)}")
         return found
 
-    def raw_records(self, folder: Path) -> Iterator[dict]:
+    def read_records(self, folder: Path) -> Iterator[dict]:
         """Dicts of `record_id` (file and row), `cid`, `smiles` and `sdf`; an SDF has its CID in the title alone."""
-        for file in self.files(folder):
-            rows = _parquet_rows(file) if file.suffix == ".parquet" else _sdf_rows(file)
+        for file in self.list_files(folder):
+            rows = _read_parquet_rows(file) if file.suffix == ".parquet" else _read_sdf_rows(file)
             for i, row in enumerate(rows):
                 yield {"record_id": f"{file.name}:{i}", **row}
 
     def identify(self, raw: dict) -> Identity:
-        cid, smiles = _cid(raw), raw["smiles"]
+        cid, smiles = _read_cid(raw), raw["smiles"]
         if cid is None and not smiles:
             raise RecordError(raw["record_id"], "it has neither a CID nor a SMILES")
         return Identity(cid, Compound.from_smiles(smiles, raw["record_id"]).inchikey if smiles else None)
 
-    def geometry(self, raw: dict) -> Geometry:
+    def parse_geometry(self, raw: dict) -> Geometry:
         if not raw["sdf"]:
             raise RecordError(raw["record_id"], "it has no mol block")
-        cid = _cid(raw)
+        cid = _read_cid(raw)
         record_id = raw["record_id"] if cid is None else str(cid)
-        return checked_geometry(record_id, *sdf_geometry(record_id, _with_title(raw["sdf"])))
+        return check_geometry(record_id, *read_sdf_geometry(record_id, _add_title(raw["sdf"])))
 
 
-def _parquet_rows(file: Path) -> Iterator[dict]:
+def _read_parquet_rows(file: Path) -> Iterator[dict]:
     try:
         with pq.ParquetFile(file) as parquet:
-            columns = _columns(parquet.schema_arrow.names, file)
+            columns = _find_columns(parquet.schema_arrow.names, file)
             for batch in parquet.iter_batches(BATCH_SIZE, columns=list(columns)):
                 yield from batch.rename_columns([columns[name] for name in batch.schema.names]).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: truncated or broken Parquet file ({error}); delete it and fetch it again") from error
 
 
-def _columns(found: list[str], file: Path) -> dict[str, str]:
+def _find_columns(found: list[str], file: Path) -> dict[str, str]:
     """The columns that are read, as they are spelled in the file, with their names in `COLUMNS`."""
     columns = {name: name.lower() for name in found if name.lower() in COLUMNS}
     if sorted(columns.values()) != sorted(COLUMNS):
@@ -105,11 +105,11 @@ def _columns(found: list[str], file: Path) -> dict[str, str]:
     return columns
 
 
-def _sdf_rows(file: Path) -> Iterator[dict]:
+def _read_sdf_rows(file: Path) -> Iterator[dict]:
     return ({"cid": None, "smiles": None, "sdf": record} for record in read_sdf(file))
 
 
-def _cid(raw: dict) -> int | None:
+def _read_cid(raw: dict) -> int | None:
     """The CID of the column, or else of the title line; None if neither gives one.
 
     Raises:
@@ -130,7 +130,7 @@ def _cid(raw: dict) -> int | None:
     return cid
 
 
-def _with_title(block: str) -> str:
+def _add_title(block: str) -> str:
     """The mol block with the counts line in its fourth line, as it should be."""
     lines = block.splitlines()
     has_no_title = len(lines) > 2 and lines[2].rstrip().endswith(("V2000", "V3000"))

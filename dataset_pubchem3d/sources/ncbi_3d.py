@@ -17,10 +17,10 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from ..fetch.client import Client
-from ..records import Geometry, Identity, RecordError, checked_geometry
+from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
-from .pubchem_structure import download_checked
-from .sdf import read_sdf, sdf_geometry, sdf_tags
+from .pubchem_structure import download_with_checksum
+from .sdf import read_sdf, read_sdf_geometry, read_sdf_tags
 
 FOLDER_URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound_3D"
 ENDINGS = (".sdf", ".sdf.gz")
@@ -61,57 +61,57 @@ class NCBI3D(GeometrySource):
                 f"source {self.name}: sdf_files names no file; list some of {FOLDER_URL}/{self.collection}/SDF/"
             )
         for file in self.sdf_files:
-            download_checked(client, f"{FOLDER_URL}/{self.collection}/SDF/{file}", folder / file)
+            download_with_checksum(client, f"{FOLDER_URL}/{self.collection}/SDF/{file}", folder / file)
 
-    def files(self, folder: Path) -> list[Path]:
-        found = [file for file in super().files(folder) if file.name.endswith(ENDINGS)]
+    def list_files(self, folder: Path) -> list[Path]:
+        found = [file for file in super().list_files(folder) if file.name.endswith(ENDINGS)]
         if not found:
             raise FileNotFoundError(f"source {self.name}: {folder} holds no file in {', '.join(ENDINGS)}")
         return found
 
-    def raw_records(self, folder: Path) -> Iterator[dict]:
+    def read_records(self, folder: Path) -> Iterator[dict]:
         """Dicts of `record_id` (the CID) and `sdf`, the list of its conformers, which lie one after another."""
-        for record_id, conformers in groupby(_titled(self.files(folder)), key=itemgetter(0)):
+        for record_id, conformers in groupby(_read_titled(self.list_files(folder)), key=itemgetter(0)):
             yield {"record_id": record_id, "sdf": [record for _, record in conformers]}
 
     def identify(self, raw: dict) -> Identity:
-        tagged = sdf_tags(raw["sdf"][0]).get(CID, raw["record_id"]).strip()
+        tagged = read_sdf_tags(raw["sdf"][0]).get(CID, raw["record_id"]).strip()
         if not raw["record_id"].isdecimal() or int(raw["record_id"]) < 1:
             raise RecordError(raw["record_id"], "neither its title nor its tag is a CID", f"tag {tagged}")
         if tagged.lstrip("0") != raw["record_id"].lstrip("0"):
             raise RecordError(raw["record_id"], "the CIDs of its title and its tag differ", f"tag {tagged}")
-        return Identity(int(raw["record_id"]), _inchikey(raw["sdf"][0]))
+        return Identity(int(raw["record_id"]), _perceive_inchikey(raw["sdf"][0]))
 
-    def geometry(self, raw: dict) -> Geometry:
+    def parse_geometry(self, raw: dict) -> Geometry:
         record_id, conformers = raw["record_id"], raw["sdf"]
         if len(conformers) > 1:
-            conformers = sorted(conformers, key=lambda record: _energy(record_id, record))
-        geometries = [sdf_geometry(record_id, record) for record in conformers]
+            conformers = sorted(conformers, key=lambda record: _read_energy(record_id, record))
+        geometries = [read_sdf_geometry(record_id, record) for record in conformers]
         numbers = geometries[0][0]
         if not all(np.array_equal(numbers, other) for other, _ in geometries):
             raise RecordError(record_id, "its conformers differ in their atoms or the order of them")
-        return checked_geometry(record_id, numbers, np.stack([positions for _, positions in geometries]))
+        return check_geometry(record_id, numbers, np.stack([positions for _, positions in geometries]))
 
 
-def _titled(files: list[Path]) -> Iterator[tuple[str, str]]:
+def _read_titled(files: list[Path]) -> Iterator[tuple[str, str]]:
     """The records with their CID by title or tag; a record without one is on its own, with its file and place."""
     for file in files:
         for i, record in enumerate(read_sdf(file)):
             title = record.partition("\n")[0].strip()
-            cid = title if title.isdecimal() else sdf_tags(record).get(CID, "").strip()
+            cid = title if title.isdecimal() else read_sdf_tags(record).get(CID, "").strip()
             yield cid or f"{file.name}:{i}", record
 
 
-def _energy(record_id: str, record: str) -> float:
+def _read_energy(record_id: str, record: str) -> float:
     """What orders the conformers of a molecule; force-field energy in the unit of the source."""
-    value = sdf_tags(record).get(ENERGY, "")
+    value = read_sdf_tags(record).get(ENERGY, "")
     try:
         return float(value)
     except ValueError as error:
         raise RecordError(record_id, f"a conformer has no {ENERGY} to be ordered by", value) from error
 
 
-def _inchikey(record: str) -> str | None:
+def _perceive_inchikey(record: str) -> str | None:
     """By the perceived structure, with the stereo of the coordinates; None where RDKit refuses it."""
     try:
         with BlockLogs():

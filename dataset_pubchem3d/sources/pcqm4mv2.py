@@ -22,10 +22,11 @@ import numpy as np
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
+from ..chemistry.elements import list_atomic_numbers
 from ..fetch.client import Client
-from ..records import Compound, Geometry, Identity, RecordError, checked_geometry
+from ..records import Compound, Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
-from .sdf import read_sdf, sdf_geometry
+from .sdf import read_sdf, read_sdf_geometry
 
 SDF_URL = "http://ogb-data.stanford.edu/data/lsc/pcqm4m-v2-train.sdf.tar.gz"
 SDF_MD5 = "fd72bce606e7ddf36c2a832badeec6ab"
@@ -63,24 +64,24 @@ class PCQM4Mv2(GeometrySource):
             _extract_table(archive, table)
             archive.unlink()
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         """The SDF and the table.
 
         Raises:
             FileNotFoundError: one is missing.
             ValueError: there are several of a kind.
         """
-        found = super().files(folder)
-        return [_only(found, SDF_ENDINGS, folder), _only(found, (TABLE,), folder)]
+        found = super().list_files(folder)
+        return [_find_only(found, SDF_ENDINGS, folder), _find_only(found, (TABLE,), folder)]
 
-    def raw_records(self, folder: Path) -> Iterator[dict]:
+    def read_records(self, folder: Path) -> Iterator[dict]:
         """Dicts of `idx`, `smiles` and `sdf`.
 
         Raises:
             ValueError: besides broken files, more records than rows, or records that do not fit their rows.
         """
-        sdf, table = self.files(folder)
-        pairs = _pairs(sdf, table)
+        sdf, table = self.list_files(folder)
+        pairs = _pair_records(sdf, table)
         first = list(islice(pairs, FIRST_RECORDS))
         agreeing = sum(_is_same_molecule(raw) for raw in first)
         if agreeing < len(first) / 2:  # neighbours may share a formula, so that some agree by chance
@@ -93,22 +94,22 @@ class PCQM4Mv2(GeometrySource):
     def identify(self, raw: dict) -> Identity:
         return Identity(inchikey=Compound.from_smiles(raw["smiles"], raw["idx"]).inchikey)
 
-    def geometry(self, raw: dict) -> Geometry:
-        numbers, positions = sdf_geometry(raw["idx"], raw["sdf"])
+    def parse_geometry(self, raw: dict) -> Geometry:
+        numbers, positions = read_sdf_geometry(raw["idx"], raw["sdf"])
         _check_formula(raw, numbers)
-        return checked_geometry(raw["idx"], numbers, positions)
+        return check_geometry(raw["idx"], numbers, positions)
 
 
-def _pairs(sdf: Path, table: Path) -> Iterator[dict]:
-    rows = _rows(table)
-    for i, record in enumerate(_records(sdf)):
+def _pair_records(sdf: Path, table: Path) -> Iterator[dict]:
+    rows = _read_rows(table)
+    for i, record in enumerate(_read_sdf_records(sdf)):
         row = next(rows, None)
         if row is None:
             raise ValueError(f"{table}: has {i} rows, fewer than {sdf} has records; fetch both again")
         yield {"idx": row["idx"], "smiles": row["smiles"], "sdf": record}
 
 
-def _records(file: Path) -> Iterator[str]:
+def _read_sdf_records(file: Path) -> Iterator[str]:
     if not file.name.endswith(".tar.gz"):
         yield from read_sdf(file)
         return
@@ -122,7 +123,7 @@ def _records(file: Path) -> Iterator[str]:
         raise ValueError(f"{file}: truncated or broken archive ({error}); delete it and fetch it again") from error
 
 
-def _rows(file: Path) -> Iterator[dict[str, str]]:
+def _read_rows(file: Path) -> Iterator[dict[str, str]]:
     try:
         with gzip.open(file, "rt", encoding="utf-8", newline="") as stream:
             rows = csv.DictReader(stream, strict=True)
@@ -138,7 +139,7 @@ def _check_formula(raw: dict, atomic_numbers: np.ndarray) -> None:
         mol = Chem.MolFromSmiles(raw["smiles"])
     if mol is None:
         raise RecordError(raw["idx"], "RDKit cannot read the SMILES", raw["smiles"])
-    in_row = Counter(atom.GetAtomicNum() for atom in mol.GetAtoms() if atom.GetAtomicNum() > 1)
+    in_row = Counter(number for number in list_atomic_numbers(mol) if number > 1)
     in_record = Counter(atomic_numbers[atomic_numbers > 1].tolist())
     if in_row != in_record:
         raise RecordError(
@@ -148,13 +149,13 @@ def _check_formula(raw: dict, atomic_numbers: np.ndarray) -> None:
 
 def _is_same_molecule(raw: dict) -> bool:
     try:
-        _check_formula(raw, sdf_geometry(raw["idx"], raw["sdf"])[0])
+        _check_formula(raw, read_sdf_geometry(raw["idx"], raw["sdf"])[0])
     except RecordError:
         return False
     return True
 
 
-def _only(files: list[Path], endings: tuple[str, ...], folder: Path) -> Path:
+def _find_only(files: list[Path], endings: tuple[str, ...], folder: Path) -> Path:
     found = [file for file in files if file.name.endswith(endings)]
     if not found:
         raise FileNotFoundError(f"source pcqm4mv2: {folder} holds no {' or '.join(endings)}; run the stage fetch")

@@ -13,19 +13,19 @@ from urllib.parse import urlencode
 
 from tqdm import tqdm
 
-from ..fetch.client import Client, FetchError, cached_json
+from ..fetch.client import Client, FetchError, cache_json
 from ..records import RecordError, Text
 from .base import TextSource
 from .pug_view import (
     HEADING,
     NO_TEXT,
-    documented_form,
-    heading_of,
-    origin_id,
-    paragraphs_of,
+    expect_documented_form,
+    get_heading,
+    get_origin_id,
+    get_paragraphs,
+    get_value,
+    make_text,
     read_json,
-    text_of,
-    value_at,
 )
 
 ANNOTATIONS_URL = "https://pubchem.ncbi.nlm.nih.gov/rest/pug_view/annotations/heading/JSON"
@@ -74,44 +74,44 @@ class PubChemAnnotations(TextSource):
         number, total = 1, 1
         with tqdm(desc=self.name, unit=" pages", disable=None) as progress:
             while number <= total:
-                file = _page_file(folder, number)
+                file = _name_page_file(folder, number)
                 try:
-                    total = _page(cached_json(file, partial(self._request, client, number)), file)["TotalPages"]
+                    total = _check_page(cache_json(file, partial(self._request, client, number)), file)["TotalPages"]
                 except FetchError as error:
-                    if error.status is None or number == 1 or self._renewed_total(client, folder, number - 1) >= number:
+                    if error.status is None or number == 1 or self._renew_total(client, folder, number - 1) >= number:
                         raise
                     return
                 number, progress.total = number + 1, total
                 progress.update()
 
-    def raw_records(self, folder: Path) -> Iterator[dict]:
+    def read_records(self, folder: Path) -> Iterator[dict]:
         """The annotations, page by page.
 
         Raises:
             ValueError: a page cannot be read, does not follow the one before, or is the last but not of its number.
         """
-        for number, file in enumerate(self.files(folder), start=1):
-            page = _page(read_json(file), file)
+        for number, file in enumerate(self.list_files(folder), start=1):
+            page = _check_page(read_json(file), file)
             if page["Page"] != number:
                 raise ValueError(f"{file} is page {page['Page']} where page {number} follows; fetch what is missing")
             yield from page["Annotation"]
         if page["TotalPages"] > number:
             raise ValueError(f"{file} is the last file but page {number} of {page['TotalPages']}; fetch the rest")
 
-    def texts(self, raw: dict) -> list[Text]:
+    def parse_texts(self, raw: dict) -> list[Text]:
         """One text a linked compound, all its paragraphs joined; see `TextSource`."""
-        record_id = origin_id(raw)
-        with documented_form(record_id, raw):
+        record_id = get_origin_id(raw)
+        with expect_documented_form(record_id, raw):
             if self.annotation_source and raw["SourceName"].casefold() != self.annotation_source.casefold():
                 raise RecordError(record_id, "annotation of another source", raw["SourceName"])
             blocks = raw.get("Data", [])
-            described = [block for block in blocks if heading_of(block) in (self.heading, None)]
-            paragraphs = [paragraph for block in described for paragraph in paragraphs_of(block)]
+            described = [block for block in blocks if get_heading(block) in (self.heading, None)]
+            paragraphs = [paragraph for block in described for paragraph in get_paragraphs(block)]
             if not paragraphs:
-                raise RecordError(record_id, NO_TEXT, f"headings: {[heading_of(block) for block in blocks]}")
-            return [text_of(raw, paragraphs, cid) for cid in self._cids(record_id, raw)]
+                raise RecordError(record_id, NO_TEXT, f"headings: {[get_heading(block) for block in blocks]}")
+            return [make_text(raw, paragraphs, cid) for cid in self._read_cids(record_id, raw)]
 
-    def _cids(self, record_id: str, raw: dict) -> list[int]:
+    def _read_cids(self, record_id: str, raw: dict) -> list[int]:
         cids = list(dict.fromkeys(int(cid) for cid in raw.get("LinkedRecords", {}).get("CID", [])))
         if not cids:
             raise RecordError(record_id, "no linked compound")
@@ -124,22 +124,22 @@ class PubChemAnnotations(TextSource):
         source = {"source": self.annotation_source} if self.annotation_source else {}
         url = f"{self.url}?{urlencode(query | source)}"
         answer = client.get_json(url)
-        if (came := _page(answer, url)["Page"]) != number:
+        if (came := _check_page(answer, url)["Page"]) != number:
             raise ValueError(f"{url} was answered with page {came}")
         return answer
 
-    def _renewed_total(self, client: Client, folder: Path, number: int) -> int:
+    def _renew_total(self, client: Client, folder: Path, number: int) -> int:
         """The number of pages by a page that is asked for again, since the next one could not be had."""
         page = self._request(client, number)
-        _page_file(folder, number).unlink()
-        return cached_json(_page_file(folder, number), lambda: page)["Annotations"]["TotalPages"]
+        _name_page_file(folder, number).unlink()
+        return cache_json(_name_page_file(folder, number), lambda: page)["Annotations"]["TotalPages"]
 
 
-def _page_file(folder: Path, number: int) -> Path:
+def _name_page_file(folder: Path, number: int) -> Path:
     return folder / f"page-{number:05}.json.gz"
 
 
-def _page(content: dict, place: Path | str) -> dict:
+def _check_page(content: dict, place: Path | str) -> dict:
     for key in ("Annotation", "Page", "TotalPages"):
-        value_at(content, place, "Annotations", key)
+        get_value(content, place, "Annotations", key)
     return content["Annotations"]

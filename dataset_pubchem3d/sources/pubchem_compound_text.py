@@ -14,10 +14,19 @@ from urllib.parse import urlencode
 
 from tqdm import tqdm
 
-from ..fetch.client import Client, FetchError, cached_json
+from ..fetch.client import Client, FetchError, cache_json
 from ..records import RecordError, Text
 from .base import TextSource
-from .pug_view import HEADING, NO_TEXT, documented_form, heading_of, paragraphs_of, read_json, text_of, value_at
+from .pug_view import (
+    HEADING,
+    NO_TEXT,
+    expect_documented_form,
+    get_heading,
+    get_paragraphs,
+    get_value,
+    make_text,
+    read_json,
+)
 
 COMPOUND_URL = "https://pubchem.ncbi.nlm.nih.gov/rest/pug_view/data/compound"
 
@@ -51,37 +60,37 @@ class PubChemCompoundTexts(TextSource):
         if not self.cids:
             raise ValueError(f"source {self.name} has neither cids nor path; set cids to a file with one CID a line")
         for cid in tqdm(read_cids(Path(self.cids)), desc=self.name, unit=" compounds", disable=None):
-            cached_json(_compound_file(folder, cid), partial(self._request, client, cid))
+            cache_json(_name_compound_file(folder, cid), partial(self._request, client, cid))
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         """The files of the listed compounds, or all where none are listed; see `TextSource`."""
         if not self.cids:
-            return super().files(folder)
-        files = [_compound_file(folder, cid) for cid in read_cids(Path(self.cids))]
+            return super().list_files(folder)
+        files = [_name_compound_file(folder, cid) for cid in read_cids(Path(self.cids))]
         if missing := [file for file in files if not file.is_file()]:
             raise FileNotFoundError(f"{len(missing)} files are missing, the first is {missing[0]}; fetch them")
         return files
 
-    def raw_records(self, folder: Path) -> Iterator[tuple[str, dict]]:
+    def read_records(self, folder: Path) -> Iterator[tuple[str, dict]]:
         """The CID and the content of each file.
 
         Raises:
             ValueError: a file cannot be read or is neither a `Record` nor an `InformationList`.
         """
-        for file in self.files(folder):
+        for file in self.list_files(folder):
             content = read_json(file)
             is_list = "InformationList" in content
             path = ("InformationList", "Information", 0, "CID") if is_list else ("Record", "RecordNumber")
-            yield str(value_at(content, file, *path)), content
+            yield str(get_value(content, file, *path)), content
 
-    def texts(self, raw: tuple[str, dict]) -> list[Text]:
+    def parse_texts(self, raw: tuple[str, dict]) -> list[Text]:
         """One text a reference, all its paragraphs joined; see `TextSource`."""
         record_id, content = raw
-        with documented_form(record_id, content):
+        with expect_documented_form(record_id, content):
             if "Record" in content:
-                texts = self._record_texts(record_id, content["Record"])
+                texts = self._parse_record(record_id, content["Record"])
             else:
-                texts = _list_texts(content["InformationList"]["Information"])
+                texts = _parse_list(content["InformationList"]["Information"])
         if not texts:
             raise RecordError(record_id, NO_TEXT)
         return texts
@@ -90,35 +99,35 @@ class PubChemCompoundTexts(TextSource):
         url = f"{self.url}/{cid}/JSON?{urlencode({'heading': self.heading})}"
         try:
             answer = client.get_json(url)
-            value_at(answer, url, "Record", "RecordNumber")
+            get_value(answer, url, "Record", "RecordNumber")
             return answer
         except FetchError as error:
             if "PUGVIEW.NotFound" not in str(error):
                 raise
             return {"Record": {"RecordType": "CID", "RecordNumber": cid}}
 
-    def _record_texts(self, record_id: str, record: dict) -> list[Text]:
+    def _parse_record(self, record_id: str, record: dict) -> list[Text]:
         if (kind := record.get("RecordType", "CID")) != "CID":
             raise RecordError(record_id, "not the record of a compound", kind)
         paragraphs = defaultdict(list)
-        for information in _information(record.get("Section", []), self.heading):
-            paragraphs[information.get("ReferenceNumber")] += paragraphs_of(information)
+        for information in _read_information(record.get("Section", []), self.heading):
+            paragraphs[information.get("ReferenceNumber")] += get_paragraphs(information)
         described = {number: parts for number, parts in paragraphs.items() if parts}
         references = {reference["ReferenceNumber"]: reference for reference in record.get("Reference", [])}
         if lacking := [number for number in described if number not in references]:
             raise RecordError(record_id, "a text without its reference", f"reference numbers {lacking}")
         cid, title = int(record["RecordNumber"]), record.get("RecordTitle")
-        return [text_of(references[number], parts, cid, title) for number, parts in described.items()]
+        return [make_text(references[number], parts, cid, title) for number, parts in described.items()]
 
 
-def _information(sections: list[dict], heading: str) -> Iterator[dict]:
+def _read_information(sections: list[dict], heading: str) -> Iterator[dict]:
     for section in sections:
-        if heading_of(section) == heading:
+        if get_heading(section) == heading:
             yield from section.get("Information", [])
-        yield from _information(section.get("Section", []), heading)
+        yield from _read_information(section.get("Section", []), heading)
 
 
-def _list_texts(elements: list[dict]) -> list[Text]:
+def _parse_list(elements: list[dict]) -> list[Text]:
     titles = {element["CID"]: element["Title"] for element in elements if "Title" in element}
     return [
         Text(
@@ -134,7 +143,7 @@ def _list_texts(elements: list[dict]) -> list[Text]:
     ]
 
 
-def _compound_file(folder: Path, cid: int) -> Path:
+def _name_compound_file(folder: Path, cid: int) -> Path:
     return folder / f"cid-{cid:09}.json.gz"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ..fetch.client import Client
 from ..records import Compound
 from .base import StructureSource
-from .pubchem_structure import PubChemRecord, checked_compound, download_checked, further_names
+from .pubchem_structure import PubChemRecord, check_compound, download_with_checksum, select_further_names
 
 URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/Extras/"
 INCHIKEYS, SMILES, TITLES = "CID-InChI-Key.gz", "CID-SMILES.gz", "CID-Title.gz"
@@ -53,16 +53,16 @@ class PubChemExtras(StructureSource):
         """
         if self.path:
             return
-        for table in self._tables():
-            download_checked(client, URL + table, folder / table)
+        for table in self._list_tables():
+            download_with_checksum(client, URL + table, folder / table)
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         """The tables that are used.
 
         Raises:
             FileNotFoundError: one of them is missing.
         """
-        files = [folder / table for table in self._tables()]
+        files = [folder / table for table in self._list_tables()]
         if missing := [file.name for file in files if not file.is_file()]:
             raise FileNotFoundError(
                 f"source {self.name}: {folder} lacks {', '.join(missing)}; run the stage fetch, set its path, or do "
@@ -70,39 +70,39 @@ class PubChemExtras(StructureSource):
             )
         return files
 
-    def raw_records(self, folder: Path, cids: np.ndarray) -> Iterator[PubChemRecord]:
+    def read_records(self, folder: Path, cids: np.ndarray) -> Iterator[PubChemRecord]:
         """The records of those CIDs that have a line in the table of InChIKeys.
 
         Raises:
             ValueError: a table is truncated or broken, or does not ascend by CID.
         """
-        lines = merge(*(_tagged_lines(file, cids) for file in self.files(folder)), key=itemgetter(0))
+        lines = merge(*(_tag_lines(file, cids) for file in self.list_files(folder)), key=itemgetter(0))
         for cid, group in groupby(lines, key=itemgetter(0)):
             values = {table: [] for table in (INCHIKEYS, SMILES, TITLES, SYNONYMS)}
             for _, table, value in group:
                 values[table].append(value)
             if values[INCHIKEYS]:
-                yield self._record(cid, values)
+                yield self._make_record(cid, values)
 
-    def compound(self, raw: PubChemRecord) -> Compound:
+    def parse_compound(self, raw: PubChemRecord) -> Compound:
         """The compound; see `StructureSource`."""
-        return checked_compound(raw)
+        return check_compound(raw)
 
-    def _tables(self) -> list[str]:
+    def _list_tables(self) -> list[str]:
         return [INCHIKEYS, SMILES] + [TITLES] * self.titles + [SYNONYMS] * (self.max_synonyms > 0)
 
-    def _record(self, cid: int, values: dict[str, list[str]]) -> PubChemRecord:
+    def _make_record(self, cid: int, values: dict[str, list[str]]) -> PubChemRecord:
         inchi, _, inchikey = values[INCHIKEYS][0].partition("\t")
         title = "".join(values[TITLES])
-        synonyms = further_names(title, values[SYNONYMS])[: self.max_synonyms]
+        synonyms = select_further_names(title, values[SYNONYMS])[: self.max_synonyms]
         return PubChemRecord(cid, "".join(values[SMILES]), inchi, inchikey, title, synonyms)
 
 
-def _tagged_lines(file: Path, cids: np.ndarray) -> Iterator[tuple[int, str, str]]:
-    return ((cid, file.name, value) for cid, value in wanted_lines(file, cids, repeated=file.name == SYNONYMS))
+def _tag_lines(file: Path, cids: np.ndarray) -> Iterator[tuple[int, str, str]]:
+    return ((cid, file.name, value) for cid, value in read_wanted_lines(file, cids, repeated=file.name == SYNONYMS))
 
 
-def wanted_lines(file: Path, cids: np.ndarray, repeated: bool = False) -> Iterator[tuple[int, str]]:
+def read_wanted_lines(file: Path, cids: np.ndarray, repeated: bool = False) -> Iterator[tuple[int, str]]:
     """CID and remainder of the lines of these CIDs; reading ends behind the last of them.
 
     Bytes that are not UTF-8 are replaced, since some names are in other encodings.
@@ -115,11 +115,11 @@ def wanted_lines(file: Path, cids: np.ndarray, repeated: bool = False) -> Iterat
         ValueError: naming the file; it is empty, truncated or broken, or a CID is missing or does not ascend.
     """
     last, num_lines = 0, 0
-    for block in _blocks(file):
+    for block in _read_blocks(file):
         characters = np.frombuffer(block, np.uint8)
         ends = np.flatnonzero(characters == NEWLINE)
         starts = np.append(0, ends[:-1] + 1)
-        found = _leading_cids(characters, starts)
+        found = _parse_leading_cids(characters, starts)
         wrong = np.diff(found, prepend=last) < (0 if repeated else 1)
         if wrong.any():
             first = int(wrong.argmax())
@@ -139,7 +139,7 @@ def wanted_lines(file: Path, cids: np.ndarray, repeated: bool = False) -> Iterat
         raise ValueError(f"{file}: holds no line; delete it and fetch it again")
 
 
-def _blocks(file: Path) -> Iterator[bytes]:
+def _read_blocks(file: Path) -> Iterator[bytes]:
     """The unzipped file in pieces of whole lines."""
     rest = b""
     with gzip.open(file) as unzipped:
@@ -154,7 +154,7 @@ def _blocks(file: Path) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _leading_cids(characters: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _parse_leading_cids(characters: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """The numbers between the starts of lines and their first tabs, (lines,) int64; -1 where there is none."""
     cids, lengths = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
     is_number = np.ones(len(starts), bool)

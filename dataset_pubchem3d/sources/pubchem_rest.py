@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 from tqdm import tqdm
 
-from ..fetch.client import Client, FetchError, cached_json
+from ..fetch.client import Client, FetchError, cache_json
 from ..records import Compound
 from .base import StructureSource
-from .pubchem_structure import PubChemRecord, checked_compound
+from .pubchem_structure import PubChemRecord, check_compound
 
 URL = (
     "https://pubchem.ncbi.nlm.nih.gov/rest/pug/compound/cid/property/"
@@ -49,10 +49,10 @@ class PubChemREST(StructureSource):
         """
         if self.path:
             return
-        for batch in tqdm(_batches(cids), desc=self.name, unit=" batches", disable=None):
-            cached_json(_batch_file(folder, batch), partial(_request, client, batch))
+        for batch in tqdm(_make_batches(cids), desc=self.name, unit=" batches", disable=None):
+            cache_json(_name_batch_file(folder, batch), partial(_request, client, batch))
 
-    def raw_records(self, folder: Path, cids: np.ndarray) -> Iterator[dict[str, Any]]:
+    def read_records(self, folder: Path, cids: np.ndarray) -> Iterator[dict[str, Any]]:
         """The properties of the CIDs that the service knows.
 
         Args:
@@ -61,49 +61,51 @@ class PubChemREST(StructureSource):
             FileNotFoundError: a batch was not fetched.
             ValueError: a file cannot be read or holds no property table.
         """
-        for batch in _batches(cids):
-            file = _batch_file(folder, batch)
-            by_cid = {row["CID"]: row for row in _rows(cached_json(file, partial(_missing, file, batch)), str(file))}
+        for batch in _make_batches(cids):
+            file = _name_batch_file(folder, batch)
+            by_cid = {
+                row["CID"]: row for row in _get_rows(cache_json(file, partial(_refuse_missing, file, batch)), str(file))
+            }
             yield from (by_cid[cid] for cid in batch if len(by_cid.get(cid, {})) > 1)  # an unknown CID may come alone
 
-    def compound(self, raw: dict[str, Any]) -> Compound:
+    def parse_compound(self, raw: dict[str, Any]) -> Compound:
         """The compound, without synonyms; see `StructureSource`."""
         smiles = next((raw[key] for key in SMILES_KEYS if raw.get(key)), "")
-        return checked_compound(
+        return check_compound(
             PubChemRecord(raw["CID"], smiles, raw.get("InChI", ""), raw.get("InChIKey", ""), raw.get("Title", ""))
         )
 
 
-def _batches(cids: np.ndarray) -> list[list[int]]:
+def _make_batches(cids: np.ndarray) -> list[list[int]]:
     return [cids[start : start + BATCH].tolist() for start in range(0, len(cids), BATCH)]
 
 
-def _batch_file(folder: Path, batch: list[int]) -> Path:
-    return folder / f"{hashlib.sha256(_joined(batch).encode()).hexdigest()[:32]}.json.gz"
+def _name_batch_file(folder: Path, batch: list[int]) -> Path:
+    return folder / f"{hashlib.sha256(_join(batch).encode()).hexdigest()[:32]}.json.gz"
 
 
-def _joined(batch: list[int]) -> str:
+def _join(batch: list[int]) -> str:
     return ",".join(map(str, batch))  # one parameter: of a repeated one the service takes the first only
 
 
 def _request(client: Client, batch: list[int]) -> dict:
     try:
-        answer = client.get_json(URL, data={"cid": _joined(batch)})
+        answer = client.get_json(URL, data={"cid": _join(batch)})
     except FetchError as error:
         if "NotFound" not in str(error):  # the Fault that says that it knows none of them
             raise
         return {"PropertyTable": {"Properties": []}}
-    _rows(answer, f"{URL} for CIDs {batch[0]} to {batch[-1]}")
+    _get_rows(answer, f"{URL} for CIDs {batch[0]} to {batch[-1]}")
     return answer
 
 
-def _missing(file: Path, batch: list[int]) -> dict:
+def _refuse_missing(file: Path, batch: list[int]) -> dict:
     raise FileNotFoundError(
         f"source {PubChemREST.name}: {file}, of CIDs {batch[0]} to {batch[-1]}, is missing; run the stage fetch"
     )
 
 
-def _rows(answer: dict, origin: str) -> list[dict[str, Any]]:
+def _get_rows(answer: dict, origin: str) -> list[dict[str, Any]]:
     try:
         return answer["PropertyTable"]["Properties"]
     except (KeyError, TypeError) as error:

@@ -14,8 +14,8 @@ import numpy as np
 from ..fetch.client import Client
 from ..records import Compound, RecordError
 from .base import StructureSource
-from .pubchem_structure import PubChemRecord, checked_compound, download_checked, further_names
-from .sdf import read_sdf, sdf_tags
+from .pubchem_structure import PubChemRecord, check_compound, download_with_checksum, select_further_names
+from .sdf import read_sdf, read_sdf_tags
 
 URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/CURRENT-Full/SDF/"
 RANGE = re.compile(r"Compound_(\d+)_(\d+)\.sdf\.gz")  # first and last CID
@@ -69,9 +69,9 @@ class PubChemSDF(StructureSource):
         if not self.downloads:
             raise ValueError(f"source {self.name} has neither downloads nor path; list files of {URL} in downloads")
         for file in self.downloads:
-            download_checked(client, URL + file, folder / file)
+            download_with_checksum(client, URL + file, folder / file)
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         """The SDF files, ascending by CID, since their names have leading zeros.
 
         Raises:
@@ -84,34 +84,36 @@ class PubChemSDF(StructureSource):
             )
         return found
 
-    def raw_records(self, folder: Path, cids: np.ndarray) -> Iterator[SDFRecord]:
+    def read_records(self, folder: Path, cids: np.ndarray) -> Iterator[SDFRecord]:
         """The records of those CIDs; files whose range holds none of them are not opened.
 
         Raises:
             ValueError: a file is truncated, a record tells no CID, or the CIDs do not ascend.
         """
         wanted, last = set(cids.tolist()), 0
-        for file in self.files(folder):
+        for file in self.list_files(folder):
             if not _may_hold(file, cids):
                 continue
             for number, text in enumerate(read_sdf(file), 1):
-                cid = _cid(text, f"{file}, record {number}")
+                cid = _read_cid(text, f"{file}, record {number}")
                 if cid <= last:
                     raise ValueError(f"{file}, record {number}: CID {cid} after {last}, but CIDs must ascend")
                 last = cid
                 if cid in wanted:
                     yield SDFRecord(cid, text)
 
-    def compound(self, raw: SDFRecord) -> Compound:
+    def parse_compound(self, raw: SDFRecord) -> Compound:
         """The compound, its title and synonyms being the IUPAC names; see `StructureSource`."""
-        tags = sdf_tags(raw.text)
+        tags = read_sdf_tags(raw.text)
         if int(tags.get(CID_TAG, raw.cid)) != raw.cid:
             raise RecordError(str(raw.cid), f"the title line and {CID_TAG} differ", tags[CID_TAG])
         smiles = next((tags[tag] for tag in SMILES_TAGS if tag in tags), "")
         names = [tags[tag] for tag in NAME_TAGS if tag in tags]
         title = names[0] if names else ""
         inchi, inchikey = tags.get("PUBCHEM_IUPAC_INCHI", ""), tags.get("PUBCHEM_IUPAC_INCHIKEY", "")
-        return checked_compound(PubChemRecord(raw.cid, smiles, inchi, inchikey, title, further_names(title, names)))
+        return check_compound(
+            PubChemRecord(raw.cid, smiles, inchi, inchikey, title, select_further_names(title, names))
+        )
 
 
 def _may_hold(file: Path, cids: np.ndarray) -> bool:
@@ -122,10 +124,10 @@ def _may_hold(file: Path, cids: np.ndarray) -> bool:
     return bool(np.searchsorted(cids, first) < np.searchsorted(cids, last, side="right"))
 
 
-def _cid(record: str, place: str) -> int:
+def _read_cid(record: str, place: str) -> int:
     title = record.partition("\n")[0].strip()
     if title.isdecimal():
         return int(title)
-    if (cid := sdf_tags(record).get(CID_TAG, "")).isdecimal():
+    if (cid := read_sdf_tags(record).get(CID_TAG, "")).isdecimal():
         return int(cid)
     raise ValueError(f"{place}: neither its title line ({title[:40]!r}) nor {CID_TAG} is a CID")

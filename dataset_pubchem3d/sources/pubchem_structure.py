@@ -7,10 +7,9 @@ from typing import NamedTuple
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
+from ..chemistry.identity import take_first_block
 from ..fetch.client import Client, FetchError
 from ..records import Compound, RecordError
-
-FIRST_BLOCK = 14  # letters of an InChIKey that hash the connectivity
 
 
 class PubChemRecord(NamedTuple):
@@ -24,7 +23,7 @@ class PubChemRecord(NamedTuple):
     synonyms: tuple[str, ...] = ()
 
 
-def checked_compound(record: PubChemRecord) -> Compound:
+def check_compound(record: PubChemRecord) -> Compound:
     """The compound with the record's own InChI and InChIKey and with RDKit's canonical SMILES.
 
     RDKit's InChIKey of the SMILES may differ from the record's in stereo, isotopes and charge, but not in the first
@@ -46,19 +45,19 @@ def checked_compound(record: PubChemRecord) -> Compound:
     computed = Compound.from_smiles(
         record.smiles, record_id, cid=record.cid, title=record.title, synonyms=record.synonyms
     )
-    if computed.inchikey[:FIRST_BLOCK] != record.inchikey[:FIRST_BLOCK]:
+    if take_first_block(computed.inchikey) != take_first_block(record.inchikey):
         raise RecordError(
             record_id, "the SMILES and the InChIKey of the record differ", f"{record.smiles}, {record.inchikey}"
         )
     return replace(computed, inchi=record.inchi, inchikey=record.inchikey)
 
 
-def further_names(title: str, names: list[str]) -> tuple[str, ...]:
+def select_further_names(title: str, names: list[str]) -> tuple[str, ...]:
     """The names in their order, each once, without the title and empty ones."""
     return tuple(name for name in dict.fromkeys(names) if name and name != title)
 
 
-def download_checked(client: Client, url: str, path: Path) -> None:
+def download_with_checksum(client: Client, url: str, path: Path) -> None:
     """Download a file of NCBI's FTP site, unless it is there, and check it by the MD5 sum beside it, if there is one.
 
     Raises:

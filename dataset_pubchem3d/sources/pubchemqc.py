@@ -20,7 +20,7 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from ..fetch.client import Client
-from ..records import Geometry, Identity, RecordError, checked_geometry
+from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 
 REPOSITORY = "molssiai-hub/pubchemqc-b3lyp"
@@ -84,7 +84,7 @@ class PubChemQC(GeometrySource):
             if not (folder / shard).exists():  # it appears there when it is whole
                 hf_hub_download(REPOSITORY, shard, repo_type="dataset", local_dir=folder)
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         """The shards, ascending by their first CID; a single file may have any name.
 
         Raises:
@@ -94,7 +94,7 @@ class PubChemQC(GeometrySource):
             return [folder]
         if (mirrored := folder / "data" / self.config / "train").is_dir():
             folder = mirrored
-        found = [file for file in super().files(folder) if SHARD.fullmatch(file.name)]
+        found = [file for file in super().list_files(folder) if SHARD.fullmatch(file.name)]
         if missing := [name for name in self.shards if name not in {file.name for file in found}]:
             raise FileNotFoundError(f"source {self.name}: {folder} lacks {', '.join(missing)}; run the stage fetch")
         if not found:
@@ -102,18 +102,18 @@ class PubChemQC(GeometrySource):
         read = [file for file in found if not self.shards or file.name in self.shards]
         return sorted(read, key=lambda file: int(SHARD.fullmatch(file.name)[1]))
 
-    def raw_records(self, folder: Path) -> Iterator[str]:
+    def read_records(self, folder: Path) -> Iterator[str]:
         """The records as they are written, one shard after another.
 
         Raises:
             ValueError: naming the file, after all of its whole records; it is truncated, broken or no JSON array.
         """
-        for file in self.files(folder):
+        for file in self.list_files(folder):
             yield from _read_shard(file)
 
     def identify(self, raw: str) -> Identity:
         """The CID, and the InChIKey of the molecule that was drawn, not of the one perceived from the geometry."""
-        cid, inchi = _ground_state(raw)
+        cid, inchi = _read_ground_state(raw)
         if inchi is None:
             return Identity(cid)
         with BlockLogs():
@@ -122,9 +122,9 @@ class PubChemQC(GeometrySource):
             raise RecordError(str(cid), "not an InChI", repr(inchi)[:80])
         return Identity(cid, inchikey)
 
-    def geometry(self, raw: str) -> Geometry:
+    def parse_geometry(self, raw: str) -> Geometry:
         """The one conformer, without an energy."""
-        record_id, record = str(_ground_state(raw)[0]), _parsed(raw)
+        record_id, record = str(_read_ground_state(raw)[0]), _parse(raw)
         try:
             atomic_numbers = np.asarray(record["atomic-numbers"])
             coordinates = np.asarray(record["coordinates"], dtype=np.float64)  # x, y, z of the first atom, and so on
@@ -133,13 +133,13 @@ class PubChemQC(GeometrySource):
         if atomic_numbers.ndim != 1 or coordinates.shape != (3 * len(atomic_numbers),):
             detail = f"{atomic_numbers.shape} atoms, {coordinates.shape} coordinates"
             raise RecordError(record_id, "its coordinates are not three an atom", detail)
-        return checked_geometry(record_id, atomic_numbers, coordinates.reshape(-1, 3))
+        return check_geometry(record_id, atomic_numbers, coordinates.reshape(-1, 3))
 
 
 # ------------------------------------------------------------------------------------------------------- one record
 
 
-def _ground_state(raw: str) -> tuple[int, Any]:
+def _read_ground_state(raw: str) -> tuple[int, Any]:
     """CID and InChI of a record, from its beginning or, should its keys be in another order, from all of it.
 
     Raises:
@@ -148,23 +148,23 @@ def _ground_state(raw: str) -> tuple[int, Any]:
     if first := FIRST_KEYS.match(raw):
         cid, state, inchi = int(first[1]), first[2], first[3]
     else:
-        record = _parsed(raw)
+        record = _parse(raw)
         cid, state, inchi = (record.get(key) for key in ("cid", "state", "pubchem-inchi"))
     if type(cid) is not int or not 0 < cid < 2**63:
-        raise RecordError(_beginning(raw), "its CID is not a positive whole number", repr(cid)[:40])
+        raise RecordError(_quote_beginning(raw), "its CID is not a positive whole number", repr(cid)[:40])
     if state != "S0":
         raise RecordError(str(cid), "state is not S0", repr(state)[:40])
     return cid, inchi
 
 
-def _parsed(raw: str) -> dict:
+def _parse(raw: str) -> dict:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise RecordError(_beginning(raw), "it is not JSON", str(error)) from error
+        raise RecordError(_quote_beginning(raw), "it is not JSON", str(error)) from error
 
 
-def _beginning(raw: str) -> str:
+def _quote_beginning(raw: str) -> str:
     first = FIRST_KEYS.match(raw)
     return first[1] if first else " ".join(raw[:80].split())
 
@@ -195,7 +195,7 @@ def _split_array(stream: BinaryIO) -> Iterator[bytes]:
     buffer, start = _read(stream), 0
     if not buffer.lstrip().startswith(b"["):
         raise ValueError("it does not begin as a JSON array does")
-    end_of = _end_by_line if re.match(rb"\[\r?\n    \{\r?\n", buffer) else _end_by_depth
+    end_of = _find_end_by_line if re.match(rb"\[\r?\n    \{\r?\n", buffer) else _find_end_by_depth
     while True:
         while (end := end_of(buffer, start)) is not None:
             yield buffer[start:end].lstrip(b"[, \t\r\n")
@@ -213,7 +213,7 @@ def _read(stream: BinaryIO) -> bytes:
     return stream.read1(CHUNK)  # what `read` has when a gzip file breaks off is lost
 
 
-def _end_by_line(buffer: bytes, start: int) -> int | None:
+def _find_end_by_line(buffer: bytes, start: int) -> int | None:
     """Where the next record ends, as the shards of the mirror are printed: a line of four spaces and `}` closes it.
 
     That is safe and tenfold as fast: what lies deeper is indented deeper, and a string of JSON has no raw line break.
@@ -222,7 +222,7 @@ def _end_by_line(buffer: bytes, start: int) -> int | None:
     return closing and closing.end()
 
 
-def _end_by_depth(buffer: bytes, start: int) -> int | None:
+def _find_end_by_depth(buffer: bytes, start: int) -> int | None:
     """Where the next record ends, however the array is printed."""
     depth = 0
     while brace := NEXT_BRACE.match(buffer, start):

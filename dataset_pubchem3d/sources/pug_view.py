@@ -18,24 +18,24 @@ HEADING = "Record Description"
 NO_TEXT = "no text under the heading"
 
 
-def heading_of(block: dict) -> str | None:
+def get_heading(block: dict) -> str | None:
     """The heading of a section or of a block of data, which is a string or an object."""
     heading = block.get("TOCHeading")
     return heading.get("#TOCHeading") if isinstance(heading, dict) else heading
 
 
-def paragraphs_of(block: dict) -> list[str]:
+def get_paragraphs(block: dict) -> list[str]:
     """The paragraphs of a block of data, without blank ones."""
     strings = [part.get("String", "") for part in block.get("Value", {}).get("StringWithMarkup", [])]
     return [string for string in strings if string.strip()]
 
 
-def origin_id(origin: dict) -> str:
+def get_origin_id(origin: dict) -> str:
     """The ANID of an annotation or reference, or else its source and id or name."""
     return str(origin.get("ANID") or f"{origin.get('SourceName')}:{origin.get('SourceID') or origin.get('Name')}")
 
 
-def text_of(origin: dict, paragraphs: list[str], cid: int, title: str | None = None) -> Text:
+def make_text(origin: dict, paragraphs: list[str], cid: int, title: str | None = None) -> Text:
     """The text of a compound.
 
     Args:
@@ -43,7 +43,7 @@ def text_of(origin: dict, paragraphs: list[str], cid: int, title: str | None = N
         title: name of the compound where the origin gives none.
     """
     return Text(
-        record_id=f"{origin_id(origin)}:{cid}",
+        record_id=f"{get_origin_id(origin)}:{cid}",
         text="\n".join(paragraphs),
         source=origin["SourceName"],
         cid=cid,
@@ -56,7 +56,7 @@ def text_of(origin: dict, paragraphs: list[str], cid: int, title: str | None = N
 
 
 @contextmanager
-def documented_form(record_id: str, record: dict) -> Iterator[None]:
+def expect_documented_form(record_id: str, record: dict) -> Iterator[None]:
     """Where a record is parsed: what the parser does not find as it is documented is a `RecordError`."""
     try:
         json.dumps(record, ensure_ascii=False).encode("utf-8")  # half a surrogate pair passes JSON, but no Parquet file
@@ -81,7 +81,7 @@ def read_json(file: Path) -> dict:
         raise ValueError(f"{file} cannot be read ({error}); remove it and run the stage fetch again") from error
 
 
-def value_at(content: Any, place: Path | str, *path: str | int) -> Any:
+def get_value(content: Any, place: Path | str, *path: str | int) -> Any:
     """What lies at `path` in `content`, which the file or address `place` gave.
 
     Raises:

@@ -18,9 +18,11 @@ from datasets import List, Value
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from ..records import EV_PER_HARTREE, Compound, Geometry, Identity, RecordError, checked_geometry
+from ..chemistry.elements import ATOMIC_NUMBERS
+from ..chemistry.units import EV_PER_HARTREE
+from ..records import Compound, Geometry, Identity, RecordError, check_geometry
 from ..schema import Column
-from .base import PropertySource, installed_folder
+from .base import PropertySource, find_installed_folder
 
 METHOD = "B3LYP/6-31G(2df,p)"
 TABLES = ("qm9_part1.csv", "qm9_part2.csv", "qm9_part3.csv")
@@ -89,7 +91,6 @@ PROPERTIES = (
         "molecules have them twice, the values of one calculation after those of another.",
     ),
 )
-_SYMBOLS = {Chem.GetPeriodicTable().GetElementSymbol(number): number for number in range(1, 119)}
 
 
 @dataclass(frozen=True)
@@ -112,29 +113,29 @@ class QM9(PropertySource):
     license: ClassVar[str] = "MIT (qm9pack); terms of the original QM9 archive not verified"
     property_columns: ClassVar[tuple[Column, ...]] = PROPERTIES
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         """The tables, the polarizability tensors last.
 
         Raises:
             ModuleNotFoundError: `qm9pack` is not installed.
             FileNotFoundError: a table is missing.
         """
-        data = folder if self.path else installed_folder("qm9pack") / "data"
+        data = folder if self.path else find_installed_folder("qm9pack") / "data"
         files = [data / name for name in (*TABLES, TENSORS)]
         for file in files:
             if not file.is_file():
                 raise FileNotFoundError(f"source {self.name}: {file} is missing; reinstall qm9pack")
         return files
 
-    def raw_records(self, folder: Path) -> Iterator[dict[str, str]]:
+    def read_records(self, folder: Path) -> Iterator[dict[str, str]]:
         """The rows, ascending by Index.
 
         Raises:
             ValueError: naming the file; a table is truncated, or those of molecules and tensors are not in step.
         """
-        *tables, tensors = self.files(folder)
-        molecules = chain.from_iterable(map(_rows, tables))
-        for molecule, tensor in zip_longest(molecules, _rows(tensors), fillvalue={}):
+        *tables, tensors = self.list_files(folder)
+        molecules = chain.from_iterable(map(_read_rows, tables))
+        for molecule, tensor in zip_longest(molecules, _read_rows(tensors), fillvalue={}):
             if molecule.get("XYZ_file") != tensor.get("XYZ_file"):
                 raise ValueError(
                     f"{tensors}: has {tensor.get('XYZ_file')} where the tables of molecules have "
@@ -144,46 +145,46 @@ class QM9(PropertySource):
 
     def identify(self, raw: dict[str, str]) -> Identity:
         """The InChIKey of the InChI that QM9 was made from; it often has no stereo, so that several rows share it."""
-        return Identity(inchikey=inchikey_of(raw["Index"], raw["InChi"]))
+        return Identity(inchikey=read_inchikey(raw["Index"], raw["InChi"]))
 
-    def geometry(self, raw: dict[str, str]) -> Geometry:
+    def parse_geometry(self, raw: dict[str, str]) -> Geometry:
         """The one conformer; its energy is U0, the internal energy at 0 K."""
-        energy = _numbers(raw, "InternalEnergy_0K_au", float) * EV_PER_HARTREE
-        return checked_geometry(raw["Index"], _elements(raw), _numbers(raw, "XYZ_Ang"), energy[None])
+        energy = _read_numbers(raw, "InternalEnergy_0K_au", float) * EV_PER_HARTREE
+        return check_geometry(raw["Index"], _read_elements(raw), _read_numbers(raw, "XYZ_Ang"), energy[None])
 
-    def properties(self, raw: dict[str, str]) -> dict[str, Any]:
+    def parse_properties(self, raw: dict[str, str]) -> dict[str, Any]:
         """The values of `PROPERTIES`.
 
         Raises:
             RecordError: a cell cannot be read.
         """
-        charges = _numbers(raw, "Mulliken_pop")
-        if charges.shape != (len(_elements(raw)),):
+        charges = _read_numbers(raw, "Mulliken_pop")
+        if charges.shape != (len(_read_elements(raw)),):
             raise RecordError(raw["Index"], "numbers of atoms and charges differ", f"Mulliken_pop: {charges.shape}")
         scalars = {
-            property.name: float(_numbers(raw, column, float)) for property, column in zip(SCALARS, SCALAR_COLUMNS)
+            property.name: float(_read_numbers(raw, column, float)) for property, column in zip(SCALARS, SCALAR_COLUMNS)
         }
         return {
             **scalars,
-            **atomisation_energies(scalars, _elements(raw)),
-            "polarizability_tensor": [float(_numbers(raw, column, float)) for column in TENSOR_COLUMNS],
+            **compute_atomisation_energies(scalars, _read_elements(raw)),
+            "polarizability_tensor": [float(_read_numbers(raw, column, float)) for column in TENSOR_COLUMNS],
             "mulliken_charges": charges.tolist(),
-            "frequencies": _numbers(raw, "Harmonic_Freq_cmi").tolist(),
+            "frequencies": _read_numbers(raw, "Harmonic_Freq_cmi").tolist(),
         }
 
-    def compound(self, raw: dict[str, str]) -> Compound:
-        """The molecule; see `gdb_compound`."""
-        return gdb_compound(raw["Index"], raw["InChi"], raw["SMILES"])
+    def parse_compound(self, raw: dict[str, str]) -> Compound:
+        """The molecule; see `make_gdb_compound`."""
+        return make_gdb_compound(raw["Index"], raw["InChi"], raw["SMILES"])
 
 
-def gdb_compound(record_id: str, inchi: str, smiles: str) -> Compound:
+def make_gdb_compound(record_id: str, inchi: str, smiles: str) -> Compound:
     """A molecule of QM9, identified by the InChI that it was made from.
 
     The SMILES of QM9 have no stereo. Where it makes them differ from the InChI, `smiles` is written from the InChI.
     Raises:
         RecordError: RDKit cannot read the InChI or the SMILES.
     """
-    inchikey = inchikey_of(record_id, inchi)
+    inchikey = read_inchikey(record_id, inchi)
     with BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
         if mol is None:
@@ -195,7 +196,7 @@ def gdb_compound(record_id: str, inchi: str, smiles: str) -> Compound:
     return Compound(inchikey, inchi, Chem.MolToSmiles(mol), mol.GetNumHeavyAtoms(), Chem.GetFormalCharge(mol))
 
 
-def atomisation_energies(scalars: dict[str, float], atomic_numbers: list[int]) -> dict[str, float]:
+def compute_atomisation_energies(scalars: dict[str, float], atomic_numbers: list[int]) -> dict[str, float]:
     """`u0_atom` and the like, Hartree, of a molecule with these `SCALARS` and these atoms, hydrogens included."""
     return {
         f"{energy}_atom": scalars[energy] - sum(of_atom[number] for number in atomic_numbers)
@@ -203,7 +204,7 @@ def atomisation_energies(scalars: dict[str, float], atomic_numbers: list[int]) -
     }
 
 
-def inchikey_of(record_id: str, inchi: str) -> str:
+def read_inchikey(record_id: str, inchi: str) -> str:
     """The InChIKey of an InChI.
 
     Raises:
@@ -216,19 +217,19 @@ def inchikey_of(record_id: str, inchi: str) -> str:
     return inchikey
 
 
-def atomic_numbers_of(record_id: str, symbols: list[str]) -> list[int]:
+def find_atomic_numbers(record_id: str, symbols: list[str]) -> list[int]:
     """The atomic numbers of element symbols.
 
     Raises:
         RecordError: a symbol is unknown.
     """
     try:
-        return [_SYMBOLS[symbol] for symbol in symbols]
+        return [ATOMIC_NUMBERS[symbol] for symbol in symbols]
     except (KeyError, TypeError) as error:
         raise RecordError(record_id, "an element symbol is unknown", str(error)) from error
 
 
-def _rows(file: Path) -> Iterator[dict[str, str]]:
+def _read_rows(file: Path) -> Iterator[dict[str, str]]:
     with open(file, encoding="utf-8", newline="") as lines:
         rows = csv.DictReader(lines, strict=True)
         try:
@@ -240,26 +241,28 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
             raise ValueError(f"{file}: broken or truncated ({error}); reinstall qm9pack") from error
 
 
-def _elements(raw: dict[str, str]) -> list[int]:
-    return atomic_numbers_of(raw["Index"], _cell(raw, "Elements", lambda cell: json.loads(cell.replace("'", '"'))))
+def _read_elements(raw: dict[str, str]) -> list[int]:
+    return find_atomic_numbers(
+        raw["Index"], _read_cell(raw, "Elements", lambda cell: json.loads(cell.replace("'", '"')))
+    )
 
 
-def _literal(cell: str) -> Any:
+def _parse_literal(cell: str) -> Any:
     try:
         return json.loads(cell)  # ten times as fast, but some numbers are written `0.` or `-7.E-6`
     except ValueError:
         return ast.literal_eval(cell)
 
 
-def _cell(raw: dict[str, str], column: str, read: Callable[[str], Any]) -> Any:
+def _read_cell(raw: dict[str, str], column: str, read: Callable[[str], Any]) -> Any:
     try:
         return read(raw[column])
     except (ValueError, SyntaxError, TypeError) as error:
         raise RecordError(raw["Index"], "a cell cannot be read", f"{column}: {raw[column][:40]!r}") from error
 
 
-def _numbers(raw: dict[str, str], column: str, read: Callable[[str], Any] = _literal) -> np.ndarray:
-    numbers = _cell(raw, column, lambda cell: np.array(read(cell), dtype=np.float64))
+def _read_numbers(raw: dict[str, str], column: str, read: Callable[[str], Any] = _parse_literal) -> np.ndarray:
+    numbers = _read_cell(raw, column, lambda cell: np.array(read(cell), dtype=np.float64))
     if not np.isfinite(numbers).all():
         raise RecordError(raw["Index"], "a number is not finite", column)
     return numbers

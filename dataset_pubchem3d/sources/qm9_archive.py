@@ -13,11 +13,20 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..chemistry.units import EV_PER_HARTREE
 from ..fetch.client import Client
-from ..records import EV_PER_HARTREE, Compound, Geometry, Identity, RecordError, checked_geometry
+from ..records import Compound, Geometry, Identity, RecordError, check_geometry
 from ..schema import Column
 from .base import PropertySource
-from .qm9 import METHOD, PROPERTIES, SCALARS, atomic_numbers_of, atomisation_energies, gdb_compound, inchikey_of
+from .qm9 import (
+    METHOD,
+    PROPERTIES,
+    SCALARS,
+    compute_atomisation_energies,
+    find_atomic_numbers,
+    make_gdb_compound,
+    read_inchikey,
+)
 
 ARCHIVE = "dsgdb9nsd.xyz.tar.bz2"
 UNCHARACTERISED = "uncharacterized.txt"
@@ -69,7 +78,7 @@ class QM9Archive(PropertySource):
             for name, (url, md5) in DOWNLOADS.items():
                 client.download(url, folder / name, md5=md5)
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         """The archive and the list.
 
         Raises:
@@ -81,50 +90,50 @@ class QM9Archive(PropertySource):
                 raise FileNotFoundError(f"source {self.name}: {file} is missing; run the stage fetch or set its path")
         return files
 
-    def raw_records(self, folder: Path) -> Iterator[Member]:
+    def read_records(self, folder: Path) -> Iterator[Member]:
         """The members in the order of the archive, which is read as a stream.
 
         Raises:
             ValueError: naming the file; one of them is broken or truncated.
         """
-        archive, uncharacterised = self.files(folder)
+        archive, uncharacterised = self.list_files(folder)
         excluded = {f"dsgdb9nsd_{index:06}.xyz" for index in read_uncharacterised(uncharacterised)}
-        for path, text in _members(archive):
+        for path, text in _read_members(archive):
             name = path.rpartition("/")[2]
             yield Member(name, text, name not in excluded)
 
     def identify(self, raw: Member) -> Identity:
         """The InChIKey of the first InChI, of the GDB molecule; the second one is perceived from the coordinates."""
-        molecule = _molecule(raw)
-        return Identity(inchikey=inchikey_of(molecule.index, molecule.inchi))
+        molecule = _parse_molecule(raw)
+        return Identity(inchikey=read_inchikey(molecule.index, molecule.inchi))
 
-    def geometry(self, raw: Member) -> Geometry:
+    def parse_geometry(self, raw: Member) -> Geometry:
         """The one conformer; its energy is U0, the internal energy at 0 K."""
-        molecule = _molecule(raw)
-        energy = _scalars(molecule)["u0"] * EV_PER_HARTREE
-        positions = _numbers(molecule.index, [field for atom in molecule.atoms for field in atom[1:4]])
-        return checked_geometry(molecule.index, _elements(molecule), positions.reshape(-1, 3), np.array([energy]))
+        molecule = _parse_molecule(raw)
+        energy = _read_scalars(molecule)["u0"] * EV_PER_HARTREE
+        positions = _read_numbers(molecule.index, [field for atom in molecule.atoms for field in atom[1:4]])
+        return check_geometry(molecule.index, _find_elements(molecule), positions.reshape(-1, 3), np.array([energy]))
 
-    def properties(self, raw: Member) -> dict[str, Any]:
+    def parse_properties(self, raw: Member) -> dict[str, Any]:
         """The values of `qm9.PROPERTIES`; the polarizability tensor is None.
 
         Raises:
             RecordError: the member is uncharacterised or cannot be read.
         """
-        molecule = _molecule(raw)
-        scalars = _scalars(molecule)
+        molecule = _parse_molecule(raw)
+        scalars = _read_scalars(molecule)
         return {
             **scalars,
-            **atomisation_energies(scalars, _elements(molecule)),
+            **compute_atomisation_energies(scalars, _find_elements(molecule)),
             "polarizability_tensor": None,
-            "mulliken_charges": _numbers(molecule.index, [atom[4] for atom in molecule.atoms]).tolist(),
-            "frequencies": _numbers(molecule.index, molecule.frequencies).tolist(),
+            "mulliken_charges": _read_numbers(molecule.index, [atom[4] for atom in molecule.atoms]).tolist(),
+            "frequencies": _read_numbers(molecule.index, molecule.frequencies).tolist(),
         }
 
-    def compound(self, raw: Member) -> Compound:
+    def parse_compound(self, raw: Member) -> Compound:
         """The GDB molecule; see `qm9.gdb_compound`."""
-        molecule = _molecule(raw)
-        return gdb_compound(molecule.index, molecule.inchi, molecule.smiles)
+        molecule = _parse_molecule(raw)
+        return make_gdb_compound(molecule.index, molecule.inchi, molecule.smiles)
 
 
 def read_uncharacterised(file: Path) -> list[int]:
@@ -143,7 +152,7 @@ def read_uncharacterised(file: Path) -> list[int]:
         raise ValueError(f"{file}: a line has no index ({error}); delete it and run the stage fetch again") from error
 
 
-def _members(archive: Path) -> Iterator[tuple[str, str]]:
+def _read_members(archive: Path) -> Iterator[tuple[str, str]]:
     with open(archive, "rb") as compressed:
         try:  # not mode r|bz2, which takes an archive that is cut between two members for complete
             with bz2.open(compressed) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
@@ -159,7 +168,7 @@ def _members(archive: Path) -> Iterator[tuple[str, str]]:
             ) from error
 
 
-def _molecule(raw: Member) -> Molecule:
+def _parse_molecule(raw: Member) -> Molecule:
     if not raw.is_characterised:
         raise RecordError(raw.name, "uncharacterised: the geometry does not belong to the SMILES")
     try:
@@ -174,15 +183,15 @@ def _molecule(raw: Member) -> Molecule:
     return Molecule(index, scalars, atoms, frequencies, smiles, inchi)
 
 
-def _elements(molecule: Molecule) -> list[int]:
-    return atomic_numbers_of(molecule.index, [atom[0] for atom in molecule.atoms])
+def _find_elements(molecule: Molecule) -> list[int]:
+    return find_atomic_numbers(molecule.index, [atom[0] for atom in molecule.atoms])
 
 
-def _scalars(molecule: Molecule) -> dict[str, float]:
-    return dict(zip([column.name for column in SCALARS], _numbers(molecule.index, molecule.scalars).tolist()))
+def _read_scalars(molecule: Molecule) -> dict[str, float]:
+    return dict(zip([column.name for column in SCALARS], _read_numbers(molecule.index, molecule.scalars).tolist()))
 
 
-def _numbers(index: str, fields: list[str]) -> np.ndarray:
+def _read_numbers(index: str, fields: list[str]) -> np.ndarray:
     try:
         numbers = np.array([float(field.replace("*^", "e")) for field in fields])  # Mathematica's exponent
     except ValueError as error:

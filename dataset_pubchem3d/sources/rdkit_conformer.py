@@ -14,7 +14,7 @@ from typing import ClassVar
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
-from ..records import Geometry, Identity, RecordError, checked_geometry
+from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 
 PARTICULARS = re.compile(r"'[^']*'|\(.*\)|\b\d[\d.]*")  # what differs from molecule to molecule
@@ -36,23 +36,24 @@ class RDKitConformers(GeometrySource):
     method: ClassVar[str] = "RDKit ETKDGv3 + MMFF94, not a ground state"
     method_without_mmff: ClassVar[str] = "RDKit ETKDGv3 + UFF for lack of MMFF94 parameters, not a ground state"
     license: ClassVar[str] = "none needed (computed by RDKit)"
+    is_last_resort: ClassVar[bool] = True
     seed: int = 42
     max_atoms: int | None = None
 
-    def files(self, folder: Path) -> list[Path]:
+    def list_files(self, folder: Path) -> list[Path]:
         return []
 
-    def raw_records(self, folder: Path) -> Iterator[dict]:
-        raise TypeError(f"source {self.name} reads no files; call from_compounds with the compounds that need it")
+    def read_records(self, folder: Path) -> Iterator[dict]:
+        raise TypeError(f"source {self.name} reads no files; call make_records with the compounds that need it")
 
-    def from_compounds(self, compounds: Iterable[tuple[str, str]]) -> Iterator[dict]:
-        """Raw records of compounds given as InChIKey and SMILES."""
+    def make_records(self, compounds: Iterable[tuple[str, str]]) -> Iterator[dict]:
+        """Dicts of `inchikey` and `smiles`."""
         return ({"inchikey": inchikey, "smiles": smiles} for inchikey, smiles in compounds)
 
     def identify(self, raw: dict) -> Identity:
         return Identity(inchikey=raw["inchikey"])
 
-    def geometry(self, raw: dict) -> Geometry:
+    def parse_geometry(self, raw: dict) -> Geometry:
         # Here, as it imports transformers, which no other source and no worker process needs.
         from modeling_geomclip.molecules_geomclip import MoleculeError, read_molecule
 
@@ -62,4 +63,4 @@ class RDKitConformers(GeometrySource):
             raise RecordError(raw["inchikey"], PARTICULARS.sub("…", error.rule), str(error)) from error
         has_mmff = rdForceFieldHelpers.MMFFHasAllMoleculeParams(Chem.AddHs(Chem.MolFromSmiles(raw["smiles"])))
         method = None if has_mmff else self.method_without_mmff
-        return checked_geometry(raw["inchikey"], molecule["atomic_numbers"], molecule["positions"], method=method)
+        return check_geometry(raw["inchikey"], molecule["atomic_numbers"], molecule["positions"], method=method)

@@ -23,7 +23,7 @@ FILES = (
 )
 
 
-def _sources(kind: type[Source]) -> dict[str, type[Source]]:
+def _find_sources(kind: type[Source]) -> dict[str, type[Source]]:
     """The classes of a kind that the files define, by their name in recipes."""
     modules = [import_module(f".{file}", __package__) for file in FILES]
     classes = [(module, found) for module in modules for found in vars(module).values() if isinstance(found, type)]
@@ -34,7 +34,7 @@ def _sources(kind: type[Source]) -> dict[str, type[Source]]:
     }
 
 
-TEXT_SOURCES = _sources(TextSource)
-STRUCTURE_SOURCES = _sources(StructureSource)
-GEOMETRY_SOURCES = _sources(GeometrySource)
-PROPERTY_SOURCES = _sources(PropertySource)
+TEXT_SOURCES = _find_sources(TextSource)
+STRUCTURE_SOURCES = _find_sources(StructureSource)
+GEOMETRY_SOURCES = _find_sources(GeometrySource)
+PROPERTY_SOURCES = _find_sources(PropertySource)

@@ -16,6 +16,7 @@ import numpy as np
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
+from ..chemistry.elements import list_atomic_numbers
 from ..records import RecordError
 
 RECORD_END = "$$$$"
@@ -35,20 +36,20 @@ def read_sdf(file: Path | TextIO) -> Iterator[str]:
             nothing follows its structure; after data items the file is taken for truncated.
     """
     if not isinstance(file, Path):
-        yield from _records(file, getattr(file, "name", "SDF stream"))
+        yield from _split_records(file, getattr(file, "name", "SDF stream"))
         return
     opened = gzip.open if file.suffix == ".gz" else open
     with opened(file, "rt", encoding="utf-8") as lines:
-        yield from _records(lines, file)
+        yield from _split_records(lines, file)
 
 
-def sdf_tags(record: str) -> dict[str, str]:
+def read_sdf_tags(record: str) -> dict[str, str]:
     r"""The data items of a record by name; the lines of a value are joined by "\n". None without an `M  END`."""
     items = record.replace("\r\n", "\n").partition(STRUCTURE_END)[2]
     return {name: value.rstrip("\n") for name, value in DATA_ITEM.findall(items)}
 
 
-def sdf_geometry(record_id: str, block: str) -> tuple[np.ndarray, np.ndarray]:
+def read_sdf_geometry(record_id: str, block: str) -> tuple[np.ndarray, np.ndarray]:
     """Atoms and coordinates of a record or mol block (V2000 or V3000) as they are written, hydrogens included.
 
     Returns:
@@ -67,10 +68,10 @@ def sdf_geometry(record_id: str, block: str) -> tuple[np.ndarray, np.ndarray]:
         raise RecordError(record_id, "the mol block has no atoms")
     if not mol.GetConformer().Is3D():
         raise RecordError(record_id, TWO_DIMENSIONAL)
-    return np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()]), mol.GetConformer().GetPositions()
+    return np.array(list_atomic_numbers(mol)), mol.GetConformer().GetPositions()
 
 
-def _records(lines: TextIO, name: str | Path) -> Iterator[str]:
+def _split_records(lines: TextIO, name: str | Path) -> Iterator[str]:
     record: list[str] = []
     try:
         for line in lines:

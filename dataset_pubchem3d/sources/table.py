@@ -4,7 +4,6 @@ TSV is read as ChEBI-20 and its relatives are written, without quoting (a `"` is
 (RFC 4180). A list in a cell of text is JSON.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,16 +14,16 @@ import numpy as np
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from ..records import Compound, Geometry, Identity, RecordError, Text, checked_geometry
+from ..chemistry.identity import BLOCK, INCHIKEY, take_first_block
+from ..records import Compound, Geometry, Identity, RecordError, Text, check_geometry
 from .base import GeometrySource, TextSource
-from .sdf import sdf_geometry
-from .table_files import MOL_BLOCK, Row, column_keys, number_list, read_rows, undoubled
+from .sdf import read_sdf_geometry
+from .table_files import MOL_BLOCK, Row, list_column_keys, read_number_list, read_rows, undouble_backslashes
 from .table_profile import profile_table
 
 STRUCTURE = ("smiles", "inchi", MOL_BLOCK)
 STANDARD_INCHI = "InChI=1S/"  # any other has keys that match no standard one
 NO_POSITIONS = "no positions"
-INCHIKEY = re.compile(r"[A-Z]{14}(-[A-Z]{10}-[A-Z])?")
 
 
 @dataclass(frozen=True)
@@ -39,21 +38,21 @@ class Table(TextSource):
         "texts of a table that the builder of this folder brought; their terms are known to no one but them."
     )
 
-    def raw_records(self, folder: Path) -> Iterator[Row]:
+    def read_records(self, folder: Path) -> Iterator[Row]:
         """The rows, numbered from 0 on through all files.
 
         Raises:
             ValueError: naming the file; it lacks a necessary column, is broken, or is of a format that is not known.
         """
-        return read_rows(self.files(folder), (("text",), (*STRUCTURE, "cid")))
+        return read_rows(self.list_files(folder), (("text",), (*STRUCTURE, "cid")))
 
-    def texts(self, raw: Row) -> list[Text]:
+    def parse_texts(self, raw: Row) -> list[Text]:
         """The text, stripped of white space at its ends."""
-        cells = cells_of(raw)
+        cells = get_cells(raw)
         text = cells.get("text", "").strip()
         if not text:
             raise RecordError(raw.record_id, "the text is empty")
-        compound, cid = compound_of(raw), _whole_number(raw, "cid")
+        compound, cid = read_compound(raw), _read_whole_number(raw, "cid")
         if compound is None and cid is None:
             raise RecordError(raw.record_id, "neither a structure nor a CID")
         return [
@@ -69,13 +68,13 @@ class Table(TextSource):
                 source_id=cells.get("text_source_id"),
                 url=cells.get("text_url"),
                 license_url=cells.get("text_license_url"),
-                anid=_whole_number(raw, "anid"),
+                anid=_read_whole_number(raw, "anid"),
             )
         ]
 
     def profile(self, folder: Path) -> dict[str, int]:
         """The table as it was given; see `profile_table`."""
-        return profile_table(self.raw_records(folder))
+        return profile_table(self.read_records(folder))
 
 
 @dataclass(frozen=True)
@@ -93,38 +92,38 @@ class TableGeometry(GeometrySource):
     method: str = "not stated"
     license: str = "not stated"
 
-    def raw_records(self, folder: Path) -> Iterator[Row]:
-        """The rows; see `Table.raw_records`."""
+    def read_records(self, folder: Path) -> Iterator[Row]:
+        """The rows; see `Table.read_records`."""
         molecule, geometry = ("inchikey", *STRUCTURE, "cid"), (("atomic_numbers", MOL_BLOCK), ("positions", MOL_BLOCK))
-        return read_rows(self.files(folder), (molecule, *geometry))
+        return read_rows(self.list_files(folder), (molecule, *geometry))
 
     def has_coordinates(self, folder: Path) -> bool:
         """Whether any of the files has columns for coordinates."""
-        return any({"positions", MOL_BLOCK} & column_keys(file) for file in self.files(folder))
+        return any({"positions", MOL_BLOCK} & list_column_keys(file) for file in self.list_files(folder))
 
     def identify(self, raw: Row) -> Identity:
         """The CID, and the InChIKey as the row gives it or else from its structure."""
-        cid, inchikey = _whole_number(raw, "cid"), _inchikey(raw)
-        if (inchikey is None or len(inchikey) == 14) and (compound := compound_of(raw)):
+        cid, inchikey = _read_whole_number(raw, "cid"), _read_inchikey(raw)
+        if (inchikey is None or len(inchikey) == BLOCK.itemsize) and (compound := read_compound(raw)):
             inchikey = compound.inchikey
         if cid is None and inchikey is None:
             raise RecordError(raw.record_id, "neither a structure nor an InChIKey nor a CID")
         return Identity(cid, inchikey)
 
-    def geometry(self, raw: Row) -> Geometry:
+    def parse_geometry(self, raw: Row) -> Geometry:
         """The conformers, hydrogens as given; positions are flat (3 atoms), (atoms, 3) or (conformers, atoms, 3)."""
-        cells = cells_of(raw)
-        compound_of(raw)  # refuses an InChIKey that is another molecule's
+        cells = get_cells(raw)
+        read_compound(raw)  # refuses an InChIKey that is another molecule's
         if "positions" in cells:
-            atomic_numbers, positions = _array(raw, "atomic_numbers"), _array(raw, "positions")
+            atomic_numbers, positions = _read_array(raw, "atomic_numbers"), _read_array(raw, "positions")
             if positions.ndim == 1 and positions.size % 3 == 0:
                 positions = positions.reshape(-1, 3)
         elif MOL_BLOCK in cells:
-            atomic_numbers, positions = sdf_geometry(raw.record_id, cells[MOL_BLOCK])
+            atomic_numbers, positions = read_sdf_geometry(raw.record_id, cells[MOL_BLOCK])
         else:
             raise RecordError(raw.record_id, NO_POSITIONS)
-        energies = np.atleast_1d(_array(raw, "energy")) if "energy" in cells else None
-        return checked_geometry(
+        energies = np.atleast_1d(_read_array(raw, "energy")) if "energy" in cells else None
+        return check_geometry(
             raw.record_id,
             np.atleast_1d(atomic_numbers),
             positions,
@@ -134,7 +133,7 @@ class TableGeometry(GeometrySource):
         )
 
 
-def compound_of(raw: Row) -> Compound | None:
+def read_compound(raw: Row) -> Compound | None:
     """The compound by its SMILES, InChI or mol block, None if the row has none of them.
 
     Its InChIKey is that of the row, if there is a whole one; the first structure that has this key counts, since a
@@ -142,28 +141,28 @@ def compound_of(raw: Row) -> Compound | None:
     Raises:
         RecordError: the structure cannot be read; InChIKey and structure are of different molecules.
     """
-    given, found = _inchikey(raw), [key for key in STRUCTURE if key in raw.cells]
+    given, found = _read_inchikey(raw), [key for key in STRUCTURE if key in raw.cells]
     if not found:
         return None
-    compound = _structure(raw, found[0])
+    compound = _read_structure(raw, found[0])
     if given is None:
         return compound
-    for key in found[1:] if compound.inchikey != given and len(given) > 14 else ():
+    for key in found[1:] if compound.inchikey != given and len(given) > BLOCK.itemsize else ():
         with suppress(RecordError):  # what is wrong with a structure that is not needed
-            if (other := _structure(raw, key)).inchikey == given:
+            if (other := _read_structure(raw, key)).inchikey == given:
                 return other
-    if given[:14] != compound.inchikey[:14]:
+    if take_first_block(given) != take_first_block(compound.inchikey):
         raise RecordError(
             raw.record_id, "InChIKey and structure are of different molecules", f"{given}, {compound.inchikey}"
         )
-    return compound if len(given) == 14 else replace(compound, inchikey=given)
+    return compound if len(given) == BLOCK.itemsize else replace(compound, inchikey=given)
 
 
-def _structure(raw: Row, key: str) -> Compound:
+def _read_structure(raw: Row, key: str) -> Compound:
     """The compound by one of `STRUCTURE`."""
-    cells, names = cells_of(raw), {"cid": _whole_number(raw, "cid"), "title": raw.cells.get("name", "")}
+    cells, names = get_cells(raw), {"cid": _read_whole_number(raw, "cid"), "title": raw.cells.get("name", "")}
     if key == "smiles":
-        return Compound.from_smiles(undoubled(cells[key].strip()), raw.record_id, **names)
+        return Compound.from_smiles(undouble_backslashes(cells[key].strip()), raw.record_id, **names)
     text, form = (cells[key].strip(), "InChI") if key == "inchi" else (cells[key], "mol block")
     compound = Compound.from_smiles(Chem.MolToSmiles(_read_mol(raw.record_id, form, text)), raw.record_id, **names)
     is_standard = text.startswith(STANDARD_INCHI)
@@ -181,7 +180,7 @@ def _read_mol(record_id: str, form: str, text: str) -> Chem.Mol:
     return mol
 
 
-def cells_of(raw: Row) -> dict[str, Any]:
+def get_cells(raw: Row) -> dict[str, Any]:
     """The cells of a row.
 
     Raises:
@@ -192,16 +191,16 @@ def cells_of(raw: Row) -> dict[str, Any]:
     return raw.cells
 
 
-def _inchikey(raw: Row) -> str | None:
-    inchikey = cells_of(raw).get("inchikey")
+def _read_inchikey(raw: Row) -> str | None:
+    inchikey = get_cells(raw).get("inchikey")
     inchikey = None if inchikey is None else inchikey.strip()
     if inchikey is not None and not INCHIKEY.fullmatch(inchikey):
         raise RecordError(raw.record_id, "not an InChIKey", inchikey)
     return inchikey
 
 
-def _whole_number(raw: Row, column: str) -> int | None:
-    value = cells_of(raw).get(column)
+def _read_whole_number(raw: Row, column: str) -> int | None:
+    value = get_cells(raw).get(column)
     try:
         if value is not None and (float(value) != int(float(value)) or float(value) < 1):
             raise ValueError(value)
@@ -210,10 +209,10 @@ def _whole_number(raw: Row, column: str) -> int | None:
         raise RecordError(raw.record_id, "an id is no positive integer", f"{column}: {value}") from error
 
 
-def _array(raw: Row, column: str) -> np.ndarray:
+def _read_array(raw: Row, column: str) -> np.ndarray:
     value = raw.cells.get(column, [])
     try:
-        value = number_list(value)
+        value = read_number_list(value)
         return np.array(value) if column == "atomic_numbers" else np.array(value, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise RecordError(raw.record_id, "a cell is no list of numbers", f"{column}: {str(value)[:40]}") from error

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .sdf import read_sdf, sdf_tags
+from .sdf import read_sdf, read_sdf_tags
 
 MOL_BLOCK = "mol_block"
 ALIASES = {  # names of a column, in lower case; the first one that a table has counts
@@ -63,7 +63,7 @@ def read_rows(files: list[Path], needed: Needed, labels: Labels = ()) -> Iterato
 def read_table(file: Path, needed: Needed, labels: Labels = ()) -> Iterator[Cells]:
     """The rows of a file: their cells by the keys of `ALIASES`, "" or the fault of a row that does not fit its head.
 
-    The cells of `labels` are under `label_key`.
+    The cells of `labels` are under `make_label_key`.
     Raises:
         ValueError: naming the file; it lacks a necessary column, is broken, or is of a format that is not known.
     """
@@ -77,12 +77,12 @@ def read_table(file: Path, needed: Needed, labels: Labels = ()) -> Iterator[Cell
     raise ValueError(f"{file}: not one of the formats {', '.join(READERS)}; convert it")
 
 
-def label_key(label: str) -> str:
+def make_label_key(label: str) -> str:
     """The key of a label's cell, which no key of `ALIASES` is."""
     return f"label {label}"
 
 
-def _named(file: Path, found: Iterable[str], needed: Needed, labels: Labels = ()) -> dict[str, str]:
+def _find_columns(file: Path, found: Iterable[str], needed: Needed, labels: Labels = ()) -> dict[str, str]:
     """The columns that a file has, by the keys of `ALIASES` and of its labels."""
     found = list(found)
     if missing := [label for label in labels if label not in found]:
@@ -93,10 +93,10 @@ def _named(file: Path, found: Iterable[str], needed: Needed, labels: Labels = ()
     if missing := [group for group in needed if not set(group) & names.keys()]:
         wanted = "; ".join(" or ".join(name for key in group for name in ALIASES[key]) for group in missing)
         raise ValueError(f"{file}: has the columns {', '.join(found)} and lacks {wanted}; rename or add them")
-    return names | {label_key(label): label for label in labels}
+    return names | {make_label_key(label): label for label in labels}
 
 
-def _cells(found: Iterable[tuple[str, Any]]) -> Cells:
+def _select_cells(found: Iterable[tuple[str, Any]]) -> Cells:
     """Lists as they are, all else as text, without the cells that are `MISSING`."""
     cells = {key: value if isinstance(value, list) else str(value) for key, value in found if value is not None}
     if unfit := [key for key, value in cells.items() if isinstance(value, list) and key in STRINGS]:
@@ -108,35 +108,35 @@ def _is_missing(key: str, value: str) -> bool:
     return value.strip().lower() in (MISSING[:2] if key in WORDS else MISSING)
 
 
-def _parquet_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
+def _read_parquet_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
     with pq.ParquetFile(file) as table:
-        names = _named(file, table.schema_arrow.names, needed, labels)
+        names = _find_columns(file, table.schema_arrow.names, needed, labels)
         for batch in table.iter_batches(batch_size=256, columns=list(dict.fromkeys(names.values()))):
             for row in batch.to_pylist():
-                yield _cells((key, row[name]) for key, name in names.items())
+                yield _select_cells((key, row[name]) for key, name in names.items())
 
 
-def _delimited_rows(file: Path, needed: Needed, labels: Labels, **form: Any) -> Iterator[Cells]:
+def _read_delimited_rows(file: Path, needed: Needed, labels: Labels, **form: Any) -> Iterator[Cells]:
     csv.field_size_limit(LONGEST_CELL)
     with open(file, encoding="utf-8-sig", newline="") as lines:
         rows = csv.reader(lines, **form)
         head = next(rows, [])
-        places = {key: head.index(name) for key, name in _named(file, head, needed, labels).items()}
+        places = {key: head.index(name) for key, name in _find_columns(file, head, needed, labels).items()}
         for row in filter(None, rows):  # a blank line is no row
             if len(row) == len(head):
-                yield _cells((key, row[place]) for key, place in places.items())
+                yield _select_cells((key, row[place]) for key, place in places.items())
             else:
                 yield {}, f"{len(row)} cells in line {rows.line_num}, {len(head)} columns"
 
 
-def _sdf_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
+def _read_sdf_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
     found: dict[str, None] = {MOL_BLOCK: None}
     for record in read_sdf(file):
-        tags = {MOL_BLOCK: record, **sdf_tags(record)}
+        tags = {MOL_BLOCK: record, **read_sdf_tags(record)}
         found |= dict.fromkeys(tags)
-        named = _named(file, tags, (), tuple(label for label in labels if label in tags))
-        yield _cells((key, tags[name]) for key, name in named.items())
-    _named(file, found, needed, labels)  # records may lack a tag, but not all of them
+        named = _find_columns(file, tags, (), tuple(label for label in labels if label in tags))
+        yield _select_cells((key, tags[name]) for key, name in named.items())
+    _find_columns(file, found, needed, labels)  # records may lack a tag, but not all of them
 
 
 FORMS: dict[str, dict[str, Any]] = {
@@ -144,24 +144,24 @@ FORMS: dict[str, dict[str, Any]] = {
     ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
 }
 READERS: dict[str, Callable[[Path, Needed, Labels], Iterator[Cells]]] = {
-    ".parquet": _parquet_rows,
-    **{suffix: partial(_delimited_rows, **form) for suffix, form in FORMS.items()},
-    ".sdf": _sdf_rows,
-    ".sdf.gz": _sdf_rows,
+    ".parquet": _read_parquet_rows,
+    **{suffix: partial(_read_delimited_rows, **form) for suffix, form in FORMS.items()},
+    ".sdf": _read_sdf_rows,
+    ".sdf.gz": _read_sdf_rows,
 }
 
 
-def column_keys(file: Path) -> set[str]:
+def list_column_keys(file: Path) -> set[str]:
     """Which of the keys of `ALIASES` a file has columns for; an SDF has its mol blocks at any rate."""
     if file.suffix.lower() == ".parquet":
-        return set(_named(file, pq.read_schema(file).names, ()))
+        return set(_find_columns(file, pq.read_schema(file).names, ()))
     if form := FORMS.get(file.suffix.lower()):
         with open(file, encoding="utf-8-sig", newline="") as lines:
-            return set(_named(file, next(csv.reader(lines, **form), []), ()))
+            return set(_find_columns(file, next(csv.reader(lines, **form), []), ()))
     return {MOL_BLOCK}
 
 
-def number_list(cell: Any) -> Any:
+def read_number_list(cell: Any) -> Any:
     """A cell of numbers: a list as it is, JSON read.
 
     Raises:
@@ -170,6 +170,6 @@ def number_list(cell: Any) -> Any:
     return json.loads(cell) if isinstance(cell, str) else cell
 
 
-def undoubled(smiles: str) -> str:
+def undouble_backslashes(smiles: str) -> str:
     """A SMILES whose backslashes were escaped, as in ChEBI-20, with single ones."""
     return smiles.replace("\\\\", "\\")

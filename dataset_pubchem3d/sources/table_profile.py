@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..elements import IN_DICTIONARY
-from .table_files import Row, number_list, undoubled
+from ..chemistry.elements import IN_DICTIONARY
+from ..chemistry.identity import take_first_block
+from .table_files import Row, read_number_list, undouble_backslashes
 
 DISTINCT = {  # what is told to how many distinct values it has, each as 8 bytes a row
     "inchikeys": lambda cells: cells.get("inchikey", ""),
-    "first_blocks": lambda cells: cells.get("inchikey", "")[:14],
+    "first_blocks": lambda cells: take_first_block(cells.get("inchikey", "")),
     "texts": lambda cells: cells.get("text", "").strip(),
 }
 
@@ -32,7 +33,7 @@ def profile_table(rows: Iterable[Row]) -> dict[str, int]:
         smiles = row.cells.get("smiles", "")
         counts["rows"] += 1
         counts["multi_fragment_smiles"] += "." in smiles
-        counts["doubled_backslashes"] += undoubled(smiles) != smiles
+        counts["doubled_backslashes"] += undouble_backslashes(smiles) != smiles
         counts["element_outside_dictionary"] += _is_outside_dictionary(row.cells.get("atomic_numbers", []))
         for name, value in DISTINCT.items():
             hashes[name].append(_hash(value(row.cells)))
@@ -47,7 +48,7 @@ def profile_table(rows: Iterable[Row]) -> dict[str, int]:
 def _is_outside_dictionary(cell: Any) -> bool:
     """False of a cell that is no list of atomic numbers, which is refused where it is read."""
     try:
-        numbers = np.array(number_list(cell), dtype=np.float64)
+        numbers = np.array(read_number_list(cell), dtype=np.float64)
     except (ValueError, TypeError):
         return False
     is_readable = ((numbers >= 0) & (numbers < len(IN_DICTIONARY)) & (numbers % 1 == 0)).all()

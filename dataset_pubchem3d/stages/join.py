@@ -38,8 +38,8 @@ def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest
                 text["source"], RecordError(text["record_id"], "no source has a geometry for it", text["inchikey"])
             )
             continue
-        place, geometry = min(found, key=lambda candidate: _preference(text, *candidate, sources))
-        level = match_level(text, geometry)
+        place, geometry = min(found, key=lambda candidate: _rank_candidate(text, *candidate, sources))
+        level = find_match_level(text, geometry)
         if MATCH_LEVELS.index(level) > MATCH_LEVELS.index(loosest):
             reason = f"its geometry matches by {level} only, and the recipe asks for {loosest}"
             part.refuse(text["source"], RecordError(text["record_id"], reason, text["inchikey"]))
@@ -50,7 +50,7 @@ def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest
     return part
 
 
-def match_level(text: dict, geometry: dict) -> str:
+def find_match_level(text: dict, geometry: dict) -> str:
     """What a text and a geometry of equal first block agree on: one of `MATCH_LEVELS`."""
     if text["inchikey"] == geometry["inchikey"]:
         return "inchikey"
@@ -58,11 +58,11 @@ def match_level(text: dict, geometry: dict) -> str:
     return "cid" if is_same_cid else "first_block"
 
 
-def _preference(text: dict, place: int, geometry: dict, sources: tuple[str, ...]) -> tuple:
+def _rank_candidate(text: dict, place: int, geometry: dict, sources: tuple[str, ...]) -> tuple:
     is_own_record = (text["source"], text["record_id"]) == (geometry["geometry_source"], geometry["geometry_id"])
     energy = geometry["conformer_energy"]
     return (
-        MATCH_LEVELS.index(match_level(text, geometry)),
+        MATCH_LEVELS.index(find_match_level(text, geometry)),
         not is_own_record,
         sources.index(geometry["geometry_source"]),
         float("inf") if energy is None else energy,

@@ -9,34 +9,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..chemistry.identity import BLOCK, take_first_block
 from ..records import (
     GEOMETRY_SCHEMA,
     TEXT_SCHEMA,
     Geometry,
     Identity,
     RecordError,
-    compound_row,
-    geometry_columns,
-    text_row,
+    make_compound_row,
+    make_geometry_columns,
+    make_text_row,
 )
-from ..schema import GEOMETRY_COLUMNS, molecule_features
+from ..schema import GEOMETRY_COLUMNS, make_molecule_features
 from ..sources.base import GeometrySource, PropertySource, StructureSource, TextSource
-from .splits import split_group
+from .splits import find_split_group
 from .stage import Part, Task
-from .windows import column_values, read_window, window_name
+from .windows import name_window, read_column, read_window
 
 ADDED_LATER = ("benchmarks", "split")  # to molecules, when they are written
 BY_CID_ALONE = "its molecule is given by a CID alone, and the recipe names no source of structures"
 CHUNK = 1000  # raw records a part
-KEY, BLOCK = np.dtype("S27"), np.dtype("S14")  # an InChIKey and its first block
 
 
-def chunks(raw_records: Iterable[Any]) -> Iterator[Task]:
+def make_chunks(raw_records: Iterable[Any]) -> Iterator[Task]:
     """A task for every so many raw records."""
     raw_records = iter(raw_records)
     index = 0
     while chunk := list(islice(raw_records, CHUNK)):
-        yield Task(window_name(index), chunk)
+        yield Task(name_window(index), chunk)
         index += 1
 
 
@@ -46,7 +46,7 @@ def read_texts(source: TextSource, chunk: list, is_by_cid: bool = True) -> Part:
     for raw in chunk:
         part.counts["records read"] += 1
         try:
-            texts = source.texts(raw)
+            texts = source.parse_texts(raw)
             if not is_by_cid and (unknown := [text for text in texts if text.compound is None]):
                 raise RecordError(unknown[0].record_id, BY_CID_ALONE)
         except RecordError as error:
@@ -54,7 +54,7 @@ def read_texts(source: TextSource, chunk: list, is_by_cid: bool = True) -> Part:
             continue
         if not texts:
             part.counts["records without a text"] += 1
-        rows += [text_row(source.name, text) for text in texts]
+        rows += [make_text_row(source.name, text) for text in texts]
     part.counts["texts"] += len(rows)
     part.table = pa.Table.from_pylist(rows, TEXT_SCHEMA)
     return part
@@ -66,7 +66,7 @@ def read_compounds(source: StructureSource, chunk: list) -> Part:
     for raw in chunk:
         part.counts["records read"] += 1
         try:
-            rows.append(compound_row(source.compound(raw)))
+            rows.append(make_compound_row(source.parse_compound(raw)))
         except RecordError as error:
             part.refuse(source.name, error)
     part.counts["compounds"] += len(rows)
@@ -114,7 +114,7 @@ class Wanted(NamedTuple):
         """From tables with the columns `inchikey14` and `cid`."""
         blocks, cids, cid_blocks = [np.empty(0, BLOCK)], [np.empty(0, np.int64)], [np.empty(0, BLOCK)]
         for table in texts:
-            block = column_values(table, "inchikey14", BLOCK)
+            block = read_column(table, "inchikey14", BLOCK)
             blocks.append(np.unique(block))
             cids.append(table.column("cid").drop_null().to_numpy())
             cid_blocks.append(block[table.column("cid").is_valid().to_numpy()])
@@ -131,13 +131,13 @@ class Wanted(NamedTuple):
         for name, array in self._asdict().items():
             np.save(folder / f"{name}.npy", array)
 
-    def block_of(self, identity: Identity) -> str | None:
+    def find_block(self, identity: Identity) -> str | None:
         """The first block that a geometry is wanted for, or None.
 
         Raises:
             RecordError: CID and structure are of different molecules.
         """
-        own = None if identity.inchikey is None else identity.inchikey[:14]
+        own = None if identity.inchikey is None else take_first_block(identity.inchikey)
         place = None if identity.cid is None else _find(self.cids, identity.cid)
         by_cid = None if place is None else self.cid_blocks[place].decode()
         if own and by_cid and own != by_cid:
@@ -155,14 +155,14 @@ def read_geometries(source: GeometrySource, wanted_folder: Path, num_conformers:
         part.counts["records read"] += 1
         try:
             identity = source.identify(raw)
-            if block := wanted.block_of(identity):
-                found.append((block, identity, source.geometry(raw)))
+            if block := wanted.find_block(identity):
+                found.append((block, identity, source.parse_geometry(raw)))
             else:
                 part.counts["wanted by no text"] += 1
         except RecordError as error:
             part.refuse(source.name, error)
     part.counts["geometries"] += len(found)
-    part.table = geometry_table(source, found, num_conformers)
+    part.table = make_geometry_table(source, found, num_conformers)
     return part
 
 
@@ -173,23 +173,28 @@ def read_molecules(source: PropertySource, num_conformers: int, split_by: str, c
     for raw in chunk:
         part.counts["records read"] += 1
         try:
-            compound, geometry, properties = source.compound(raw), source.geometry(raw), source.properties(raw)
+            compound, geometry, properties = (
+                source.parse_compound(raw),
+                source.parse_geometry(raw),
+                source.parse_properties(raw),
+            )
         except RecordError as error:
             part.refuse(source.name, error)
             continue
-        found.append((compound.inchikey[:14], Identity(compound.cid, compound.inchikey), geometry))
-        group = split_group(split_by, compound.inchi, compound.inchikey[:14])
-        rows.append({**compound_row(compound), **properties, "split_group": group})
+        block = take_first_block(compound.inchikey)
+        found.append((block, Identity(compound.cid, compound.inchikey), geometry))
+        group = find_split_group(split_by, compound.inchi, block)
+        rows.append({**make_compound_row(compound), **properties, "split_group": group})
     part.counts["molecules"] += len(rows)
-    geometries = geometry_table(source, found, num_conformers)
-    names = [name for name in molecule_features(source.property_columns) if name not in ADDED_LATER]
-    schema = pa.schema([molecule_features(source.property_columns).arrow_schema.field(name) for name in names])
+    geometries = make_geometry_table(source, found, num_conformers)
+    names = [name for name in make_molecule_features(source.property_columns) if name not in ADDED_LATER]
+    schema = pa.schema([make_molecule_features(source.property_columns).arrow_schema.field(name) for name in names])
     columns = [geometries[n] if n in GEOMETRY_COLUMNS else [row.get(n) for row in rows] for n in names]
     part.table = pa.table(columns, schema=schema)
     return part
 
 
-def geometry_table(
+def make_geometry_table(
     source: GeometrySource, found: list[tuple[str, Identity, Geometry]], num_conformers: int
 ) -> pa.Table:
     """A table of `GEOMETRY_SCHEMA` from geometries, each with the first block it is wanted for and its own identity."""
@@ -201,7 +206,7 @@ def geometry_table(
         "geometry_source": [source.name] * len(found),
         "geometry_method": [geometry.method or source.method for geometry in geometries],
         "geometry_license": [geometry.license or source.license for geometry in geometries],
-        **geometry_columns(geometries, num_conformers),
+        **make_geometry_columns(geometries, num_conformers),
     }
     return pa.table([pa.array(columns[field.name], field.type) for field in GEOMETRY_SCHEMA], schema=GEOMETRY_SCHEMA)
 

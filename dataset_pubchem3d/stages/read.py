@@ -10,23 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..chemistry.identity import BLOCK, KEY
 from ..fetch.client import Client
-from ..recipe import Recipe, source_settings
+from ..recipe import Recipe, describe_source
 from ..sources.base import GeometrySource, Source
-from ..sources.rdkit_conformer import RDKitConformers
 from .parse import (
-    BLOCK,
-    KEY,
     Wanted,
-    chunks,
     identify_texts,
+    make_chunks,
     read_compounds,
     read_geometries,
     read_molecules,
     read_texts,
 )
-from .stage import Part, Stage, Task, Workers, run_stage, step
-from .windows import column_values, window_name, write_windows
+from .stage import Part, Stage, Task, Workers, make_folder, run_stage
+from .windows import name_window, read_column, write_windows
 
 IDENTITY = {"inchikey": KEY, "cid": np.dtype(np.int64), "inchikey14": BLOCK}  # what tells a molecule, and its type
 MATCHED_BY = {"inchikey": ("inchikey",), "cid": ("inchikey", "cid"), "first_block": ("inchikey14",)}
@@ -60,9 +58,9 @@ class Reading:
 
     def _fetch(self, source: Source, client: Client, **wanted: np.ndarray) -> None:
         if not source.path:
-            source.fetch(client, self.raw_folder(source), **wanted)
+            source.fetch(client, self.find_raw_folder(source), **wanted)
 
-    def raw_folder(self, source: Source) -> Path:
+    def find_raw_folder(self, source: Source) -> Path:
         """Where the raw files of a source are: at its path, or where `fetched` puts them."""
         return Path(source.path) if source.path else self.work / "raw" / source.raw_name
 
@@ -86,7 +84,7 @@ class Reading:
         """The CIDs, ascending, of texts whose source tells nothing else of the molecule."""
         cids = [np.empty(0, np.int64)]
         for stage in self.texts:
-            for table in stage.tables(["cid", "inchikey"]):
+            for table in stage.read_tables(["cid", "inchikey"]):
                 cids.append(np.unique(table.filter(pc.field("inchikey").is_null()).column("cid").to_numpy()))
         return np.unique(np.concatenate(cids))
 
@@ -99,9 +97,9 @@ class Reading:
         return self._read(
             "structures",
             structures,
-            {"texts": keys(self.texts)},
+            {"texts": list_keys(self.texts)},
             partial(read_compounds, structures),
-            partial(structures.raw_records, cids=cids),
+            partial(structures.read_records, cids=cids),
         )
 
     @cached_property
@@ -109,58 +107,60 @@ class Reading:
         """The texts of those CIDs, identified; None where there are none."""
         if self.compounds is None:
             return None
-        firsts = [table.column("cid")[0].as_py() for table in self.compounds.tables(["cid"]) if len(table)]
-        files = [file for file, table in zip(self.compounds.files, self.compounds.tables(["cid"])) if len(table)]
-        settings = {"texts": keys(self.texts), "compounds": self.compounds.key}
-        by_cid = (table.filter(pc.field("inchikey").is_null()) for stage in self.texts for table in stage.tables())
+        firsts = [table.column("cid")[0].as_py() for table in self.compounds.read_tables(["cid"]) if len(table)]
+        files = [file for file, table in zip(self.compounds.files, self.compounds.read_tables(["cid"])) if len(table)]
+        settings = {"texts": list_keys(self.texts), "compounds": self.compounds.key}
+        by_cid = (table.filter(pc.field("inchikey").is_null()) for stage in self.texts for table in stage.read_tables())
         windows = self.work / "texts_by_cid"
-        step(windows, settings, lambda folder: write_windows(by_cid, "cid", np.array(firsts[1:], np.int64), folder))
-        tasks = [Task(window_name(i), (file, i)) for i, file in enumerate(files or [None])]
+        make_folder(
+            windows, settings, lambda folder: write_windows(by_cid, "cid", np.array(firsts[1:], np.int64), folder)
+        )
+        tasks = [Task(name_window(i), (file, i)) for i, file in enumerate(files or [None])]
         return self.run("identified", settings, lambda: tasks, partial(identify_texts, windows))
 
-    def described(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    def read_described(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """All texts whose molecule is known, a table at a time."""
         for stage in self.texts:
-            for table in stage.tables(None if columns is None else [*dict.fromkeys([*columns, "inchikey"])]):
+            for table in stage.read_tables(None if columns is None else [*dict.fromkeys([*columns, "inchikey"])]):
                 yield table.filter(pc.field("inchikey").is_valid())
         if self.identified is not None:
-            yield from self.identified.tables(columns)
+            yield from self.identified.read_tables(columns)
 
     @property
     def described_key(self) -> list[str]:
-        return keys([*self.texts, *([self.identified] if self.identified else [])])
+        return list_keys([*self.texts, *([self.identified] if self.identified else [])])
 
     @cached_property
     def wanted(self) -> Path:
         """Folder of whose geometries are wanted."""
         folder = self.work / "wanted"
-        texts = self.described(["inchikey14", "cid"])
-        step(folder, {"texts": self.described_key}, lambda folder: Wanted.collect(texts).save(folder))
+        texts = self.read_described(["inchikey14", "cid"])
+        make_folder(folder, {"texts": self.described_key}, lambda folder: Wanted.collect(texts).save(folder))
         return folder
 
     @cached_property
     def geometries(self) -> list[Stage]:
-        """What each source has of the wanted geometries; the last resort is asked for what all others lack."""
+        """What each source has of the wanted geometries; a last resort is asked for what those before it lack."""
         stages: list[Stage] = []
         for source in self.recipe.geometries:
             settings = {"texts": self.described_key, "conformers": self.recipe.conformers}
             raw_records = None
-            if isinstance(source, RDKitConformers):
-                settings |= {"others": keys(stages), "match": self.recipe.match}
-                raw_records = partial(self._without_geometry, source, stages)
+            if source.is_last_resort:
+                settings |= {"others": list_keys(stages), "match": self.recipe.match}
+                raw_records = partial(self._make_lacking, source, stages)
             function = partial(read_geometries, source, self.wanted, self.recipe.conformers)
             stages.append(self._read("geometries", source, settings, function, raw_records))
         return stages
 
-    def _without_geometry(self, source: RDKitConformers, others: list[Stage], folder: Path) -> Iterator[dict]:
+    def _make_lacking(self, source: GeometrySource, others: list[Stage], folder: Path) -> Iterator[Any]:
         """Raw records of the molecules that no other source has, each once."""
-        found, seen = {name: _distinct(others, name) for name in MATCHED_BY[self.recipe.match]}, set()
-        for table in self.described(["inchikey", "inchikey14", "cid", "smiles"]):
-            is_found = [np.isin(_values(table, name), values) for name, values in found.items()]
+        found, seen = {name: _collect_distinct(others, name) for name in MATCHED_BY[self.recipe.match]}, set()
+        for table in self.read_described(["inchikey", "inchikey14", "cid", "smiles"]):
+            is_found = [np.isin(_read_values(table, name), values) for name, values in found.items()]
             rows = table.filter(pa.array(~np.any(is_found, axis=0))).to_pylist()
             new = {row["inchikey"]: row["smiles"] for row in rows if row["inchikey"] not in seen}
             seen.update(new)
-            yield from source.from_compounds(new.items())
+            yield from source.make_records(new.items())
 
     @cached_property
     def molecules(self) -> Stage | None:
@@ -180,11 +180,11 @@ class Reading:
         function: Callable[[list], Part],
         raw_records: Callable[[Path], Iterable] | None = None,
     ) -> Stage:
-        raw = self.raw_folder(source)
-        files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in source.files(raw)]
-        settings = {"source": source_settings(source), "files": files, **settings}
+        raw = self.find_raw_folder(source)
+        files = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in source.list_files(raw)]
+        settings = {"source": describe_source(source), "files": files, **settings}
         name = f"{kind}_{source.name}"
-        return self.run(name, settings, lambda: chunks((raw_records or source.raw_records)(raw)), function)
+        return self.run(name, settings, lambda: make_chunks((raw_records or source.read_records)(raw)), function)
 
     def run(
         self, name: str, settings: dict, tasks: Callable[[], Iterable[Task]], function: Callable[[Any], Part]
@@ -194,25 +194,25 @@ class Reading:
         self.stages[title] = run_stage(self.work / name, settings, tasks, function, self.workers, title)
         return self.stages[title]
 
-    def counts(self) -> dict[str, dict[str, int]]:
+    def sum_counts(self) -> dict[str, dict[str, int]]:
         """What each stage counted."""
-        return {title: dict(stage.counts()) for title, stage in self.stages.items()}
+        return {title: dict(stage.sum_counts()) for title, stage in self.stages.items()}
 
 
-def _distinct(stages: Iterable[Stage], column: str) -> np.ndarray:
+def _collect_distinct(stages: Iterable[Stage], column: str) -> np.ndarray:
     """The values of a column that are there, ascending."""
-    tables = (table for stage in stages for table in stage.tables([column]))
-    parts = (_values(table.filter(pc.field(column).is_valid()), column) for table in tables)
+    tables = (table for stage in stages for table in stage.read_tables([column]))
+    parts = (_read_values(table.filter(pc.field(column).is_valid()), column) for table in tables)
     return np.unique(np.concatenate([np.empty(0, IDENTITY[column]), *parts]))
 
 
-def _values(table: pa.Table, column: str) -> np.ndarray:
+def _read_values(table: pa.Table, column: str) -> np.ndarray:
     """Of a column of `IDENTITY`; a missing CID is -1."""
     if column == "cid":
         return table.column(column).fill_null(-1).to_numpy()
-    return column_values(table, column, IDENTITY[column])
+    return read_column(table, column, IDENTITY[column])
 
 
-def keys(stages: Iterable[Stage]) -> list[str]:
+def list_keys(stages: Iterable[Stage]) -> list[str]:
     """What stages that come after these depend on."""
     return [stage.key for stage in stages]

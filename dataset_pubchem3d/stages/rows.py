@@ -9,7 +9,7 @@ from ..records import RecordError
 from ..text.clean import clean_text
 from ..text.licenses import is_permissive
 from .join import ROW_SCHEMA
-from .splits import split_group
+from .splits import find_split_group
 from .stage import Part
 
 GROUPED_SCHEMA = ROW_SCHEMA.append(pa.field("split_group", pa.string()))
@@ -21,7 +21,7 @@ def clean_rows(min_words: int, permissive_only: bool, replace_names: bool, joine
     for row in pq.read_table(joined).to_pylist():
         part.counts["rows read"] += 1
         try:
-            rows.append(_cleaned(row, min_words, permissive_only, replace_names))
+            rows.append(_clean_row(row, min_words, permissive_only, replace_names))
         except RecordError as error:
             part.refuse(row["source"], error)
     part.counts["rows"] += len(rows)
@@ -29,7 +29,7 @@ def clean_rows(min_words: int, permissive_only: bool, replace_names: bool, joine
     return part
 
 
-def _cleaned(row: dict, min_words: int, permissive_only: bool, replace_names: bool) -> dict:
+def _clean_row(row: dict, min_words: int, permissive_only: bool, replace_names: bool) -> dict:
     if permissive_only and not is_permissive(row["text_license_url"]):
         reason = "the licence of its text is not known to be permissive"
         raise RecordError(row["record_id"], reason, row["text_license_url"] or "")
@@ -65,5 +65,5 @@ def group_rows(split_by: str, deduplicated: Path) -> Part:
     """Say which rows must not be torn apart."""
     rows = pq.read_table(deduplicated).to_pylist()
     for row in rows:
-        row["split_group"] = split_group(split_by, row["inchi"], row["inchikey14"])
+        row["split_group"] = find_split_group(split_by, row["inchi"], row["inchikey14"])
     return Part(pa.Table.from_pylist(rows, GROUPED_SCHEMA))

@@ -7,8 +7,9 @@ from itertools import takewhile
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
 from rdkit.rdBase import BlockLogs
+
+from ..chemistry.structure import find_scaffold
 
 SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # unless a recipe says otherwise
 TRAIN = "train"
@@ -26,7 +27,7 @@ class Cuts:
     last: dict[str, int] = field(default_factory=dict)
     large: tuple[int, ...] = ()
 
-    def split_names(self, hashes: np.ndarray) -> np.ndarray:
+    def name_splits(self, hashes: np.ndarray) -> np.ndarray:
         """The split of each row.
 
         Args:
@@ -40,7 +41,7 @@ class Cuts:
         return np.where(is_large, TRAIN, names[np.searchsorted(bounds, hashes)])
 
 
-def group_hashes(groups: Iterable[str], seed: int) -> np.ndarray:
+def hash_groups(groups: Iterable[str], seed: int) -> np.ndarray:
     """Hashes that order the groups at random; they depend on nothing but group and seed.
 
     Two groups of the same hash would be dealt as one; for a million groups the odds are below 1 to 10 million.
@@ -55,7 +56,7 @@ def group_hashes(groups: Iterable[str], seed: int) -> np.ndarray:
     return np.fromiter((int.from_bytes(digest[:8], "big") for digest in digests), dtype=np.uint64)
 
 
-def split_cuts(hashes: np.ndarray, sizes: Sequence[float] = tuple(SPLITS.values())) -> Cuts:
+def make_cuts(hashes: np.ndarray, sizes: Sequence[float] = tuple(SPLITS.values())) -> Cuts:
     """Cuts that give each split its share of the rows, to within one group.
 
     The groups are dealt in the ascending order of their hashes. Those of several rows that would take more than half
@@ -85,12 +86,12 @@ def split_cuts(hashes: np.ndarray, sizes: Sequence[float] = tuple(SPLITS.values(
     return Cuts(last, tuple(large.tolist()))
 
 
-def split_group(split_by: str, inchi: str, first_block: str) -> str:
+def find_split_group(split_by: str, inchi: str, first_block: str) -> str:
     """What a row is dealt by: the first block of its InChIKey, or its scaffold."""
-    return scaffold_group(inchi, first_block) if split_by == "scaffold" else first_block
+    return find_scaffold_group(inchi, first_block) if split_by == "scaffold" else first_block
 
 
-def scaffold_group(inchi: str, first_block: str) -> str:
+def find_scaffold_group(inchi: str, first_block: str) -> str:
     """The group of a molecule where splits are to share no scaffold.
 
     Args:
@@ -98,8 +99,7 @@ def scaffold_group(inchi: str, first_block: str) -> str:
             connections, hydrogens, charge), so molecules of one first block are of one group.
         first_block: the group where there is no ring or RDKit finds no scaffold.
     Returns:
-        SMILES of the Bemis-Murcko scaffold.
-    Source: Bemis & Murcko, J. Med. Chem. 1996, 39, 2887, as RDKit has it: with the exocyclic double bonds.
+        SMILES of the Bemis-Murcko scaffold, see `find_scaffold`.
     """
     version, formula, *layers = inchi.split("/")
     skeleton = "/".join([version, formula, *takewhile(lambda layer: layer[0] in "chq", layers)])
@@ -108,6 +108,6 @@ def scaffold_group(inchi: str, first_block: str) -> str:
         if mol is None:
             return first_block
         try:
-            return MurckoScaffoldSmiles(mol=mol) or first_block
+            return find_scaffold(mol) or first_block
         except (ValueError, RuntimeError):  # a scaffold that cannot be sanitised
             return first_block

@@ -66,20 +66,20 @@ class Stage:
         """The parts' tables."""
         return [self.folder / f"{name}.parquet" for name in self.names]
 
-    def tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    def read_tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The parts' tables one by one, all of their columns or some."""
         for file in self.files:
             yield pq.read_table(file, columns=columns, partitioning=None)
 
-    def notes(self) -> Iterator[dict]:
+    def read_notes(self) -> Iterator[dict]:
         """What the parts say besides: `refused` and `counts`."""
         for name in self.names:
             yield json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
 
-    def counts(self) -> Counter:
+    def sum_counts(self) -> Counter:
         """The counts of all parts and, by reason, of the refused records."""
         total: Counter = Counter()
-        for note in self.notes():
+        for note in self.read_notes():
             total.update(note["counts"])
             total.update(f"refused: {record['reason']}" for record in note["refused"])
         return total
@@ -148,13 +148,13 @@ def run_stage(
         OSError: a part cannot be written; those that are written stay.
     """
     key = _digest({"format": FORMAT, **settings})
-    if (complete := _complete(folder, key)) is not None:
+    if (complete := _load_complete(folder, key)) is not None:
         return complete
     _start(folder, key)
     names: list[str] = []
     with tqdm(desc=title, unit=" parts", disable=None) as progress:
 
-        def missing() -> Iterator[tuple[Callable, Path, Any]]:
+        def list_missing() -> Iterator[tuple[Callable, Path, Any]]:
             for task in tasks():
                 names.append(task.name)
                 if (folder / f"{task.name}.parquet").exists():
@@ -162,18 +162,18 @@ def run_stage(
                 else:
                     yield function, folder / task.name, task.argument
 
-        for _ in workers.run(_make_part, missing()):
+        for _ in workers.run(_make_part, list_missing()):
             progress.update()
     write_json(folder / "stage.json", {"key": key, "parts": names})
     stage = Stage(folder, key, names)
-    logger.info("%s: %s", title, ", ".join(f"{what} {number}" for what, number in stage.counts().items()) or "done")
+    logger.info("%s: %s", title, ", ".join(f"{what} {number}" for what, number in stage.sum_counts().items()) or "done")
     return stage
 
 
-def step(folder: Path, settings: dict, make: Callable[[Path], None]) -> str:
+def make_folder(folder: Path, settings: dict, make: Callable[[Path], None]) -> str:
     """Make a folder as a whole, unless it is there with the same settings; returns its key."""
     key = _digest({"format": FORMAT, **settings})
-    if _complete(folder, key) is None:
+    if _load_complete(folder, key) is None:
         if folder.exists():
             rmtree(folder)
         _start(folder, key)
@@ -183,7 +183,7 @@ def step(folder: Path, settings: dict, make: Callable[[Path], None]) -> str:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def write_whole(path: Path) -> Iterator[Path]:
     """A path to write to that takes the place of `path` when the block ends well, and vanishes when it does not."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -197,7 +197,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file whole or not at all."""
-    with written_whole(path) as partial:
+    with write_whole(path) as partial:
         partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -205,11 +205,11 @@ def _make_part(arguments: tuple[Callable[[Any], Part], Path, Any]) -> None:
     function, path, argument = arguments
     part = function(argument)
     write_json(path.with_name(f"{path.name}.json"), {"counts": part.counts, "refused": part.refused})
-    with written_whole(path.with_name(f"{path.name}.parquet")) as partial:  # last: it marks the part as done
+    with write_whole(path.with_name(f"{path.name}.parquet")) as partial:  # last: it marks the part as done
         pq.write_table(part.table, partial, compression="zstd", compression_level=1)
 
 
-def _complete(folder: Path, key: str) -> Stage | None:
+def _load_complete(folder: Path, key: str) -> Stage | None:
     try:
         state = json.loads((folder / "stage.json").read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -9,7 +9,7 @@ import pyarrow as pa
 WINDOW = 1000  # distinct values of the column
 
 
-def window_bounds(values: np.ndarray) -> np.ndarray:
+def make_window_bounds(values: np.ndarray) -> np.ndarray:
     """Where the windows start, the first one aside.
 
     Args:
@@ -18,7 +18,7 @@ def window_bounds(values: np.ndarray) -> np.ndarray:
     return values[WINDOW::WINDOW]
 
 
-def window_name(index: int) -> str:
+def name_window(index: int) -> str:
     """Name of a window's file or part."""
     return f"{index:06d}"
 
@@ -36,20 +36,20 @@ def write_windows(tables: Iterable[pa.Table], column: str, bounds: np.ndarray, f
     for table in tables:
         if len(table) == 0:
             continue
-        values = column_values(table, column, bounds.dtype)
+        values = read_column(table, column, bounds.dtype)
         window = np.searchsorted(bounds, values, side="right")
         order = np.argsort(window, kind="stable")
         table, window = table.take(pa.array(order)), window[order]
         starts = np.flatnonzero(np.diff(window, prepend=-1))
         for start, end in zip(starts, np.append(starts[1:], len(window))):
-            with open(folder / window_name(window[start]), "ab") as file:
+            with open(folder / name_window(window[start]), "ab") as file:
                 for batch in table.slice(start, end - start).combine_chunks().to_batches():
                     file.write(batch.serialize())
 
 
 def read_window(folder: Path, index: int, schema: pa.Schema) -> pa.Table:
     """The rows of one window; none if no row fell into it."""
-    path = folder / window_name(index)
+    path = folder / name_window(index)
     if not path.exists():
         return schema.empty_table()
     batches = []
@@ -59,7 +59,7 @@ def read_window(folder: Path, index: int, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_batches(batches, schema).combine_chunks()
 
 
-def column_values(table: pa.Table, column: str, dtype: np.dtype) -> np.ndarray:
+def read_column(table: pa.Table, column: str, dtype: np.dtype) -> np.ndarray:
     """A column without nulls as a flat array: strings as fixed-width bytes, so that they take no Python objects."""
     values = table.column(column)
     if dtype.kind == "S":

@@ -77,11 +77,11 @@ PHRASES = {
 KINDS = (*SOURCES, "names", "names_and_properties", "other")
 
 
-def _recognisers(patterns: dict[str, str]) -> list[tuple[str, re.Pattern]]:
+def _compile_recognisers(patterns: dict[str, str]) -> list[tuple[str, re.Pattern]]:
     return [(kind, re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)) for kind, words in patterns.items()]
 
 
-OF_SOURCE, OF_TEXT = _recognisers(SOURCES), _recognisers(PHRASES)
+OF_SOURCE, OF_TEXT = _compile_recognisers(SOURCES), _compile_recognisers(PHRASES)
 
 
 class Cleaned(NamedTuple):
@@ -114,7 +114,7 @@ def clean_text(
     num_words = len(cleaned.split())
     if num_words < min_words:
         raise RecordError(record_id, "the text has fewer than min_words words", f"{num_words} of {min_words}")
-    return Cleaned(cleaned, text_kind(cleaned, source, kind))
+    return Cleaned(cleaned, find_text_kind(cleaned, source, kind))
 
 
 def normalise(text: str) -> str:
@@ -122,7 +122,7 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def text_kind(text: str, source: str, kind: str | None = None) -> str:
+def find_text_kind(text: str, source: str, kind: str | None = None) -> str:
     """What a text tells, one of `KINDS` unless its source has a kind of its own.
 
     Args:
@@ -136,7 +136,7 @@ def text_kind(text: str, source: str, kind: str | None = None) -> str:
     return next(of_source, None) or next(of_text, "other")
 
 
-def sentence_starts(text: str) -> Iterator[int]:
+def find_sentence_starts(text: str) -> Iterator[int]:
     """Where lines and sentences begin, ascending from 0, in a text whose words are parted by single spaces.
 
     Initials ("E. coli", "U.S. "), `ABBREVIATIONS` and decimals end no sentence; a citation after the full stop, as in
@@ -162,28 +162,30 @@ def replace_subject(text: str, names: Iterable[str]) -> str:
     long = tuple(_fold(name) for name in names if _is_long(name) and not NEVER_NAMES.fullmatch(name))
     short = tuple(name for name in names if not _is_long(name))
     pieces, done = [], 0
-    for start in sentence_starts(text):
-        end = _subject_end(text, folded, start, long)
+    for start in find_sentence_starts(text):
+        end = _find_subject_end(text, folded, start, long)
         if end is None and start == 0:
-            end = _subject_end(text, text, start, short)
+            end = _find_subject_end(text, text, start, short)
         if end is not None:
             pieces += [text[done:start], SUBJECT]
             done = end
     return "".join([*pieces, text[done:]])
 
 
-def _subject_end(text: str, folded: str, start: int, names: tuple[str, ...]) -> int | None:
+def _find_subject_end(text: str, folded: str, start: int, names: tuple[str, ...]) -> int | None:
     """Where the name ends that is the subject of the sentence at `start`; None if there is none."""
     for begin in sorted({start, OPENING.match(text, start).end()}):
         if folded.startswith(names, begin):  # seldom true, and quick
             for name in names:
                 end = begin + len(name)
-                if folded.startswith(name, begin) and PREDICATE.match(text, _other_name_end(text, folded, end, names)):
+                if folded.startswith(name, begin) and PREDICATE.match(
+                    text, _find_other_name_end(text, folded, end, names)
+                ):
                     return end
     return None
 
 
-def _other_name_end(text: str, folded: str, start: int, names: tuple[str, ...]) -> int:
+def _find_other_name_end(text: str, folded: str, start: int, names: tuple[str, ...]) -> int:
     """Where another name or an abbreviation in parentheses ends; `start` if there is none."""
     found = PARENTHESES.match(text, start)
     if found and (ABBREVIATION_OF_NAME.fullmatch(found[1]) or folded[found.start(1) : found.end(1)] in names):

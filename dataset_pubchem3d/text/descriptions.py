@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from .names import letters, letters_and_digits, readable_names
+from ..chemistry.units import convert_to_celsius, convert_to_grams_per_cm3
+from .names import keep_letters, keep_letters_and_digits, select_readable_names
 
 MAX_SYNONYMS = 3
 
@@ -38,11 +39,11 @@ PROPERTY_SENTENCES = (  # a sentence and the form of each fact in it
     ("{facts}, as given by {source}.", "its {kind} is {value}"),
 )
 PROPERTY_FORMATS = {  # SI value to what is printed
-    "melting point": lambda kelvin: f"{kelvin - 273.15:.1f} °C",
-    "boiling point": lambda kelvin: f"{kelvin - 273.15:.1f} °C",
-    "flash point": lambda kelvin: f"{kelvin - 273.15:.1f} °C",
+    "melting point": lambda kelvin: f"{convert_to_celsius(kelvin):.1f} °C",
+    "boiling point": lambda kelvin: f"{convert_to_celsius(kelvin):.1f} °C",
+    "flash point": lambda kelvin: f"{convert_to_celsius(kelvin):.1f} °C",
     "critical temperature": lambda kelvin: f"{kelvin:.1f} K",
-    "density": lambda kg_per_m3: f"{kg_per_m3 / 1000:.3f} g/cm³",
+    "density": lambda kg_per_m3: f"{convert_to_grams_per_cm3(kg_per_m3):.3f} g/cm³",
 }
 
 
@@ -99,19 +100,23 @@ def select_facts(
         None if no name reads as words.
     """
 
-    def admissible(names: Iterable[str]) -> list[str]:
-        return [n for n in readable_names(names, has_stereo) if formula.lower() not in letters_and_digits(n)]
+    def admit(names: Iterable[str]) -> list[str]:
+        return [
+            n for n in select_readable_names(names, has_stereo) if formula.lower() not in keep_letters_and_digits(n)
+        ]
 
-    names = admissible([title, iupac_name, *synonyms])
+    names = admit([title, iupac_name, *synonyms])
     if not names:
         return None
     name = names[0]
-    systematic = next(iter(admissible([iupac_name])), None)
-    if systematic and letters_and_digits(systematic) == letters_and_digits(name):
+    systematic = next(iter(admit([iupac_name])), None)
+    if systematic and keep_letters_and_digits(systematic) == keep_letters_and_digits(name):
         systematic = None
-    distinct = {letters(other): other for other in reversed(names)}
-    told_letters = {letters(name), letters(systematic or name)}
-    others = [other for other in names if distinct[letters(other)] is other and letters(other) not in told_letters]
+    distinct = {keep_letters(other): other for other in reversed(names)}
+    told_letters = {keep_letters(name), keep_letters(systematic or name)}
+    others = [
+        other for other in names if distinct[keep_letters(other)] is other and keep_letters(other) not in told_letters
+    ]
     mass_numbers = {f"{mass:.{digits}f}" for mass in masses for digits in (1, 2)}
     told = tuple(fact for fact in measurements if fact.printed.split()[0] not in mass_numbers)
     return Facts(name, systematic, tuple(others[:MAX_SYNONYMS]), told)

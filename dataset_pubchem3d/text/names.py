@@ -22,7 +22,7 @@ STEREO = re.compile(
 )
 
 
-def readable_names(names: Iterable[str], has_stereo: bool) -> list[str]:
+def select_readable_names(names: Iterable[str], has_stereo: bool) -> list[str]:
     """The names that read as words, in their order, each once.
 
     Index names are put in their natural order ("butane, 2-methyl-" becomes "2-methyl-butane"). Dropped are formulas,
@@ -43,12 +43,12 @@ def readable_names(names: Iterable[str], has_stereo: bool) -> list[str]:
     return [name for name in dict.fromkeys(" ".join(name.split()) for name in names) if _reads_as_words(name)]
 
 
-def letters_and_digits(name: str) -> str:
+def keep_letters_and_digits(name: str) -> str:
     """A name without case, spaces and punctuation: equal for names that differ in nothing else."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def letters(name: str) -> str:
+def keep_letters(name: str) -> str:
     """A name without case, digits, spaces and punctuation: equal for names that only place their numbers otherwise."""
     return re.sub(r"[^a-z]", "", name.lower())
 

@@ -55,22 +55,24 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
     Args:
         remove_hydrogens: drop hydrogens, except from molecules that have nothing else.
         max_atoms: the most atoms that a molecule may have, after hydrogens were removed.
-        embedding_seed: of the conformers made for molecules that come without coordinates; at least 0.
+        conformer_seed: of the conformers made for molecules that come without coordinates; at least 0.
     """
 
     model_input_names = ["atom_ids", "positions", "atom_mask"]
 
     def __init__(
-        self, remove_hydrogens: bool = True, max_atoms: int = 256, embedding_seed: int = 42, **kwargs: Any
+        self, remove_hydrogens: bool = True, max_atoms: int = 256, conformer_seed: int = 42, **kwargs: Any
     ) -> None:
+        if "embedding_seed" in kwargs:
+            raise ValueError("embedding_seed is now conformer_seed; rename it, in processor_config.json too")
         super().__init__(**kwargs)
         if max_atoms < 1:
             raise ValueError(f"max_atoms is {max_atoms}; it must be at least 1")
-        if not 0 <= embedding_seed < 2**31:  # RDKit takes a negative one for a request to be random
-            raise ValueError(f"embedding_seed is {embedding_seed}; it must lie in [0, 2**31)")
+        if not 0 <= conformer_seed < 2**31:  # RDKit takes a negative one for a request to be random
+            raise ValueError(f"conformer_seed is {conformer_seed}; it must lie in [0, 2**31)")
         self.remove_hydrogens = remove_hydrogens
         self.max_atoms = max_atoms
-        self.embedding_seed = embedding_seed
+        self.conformer_seed = conformer_seed
 
     def __call__(
         self,
@@ -120,9 +122,9 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
         if errors not in ("raise", "report"):
             raise ValueError(f"errors is {errors!r}; use 'raise' or 'report'")
         settings = {"remove_hydrogens": self.remove_hydrogens, "max_atoms": self.max_atoms}
-        read = partial(read_molecule, seed=self.embedding_seed, **settings)
+        read = partial(read_molecule, seed=self.conformer_seed, **settings)
         records, failures = [], []
-        with closing(_readings(read, listed(molecules), torch.get_num_threads())) as readings:
+        with closing(_read_ahead(read, list_molecules(molecules), torch.get_num_threads())) as readings:
             for index, reading in enumerate(readings):
                 try:
                     records.append({"index": index, **reading()})
@@ -136,10 +138,10 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
 
     def pad(self, records: Sequence[Mapping[str, Any]], return_tensors: str | None = None) -> GeomCLIPBatch:
         """The rows that `__call__` returns, of records that `read` gave."""
-        return GeomCLIPBatch(_padded(records), tensor_type=return_tensors)
+        return GeomCLIPBatch(_pad_records(records), tensor_type=return_tensors)
 
 
-def listed(molecules: Any) -> Any:
+def list_molecules(molecules: Any) -> Any:
     """The molecules as something that has a length: a single one in a list, an iterator listed."""
     if isinstance(molecules, (str, bytes, os.PathLike, Mapping)) or hasattr(molecules, "get_atomic_numbers"):
         return [molecules]
@@ -153,7 +155,7 @@ def listed(molecules: Any) -> Any:
     return molecules
 
 
-def _readings(read: Callable[[Any], Any], molecules: Iterable[Any], num_threads: int) -> Iterator[Callable[[], Any]]:
+def _read_ahead(read: Callable[[Any], Any], molecules: Iterable[Any], num_threads: int) -> Iterator[Callable[[], Any]]:
     """Calls that return, or raise, what `read` does of each molecule in turn; the threads are some molecules ahead.
 
     RDKit lets go of Python's lock while it embeds and minimises, so that threads share the work. Atomic numbers with
@@ -171,7 +173,7 @@ def _readings(read: Callable[[Any], Any], molecules: Iterable[Any], num_threads:
         pool.shutdown(cancel_futures=True)
 
 
-def _padded(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+def _pad_records(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
     """All atoms of the batch are one long array until they are put in their places."""
     counts = np.array([len(record["atomic_numbers"]) for record in records], dtype=np.int64)
     shape = (len(records), counts.max(initial=0) + 2)

@@ -27,12 +27,12 @@ def contrastive_loss(
         () mean over pairs and both directions.
     """
     logits = logit_scale * geometry_embeds @ text_embeds.T  # (geometries, texts)
-    logits = logits.masked_fill(same_pairs(len(logits), molecule_ids, text_ids).to(logits.device), float("-inf"))
+    logits = logits.masked_fill(find_same_pairs(len(logits), molecule_ids, text_ids).to(logits.device), float("-inf"))
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def same_pairs(num_pairs: int, molecule_ids: Tensor | None, text_ids: Tensor | None) -> Tensor:
+def find_same_pairs(num_pairs: int, molecule_ids: Tensor | None, text_ids: Tensor | None) -> Tensor:
     """(pairs, pairs) bool, True where two different rows share a molecule or a text."""
     same = torch.zeros(num_pairs, num_pairs, dtype=torch.bool)
     for ids in (molecule_ids, text_ids):

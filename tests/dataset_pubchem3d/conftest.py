@@ -1,4 +1,4 @@
-"""Built datasets: the embedded one, and a small world of invented raw files in the formats of every kind of source.
+"""Built datasets: that of the packaged sources, and a small world of invented raw files of every kind of source.
 
 Besides, a server whose answers are disturbed by a script, and clients of it.
 """
@@ -11,19 +11,20 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from datasets import Dataset, concatenate_datasets
 from rdkit import Chem
-from rdkit.Chem import AllChem
+from rdkit.Chem import AllChem, rdDistGeom, rdForceFieldHelpers
 
 from dataset_pubchem3d.build import build
 from dataset_pubchem3d.fetch.client import Client
-from dataset_pubchem3d.pubchem3d import split_files
+from dataset_pubchem3d.pubchem3d import list_split_files
 from dataset_pubchem3d.recipe import Recipe
-from dataset_pubchem3d.sources.base import installed_folder
+from dataset_pubchem3d.sources.base import find_installed_folder
 
 from .fetch.scripted_server import FakeClock, ScriptedServer
 
@@ -131,7 +132,7 @@ def write_molecule3d(folder: Path) -> None:
 def write_qm9(folder: Path, rows: int) -> None:
     """The first rows of `qm9pack`, whose Indices are 1 to `rows`, as tables of the same names."""
     folder.mkdir()
-    source = installed_folder("qm9pack") / "data"
+    source = find_installed_folder("qm9pack") / "data"
     for name in ("qm9_part1.csv", "qm9_part2.csv", "qm9_part3.csv", "qm9_polarizability.csv"):
         with open(source / name, newline="") as lines, open(folder / name, "w", newline="") as copy:
             taken = rows if name in ("qm9_part1.csv", "qm9_polarizability.csv") else 0
@@ -164,9 +165,9 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """Path of the embedded dataset, built with seed 0, without the config of properties."""
+    """Path of the dataset of the packaged sources, built with seed 0, without the config of properties."""
     out = tmp_path_factory.mktemp("built") / "pubchem3d"
-    build(Recipe.embedded(properties=None), out, num_proc=2)
+    build(Recipe.from_packages(properties=None), out, num_proc=2)
     return out
 
 
@@ -174,8 +175,51 @@ def built(tmp_path_factory):
 def rows(built, tmp_path_factory):
     """All rows of all splits of its config `default`, as plain dictionaries."""
     cache = str(tmp_path_factory.mktemp("rows_cache"))
-    files = [str(file) for found in split_files(built).values() for file in found]
+    files = [str(file) for found in list_split_files(built).values() for file in found]
     return concatenate_datasets([Dataset.from_parquet(file, cache_dir=cache) for file in files]).to_list()
+
+
+def make_conformer(smiles, seed=7):
+    """A molecule with hydrogens and one conformer, of ETKDG and MMFF94."""
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    assert rdDistGeom.EmbedMolecule(mol, randomSeed=seed) == 0
+    rdForceFieldHelpers.MMFFOptimizeMolecule(mol)
+    return mol
+
+
+def make_row_of(mol, smiles=None, order=None):
+    """A row with the geometry of `mol`, its atoms in `order`; `smiles` is the record's, which may tell less."""
+    order = np.arange(mol.GetNumAtoms()) if order is None else order
+    smiles = smiles or Chem.MolToSmiles(Chem.RemoveHs(mol))
+    return {
+        "inchikey": Chem.MolToInchiKey(Chem.MolFromSmiles(smiles)),
+        "smiles": smiles,
+        "geometry_id": "1",
+        "geometry_method": "method",
+        "atomic_numbers": [mol.GetAtomWithIdx(int(index)).GetAtomicNum() for index in order],
+        "positions": mol.GetConformer().GetPositions()[order].astype(np.float32).tolist(),
+    }
+
+
+def mirror(mol):
+    copy = Chem.Mol(mol)
+    copy.GetConformer().SetPositions(mol.GetConformer().GetPositions() * [-1, 1, 1])
+    return copy
+
+
+@pytest.fixture(scope="session")
+def conformer_of():
+    return make_conformer
+
+
+@pytest.fixture(scope="session")
+def row_of():
+    return make_row_of
+
+
+@pytest.fixture(scope="session")
+def mirrored():
+    return mirror
 
 
 @pytest.fixture

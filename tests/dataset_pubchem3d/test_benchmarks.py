@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 from rdkit import Chem
 
-from dataset_pubchem3d.benchmarks import benchmark_overlap, read_benchmark
+from dataset_pubchem3d.benchmarks import count_overlap, read_benchmark
 
 KEYS = {  # as PubChem states them
     "O": "XLYOFNOQVPJJNP-UHFFFAOYSA-N",
@@ -163,7 +163,7 @@ def test_overlap_counts_molecules_and_rows(column):
     values[-1] = mirror_image.get(column, values[-1])
     rows = Dataset.from_dict({column: [*values, None], "text": ["some"] * 5})
     lists = {"some": np.array(BLOCKS, "S14"), "none": np.array([KEYS["c1ccccc1"][:14]], "S14")}
-    report = benchmark_overlap(rows, lists)
+    report = count_overlap(rows, lists)
     assert (report["num_rows"], report["molecules"], report["rows_without_molecule"]) == (5, 3, 1)
     shared = sorted(KEYS[smiles][:14] for smiles in KEYS if smiles != "c1ccccc1")
     assert report["overlap"] == {
@@ -174,4 +174,4 @@ def test_overlap_counts_molecules_and_rows(column):
 
 def test_overlap_needs_to_know_the_molecules():
     with pytest.raises(ValueError, match="needs one of inchikey14, inchikey, smiles"):
-        benchmark_overlap(Dataset.from_dict({"text": ["some"]}), {})
+        count_overlap(Dataset.from_dict({"text": ["some"]}), {})

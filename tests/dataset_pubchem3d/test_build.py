@@ -11,8 +11,8 @@ from filelock import FileLock
 from rdkit import Chem
 
 from dataset_pubchem3d.build import STAGES, build
-from dataset_pubchem3d.pairs import label_units
-from dataset_pubchem3d.pubchem3d import split_files
+from dataset_pubchem3d.pairs import read_label_units
+from dataset_pubchem3d.pubchem3d import list_split_files
 from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.schema import FEATURES
 from dataset_pubchem3d.sources.molecule3d import Molecule3D
@@ -31,7 +31,10 @@ def recipe(world):
 def read(out, config="default"):
     """All rows of a config."""
     return [
-        row for files in split_files(out, config).values() for file in files for row in pq.read_table(file).to_pylist()
+        row
+        for files in list_split_files(out, config).values()
+        for file in files
+        for row in pq.read_table(file).to_pylist()
     ]
 
 
@@ -182,7 +185,7 @@ def test_every_stage_can_be_run_alone_and_gone_on_from(recipe, tmp_path, out):
 
 def test_a_finished_stage_is_not_made_again(recipe, tmp_path, monkeypatch, out):
     build(recipe, tmp_path / "out", last_stage="read")
-    monkeypatch.setattr(Molecule3D, "raw_records", lambda *args: pytest.fail("read again"))
+    monkeypatch.setattr(Molecule3D, "read_records", lambda *args: pytest.fail("read again"))
     build(recipe, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(out)
 
@@ -207,7 +210,7 @@ def test_two_builds_do_not_share_a_work_folder(recipe, tmp_path):
 
 def test_texts_by_cid_alone_are_refused_where_nobody_knows_cids(tmp_path):
     (tmp_path / "mine.csv").write_text("cid,smiles,text\n702,,Ethanol it is called.\n962,O,Water it is called.\n")
-    report = build(Recipe.table(str(tmp_path / "mine.csv"), min_words=1), tmp_path / "out")
+    report = build(Recipe.from_table(str(tmp_path / "mine.csv"), min_words=1), tmp_path / "out")
     assert [row["smiles"] for row in read(tmp_path / "out")] == ["O"]
     assert any(
         "by a CID alone, and the recipe names no source of structures" in what
@@ -224,7 +227,7 @@ def test_a_stereoisomer_without_a_geometry_gets_one_of_its_own_by_any_match_that
     rows[0] |= {name: values.tolist() for name, values in molecule.items()}
     pd.DataFrame(rows).to_parquet(tmp_path / "mine.parquet")
     for match, sources in (("inchikey", {"table", "rdkit"}), ("cid", {"table", "rdkit"}), ("first_block", {"table"})):
-        build(Recipe.table(str(tmp_path / "mine.parquet"), min_words=1, match=match), tmp_path / match)
+        build(Recipe.from_table(str(tmp_path / "mine.parquet"), min_words=1, match=match), tmp_path / match)
         found = read(tmp_path / match)
         assert (len(found), {row["geometry_source"] for row in found}) == (2, sources), match
 
@@ -267,7 +270,7 @@ def test_the_log_tells_where_an_error_came_from(recipe, tmp_path):
 def test_molecules_with_properties_are_built_without_texts(tmp_path):
     rows = [f"{smiles},{number}" for number, smiles in enumerate(("CCO", "CO", "CN", "CCC", "c1ccccc1", "broken("))]
     (tmp_path / "mine.csv").write_text("\n".join(["smiles,gap", *rows]) + "\n")
-    recipe = Recipe.labels(str(tmp_path / "mine.csv"), ["gap"], ["eV"], split_sizes=(3, 1, 1))
+    recipe = Recipe.from_labels(str(tmp_path / "mine.csv"), ["gap"], ["eV"], split_sizes=(3, 1, 1))
     report = build(recipe, tmp_path / "mine")
     assert report["configs"] == {"labels": {"train": 3, "validation": 1, "test": 1}}
     assert report["counts"] == {
@@ -284,5 +287,5 @@ def test_molecules_with_properties_are_built_without_texts(tmp_path):
     assert "{%" not in card
     assert len((tmp_path / "mine" / "quarantine" / "molecules_labels.jsonl").read_text().splitlines()) == 1
     assert build(recipe, tmp_path / "mine") == report
-    assert label_units(str(tmp_path / "mine")) == {"gap": "eV"}
-    assert label_units(str(tmp_path / "mine.csv")) == {}
+    assert read_label_units(str(tmp_path / "mine")) == {"gap": "eV"}
+    assert read_label_units(str(tmp_path / "mine.csv")) == {}

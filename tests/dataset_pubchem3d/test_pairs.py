@@ -1,6 +1,6 @@
 import pytest
 
-from dataset_pubchem3d.pairs import first_block, load_pairs, molecule_input
+from dataset_pubchem3d.pairs import find_first_block, get_molecule_input, load_pairs
 from modeling_geomclip import MoleculeError, read_molecule
 
 
@@ -16,22 +16,22 @@ def test_a_config_is_chosen_by_name(built):
 
 def test_a_row_of_a_folder_gives_its_coordinates_and_first_block(built):
     row = load_pairs(str(built), "test[:1]")[0]
-    assert molecule_input(row) == {"atomic_numbers": row["atomic_numbers"], "positions": row["positions"]}
-    assert first_block(row) == row["inchikey14"]
+    assert get_molecule_input(row) == {"atomic_numbers": row["atomic_numbers"], "positions": row["positions"]}
+    assert find_first_block(row) == row["inchikey14"]
 
 
 def test_flat_coordinates_of_a_table_are_put_in_rows():
     flat = {"atomic_numbers": [6, 8], "positions": [0.0, 0.0, 0.0, 1.2, 0.0, 0.0]}
-    assert molecule_input(flat)["positions"].tolist() == [[0.0, 0.0, 0.0], [1.2, 0.0, 0.0]]
+    assert get_molecule_input(flat)["positions"].tolist() == [[0.0, 0.0, 0.0], [1.2, 0.0, 0.0]]
     for broken in ([0.0, 0.0, 0.0, 1.2], [[0.0, 0.0], [1.0]], []):
         with pytest.raises(MoleculeError):
-            read_molecule(molecule_input(flat | {"positions": broken}))
+            read_molecule(get_molecule_input(flat | {"positions": broken}))
 
 
 def test_a_row_without_any_molecule_is_refused_as_one():
     row = {"atomic_numbers": None, "positions": None, "text": "lost"}
     with pytest.raises(MoleculeError, match="NoneType is not a molecule"):
-        read_molecule(molecule_input(row))
+        read_molecule(get_molecule_input(row))
 
 
 @pytest.mark.parametrize("separator", [",", "\t"])
@@ -39,7 +39,7 @@ def test_a_table_of_smiles_is_read(tmp_path, separator):
     path = tmp_path / ("mine.csv" if separator == "," else "mine.tsv")
     path.write_text(f"smiles{separator}text\nCCO{separator}An alcohol.\n")
     (row,) = load_pairs(str(path), "train")
-    assert (molecule_input(row), first_block(row)) == ("CCO", "LFQSCWFLJHTTHZ")
+    assert (get_molecule_input(row), find_first_block(row)) == ("CCO", "LFQSCWFLJHTTHZ")
 
 
 def test_a_quotation_mark_in_a_tsv_is_a_character(tmp_path):
@@ -52,9 +52,9 @@ def test_coordinates_in_cells_of_text_are_json(tmp_path):
         'smiles,text,atomic_numbers,positions\nCO,It.,"[6, 8]","[[0, 0, 0], [1.4, 0, 0]]"\nO,Wet.,8 1,0 0\n'
     )
     rows = load_pairs(str(tmp_path / "mine.csv"), "train")
-    assert molecule_input(rows[0]) == {"atomic_numbers": [6, 8], "positions": [[0, 0, 0], [1.4, 0, 0]]}
+    assert get_molecule_input(rows[0]) == {"atomic_numbers": [6, 8], "positions": [[0, 0, 0], [1.4, 0, 0]]}
     with pytest.raises(MoleculeError, match="pass one list of integers"):
-        read_molecule(molecule_input(rows[1]))
+        read_molecule(get_molecule_input(rows[1]))
 
 
 def test_missing_columns_are_named(tmp_path):

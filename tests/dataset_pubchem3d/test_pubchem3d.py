@@ -4,7 +4,7 @@ import pytest
 from datasets import load_dataset
 
 from dataset_pubchem3d import PubChem3D
-from dataset_pubchem3d.pubchem3d import content_digest
+from dataset_pubchem3d.pubchem3d import digest_content
 from dataset_pubchem3d.schema import FEATURES
 from dataset_pubchem3d.stages.splits import SPLITS
 
@@ -50,12 +50,12 @@ def test_changed_files_are_read_anew(built, tmp_path):
     shutil.copytree(built, folder)
     first = PubChem3D(data_dir=folder, cache_dir=cache)
     first.download_and_prepare()
-    before = content_digest(folder)
+    before = digest_content(folder)
     data = folder / "data" / "default"
     shutil.copy(data / "test-00000-of-00001.parquet", data / "train-00000-of-00001.parquet")
     second = PubChem3D(data_dir=folder, cache_dir=cache)
     second.download_and_prepare()
-    assert content_digest(folder) != before
+    assert digest_content(folder) != before
     assert len(second.as_dataset(split="train")) == len(second.as_dataset(split="test"))
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
     out = tmp_path_factory.mktemp("real") / "pairs"
-    build(Recipe.table(str(REAL)), out, num_proc=2)
+    build(Recipe.from_table(str(REAL)), out, num_proc=2)
     return out
 
 

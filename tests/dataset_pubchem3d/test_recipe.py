@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dataset_pubchem3d.recipe import Recipe, make_source, source_settings
+from dataset_pubchem3d.recipe import Recipe, describe_source, make_source
 from dataset_pubchem3d.sources.base import GeometrySource, PropertySource, StructureSource, TextSource
 from dataset_pubchem3d.sources.chemicals import Chemicals
 from dataset_pubchem3d.sources.labels import LabelledMolecules
@@ -221,7 +221,7 @@ def every_source() -> list[Recipe]:
     [
         WHOLE_RECIPE,
         Recipe(**SMALL),
-        Recipe.embedded(),
+        Recipe.from_packages(),
         Recipe(**SMALL, structures=PubChemSDF(downloads=("a.sdf.gz",))),
         Recipe((Table("pairs.csv"),), (TableGeometry("pairs.csv", method="PM6"), RDKitConformers())),
         *every_source(),
@@ -247,21 +247,21 @@ def test_a_recipe_as_json_names_its_sources_and_their_options():
 # -------------------------------------------------------------------------------------------------------------- recipes
 
 
-def test_the_embedded_recipe_is_of_qm9_and_chemicals():
-    recipe = Recipe.embedded()
+def test_the_recipe_of_the_packages_is_of_qm9_and_chemicals():
+    recipe = Recipe.from_packages()
     assert recipe == Recipe(**SMALL, properties=QM9(), match="inchikey")
-    assert Recipe.embedded(match="cid", seed=4) == Recipe(**SMALL, properties=QM9(), match="cid", seed=4)
+    assert Recipe.from_packages(match="cid", seed=4) == Recipe(**SMALL, properties=QM9(), match="cid", seed=4)
 
 
 def test_a_table_with_coordinates_is_asked_before_rdkit(table_file):
     path = table_file(has_coordinates=True)
-    recipe = Recipe.table(path, seed=4)
+    recipe = Recipe.from_table(path, seed=4)
     assert recipe == Recipe((Table(path),), (TableGeometry(path), RDKitConformers()), seed=4)
 
 
 def test_the_geometries_of_a_table_without_coordinates_are_those_of_rdkit(table_file):
     path = table_file(has_coordinates=False)
-    assert Recipe.table(path) == Recipe((Table(path),), (RDKitConformers(),))
+    assert Recipe.from_table(path) == Recipe((Table(path),), (RDKitConformers(),))
 
 
 def test_molecules_with_properties_need_no_texts(recipe_file):
@@ -274,7 +274,7 @@ def test_molecules_with_properties_need_no_texts(recipe_file):
 
 
 def test_a_table_of_labels():
-    recipe = Recipe.labels("mine.csv", ["gap", "active"], ["eV", ""], split_by="scaffold")
+    recipe = Recipe.from_labels("mine.csv", ["gap", "active"], ["eV", ""], split_by="scaffold")
     source = LabelledMolecules("mine.csv", labels=("gap", "active"), units=("eV", ""))
     assert recipe == Recipe(properties=source, split_by="scaffold")
     assert recipe.to_dict()["properties"]["labels"] == ["gap", "active"]
@@ -282,7 +282,7 @@ def test_a_table_of_labels():
 
 def test_a_table_that_is_not_there_is_named(tmp_path):
     with pytest.raises(OSError, match=r"pairs\.tsv"):
-        Recipe.table(str(tmp_path / "pairs.tsv"))
+        Recipe.from_table(str(tmp_path / "pairs.tsv"))
 
 
 # -------------------------------------------------------------------------------------------------------------- sources
@@ -298,8 +298,8 @@ def test_every_source_is_registered_by_its_name_and_made_by_it(registry, base):
         made = make_source(registry, name)
         assert type(made) is source
         assert isinstance(made, base)
-        assert make_source(registry, source_settings(made)) == made
-        assert source_settings(made)["source"] == name
+        assert make_source(registry, describe_source(made)) == made
+        assert describe_source(made)["source"] == name
 
 
 def test_the_description_of_a_source_is_left_as_it_was():

@@ -15,10 +15,10 @@ from dataset_pubchem3d.records import (
     Geometry,
     RecordError,
     Text,
-    checked_geometry,
-    compound_row,
-    geometry_columns,
-    text_row,
+    check_geometry,
+    make_compound_row,
+    make_geometry_columns,
+    make_text_row,
 )
 from dataset_pubchem3d.schema import FEATURES, GEOMETRY_COLUMNS
 
@@ -38,7 +38,7 @@ ETHANOL = Compound(
 
 def refusal(*arguments) -> RecordError:
     with pytest.raises(RecordError) as caught:
-        checked_geometry("record 7", *arguments)
+        check_geometry("record 7", *arguments)
     return caught.value
 
 
@@ -159,11 +159,11 @@ def test_energies_that_are_not_one_finite_number_a_conformer_are_refused(energie
 
 @pytest.mark.parametrize("number", [1, 118])
 def test_all_elements_are_known(number):
-    assert checked_geometry("a", [number], [[0.0, 0.0, 0.0]]).atomic_numbers.tolist() == [number]
+    assert check_geometry("a", [number], [[0.0, 0.0, 0.0]]).atomic_numbers.tolist() == [number]
 
 
 def test_a_geometry_has_the_types_and_shapes_that_it_says():
-    geometry = checked_geometry("a", np.array(WATER, np.int64), POSITIONS, [5], method="PM6", license="CC0-1.0")
+    geometry = check_geometry("a", np.array(WATER, np.int64), POSITIONS, [5], method="PM6", license="CC0-1.0")
     assert (geometry.geometry_id, geometry.method, geometry.license) == ("a", "PM6", "CC0-1.0")
     assert (geometry.atomic_numbers.dtype, geometry.positions.dtype) == (np.uint8, np.float32)
     assert geometry.positions.shape == (1, 3, 3)
@@ -173,31 +173,31 @@ def test_a_geometry_has_the_types_and_shapes_that_it_says():
 
 
 def test_what_a_source_does_not_tell_is_none():
-    geometry = checked_geometry("a", WATER, POSITIONS)
+    geometry = check_geometry("a", WATER, POSITIONS)
     assert (geometry.energies, geometry.method, geometry.license) == (None, None, None)
 
 
 def test_conformers_are_sorted_by_energy_and_equal_ones_keep_their_order():
     positions = [[[float(place), 0.0, 0.0]] for place in range(5)]
-    geometry = checked_geometry("a", [2], positions, [3.0, -1.0, 3.0, 2.0, -1.0])
+    geometry = check_geometry("a", [2], positions, [3.0, -1.0, 3.0, 2.0, -1.0])
     assert geometry.energies.tolist() == [-1.0, -1.0, 2.0, 3.0, 3.0]
     assert geometry.positions[:, 0, 0].tolist() == [1.0, 4.0, 3.0, 0.0, 2.0]
 
     many = [[[float(place), 0.0, 0.0]] for place in range(100)]  # few are sorted stably by any algorithm
-    geometry = checked_geometry("a", [2], many, [float(place % 2) for place in range(100)])
+    geometry = check_geometry("a", [2], many, [float(place % 2) for place in range(100)])
     assert geometry.positions[:, 0, 0].tolist() == [*range(0, 100, 2), *range(1, 100, 2)]
 
 
 def test_conformers_without_energies_keep_their_order():
-    geometry = checked_geometry("a", [2], [[[3.0, 0, 0]], [[1.0, 0, 0]], [[2.0, 0, 0]]])
+    geometry = check_geometry("a", [2], [[[3.0, 0, 0]], [[1.0, 0, 0]], [[2.0, 0, 0]]])
     assert geometry.positions[:, 0, 0].tolist() == [3.0, 1.0, 2.0]
 
 
 # -------------------------------------------------------------------------------------------------------------- columns
 
-HELIUM = checked_geometry("a", [2], [[[1, 1, 1]], [[0, 0, 0]], [[2, 2, 2]]], [1.5, -0.5, 2.5])
-HYDROGEN = checked_geometry("b", [1, 1], [[0, 0, 0], [0, 0, 0.75]])
-NEON = checked_geometry("c", [10], [[[3, 4, 5]], [[6, 7, 8]]])
+HELIUM = check_geometry("a", [2], [[[1, 1, 1]], [[0, 0, 0]], [[2, 2, 2]]], [1.5, -0.5, 2.5])
+HYDROGEN = check_geometry("b", [1, 1], [[0, 0, 0], [0, 0, 0.75]])
+NEON = check_geometry("c", [10], [[[3, 4, 5]], [[6, 7, 8]]])
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ NEON = checked_geometry("c", [10], [[[3, 4, 5]], [[6, 7, 8]]])
     ],
 )
 def test_columns_hold_the_lowest_conformer_and_as_many_further_ones_as_are_kept(num_conformers, further):
-    columns = geometry_columns([HELIUM, HYDROGEN, NEON], num_conformers)
+    columns = make_geometry_columns([HELIUM, HYDROGEN, NEON], num_conformers)
     for column in columns.values():
         column.validate(full=True)
     assert {name: column.to_pylist() for name, column in columns.items()} == {
@@ -225,7 +225,7 @@ def test_columns_hold_the_lowest_conformer_and_as_many_further_ones_as_are_kept(
 @pytest.mark.parametrize("geometries", [[], [HYDROGEN], [HELIUM, NEON]])
 def test_columns_have_the_types_of_both_schemas_whatever_they_hold(geometries):
     published = FEATURES.arrow_schema
-    for name, column in geometry_columns(geometries, 2).items():
+    for name, column in make_geometry_columns(geometries, 2).items():
         assert column.type == GEOMETRY_SCHEMA.field(name).type
         assert column.type == published.field(name).type, name
         assert len(column) == len(geometries)
@@ -240,7 +240,7 @@ def test_columns_of_any_sizes_agree_with_lists(sizes, num_conformers):
         )
         for place, (atoms, count) in enumerate(sizes)
     ]
-    columns = geometry_columns(geometries, num_conformers)
+    columns = make_geometry_columns(geometries, num_conformers)
     assert columns["atomic_numbers"].to_pylist() == [[atoms] * atoms for atoms, _ in sizes]
     assert columns["n_conformers"].to_pylist() == [count for _, count in sizes]
     for place, geometry in enumerate(geometries):
@@ -276,7 +276,7 @@ def test_every_field_of_a_text_and_its_compound_has_its_column():
         anid=12,
         is_composed=True,
     )
-    row = text_row("table", text)
+    row = make_text_row("table", text)
     assert row.keys() == set(TEXT_SCHEMA.names)
     assert pa.Table.from_pylist([row], TEXT_SCHEMA).to_pylist() == [
         {
@@ -307,20 +307,20 @@ def test_every_field_of_a_text_and_its_compound_has_its_column():
 
 def test_a_text_that_is_still_to_be_identified_has_its_cid_and_no_identity():
     (row,) = pa.Table.from_pylist(
-        [text_row("table", Text("7", "A liquid.", "DrugBank", cid=702))], TEXT_SCHEMA
+        [make_text_row("table", Text("7", "A liquid.", "DrugBank", cid=702))], TEXT_SCHEMA
     ).to_pylist()
     assert row["cid"] == 702
-    identity = set(compound_row(ETHANOL)) - {"cid"}
+    identity = set(make_compound_row(ETHANOL)) - {"cid"}
     assert {row[name] for name in identity} == {None}
 
 
 def test_the_raw_text_is_the_text_where_the_source_gives_no_other():
-    assert text_row("table", Text("7", "A liquid.", "DrugBank", cid=702))["text_raw"] == "A liquid."
-    assert text_row("table", Text("7", "A liquid.", "DrugBank", cid=702, raw=""))["text_raw"] == ""
+    assert make_text_row("table", Text("7", "A liquid.", "DrugBank", cid=702))["text_raw"] == "A liquid."
+    assert make_text_row("table", Text("7", "A liquid.", "DrugBank", cid=702, raw=""))["text_raw"] == ""
 
 
 def test_the_columns_of_the_identity_are_the_fields_of_a_compound_and_the_first_block():
-    row = compound_row(ETHANOL)
+    row = make_compound_row(ETHANOL)
     assert row.keys() == {field.name for field in fields(Compound)} | {"inchikey14"}
     assert row.keys() < set(TEXT_SCHEMA.names)
     assert (row["inchikey14"], row["synonyms"]) == ("LFQSCWFLJHTTHZ", ["ethyl alcohol", "alcohol"])

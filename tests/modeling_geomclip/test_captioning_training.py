@@ -189,7 +189,7 @@ def test_it_learns_the_captions_of_four_molecules(build_captioner, decoder_token
     model.add_adapter(model.lora_config(r=8, lora_alpha=16))
     optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=5e-3)
     model.train()
-    for _ in range(150):
+    for _ in range(200):
         optimizer.zero_grad()
         loss = model(**batch).loss
         loss.backward()

@@ -11,32 +11,34 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoFeatureExtractor, AutoModelForPreTraining
 
-from modeling_geomclip import GeomCLIPForPropertyPrediction, GeomCLIPGeometryConfig, GeomCLIPGeometryModel
+from geomclip_tools.noise import draw_noise
+from geomclip_tools.training.towers import load_feature_extractor, load_geometry_tower
+from modeling_geomclip import GeomCLIPForPreTraining, GeomCLIPForPropertyPrediction, GeomCLIPGeometryConfig
 from modeling_geomclip.convert_geomclip import (
     UNIMOL_TOOLS,
+    list_unimol_names,
     load_tower,
     load_unimol,
     main,
-    reordered,
+    reorder_symbols,
     to_unimol,
-    unimol_names,
 )
 from modeling_geomclip.feature_extraction_geomclip import DICTIONARY, VOCABULARY
-from training.towers import feature_extractor, geometry_tower
+from modeling_geomclip.pretraining_geomclip import GeomCLIPGeometryForPreTraining
 
 SHAPE = {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 6, "intermediate_size": 40}
 
 
 @pytest.fixture
-def tower() -> GeomCLIPGeometryModel:
+def tower() -> GeomCLIPGeometryForPreTraining:
     torch.manual_seed(0)
-    model = GeomCLIPGeometryModel(GeomCLIPGeometryConfig(num_gaussians=20, **SHAPE)).eval()
+    model = GeomCLIPGeometryForPreTraining(GeomCLIPGeometryConfig(num_gaussians=20, **SHAPE)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             nn.init.normal_(parameter)
-        model.embed_tokens.weight[0] = 0  # [PAD]
+        model.geometry_model.embed_tokens.weight[0] = 0  # [PAD]
     return model
 
 
@@ -54,7 +56,7 @@ def save(tmp_path):
     return save
 
 
-def assert_equal(model: GeomCLIPGeometryModel, expected: GeomCLIPGeometryModel) -> None:
+def assert_equal(model: GeomCLIPGeometryForPreTraining, expected: GeomCLIPGeometryForPreTraining) -> None:
     weights = model.state_dict()
     assert weights.keys() == expected.state_dict().keys()
     assert all(torch.equal(weights[name], value) for name, value in expected.state_dict().items())
@@ -63,8 +65,8 @@ def assert_equal(model: GeomCLIPGeometryModel, expected: GeomCLIPGeometryModel) 
 def test_names_are_those_of_the_published_checkpoint():
     """195 tensors of the encoder, 47,330,754 numbers, and the heads."""
     with torch.device("meta"):
-        weights = to_unimol(GeomCLIPGeometryModel(GeomCLIPGeometryConfig()))
-    assert sorted(weights) == sorted(unimol_names(15))
+        weights = to_unimol(GeomCLIPGeometryForPreTraining(GeomCLIPGeometryConfig()))
+    assert sorted(weights) == sorted(list_unimol_names(15))
     heads = ("lm_head.", "pair2coord_proj.", "dist_head.")
     encoder = {name: value for name, value in weights.items() if not name.startswith(heads)}
     assert (len(encoder), sum(value.numel() for value in encoder.values())) == (195, 47_330_754)
@@ -76,7 +78,7 @@ def test_names_are_those_of_the_published_checkpoint():
 def test_there_and_back_is_bit_identical(tower, weights, save, tmp_path, monkeypatch):
     path = save(weights, args=argparse.Namespace(arch="unimol_base"))
     run(monkeypatch, path, tmp_path / "tower")
-    loaded = AutoModel.from_pretrained(tmp_path / "tower")
+    loaded = AutoModelForPreTraining.from_pretrained(tmp_path / "tower")
     assert_equal(loaded, tower)
     assert loaded.config.source == "mol_pre_no_h.pt"
     assert loaded.config.source_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -102,10 +104,12 @@ def test_a_captioners_tower_gets_new_heads_if_they_are_to_be_trained(captioner, 
     with pytest.raises(ValueError, match="captioner has no trained denoising heads; give the tower or the GeomCLIP"):
         load_tower(tmp_path / "captioner")
     tower = load_tower(tmp_path / "captioner", new_heads=True)
-    assert torch.equal(tower.embed_tokens.weight, model.geometry_model.embed_tokens.weight)
-    assert tower.denoise(**processor(molecules=["CCO"] * 8, return_tensors="pt")).loss.isfinite()
-    model.save_pretrained(tmp_path / "model")
-    heads = model.geometry_model.denoising_head.state_dict()
+    assert torch.equal(tower.geometry_model.embed_tokens.weight, model.geometry_model.embed_tokens.weight)
+    geometry = dict(processor(molecules=["CCO"] * 8, return_tensors="pt"))
+    assert tower(**geometry, **draw_noise(*geometry.values(), torch.arange(8), tower.config)).loss.isfinite()
+    pretrained = GeomCLIPForPreTraining(model.config)
+    pretrained.save_pretrained(tmp_path / "model")
+    heads = pretrained.denoising_head.state_dict()
     loaded = load_tower(tmp_path / "model").denoising_head.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in heads.items())
 
@@ -162,14 +166,14 @@ def test_the_order_of_unimol_tools_is_put_right(tower, weights, save, tmp_path, 
     """Its dictionary file has the other order, but its row of zeros tells."""
     if with_dictionary:
         (tmp_path / "mol.dict.txt").write_text(DICTIONARY.removesuffix(" [MASK]").replace(" ", "\n"))
-    path = save(reordered(weights, VOCABULARY, UNIMOL_TOOLS))
+    path = save(reorder_symbols(weights, VOCABULARY, UNIMOL_TOOLS))
     assert_equal(load_unimol(path), tower)
     given = torch.load(path, weights_only=True)["model"]
     assert not torch.equal(given["gbf.mul.weight"], weights["gbf.mul.weight"])
 
 
 def test_pairs_of_symbols_follow_their_symbols(weights):
-    moved = reordered(weights, VOCABULARY, UNIMOL_TOOLS)
+    moved = reorder_symbols(weights, VOCABULARY, UNIMOL_TOOLS)
     for first, second in (("[CLS]", "C"), ("C", "[PAD]"), ("N", "O"), ("[SEP]", "[UNK]")):
         old = VOCABULARY.index(first) * 31 + VOCABULARY.index(second)
         new = UNIMOL_TOOLS.index(first) * 31 + UNIMOL_TOOLS.index(second)
@@ -179,9 +183,9 @@ def test_pairs_of_symbols_follow_their_symbols(weights):
 def test_a_dictionary_file_tells_the_order(tower, weights, save, tmp_path):
     weights = dict(weights)
     weights["embed_tokens.weight"] = weights["embed_tokens.weight"] + 1.0  # no row is 0
-    tower.embed_tokens.weight.data += 1.0
+    tower.geometry_model.embed_tokens.weight.data += 1.0
     order = [*VOCABULARY[:4], *reversed(VOCABULARY[4:])]
-    path = save(reordered(weights, VOCABULARY, order))
+    path = save(reorder_symbols(weights, VOCABULARY, order))
     with pytest.raises(ValueError, match="no row of its embedding is 0") as error:
         load_unimol(path)
     assert "with --vocabulary file" in str(error.value)
@@ -202,7 +206,7 @@ def test_an_order_that_cannot_be_told_is_refused_and_can_be_given(tower, weights
     with pytest.raises(ValueError, match=r"the rows \[5\] of its embedding are 0"):
         load_unimol(path)
     given = load_unimol(path, "file")
-    assert torch.equal(given.embed_tokens.weight, weights["embed_tokens.weight"])
+    assert torch.equal(given.geometry_model.embed_tokens.weight, weights["embed_tokens.weight"])
 
 
 # ----------------------------------------------------------------------------------------------------------- training
@@ -210,9 +214,9 @@ def test_an_order_that_cannot_be_told_is_refused_and_can_be_given(tower, weights
 
 def test_training_starts_from_a_checkpoint(tower, weights, save):
     path = str(save(weights))
-    assert_equal(geometry_tower(path), tower)
-    assert feature_extractor(path).remove_hydrogens
-    assert not feature_extractor(path, remove_hydrogens=False).remove_hydrogens
-    assert not feature_extractor(str(save(weights, "mol_pre_all_h.pt"))).remove_hydrogens
+    assert_equal(load_geometry_tower(path), tower)
+    assert load_feature_extractor(path).remove_hydrogens
+    assert not load_feature_extractor(path, remove_hydrogens=False).remove_hydrogens
+    assert not load_feature_extractor(str(save(weights, "mol_pre_all_h.pt"))).remove_hydrogens
     with pytest.raises(ValueError, match="give --remove_hydrogens"):
-        feature_extractor(str(save(weights, "own.pt")))
+        load_feature_extractor(str(save(weights, "own.pt")))

@@ -143,7 +143,7 @@ def test_report_keeps_good_rows_and_lists_the_others(extractor, return_tensors):
     assert json.loads(json.dumps(batch["failures"])) == batch["failures"]
 
 
-@pytest.mark.parametrize("setting", [{"max_atoms": 0}, {"embedding_seed": -1}, {"embedding_seed": 2**31}])
+@pytest.mark.parametrize("setting", [{"max_atoms": 0}, {"conformer_seed": -1}, {"conformer_seed": 2**31}])
 def test_impossible_settings_are_refused(setting):
     (name,) = setting
     with pytest.raises(ValueError, match=f"{name} is {setting[name]}; it must"):
@@ -238,13 +238,13 @@ def test_an_error_stops_all_threads_and_names_the_first_bad_molecule(extractor, 
 
 
 def test_settings_are_saved_with_it(tmp_path):
-    GeomCLIPFeatureExtractor(remove_hydrogens=False, max_atoms=9, embedding_seed=7).save_pretrained(tmp_path)
+    GeomCLIPFeatureExtractor(remove_hydrogens=False, max_atoms=9, conformer_seed=7).save_pretrained(tmp_path)
     loaded = GeomCLIPFeatureExtractor.from_pretrained(tmp_path)
-    assert (loaded.remove_hydrogens, loaded.max_atoms, loaded.embedding_seed) == (False, 9, 7)
+    assert (loaded.remove_hydrogens, loaded.max_atoms, loaded.conformer_seed) == (False, 9, 7)
 
 
-def test_embedding_seed_is_used():
-    one, two = (GeomCLIPFeatureExtractor(embedding_seed=seed)("CCCCO")["positions"] for seed in (1, 2))
+def test_conformer_seed_is_used():
+    one, two = (GeomCLIPFeatureExtractor(conformer_seed=seed)("CCCCO")["positions"] for seed in (1, 2))
     assert np.abs(one - two).max() > 0.1
 
 

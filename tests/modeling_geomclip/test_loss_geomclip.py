@@ -12,7 +12,7 @@ from modeling_geomclip.loss_geomclip import (
     contrastive_loss,
     coordinate_loss,
     distance_loss,
-    same_pairs,
+    find_same_pairs,
 )
 
 SCALE = torch.tensor(7.0, dtype=torch.float64)
@@ -84,7 +84,7 @@ def test_order_of_the_pairs_does_not_matter(embeds):
     ],
 )
 def test_pairs_that_share_an_id_are_no_negatives(embeds, molecule_ids, text_ids, shared):
-    same = same_pairs(6, molecule_ids, text_ids)
+    same = find_same_pairs(6, molecule_ids, text_ids)
     assert {tuple(pair) for pair in same.nonzero().tolist()} == shared
     expected = np.mean(directions_by_hand(*embeds, excluded=shared))
     assert_close(contrastive_loss(*embeds, SCALE, molecule_ids, text_ids).item(), expected, rtol=1e-12, atol=0)
@@ -94,7 +94,7 @@ def test_pairs_that_share_an_id_are_no_negatives(embeds, molecule_ids, text_ids,
 
 def test_large_ids_are_compared_exactly():
     ids = torch.tensor([2**62, 2**62 + 1, -(2**63)])  # equal as float64
-    assert not same_pairs(3, ids, None).any()
+    assert not find_same_pairs(3, ids, None).any()
 
 
 def test_a_batch_of_one_molecule_has_nothing_to_learn_from(embeds):

@@ -6,8 +6,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 from transformers import AutoModel, BertConfig, DistilBertConfig, ModernBertConfig, RobertaConfig
+from transformers.utils.generic import can_return_loss
 
-from modeling_geomclip import GeomCLIPConfig, GeomCLIPGeometryConfig, GeomCLIPGeometryModel, GeomCLIPModel
+from modeling_geomclip import (
+    GeomCLIPConfig,
+    GeomCLIPForPreTraining,
+    GeomCLIPGeometryConfig,
+    GeomCLIPGeometryModel,
+    GeomCLIPModel,
+    contrastive_loss,
+)
 
 TEXT_TOWERS = {
     "bert": BertConfig(vocab_size=64, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32),
@@ -94,36 +102,6 @@ def test_atom_mask_is_found_from_the_ids(model, batch):
     assert torch.equal(embed(model, batch, atom_mask=None), embed(model, batch))
 
 
-def test_denoised_coordinates_move_with_the_input(model, batch):
-    tower, matrix = model.geometry_model.double(), rotation(5).double()
-    matrix[0] *= -1  # with a reflection
-    positions = batch["positions"].double()
-    seeds = torch.tensor([1, 2, 3])
-
-    def predict(positions):
-        noised = tower.denoise(batch["atom_ids"], batch["positions"], batch["atom_mask"], seeds)
-        outputs = tower(batch["atom_ids"], positions, batch["atom_mask"], output_pair_representations=True)
-        head = tower.denoising_head
-        states = head.pair_layer_norm(outputs.delta_pair_representation)
-        assert noised.chosen.any()
-        return head.predict_positions(states, positions, batch["atom_ids"] != 0)
-
-    positions = positions.masked_fill(~batch["atom_mask"].unsqueeze(-1), 0.0)
-    prediction = predict(positions)
-    assert (prediction - positions)[batch["atom_mask"]].norm(dim=-1).max() > 1e-4  # it does move the atoms
-    assert_close(predict(positions @ matrix.T), prediction @ matrix.T, rtol=0, atol=1e-9)
-
-
-def test_autocast_does_not_round_denoised_coordinates(model, batch):
-    head, row_mask = model.geometry_model.denoising_head, batch["atom_ids"] != 0
-    weights = torch.randn(3, 9, 9, generator=torch.Generator().manual_seed(0))
-    head.coordinate_head = torch.nn.Identity()  # the weights themselves, which autocast leaves as they are
-    expected = head.predict_positions(weights.unsqueeze(-1), batch["positions"], row_mask)
-    with torch.autocast("cpu", torch.bfloat16):
-        predicted = head.predict_positions(weights.unsqueeze(-1), batch["positions"], row_mask)
-    assert_close(predicted, expected, rtol=0, atol=1e-6)
-
-
 # ----------------------------------------------------------------------------------------------------- losses, training
 
 
@@ -132,66 +110,6 @@ def without_dropout(model):
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     return model
-
-
-def test_training_adds_the_denoising_pass_and_evaluation_does_not(model, batch):
-    seeds = torch.tensor([5, 6, 7])
-    outputs = model(**batch, noise_seeds=seeds)
-    assert outputs.denoising_loss is None
-    assert_close(outputs.loss, outputs.contrastive_loss)
-    model.train()
-    outputs = model(**batch, noise_seeds=seeds)
-    assert_close(outputs.loss, outputs.contrastive_loss + model.config.denoising_loss_weight * outputs.denoising_loss)
-    model.config.denoising_loss_weight = 0.0
-    assert model(**batch, noise_seeds=seeds).denoising_loss is None
-
-
-@pytest.mark.parametrize("weight", [0.0, 0.5])
-def test_every_trained_parameter_gets_a_gradient(config, batch, weight):
-    config.denoising_loss_weight = weight
-    model = GeomCLIPModel(config).train()
-    model(**batch, noise_seeds=torch.tensor([1, 2, 3])).loss.backward()
-    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    frozen = [name for name, p in model.named_parameters() if not p.requires_grad]
-    assert without == []
-    assert bool(frozen) == (weight == 0.0)
-    assert all("denoising_head" in name for name in frozen)
-
-
-@pytest.mark.parametrize("head", ["coordinate", "atom_type", "distance"])
-def test_a_denoising_head_without_weight_is_not_trained(geometry_config, batch, head):
-    setattr(geometry_config, f"{head}_loss_weight", 0.0)
-    tower = GeomCLIPGeometryModel(geometry_config)
-    geometry = {name: batch[name] for name in ("atom_ids", "positions", "atom_mask")}
-    tower.denoise(**geometry, noise_seeds=torch.tensor([1, 2, 3])).loss.backward()
-    assert [name for name, p in tower.named_parameters() if p.requires_grad and p.grad is None] == []
-    assert not any(p.requires_grad for p in getattr(tower.denoising_head, f"{head}_head").parameters())
-
-
-def test_molecules_below_three_atoms_give_zero_loss_with_a_graph(model):
-    atom_ids = torch.tensor([[1, 4, 2, 0], [1, 4, 6, 2]])
-    outputs = model.geometry_model.denoise(atom_ids, torch.randn(2, 4, 3), noise_seeds=torch.tensor([1, 2]))
-    assert outputs.num_chosen == 0
-    assert outputs.loss == 0
-    outputs.loss.backward()
-    assert all(torch.isfinite(p.grad).all() for p in model.geometry_model.parameters() if p.grad is not None)
-
-
-@pytest.mark.parametrize(("pair_budget", "token_budget"), [(1, 1), (80, 10), (10**6, 10**6), (None, 1), (80, None)])
-@pytest.mark.parametrize("side", ["right", "left"])
-def test_size_groups_change_nothing(model, batch, pair_budget, token_budget, side):
-    without_dropout(model).train()
-    if side == "left":  # as a tokenizer may pad; positions are then counted from the padding on, or not at all
-        model.text_model.embeddings.position_embeddings.weight.data.zero_()
-        batch |= {name: batch[name].flip(1) for name in ("input_ids", "attention_mask")}
-    batch |= {"noise_seeds": torch.tensor([5, 6, 7]), "token_type_ids": torch.zeros_like(batch["input_ids"])}
-    model.config.text_pooling = "mean"
-    whole, split = model(**batch), model(**batch, pair_budget=pair_budget, token_budget=token_budget)
-    assert (split.text_model_output is None) == (token_budget is not None)
-    assert_close(split.text_embeds, whole.text_embeds, rtol=0, atol=1e-6)
-    assert_close(split.geometry_embeds, whole.geometry_embeds, rtol=0, atol=1e-6)
-    assert_close(split.denoising_loss, whole.denoising_loss)
-    assert split.num_chosen == whole.num_chosen > 0
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -221,13 +139,11 @@ def test_pair_representations_need_every_row(model, batch):
         model.geometry_model(**inputs, output_pair_representations=True, cls_only=True)
 
 
-def test_temperature_starts_as_set_is_bounded_and_can_be_fixed(config, batch):
-    config.temperature, config.learnable_temperature = 0.1, False
+def test_temperature_starts_as_set_and_is_bounded(config, batch):
+    config.temperature = 0.1
     model = GeomCLIPModel(config)
     assert_close(model(**batch).logit_scale.item(), 10.0)
-    assert not model.logit_scale.requires_grad
-    config.learnable_temperature = True
-    model = GeomCLIPModel(config).train()
+    model.train()
     with torch.no_grad():
         model.logit_scale.fill_(9.0)
     outputs = model(**batch)
@@ -244,9 +160,59 @@ def test_loss_needs_as_many_texts_as_geometries(model, batch):
     assert_close(outputs.logits_per_text, outputs.logits_per_geometry.T)
 
 
+def test_a_loss_that_is_asked_for_on_unequal_numbers_is_an_error(model, batch):
+    texts = {name: batch[name][:2] for name in ("input_ids", "attention_mask")}
+    with pytest.raises(ValueError, match=r"return_loss=True on 3 geometries and 2 texts: row i of both must be a pair"):
+        model(**(batch | texts), return_loss=True)
+    positional = [batch[name] for name in ("atom_ids", "positions", "input_ids", "atom_mask", "attention_mask")]
+    positional[2], positional[4] = texts["input_ids"], texts["attention_mask"]
+    with pytest.raises(ValueError, match="on 3 geometries and 2 texts"):
+        model(*positional, None, True)
+    assert model(*positional, None, False).loss is None
+    assert_close(model(**batch, return_loss=True).loss, model(**batch).loss)
+    assert model(**batch, return_loss=False).loss is None
+
+
+def test_either_side_alone_is_embedded(model, batch):
+    geometry = {name: batch[name] for name in ("atom_ids", "positions", "atom_mask")}
+    texts = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    both = model(**batch)
+    for inputs, embeds, absent in (
+        (geometry, "geometry_embeds", "text_embeds"),
+        (texts, "text_embeds", "geometry_embeds"),
+    ):
+        outputs = model(**inputs, return_loss=True)
+        assert_close(outputs[embeds], both[embeds])
+        assert all(outputs.get(name) is None for name in (absent, "loss", "logits_per_text", "logits_per_geometry"))
+    with pytest.raises(ValueError, match="there is nothing to embed; pass atom_ids with positions, input_ids, or both"):
+        model()
+
+
+def test_pairs_that_share_a_molecule_or_a_text_are_not_negatives(model, batch):
+    outputs = model(**batch, molecule_ids=torch.tensor([1, 1, 2]), text_ids=torch.tensor([5, 6, 6]))
+    expected = contrastive_loss(
+        outputs.geometry_embeds,
+        outputs.text_embeds,
+        outputs.logit_scale,
+        torch.tensor([1, 1, 2]),
+        torch.tensor([5, 6, 6]),
+    )
+    assert_close(outputs.loss, expected)
+    assert outputs.loss < model(**batch).loss
+
+
+def test_the_trainer_sees_that_it_returns_a_loss():
+    for model_class in (GeomCLIPModel, GeomCLIPForPreTraining):
+        assert can_return_loss(model_class)
+
+
+def test_tuples_are_what_the_output_holds(model, batch):
+    outputs = model(**batch)
+    assert_close(model(**batch, return_dict=False)[0], outputs.loss)
+
+
 def test_eight_pairs_can_be_learnt(config):
     torch.manual_seed(0)
-    config.denoising_loss_weight = 0.1
     model = without_dropout(GeomCLIPModel(config)).train()
     batch = {
         "atom_ids": torch.tensor([[1, *range(4 + i % 3, 9 + i % 3), 2] for i in range(8)]),  # three compositions
@@ -264,33 +230,7 @@ def test_eight_pairs_can_be_learnt(config):
     assert torch.equal(logits.argmax(dim=1), torch.arange(8))
 
 
-def test_gradient_checkpointing_gives_equal_gradients(config, batch):
-    torch.manual_seed(0)
-    plain = GeomCLIPModel(config)
-    checkpointed = copy.deepcopy(plain)
-    checkpointed.activation_checkpointing_enable()
-    seeds = torch.tensor([1, 2, 3])
-    for model in (plain, checkpointed):
-        torch.manual_seed(7)  # of dropout
-        model.train()(**batch, noise_seeds=seeds).loss.backward()
-    assert any(layer.gradient_checkpointing for layer in checkpointed.geometry_model.layers)
-    for (name, a), b in zip(plain.named_parameters(), checkpointed.parameters()):
-        assert_close(b.grad, a.grad, msg=lambda m, name=name: f"{name}: {m}")
-
-
 # ------------------------------------------------------------------------------------------------- towers and precision
-
-
-@pytest.mark.parametrize("name", TEXT_TOWERS)
-def test_groups_of_texts_give_equal_gradients(name, geometry_config, batch):
-    config = GeomCLIPConfig(geometry_config=geometry_config.to_dict(), text_config=TEXT_TOWERS[name].to_dict())
-    model = without_dropout(GeomCLIPModel(config).double()).train()
-    gradients = []
-    for token_budget in (None, 10):  # every text alone
-        model.zero_grad()
-        model(**batch, token_budget=token_budget, denoise=False).loss.backward()
-        gradients.append({name: value.grad for name, value in model.text_model.named_parameters()})
-    assert_close(gradients[1], gradients[0], rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", TEXT_TOWERS)
@@ -354,14 +294,6 @@ def test_save_and_load(model, batch, tmp_path):
     tower = GeomCLIPGeometryModel.from_pretrained(tmp_path)
     expected = model.geometry_model(batch["atom_ids"], batch["positions"]).last_hidden_state
     assert_close(tower(batch["atom_ids"], batch["positions"]).last_hidden_state, expected)
-
-
-def test_frozen_heads_stay_frozen_after_loading(config, tmp_path):
-    config.denoising_loss_weight = 0.0
-    GeomCLIPModel(config).save_pretrained(tmp_path)
-    loaded = GeomCLIPModel.from_pretrained(tmp_path)
-    assert not any(p.requires_grad for p in loaded.geometry_model.denoising_head.parameters())
-    assert loaded.logit_scale.requires_grad
 
 
 def test_half_precision_keeps_distances_exact(model, batch, tmp_path):

@@ -224,11 +224,11 @@ def test_a_conformer_that_cannot_be_found_is_not_sought_for_ever(monkeypatch):
     monkeypatch.setattr(molecules_geomclip.rdDistGeom, "EmbedMolecule", embed)
     with pytest.raises(MoleculeError, match="no conformer was found"):
         read_molecule("CCO")
-    assert calls == [(False, molecules_geomclip.EMBEDDING_ATTEMPTS), (True, molecules_geomclip.EMBEDDING_ATTEMPTS)]
+    assert calls == [(False, molecules_geomclip.CONFORMER_ATTEMPTS), (True, molecules_geomclip.CONFORMER_ATTEMPTS)]
 
 
 def test_a_molecule_too_large_is_refused_before_it_is_embedded(monkeypatch):
-    monkeypatch.setattr(molecules_geomclip, "_embedded_fragment", None)
+    monkeypatch.setattr(molecules_geomclip, "_make_fragment_conformer", None)
     with pytest.raises(MoleculeError, match="it has 242 atoms, more than max_atoms=200; raise max_atoms or drop it"):
         read_molecule("C" * 80, max_atoms=200)
     with pytest.raises(MoleculeError, match="it has 80 atoms, more than max_atoms=79; raise max_atoms or drop it"):

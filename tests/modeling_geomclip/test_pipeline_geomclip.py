@@ -55,7 +55,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture
 def captioner(model, tokenizer) -> GeomCLIPForCaptioning:
     """Its weights are so large that captions tell molecules apart."""
-    torch.manual_seed(4)
+    torch.manual_seed(6)
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
     ends = {"bos_token_id": None, "eos_token_id": 0, "pad_token_id": None}
     decoder = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), initializer_range=0.3, **shape, **ends))
@@ -152,7 +152,7 @@ def test_a_generator_is_read_as_captions_are_asked_for(pipe):
 
 def test_the_settings_of_the_feature_extractor_hold(pipe, mol):
     extractor, before = pipe.processor.feature_extractor, texts(pipe(mol, **GREEDY))
-    extractor.embedding_seed = 3
+    extractor.conformer_seed = 3
     expected = read_molecule("CCCCO", seed=3, remove_hydrogens=True)
     np.testing.assert_equal(pipe.preprocess("CCCCO")["molecule"], expected)
     assert np.abs(expected["positions"] - read_molecule("CCCCO", remove_hydrogens=True)["positions"]).max() > 0.1

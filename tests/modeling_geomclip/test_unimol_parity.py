@@ -15,9 +15,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from modeling_geomclip.configuration_geomclip import GeomCLIPGeometryConfig
-from modeling_geomclip.convert_geomclip import our_name, to_unimol
+from modeling_geomclip.convert_geomclip import map_name, to_unimol
 from modeling_geomclip.geometry_geomclip import centre_positions
-from modeling_geomclip.modeling_geomclip import GeomCLIPGeometryModel
+from modeling_geomclip.pretraining_geomclip import GeomCLIPGeometryForPreTraining
 
 UNIMOL = importlib.util.find_spec("unimol_tools")
 pytestmark = [
@@ -45,19 +45,19 @@ def upstream():
 
 
 @pytest.fixture
-def ours() -> GeomCLIPGeometryModel:
+def ours() -> GeomCLIPGeometryForPreTraining:
     torch.manual_seed(0)
     config = GeomCLIPGeometryConfig(
         hidden_size=48, num_hidden_layers=4, num_attention_heads=6, intermediate_size=40, num_gaussians=128
     )
-    model = GeomCLIPGeometryModel(config).eval()
+    model = GeomCLIPGeometryForPreTraining(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():  # biases and norms too, which are 0 and 1 at first
             fresh = nn.init.normal_(torch.empty_like(parameter), std=0.15)
             parameter.copy_(fresh + parameter if "norm" in name or "pair_basis" in name else fresh)
         # Some negative, of which the absolute value is taken; none narrow, where a distance's last digit shows.
         stds = torch.linspace(-1.5, 3.0, config.num_gaussians)
-        model.pair_basis.stds.copy_(stds + 0.3 * stds.sign())
+        model.geometry_model.pair_basis.stds.copy_(stds + 0.3 * stds.sign())
     return model
 
 
@@ -126,7 +126,7 @@ def test_tokens_pairs_and_delta_pairs(ours, theirs, geometry):
     atom_ids = geometry["atom_ids"]
     with torch.no_grad():
         (tokens, pairs, delta_pairs, *_), _ = run_theirs(theirs, **geometry)
-        outputs = ours(**geometry, output_pair_representations=True)
+        outputs = ours.geometry_model(**geometry, output_pair_representations=True)
         our_delta_pairs = ours.denoising_head.pair_layer_norm(outputs.delta_pair_representation)
     for mine, expected in (
         (outputs.last_hidden_state, tokens),
@@ -148,15 +148,15 @@ def test_pair_basis_and_projection(ours, theirs, geometry):
     edges = atom_ids.unsqueeze(2) * 31 + atom_ids.unsqueeze(1)
     with torch.no_grad():
         basis = theirs.gbf(distances, edges)
-        assert_close(ours.pair_basis(atom_ids, positions), basis, rtol=1e-5, atol=1e-5)
-        assert_close(ours.pair_projection(basis), theirs.gbf_proj(basis), rtol=0, atol=1e-5)
+        assert_close(ours.geometry_model.pair_basis(atom_ids, positions), basis, rtol=1e-5, atol=1e-5)
+        assert_close(ours.geometry_model.pair_projection(basis), theirs.gbf_proj(basis), rtol=0, atol=1e-5)
 
 
 def test_denoised_coordinates_and_symbols(ours, theirs, geometry):
     atom_ids, positions = geometry.values()
     with torch.no_grad():
         _, (symbols, _, coordinates, *_) = run_theirs(theirs, **geometry)
-        outputs = ours(**geometry, output_pair_representations=True)
+        outputs = ours.geometry_model(**geometry, output_pair_representations=True)
         head = ours.denoising_head
         delta_pairs = head.pair_layer_norm(outputs.delta_pair_representation)
         predicted = head.predict_positions(delta_pairs, positions, atom_ids != PAD)
@@ -174,7 +174,7 @@ def test_distance_head(ours, theirs):
 def test_gradients(ours, theirs, geometry):
     atom_ids, positions = geometry.values()
     (tokens, pairs, _, *_), (symbols, _, coordinates, *_) = run_theirs(theirs, **geometry)
-    outputs = ours(**geometry, output_pair_representations=True)
+    outputs = ours.geometry_model(**geometry, output_pair_representations=True)
     head = ours.denoising_head
     delta_pairs = head.pair_layer_norm(outputs.delta_pair_representation)
     predicted = head.predict_positions(delta_pairs, positions, atom_ids != PAD)
@@ -189,9 +189,9 @@ def test_gradients(ours, theirs, geometry):
     compared = 0
     for name, parameter in theirs.named_parameters():
         if not name.startswith("dist_head"):  # given different inputs, see GeomCLIPDistanceHead
-            expected = parameter.grad.reshape(parameters[our_name(name)].shape)
+            expected = parameter.grad.reshape(parameters[map_name(name)].shape)
             assert expected.abs().max() > 1e-8, name
             tolerance = 1e-5 * max(1.0, expected.abs().max().item())
-            assert_close(parameters[our_name(name)].grad, expected, rtol=1e-4, atol=tolerance, msg=name)
+            assert_close(parameters[map_name(name)].grad, expected, rtol=1e-4, atol=tolerance, msg=name)
             compared += 1
     assert compared == len(parameters) - 6  # weight and bias of three layers

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import numpy as np
 import pytest
 
-from dataset_pubchem3d.fetch.client import Client, FetchError, cached_json
+from dataset_pubchem3d.fetch.client import Client, FetchError, cache_json
 
 BUSY = {"status": 503, "body": {"Fault": {"Code": "PUGVIEW.ServerBusy", "Message": "Request refused, server too busy"}}}
 HTML = {
@@ -32,7 +32,7 @@ def fetch_pages(client, server, folder):
     number = total = 1
     while number <= total:
         path = folder / f"{number:04d}.json.gz"
-        page = cached_json(path, lambda n=number: client.get_json(server.url(f"/page/{n}")))
+        page = cache_json(path, lambda n=number: client.get_json(server.url(f"/page/{n}")))
         number, total = number + 1, page["Annotations"]["TotalPages"]
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
@@ -191,9 +191,9 @@ def test_waits_are_logged_with_their_reason(client, server, caplog):
 
 def test_a_page_is_fetched_once_and_written_as_the_same_utf8_gzip_bytes(tmp_path):
     page = {"b": "β-carotene", "a": [1.5, None, "\ud800"]}
-    assert cached_json(tmp_path / "new" / "1.json.gz", lambda: page) == page
-    assert cached_json(tmp_path / "new" / "1.json.gz", lambda: pytest.fail("fetched again")) == page
-    assert cached_json(tmp_path / "2.json.gz", lambda: page) == page
+    assert cache_json(tmp_path / "new" / "1.json.gz", lambda: page) == page
+    assert cache_json(tmp_path / "new" / "1.json.gz", lambda: pytest.fail("fetched again")) == page
+    assert cache_json(tmp_path / "2.json.gz", lambda: page) == page
     written = (tmp_path / "new" / "1.json.gz").read_bytes()
     assert written == (tmp_path / "2.json.gz").read_bytes()
     assert written[4:8] == bytes(4)  # RFC 1952: the time of modification
@@ -205,7 +205,7 @@ def test_a_failed_fetch_leaves_no_page(tmp_path):
         raise FetchError("http://example.org", "no")
 
     with pytest.raises(FetchError):
-        cached_json(tmp_path / "1.json.gz", fail)
+        cache_json(tmp_path / "1.json.gz", fail)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,5 +223,5 @@ def test_a_damaged_page_is_an_error_that_names_it(tmp_path, content):
     path = tmp_path / "1.json.gz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"{path} is damaged .*delete it"):
-        cached_json(path, lambda: {"a": 1})
+        cache_json(path, lambda: {"a": 1})
     assert path.read_bytes() == content

@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rdkit import Chem
-from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+from rdkit.Chem import rdDistGeom
 
 from dataset_pubchem3d.quality.report import measure_quality
-from dataset_pubchem3d.schema import FEATURES, molecule_features
+from dataset_pubchem3d.schema import FEATURES, make_molecule_features
 
 
 def make_row(smiles, text="Some text.", /, **columns):
-    """A sound row of `schema.py`, its geometry made by RDKit, or a line of atoms where that cannot be embedded."""
+    """A sound row of `schema.py`, its geometry made by RDKit, or a line of atoms where RDKit finds none."""
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     if rdDistGeom.EmbedMolecule(mol, randomSeed=7) == 0:
         positions = mol.GetConformer().GetPositions()
@@ -46,7 +46,7 @@ def make_row(smiles, text="Some text.", /, **columns):
 
 def write_config(folder, config, row_group_size=3, **splits):
     """Files of a config; the column `split` follows the file where a row does not say otherwise."""
-    features = FEATURES if config != "qm9" else molecule_features(())
+    features = FEATURES if config != "qm9" else make_molecule_features(())
     for split, rows in splits.items():
         rows = [{"split": split} | entry for entry in rows]
         rows = [{name: entry.get(name) for name in features} for entry in rows]
@@ -99,45 +99,3 @@ def sound(row, write):
     write("default", train=train, validation=[row("Oc1ccccc1", "Phenol.")], test=[row("CCN", "Shared text.")])
     write("captioning", train=[row("CCN")], test=[row("CCO")])
     return write("qm9", train=[row("CCO"), row("CCN")], test=[row("C")])
-
-
-def make_embedded(smiles, seed=7):
-    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    assert rdDistGeom.EmbedMolecule(mol, randomSeed=seed) == 0
-    rdForceFieldHelpers.MMFFOptimizeMolecule(mol)
-    return mol
-
-
-def make_row_of(mol, smiles=None, order=None):
-    """A row with the geometry of `mol`, its atoms in `order`; `smiles` is the record's, which may tell less."""
-    order = np.arange(mol.GetNumAtoms()) if order is None else order
-    smiles = smiles or Chem.MolToSmiles(Chem.RemoveHs(mol))
-    return {
-        "inchikey": Chem.MolToInchiKey(Chem.MolFromSmiles(smiles)),
-        "smiles": smiles,
-        "geometry_id": "1",
-        "geometry_method": "method",
-        "atomic_numbers": [mol.GetAtomWithIdx(int(index)).GetAtomicNum() for index in order],
-        "positions": mol.GetConformer().GetPositions()[order].astype(np.float32).tolist(),
-    }
-
-
-def mirror(mol):
-    copy = Chem.Mol(mol)
-    copy.GetConformer().SetPositions(mol.GetConformer().GetPositions() * [-1, 1, 1])
-    return copy
-
-
-@pytest.fixture(scope="session")
-def embedded():
-    return make_embedded
-
-
-@pytest.fixture(scope="session")
-def row_of():
-    return make_row_of
-
-
-@pytest.fixture(scope="session")
-def mirrored():
-    return mirror

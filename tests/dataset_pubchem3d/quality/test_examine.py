@@ -3,7 +3,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_pubchem3d.elements import DICTIONARY
 from dataset_pubchem3d.quality.examine import CLASH_FAULT, NOT_FINITE_FAULT, SHAPE_FAULT
 from dataset_pubchem3d.schema import FEATURES
 
@@ -77,11 +76,6 @@ def test_an_element_of_either_smiles_or_geometry_counts(smiles, numbers, row, wr
     entry = row(smiles, atomic_numbers=numbers, positions=[[0.0, 0.0, 0.0]])
     report = measure(write("default", train=[entry]))
     assert report["configs"]["default"]["rows_outside_dictionary"] == int(smiles == "[Ti]" or numbers == [22])
-
-
-def test_the_dictionary_is_that_of_the_model():
-    model = pytest.importorskip("modeling_geomclip.feature_extraction_geomclip")
-    assert list(DICTIONARY) == [name for name in model.DICTIONARY.split() if not name.startswith("[")]
 
 
 def test_points_need_not_be_of_fixed_size(tmp_path, row, measure, faults):

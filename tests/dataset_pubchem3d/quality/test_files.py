@@ -1,11 +1,11 @@
 import pytest
 
-from dataset_pubchem3d.quality.files import data_files
+from dataset_pubchem3d.quality.files import list_data_files
 
 
 def test_files_that_are_missing_or_broken_are_named(tmp_path, row, write, measure):
     with pytest.raises(FileNotFoundError, match=r"no data/default/.*parquet"):
-        data_files(tmp_path)
+        list_data_files(tmp_path)
     file = write("default", train=[row("CCO")]) / "data" / "default" / "train-00000-of-00001.parquet"
     first_of_two = file.rename(file.with_name("train-00000-of-00002.parquet"))
     with pytest.raises(FileNotFoundError, match="is one of 2, 1 are there"):

@@ -12,11 +12,11 @@ def test_findings_of_parts_add_up():
     one.add_fault("why", [f"row {index}" for index in range(SHOWN_IDS - 1)])
     two.add_fault("why", ["next", "one too many"])
     two.add_fault("why not", [])
-    whole = Findings.total([one, two])
+    whole = Findings.merge([one, two])
     assert whole.counts["atoms"] == {3: 3, 5: 1}
     assert whole.counts["faults"] == {"why": SHOWN_IDS + 1}
     assert whole.faults == {"why": [*one.faults["why"], "next"]}
-    hashes, counts = whole.hashed("texts")
+    hashes, counts = whole.count_hashes("texts")
     assert dict(zip(hashes, counts)) == dict(zip(hash_values([b"same", b"other"]), (2, 1)))
-    assert whole.hashed("scaffolds")[0].dtype == np.uint64
-    assert len(whole.hashed("scaffolds")[0]) == 0
+    assert whole.count_hashes("scaffolds")[0].dtype == np.uint64
+    assert len(whole.count_hashes("scaffolds")[0]) == 0

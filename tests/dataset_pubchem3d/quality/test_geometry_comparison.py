@@ -6,16 +6,16 @@ from rdkit import Chem
 from rdkit.Chem import rdMolAlign, rdMolTransforms
 
 from dataset_pubchem3d.quality.geometry_comparison import (
-    EMBEDDING_ATTEMPTS,
+    CONFORMER_ATTEMPTS,
     MINIMISATION_STEPS,
     Comparison,
     compare_geometries,
     compare_geometry,
-    embed_conformers,
-    heavy_atom_rmsds,
+    make_conformers,
+    measure_rmsds,
     summarise,
 )
-from dataset_pubchem3d.quality.processes import mapper
+from dataset_pubchem3d.quality.processes import open_mapper
 from dataset_pubchem3d.records import RecordError
 
 
@@ -30,10 +30,10 @@ def turned(mol, relabelled=None):
 
 
 @pytest.mark.parametrize("smiles", ["Cc1ccccc1", "CC(C)(C)O", "C[C@H](N)C(=O)O", "C[N+](=O)[O-]", "CC(=O)[O-]"])
-def test_a_turned_and_renumbered_copy_is_at_distance_zero(smiles, embedded):
-    mol = embedded(smiles)
+def test_a_turned_and_renumbered_copy_is_at_distance_zero(smiles, conformer_of):
+    mol = conformer_of(smiles)
     copy = turned(mol, np.random.default_rng(0).permutation(mol.GetNumAtoms()))
-    assert heavy_atom_rmsds(copy, mol, [-1]) == ([pytest.approx(0, abs=1e-4)], True)
+    assert measure_rmsds(copy, mol, [-1]) == ([pytest.approx(0, abs=1e-4)], True)
 
 
 def distorted(mol, swapped=()):
@@ -64,48 +64,48 @@ def rmsd_of_labels(probe, reference):
         ("CP(=O)([O-])[O-]", [(2, 4)]),
     ],
 )
-def test_equal_atoms_may_change_places(smiles, swapped, embedded):
-    mol, copy = distorted(embedded(smiles), swapped)
+def test_equal_atoms_may_change_places(smiles, swapped, conformer_of):
+    mol, copy = distorted(conformer_of(smiles), swapped)
     assert rmsd_of_labels(copy, mol) > 0.05
-    assert heavy_atom_rmsds(copy, mol, [-1])[0] == [pytest.approx(0, abs=1e-4)]
+    assert measure_rmsds(copy, mol, [-1])[0] == [pytest.approx(0, abs=1e-4)]
 
 
 @pytest.mark.parametrize(("smiles", "swapped"), [("CC(=O)O", [(2, 3)]), ("Cc1ccccc1", [(2, 3)])])
-def test_unequal_atoms_may_not_change_places(smiles, swapped, embedded):
-    mol, copy = distorted(embedded(smiles), swapped)
-    assert heavy_atom_rmsds(copy, mol, [-1])[0][0] > 0.05
+def test_unequal_atoms_may_not_change_places(smiles, swapped, conformer_of):
+    mol, copy = distorted(conformer_of(smiles), swapped)
+    assert measure_rmsds(copy, mol, [-1])[0][0] > 0.05
 
 
-def test_rmsds_agree_with_rdkit_where_nothing_is_resonant(embedded):
-    mol = embedded("CC(C)Cc1ccc(F)cc1")
-    many = embed_conformers(mol, 3, 42, "x")
+def test_rmsds_agree_with_rdkit_where_nothing_is_resonant(conformer_of):
+    mol = conformer_of("CC(C)Cc1ccc(F)cc1")
+    many = make_conformers(mol, 3, 42, "x")
     expected = [
         rdMolAlign.GetBestRMS(
             Chem.RemoveHs(many), Chem.RemoveHs(mol), prbId=id_, symmetrizeConjugatedTerminalGroups=False
         )
         for id_ in range(3)
     ]
-    assert heavy_atom_rmsds(many, mol, range(3))[0] == pytest.approx(expected, abs=1e-5)
+    assert measure_rmsds(many, mol, range(3))[0] == pytest.approx(expected, abs=1e-5)
     assert max(expected) > 0.3
 
 
-def test_more_symmetries_than_are_tried_are_told(monkeypatch, embedded, row_of):
+def test_more_symmetries_than_are_tried_are_told(monkeypatch, conformer_of, row_of):
     monkeypatch.setattr("dataset_pubchem3d.quality.geometry_comparison.MAX_SYMMETRIES", 6)
-    assert compare_geometry(row_of(embedded("CC(C)(C)O")), 1, 42).is_upper_bound
-    assert not compare_geometry(row_of(embedded("CC(C)CO")), 1, 42).is_upper_bound
+    assert compare_geometry(row_of(conformer_of("CC(C)(C)O")), 1, 42).is_upper_bound
+    assert not compare_geometry(row_of(conformer_of("CC(C)CO")), 1, 42).is_upper_bound
 
 
-def test_another_diastereomer_would_be_far_away(embedded, row_of):
-    trans, cis = embedded("C[C@@H]1C[C@H]1O"), embedded("C[C@H]1C[C@H]1O")
+def test_another_diastereomer_would_be_far_away(conformer_of, row_of):
+    trans, cis = conformer_of("C[C@@H]1C[C@H]1O"), conformer_of("C[C@H]1C[C@H]1O")
     comparison = compare_geometry(row_of(trans, "CC1CC1O"), 5, 42)
-    others = embed_conformers(cis, 5, 42, "x")
+    others = make_conformers(cis, 5, 42, "x")
     assert comparison.rmsd_best < 0.1
-    assert min(heavy_atom_rmsds(others, trans, range(5))[0]) > 0.3
+    assert min(measure_rmsds(others, trans, range(5))[0]) > 0.3
 
 
-def test_an_enantiomer_is_not_the_same(embedded, mirrored):
-    mol = embedded("C[C@H](F)Cl")
-    assert heavy_atom_rmsds(mirrored(mol), mol, [-1])[0][0] > 0.2
+def test_an_enantiomer_is_not_the_same(conformer_of, mirrored):
+    mol = conformer_of("C[C@H](F)Cl")
+    assert measure_rmsds(mirrored(mol), mol, [-1])[0][0] > 0.2
 
 
 def failure_of(row):
@@ -114,8 +114,8 @@ def failure_of(row):
     return comparison.failure
 
 
-def test_what_cannot_be_compared_is_told_by_its_reason(embedded, row_of):
-    row = row_of(embedded("CCCCO"))
+def test_what_cannot_be_compared_is_told_by_its_reason(conformer_of, row_of):
+    row = row_of(conformer_of("CCCCO"))
     scattered = np.array(row["positions"]) * 3
     assert failure_of(row | {"positions": scattered.tolist()}) == "bonds cannot be perceived from the geometry"
     assert failure_of(row | {"inchikey": "A" * 14}) == "the geometry shows another molecule than its record"
@@ -123,37 +123,37 @@ def test_what_cannot_be_compared_is_told_by_its_reason(embedded, row_of):
     assert failure_of(row | {"positions": row["positions"][:-1]}) == "the stored geometry is broken"
     assert failure_of(row | {"smiles": "CCC("}) == "RDKit cannot read the SMILES"
     assert failure_of(row | {"smiles": None}) == "RDKit cannot read the SMILES"
-    assert failure_of(row_of(embedded("CCO"))) == "it has fewer than 4 heavy atoms"
+    assert failure_of(row_of(conformer_of("CCO"))) == "it has fewer than 4 heavy atoms"
     assert failure_of(row | {"smiles": "CCCC.O"}) == "it has several fragments, whose relative places mean nothing"
 
 
-def test_an_isomer_of_the_record_is_refused(embedded, row_of):
-    butanol, ether = row_of(embedded("CCCCO")), embedded("CCOCC")
+def test_an_isomer_of_the_record_is_refused(conformer_of, row_of):
+    butanol, ether = row_of(conformer_of("CCCCO")), conformer_of("CCOCC")
     assert failure_of(row_of(ether) | {key: butanol[key] for key in ("smiles", "inchikey")}) == (
         "the geometry shows another molecule than its record"
     )
 
 
-def test_a_molecule_without_any_force_field_is_refused(embedded):
-    mol = embedded("CCCO")
+def test_a_molecule_without_any_force_field_is_refused(conformer_of):
+    mol = conformer_of("CCCO")
     mol.GetAtomWithIdx(0).SetAtomicNum(118)
     with pytest.raises(RecordError, match="neither MMFF94 nor UFF"):
-        embed_conformers(mol, 1, 42, "x")
+        make_conformers(mol, 1, 42, "x")
 
 
-def test_results_come_in_order_and_the_same_from_several_processes(embedded, row_of):
-    rows = [row_of(embedded(smiles)) for smiles in ("CCCCO", "CCO", "CC(C)CO")]
+def test_results_come_in_order_and_the_same_from_several_processes(conformer_of, row_of):
+    rows = [row_of(conformer_of(smiles)) for smiles in ("CCCCO", "CCO", "CC(C)CO")]
     one = compare_geometries(rows, 2, 42)
-    with mapper(2) as run:
+    with open_mapper(2) as run:
         two = compare_geometries(rows, 2, 42, run)
     assert one == two
     assert [comparison.failure is None for comparison in one] == [True, False, True]
     assert [comparison.num_rotatable for comparison in one] == [2, None, 1]
 
 
-def test_the_first_conformer_is_that_of_a_single_embedding(embedded):
-    mol = embedded("CCCCCO")
-    one, ten = embed_conformers(mol, 1, 42, "x"), embed_conformers(mol, 10, 42, "x")
+def test_the_first_conformer_is_that_of_a_single_one(conformer_of):
+    mol = conformer_of("CCCCCO")
+    one, ten = make_conformers(mol, 1, 42, "x"), make_conformers(mol, 10, 42, "x")
     assert np.array_equal(*(m.GetConformer(0).GetPositions() for m in (one, ten)))
     assert not np.allclose(*(ten.GetConformer(i).GetPositions() for i in (0, 1)))
 
@@ -165,7 +165,7 @@ def test_a_seed_that_makes_all_conformers_alike_is_refused():
 
 def test_settings_are_those_of_the_model():
     molecules = pytest.importorskip("modeling_geomclip.molecules_geomclip")
-    assert (EMBEDDING_ATTEMPTS, MINIMISATION_STEPS) == (molecules.EMBEDDING_ATTEMPTS, molecules.MINIMISATION_STEPS)
+    assert (CONFORMER_ATTEMPTS, MINIMISATION_STEPS) == (molecules.CONFORMER_ATTEMPTS, molecules.MINIMISATION_STEPS)
 
 
 def test_a_summary_by_hand():

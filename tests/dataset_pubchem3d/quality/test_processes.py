@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from dataset_pubchem3d.quality.processes import mapper
+from dataset_pubchem3d.quality.processes import open_mapper
 
 
 def process_id(_):
@@ -13,22 +13,22 @@ def process_id(_):
 
 @pytest.mark.parametrize("num_proc", [1, 2])
 def test_results_come_in_the_order_of_the_arguments(num_proc):
-    with mapper(num_proc) as run:
+    with open_mapper(num_proc) as run:
         assert list(run(abs, range(-9, 0))) == list(range(9, 0, -1))
 
 
 def test_a_single_process_is_this_one():
-    with mapper(1) as run:
+    with open_mapper(1) as run:
         assert set(run(process_id, range(3))) == {os.getpid()}
 
 
 def test_ctrl_c_is_left_to_the_parent():
-    with mapper(2) as run:
+    with open_mapper(2) as run:
         assert list(run(signal.getsignal, [signal.SIGINT])) == [signal.SIG_IGN]
 
 
 def start_much_and_end_early():
-    with mapper(2) as run:
+    with open_mapper(2) as run:
         next(run(time.sleep, [0.05] * 10_000))
         raise KeyboardInterrupt
 

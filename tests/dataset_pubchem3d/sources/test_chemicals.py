@@ -8,7 +8,7 @@ from chemicals import critical, identifiers, phase_change, safety
 from rdkit import Chem
 
 from dataset_pubchem3d.records import RecordError
-from dataset_pubchem3d.sources.chemicals import MEASURED_TABLES, Chemicals, cas_digits, read_measurements
+from dataset_pubchem3d.sources.chemicals import MEASURED_TABLES, Chemicals, read_measurements, strip_hyphens
 
 
 @pytest.fixture(scope="module")
@@ -20,16 +20,16 @@ def measurements():
 def texts():
     """Of the first 400 records, as far as they have a readable name."""
     source, found = Chemicals(), []
-    for raw in islice(source.raw_records(Path()), 400):
+    for raw in islice(source.read_records(Path()), 400):
         with suppress(RecordError):
-            found += source.texts(raw)
+            found += source.parse_texts(raw)
     return found
 
 
 def test_compounds_against_the_package_itself(texts):
     assert len(texts) > 300
     for text in texts:
-        known = identifiers.pubchem_db.search_CAS(int(cas_digits(text.source_id)))
+        known = identifiers.pubchem_db.search_CAS(int(strip_hyphens(text.source_id)))
         assert (text.cid, text.compound.cid, text.source_id) == (known.pubchemid, known.pubchemid, known.CASs)
         assert text.compound.inchi == f"InChI=1S/{known.InChI}"
         assert text.compound.inchikey == known.InChI_key == Chem.InchiToInchiKey(text.compound.inchi)
@@ -48,9 +48,9 @@ def test_texts_are_composed_and_attributed(texts):
 def test_a_record_without_a_readable_name_is_refused():
     line = "\t".join(["7", "50-00-0", "CH2O", "30", "C=O", "CH2O/c1-2/h1H2", "WSFSSNUMVMOOMR-UHFFFAOYSA-N", "", "q7"])
     with pytest.raises(RecordError, match="CID 7: none of its names reads as words"):
-        Chemicals().texts(line)
+        Chemicals().parse_texts(line)
     with pytest.raises(RecordError, match="CID 7: RDKit cannot read the SMILES"):
-        Chemicals().texts(line.replace("C=O", "C=O=C"))
+        Chemicals().parse_texts(line.replace("C=O", "C=O=C"))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_every_substance_has_one_value_of_a_kind(measurements):
 
 
 def test_the_first_table_wins(measurements):
-    toluene = {fact.kind: fact.source for fact in measurements[cas_digits("108-88-3")]}
+    toluene = {fact.kind: fact.source for fact in measurements[strip_hyphens("108-88-3")]}
     assert toluene["melting point"] == toluene["boiling point"] == "the CRC Handbook"
 
 

@@ -10,7 +10,7 @@ from rdkit.Chem import AllChem
 
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.labels import LabelledMolecules
-from dataset_pubchem3d.sources.table_files import Row, label_key
+from dataset_pubchem3d.sources.table_files import Row, make_label_key
 from modeling_geomclip import read_molecule
 
 WATER = {"atomic_numbers": [8, 1, 1], "positions": [[0, 0, 0.125], [0, 0.75, -0.5], [0, -0.75, -0.5]]}
@@ -21,7 +21,7 @@ def source_of(file: Path | str = "", labels=("gap", "active"), **options) -> Lab
 
 
 def rows_of(file: Path, **options) -> list[Row]:
-    return list(source_of(file, **options).raw_records(file))
+    return list(source_of(file, **options).read_records(file))
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
@@ -34,8 +34,8 @@ def test_labels_of_all_formats(tmp_path, form):
         frame.to_csv(file, index=False, sep="\t" if form == "tsv" else ",")
     source = source_of(file)
     rows = rows_of(file)
-    assert [source.compound(row).smiles for row in rows] == ["CCO", "c1ccccc1"]
-    assert [source.properties(row) for row in rows] == [{"gap": 1.5, "active": 1.0}, {"gap": None, "active": 0.0}]
+    assert [source.parse_compound(row).smiles for row in rows] == ["CCO", "c1ccccc1"]
+    assert [source.parse_properties(row) for row in rows] == [{"gap": 1.5, "active": 1.0}, {"gap": None, "active": 0.0}]
 
 
 def sdf_record(is_3d: bool, **tags: str) -> str:
@@ -49,22 +49,22 @@ def test_an_sdf_gives_its_geometry_and_a_flat_one_gets_a_conformer(tmp_path):
     file.write_text(sdf_record(True, gap="1.5", active="1") + sdf_record(False, gap="2.5"))
     source = source_of(file, method="PM6")
     given, flat = rows_of(file)
-    assert (source.properties(given), source.properties(flat)) == (
+    assert (source.parse_properties(given), source.parse_properties(flat)) == (
         {"gap": 1.5, "active": 1.0},
         {"gap": 2.5, "active": None},
     )
     expected = Chem.MolFromMolBlock(sdf_record(True), removeHs=False).GetConformer().GetPositions()
-    np.testing.assert_allclose(source.geometry(given).positions[0], expected, atol=1e-4)
-    np.testing.assert_allclose(source.geometry(flat).positions[0], read_molecule("CCO")["positions"], atol=1e-4)
-    assert source.geometry(given).method is None  # that of the source
-    assert "RDKit" in source.geometry(flat).method
+    np.testing.assert_allclose(source.parse_geometry(given).positions[0], expected, atol=1e-4)
+    np.testing.assert_allclose(source.parse_geometry(flat).positions[0], read_molecule("CCO")["positions"], atol=1e-4)
+    assert source.parse_geometry(given).method is None  # that of the source
+    assert "RDKit" in source.parse_geometry(flat).method
 
 
 def test_coordinates_of_a_row_are_used_and_missing_ones_made():
     source = source_of()
-    geometry = source.geometry(Row("row 0", {"smiles": "O", **WATER}))
+    geometry = source.parse_geometry(Row("row 0", {"smiles": "O", **WATER}))
     np.testing.assert_allclose(geometry.positions, [WATER["positions"]])
-    made = source.geometry(Row("row 1", {"smiles": "O"}))
+    made = source.parse_geometry(Row("row 1", {"smiles": "O"}))
     assert made.geometry_id == "row 1"
     np.testing.assert_allclose(made.positions[0], read_molecule("O", seed=source.seed)["positions"], atol=1e-4)
 
@@ -83,22 +83,22 @@ def test_columns_have_the_units_that_are_given():
     [("high", "a label is no number"), ("inf", "a label is not finite"), ([1.0], "a label is no number")],
 )
 def test_labels_that_are_no_numbers_are_refused(value, reason):
-    row = Row("row 7", {"smiles": "O", label_key("gap"): value})
+    row = Row("row 7", {"smiles": "O", make_label_key("gap"): value})
     with pytest.raises(RecordError, match=rf"row 7: {reason} \(gap: "):
-        source_of().properties(row)
+        source_of().parse_properties(row)
 
 
 def test_missing_and_yes_or_no_labels_as_they_are_written(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,gap,active\nO,NA,True\nC,None,FALSE\nN,,null\n")
     source = source_of(tmp_path / "mine.csv")
-    assert [source.properties(row) for row in rows_of(tmp_path / "mine.csv")] == [
+    assert [source.parse_properties(row) for row in rows_of(tmp_path / "mine.csv")] == [
         {"gap": None, "active": 1.0},
         {"gap": None, "active": 0.0},
         {"gap": None, "active": None},
     ]
     pd.DataFrame({"smiles": ["O", "C"], "gap": [1, 2], "active": [True, False]}).to_parquet(tmp_path / "mine.parquet")
     rows = rows_of(tmp_path / "mine.parquet")
-    assert [source.properties(row)["active"] for row in rows] == [1.0, 0.0]
+    assert [source.parse_properties(row)["active"] for row in rows] == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("label", ["n_heavy", "conformer_energy", "split"])
@@ -110,8 +110,8 @@ def test_a_label_may_not_be_called_as_a_column_of_every_dataset(label):
 def test_a_label_may_be_called_as_a_column_of_another_meaning(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,energy,name\nO,1.5,2\n")
     source = source_of(tmp_path / "mine.csv", labels=("energy", "name"))
-    (row,) = source.raw_records(tmp_path / "mine.csv")
-    assert source.properties(row) == {"energy": 1.5, "name": 2.0}
+    (row,) = source.read_records(tmp_path / "mine.csv")
+    assert source.parse_properties(row) == {"energy": 1.5, "name": 2.0}
 
 
 def test_what_a_table_lacks_is_named(tmp_path):
@@ -125,7 +125,7 @@ def test_what_a_table_lacks_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"mine.sdf: has the columns .*gap and lacks active"):
         rows_of(tmp_path / "mine.sdf")
     with pytest.raises(RecordError, match="row 0: no structure"):
-        source_of().compound(Row("row 0", {}))
+        source_of().parse_compound(Row("row 0", {}))
 
 
 def test_options_that_do_not_fit_are_refused():
@@ -134,4 +134,4 @@ def test_options_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="1 units for 2 labels"):
         source_of(units=("eV",))
     with pytest.raises(ValueError, match="no labels; name the columns to predict"):
-        list(LabelledMolecules("mine.csv").raw_records(Path("mine.csv")))
+        list(LabelledMolecules("mine.csv").read_records(Path("mine.csv")))

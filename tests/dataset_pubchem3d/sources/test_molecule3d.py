@@ -14,13 +14,13 @@ from dataset_pubchem3d.sources.molecule3d import Molecule3D
 TITLE = "PUBCHEM {:09} B3LYP 6-31G(d) gamess geometry optimization"
 
 
-def embedded(smiles: str) -> Chem.Mol:
+def make_conformer(smiles: str) -> Chem.Mol:
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     assert rdDistGeom.EmbedMolecule(mol, randomSeed=7) == 0
     return mol
 
 
-ETHANOL = embedded("CCO")
+ETHANOL = make_conformer("CCO")
 BLOCK = TITLE.format(702) + Chem.MolToMolBlock(ETHANOL)
 KEY = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"  # ethanol, as PubChem gives it for CID 702
 
@@ -36,7 +36,7 @@ def write_shard(folder, rows: dict, name: str = "train-00000-of-00001.parquet"):
 
 
 def raws(folder) -> list[dict]:
-    return list(Molecule3D().raw_records(folder))
+    return list(Molecule3D().read_records(folder))
 
 
 # -------------------------------------------------------------------------------------------------------------- parquet
@@ -46,7 +46,7 @@ def test_a_row_is_identified_and_its_coordinates_are_those_that_were_written(tmp
     write_shard(tmp_path, {"SMILES": ["CCO"], "sdf": [BLOCK], "cid": [702]})
     (raw,) = raws(tmp_path)
     assert Molecule3D().identify(raw) == Identity(702, KEY)
-    geometry = Molecule3D().geometry(pickle.loads(pickle.dumps(raw)))
+    geometry = Molecule3D().parse_geometry(pickle.loads(pickle.dumps(raw)))
     assert geometry.geometry_id == "702"
     assert geometry.atomic_numbers.tolist() == [6, 6, 8, 1, 1, 1, 1, 1, 1]
     assert np.abs(geometry.positions[0] - ETHANOL.GetConformer().GetPositions()).max() < 1e-4
@@ -65,7 +65,7 @@ def test_a_row_is_identified_and_its_coordinates_are_those_that_were_written(tmp
 )
 def test_the_block_may_have_its_title_line_or_not(tmp_path, block, line_end):
     write_shard(tmp_path, {"SMILES": ["CCO"], "sdf": [block.replace("\n", line_end)], "cid": [702]})
-    geometry = Molecule3D().geometry(raws(tmp_path)[0])
+    geometry = Molecule3D().parse_geometry(raws(tmp_path)[0])
     assert np.abs(geometry.positions[0] - ETHANOL.GetConformer().GetPositions()).max() < 1e-4
 
 
@@ -75,7 +75,7 @@ def test_a_cid_is_read_from_all_types(tmp_path, cid):
     (raw,) = raws(tmp_path)
     assert Molecule3D().identify(raw).cid == 702
     assert type(Molecule3D().identify(raw).cid) is int
-    assert Molecule3D().geometry(raw).geometry_id == "702"
+    assert Molecule3D().parse_geometry(raw).geometry_id == "702"
 
 
 @pytest.mark.parametrize("cids", [[None, 702.0], [math.nan, 702.0], [None, "702"], ["", "702"]])
@@ -83,7 +83,7 @@ def test_a_record_without_cid_is_joined_by_its_smiles(tmp_path, cids):
     write_shard(tmp_path, {"SMILES": ["CCO"] * 2, "sdf": [Chem.MolToMolBlock(ETHANOL)] * 2, "cid": cids})
     without, with_cid = raws(tmp_path)
     assert Molecule3D().identify(without) == Identity(None, KEY)
-    assert Molecule3D().geometry(without).geometry_id == "train-00000-of-00001.parquet:0"
+    assert Molecule3D().parse_geometry(without).geometry_id == "train-00000-of-00001.parquet:0"
     assert Molecule3D().identify(with_cid) == Identity(702, KEY)
 
 
@@ -136,7 +136,7 @@ def test_a_record_that_cannot_be_identified_is_refused(row, reason):
 )
 def test_a_record_without_a_geometry_is_refused(sdf, reason):
     with pytest.raises(RecordError) as refused:
-        Molecule3D().geometry({"record_id": "shard:4", "cid": 702, "smiles": "CCO", "sdf": sdf})
+        Molecule3D().parse_geometry({"record_id": "shard:4", "cid": 702, "smiles": "CCO", "sdf": sdf})
     assert refused.value.reason == reason
 
 
@@ -144,7 +144,7 @@ def test_shards_are_read_lazily_and_in_order(tmp_path):
     write_shard(tmp_path, {"SMILES": ["CCO"], "sdf": [BLOCK], "cid": [702]}, "a.parquet")
     broken = write_shard(tmp_path, {"SMILES": ["CCO"], "sdf": [BLOCK], "cid": [702]}, "b.parquet")
     broken.write_bytes(broken.read_bytes()[:-100])
-    records = Molecule3D().raw_records(tmp_path)
+    records = Molecule3D().read_records(tmp_path)
     assert next(records)["record_id"] == "a.parquet:0"
     with pytest.raises(ValueError, match=r"b\.parquet.*truncated or broken.*fetch it again"):
         next(records)
@@ -159,7 +159,7 @@ def test_an_sdf_has_its_cid_in_the_title(tmp_path):
     )
     first, second = raws(tmp_path)
     assert Molecule3D().identify(first) == Identity(702, None)
-    assert Molecule3D().geometry(first).geometry_id == "702"
+    assert Molecule3D().parse_geometry(first).geometry_id == "702"
     with pytest.raises(RecordError, match=r"combined_mols_0_to_1000000\.sdf:1: it has neither"):
         Molecule3D().identify(second)
 
@@ -169,14 +169,14 @@ def test_other_splits_and_the_traces_of_a_download_are_no_raw_files(tmp_path):
     for other in (".cache/huggingface/download/x.metadata", "Molecule3D_scaffold_split/train.parquet"):
         (tmp_path / other).parent.mkdir(parents=True)
         (tmp_path / other).touch()
-    assert Molecule3D().files(tmp_path) == [shard]
-    assert Molecule3D(config="Molecule3D_scaffold_split").files(tmp_path) == [tmp_path / other]
+    assert Molecule3D().list_files(tmp_path) == [shard]
+    assert Molecule3D(config="Molecule3D_scaffold_split").list_files(tmp_path) == [tmp_path / other]
 
 
 def test_a_folder_without_raw_files_is_named(tmp_path):
     (tmp_path / "README.md").touch()
     with pytest.raises(FileNotFoundError, match=r"molecule3d.*holds no file in \.parquet"):
-        Molecule3D().files(tmp_path)
+        Molecule3D().list_files(tmp_path)
 
 
 def test_fetch_asks_for_the_shards_of_its_split_alone(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ SOURCE = NCBI3D()
 ENERGY = "PUBCHEM_MMFF94_ENERGY"
 
 
-def embedded(smiles: str, seed: int = 7) -> Chem.Mol:
+def make_conformer(smiles: str, seed: int = 7) -> Chem.Mol:
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     assert rdDistGeom.EmbedMolecule(mol, randomSeed=seed) == 0
     return mol
@@ -32,16 +32,16 @@ def write(folder, *records: str, name: str = "00000001_00025000.sdf.gz") -> None
     (folder / name).write_bytes(gzip.compress("".join(f"{one}$$$$\n" for one in records).encode()))
 
 
-ETHANOL, ALANINE = embedded("CCO"), embedded("C[C@H](N)C(=O)O")
+ETHANOL, ALANINE = make_conformer("CCO"), make_conformer("C[C@H](N)C(=O)O")
 
 
 def test_a_record_is_identified_by_its_cid_and_its_coordinates_are_those_that_were_written(tmp_path):
     write(tmp_path, record(ETHANOL, "702", **{ENERGY: "-1.3"}), record(ALANINE, "5950", **{ENERGY: "12.9"}))
-    ethanol, alanine = (pickle.loads(pickle.dumps(raw)) for raw in SOURCE.raw_records(tmp_path))
+    ethanol, alanine = (pickle.loads(pickle.dumps(raw)) for raw in SOURCE.read_records(tmp_path))
     assert SOURCE.identify(ethanol) == Identity(702, "LFQSCWFLJHTTHZ-UHFFFAOYSA-N")
     assert SOURCE.identify(alanine) == Identity(5950, "QNAYBMKLOCPYGJ-REOHCLBHSA-N")  # the stereo of the coordinates
     for raw, mol in ((ethanol, ETHANOL), (alanine, ALANINE)):
-        geometry = SOURCE.geometry(raw)
+        geometry = SOURCE.parse_geometry(raw)
         assert geometry.geometry_id == raw["record_id"]
         assert geometry.atomic_numbers.tolist() == [atom.GetAtomicNum() for atom in mol.GetAtoms()]
         assert np.abs(geometry.positions[0] - mol.GetConformer().GetPositions()).max() < 1e-4
@@ -51,13 +51,13 @@ def test_a_record_is_identified_by_its_cid_and_its_coordinates_are_those_that_we
 @pytest.mark.parametrize(("title", "tag"), [("702", "702"), ("000000702", "702"), ("", "702"), ("ethanol", "702")])
 def test_the_cid_is_read_from_the_title_or_the_tag(tmp_path, title, tag):
     write(tmp_path, record(ETHANOL, title, PUBCHEM_COMPOUND_CID=tag))
-    (raw,) = SOURCE.raw_records(tmp_path)
+    (raw,) = SOURCE.read_records(tmp_path)
     assert SOURCE.identify(raw).cid == 702
 
 
 def test_a_title_alone_is_enough(tmp_path):
     write(tmp_path, "702" + Chem.MolToMolBlock(ETHANOL))
-    assert SOURCE.identify(next(SOURCE.raw_records(tmp_path))).cid == 702
+    assert SOURCE.identify(next(SOURCE.read_records(tmp_path))).cid == 702
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_a_title_alone_is_enough(tmp_path):
 def test_a_record_without_a_certain_cid_is_refused(tmp_path, title, tag, reason):
     write(tmp_path, record(ETHANOL, title, PUBCHEM_COMPOUND_CID=tag))
     with pytest.raises(RecordError) as refused:
-        SOURCE.identify(next(SOURCE.raw_records(tmp_path)))
+        SOURCE.identify(next(SOURCE.read_records(tmp_path)))
     assert refused.value.reason == reason
 
 
 def test_each_record_without_a_cid_is_refused_by_its_place(tmp_path):
     write(tmp_path, record(ETHANOL, ""), record(ETHANOL, ""))
-    places = [raw["record_id"] for raw in SOURCE.raw_records(tmp_path)]
+    places = [raw["record_id"] for raw in SOURCE.read_records(tmp_path)]
     assert places == ["00000001_00025000.sdf.gz:0", "00000001_00025000.sdf.gz:1"]
 
 
@@ -86,25 +86,25 @@ def test_chemistry_that_rdkit_refuses_has_a_cid_and_a_geometry_but_no_inchikey(t
     block = Chem.MolToMolBlock(ETHANOL).replace("  1  2  1  0", "  1  2  3  0")
     assert Chem.MolFromMolBlock(block) is None
     write(tmp_path, f"702{block}")
-    raw = next(SOURCE.raw_records(tmp_path))
+    raw = next(SOURCE.read_records(tmp_path))
     assert SOURCE.identify(raw) == Identity(702, None)
-    assert SOURCE.geometry(raw).positions.shape == (1, 9, 3)
+    assert SOURCE.parse_geometry(raw).positions.shape == (1, 9, 3)
 
 
 # ----------------------------------------------------------------------------------------------------------- conformers
 
 
 def conformers(*energies: str) -> tuple[list[Chem.Mol], list[str]]:
-    mols = [embedded("CCO", seed) for seed in range(1, len(energies) + 1)]
+    mols = [make_conformer("CCO", seed) for seed in range(1, len(energies) + 1)]
     return mols, [record(mol, **{ENERGY: energy}) for mol, energy in zip(mols, energies, strict=True)]
 
 
 def test_records_of_one_cid_are_conformers_in_ascending_order_of_energy(tmp_path):
     mols, records = conformers("3.5", "-1.25", "10")
     write(tmp_path, record(ALANINE, "5950"), *records, record(ALANINE, "5951"))
-    before, raw, after = SOURCE.raw_records(tmp_path)
+    before, raw, after = SOURCE.read_records(tmp_path)
     assert [before["record_id"], raw["record_id"], after["record_id"]] == ["5950", "702", "5951"]
-    geometry = SOURCE.geometry(raw)
+    geometry = SOURCE.parse_geometry(raw)
     assert geometry.positions.shape == (3, 9, 3)
     for i, written in enumerate((1, 0, 2)):
         assert np.abs(geometry.positions[i] - mols[written].GetConformer().GetPositions()).max() < 1e-4
@@ -116,21 +116,21 @@ def test_conformers_in_another_atom_order_are_refused(tmp_path):
     other = Chem.RenumberAtoms(mols[1], [2, 1, 0, 3, 4, 5, 6, 7, 8])
     write(tmp_path, first, record(other, **{ENERGY: "2"}))
     with pytest.raises(RecordError, match="702: its conformers differ in their atoms or the order of them"):
-        SOURCE.geometry(next(SOURCE.raw_records(tmp_path)))
+        SOURCE.parse_geometry(next(SOURCE.read_records(tmp_path)))
 
 
 @pytest.mark.parametrize("energy", ["", "low"])
 def test_conformers_that_cannot_be_ordered_are_refused(tmp_path, energy):
     write(tmp_path, *conformers("1", energy)[1])
     with pytest.raises(RecordError, match=f"702: a conformer has no {ENERGY}"):
-        SOURCE.geometry(next(SOURCE.raw_records(tmp_path)))
+        SOURCE.parse_geometry(next(SOURCE.read_records(tmp_path)))
 
 
 def test_molecules_are_grouped_one_at_a_time(monkeypatch, tmp_path):
     write(tmp_path)
     endless = (record(ETHANOL, str(1 + i // 2)) for i in itertools.count())
     monkeypatch.setattr(ncbi_3d, "read_sdf", lambda file: endless)
-    first = list(itertools.islice(SOURCE.raw_records(tmp_path), 3))
+    first = list(itertools.islice(SOURCE.read_records(tmp_path), 3))
     assert [(raw["record_id"], len(raw["sdf"])) for raw in first] == [("1", 2), ("2", 2), ("3", 2)]
     assert next(endless).startswith("4\n")  # one record of the next molecule was read to see that it is the next
 
@@ -142,13 +142,13 @@ def test_files_are_read_in_order_and_others_left_alone(tmp_path):
     write(tmp_path, record(ALANINE, "25001"), name="00025001_00050000.sdf.gz")
     write(tmp_path, record(ETHANOL, "702"))
     (tmp_path / "00000001_00025000.sdf.gz.md5").touch()
-    assert [raw["record_id"] for raw in SOURCE.raw_records(tmp_path)] == ["702", "25001"]
+    assert [raw["record_id"] for raw in SOURCE.read_records(tmp_path)] == ["702", "25001"]
 
 
 def test_a_folder_without_sdf_is_named(tmp_path):
     (tmp_path / "README").touch()
     with pytest.raises(FileNotFoundError, match=r"ncbi_3d.*holds no file in \.sdf"):
-        SOURCE.files(tmp_path)
+        SOURCE.list_files(tmp_path)
 
 
 def test_a_truncated_file_is_named(tmp_path):
@@ -156,7 +156,7 @@ def test_a_truncated_file_is_named(tmp_path):
     file = tmp_path / "00000001_00025000.sdf.gz"
     file.write_bytes(file.read_bytes()[:-30])
     with pytest.raises(ValueError, match=r"00000001_00025000\.sdf\.gz.*truncated.*fetch it again"):
-        list(SOURCE.raw_records(tmp_path))
+        list(SOURCE.read_records(tmp_path))
 
 
 class Client:

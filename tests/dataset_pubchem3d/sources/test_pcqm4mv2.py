@@ -17,13 +17,13 @@ SMILES = ["O=C1[N]c2ccccc2C1", "CCO", "C[C@H](N)C(=O)O", "c1ccncc1"]
 SOURCE = PCQM4Mv2()
 
 
-def embedded(smiles: str) -> Chem.Mol:
+def make_conformer(smiles: str) -> Chem.Mol:
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     assert rdDistGeom.EmbedMolecule(mol, randomSeed=7) == 0
     return mol
 
 
-MOLS = [embedded(smiles) for smiles in SMILES]
+MOLS = [make_conformer(smiles) for smiles in SMILES]
 RECORDS = [Chem.MolToMolBlock(mol) for mol in MOLS]
 
 
@@ -51,11 +51,11 @@ def write(folder, records=RECORDS, smiles=SMILES, name="pcqm4m-v2-train.sdf.tar.
 @pytest.mark.parametrize("name", ["pcqm4m-v2-train.sdf.tar.gz", "a.sdf.gz", "a.sdf"])
 def test_record_i_is_row_i(tmp_path, name):
     write(tmp_path, name=name)
-    raws = [pickle.loads(pickle.dumps(raw)) for raw in SOURCE.raw_records(tmp_path)]
+    raws = [pickle.loads(pickle.dumps(raw)) for raw in SOURCE.read_records(tmp_path)]
     assert len(raws) == len(SMILES)
     for i, (raw, mol) in enumerate(zip(raws, MOLS, strict=True)):
         assert SOURCE.identify(raw) == Identity(None, Chem.MolToInchiKey(Chem.MolFromSmiles(SMILES[i])))
-        geometry = SOURCE.geometry(raw)
+        geometry = SOURCE.parse_geometry(raw)
         assert geometry.geometry_id == str(i)
         assert geometry.atomic_numbers.tolist() == [atom.GetAtomicNum() for atom in mol.GetAtoms()]
         assert np.abs(geometry.positions[0] - mol.GetConformer().GetPositions()).max() < 1e-4
@@ -67,26 +67,26 @@ def test_an_identity_known_by_heart():
 
 def test_rows_without_a_record_are_no_error(tmp_path):
     write(tmp_path, records=RECORDS[:2])
-    assert [raw["smiles"] for raw in SOURCE.raw_records(tmp_path)] == SMILES[:2]
+    assert [raw["smiles"] for raw in SOURCE.read_records(tmp_path)] == SMILES[:2]
 
 
 def test_records_without_a_row_are_an_error(tmp_path):
     write(tmp_path, smiles=SMILES[:3])
     with pytest.raises(ValueError, match=r"data\.csv\.gz: has 3 rows, fewer than .*sdf\.tar\.gz has records"):
-        list(SOURCE.raw_records(tmp_path))
+        list(SOURCE.read_records(tmp_path))
 
 
 def test_a_record_that_differs_from_its_row_is_refused(tmp_path):
     write(tmp_path, smiles=[*SMILES[:3], "c1ccccc1"])
-    *good, wrong = SOURCE.raw_records(tmp_path)
-    assert len([SOURCE.geometry(raw) for raw in good]) == 3
+    *good, wrong = SOURCE.read_records(tmp_path)
+    assert len([SOURCE.parse_geometry(raw) for raw in good]) == 3
     with pytest.raises(RecordError) as refused:
-        SOURCE.geometry(wrong)
+        SOURCE.parse_geometry(wrong)
     assert (refused.value.record_id, refused.value.reason) == ("3", "record and row differ in their heavy atoms")
 
 
 def test_hydrogens_do_not_decide_whether_record_and_row_agree():
-    geometry = SOURCE.geometry({"idx": "1", "smiles": "[H]OC([H])([H])C", "sdf": RECORDS[1]})
+    geometry = SOURCE.parse_geometry({"idx": "1", "smiles": "[H]OC([H])([H])C", "sdf": RECORDS[1]})
     assert (geometry.atomic_numbers == 1).sum() == 6
 
 
@@ -94,20 +94,20 @@ def test_hydrogens_do_not_decide_whether_record_and_row_agree():
 def test_files_that_do_not_belong_together_are_an_error_before_the_first_record(tmp_path, smiles):
     write(tmp_path, smiles=smiles)
     with pytest.raises(ValueError, match=r"only 0 of its first 4 records .*do not belong together"):
-        next(SOURCE.raw_records(tmp_path))
+        next(SOURCE.read_records(tmp_path))
 
 
 def test_misaligned_files_are_found_though_neighbours_may_share_a_formula(tmp_path):
     smiles = ["CCO", "COC", "CCN", "c1ccncc1"]
-    write(tmp_path, records=[Chem.MolToMolBlock(embedded(one)) for one in smiles], smiles=[*smiles[1:], "C"])
+    write(tmp_path, records=[Chem.MolToMolBlock(make_conformer(one)) for one in smiles], smiles=[*smiles[1:], "C"])
     with pytest.raises(ValueError, match="only 1 of its first 4 records"):
-        next(SOURCE.raw_records(tmp_path))
+        next(SOURCE.read_records(tmp_path))
 
 
 def test_no_more_is_read_than_is_compared(tmp_path, monkeypatch):
     monkeypatch.setattr(pcqm4mv2, "FIRST_RECORDS", 2)
     write(tmp_path, smiles=SMILES[:3])
-    records = SOURCE.raw_records(tmp_path)
+    records = SOURCE.read_records(tmp_path)
     assert [next(records)["idx"] for _ in range(3)] == ["0", "1", "2"]
     with pytest.raises(ValueError, match="fewer"):
         next(records)
@@ -123,7 +123,7 @@ def test_a_truncated_file_is_named(tmp_path, name):
     write(tmp_path, name="a.sdf" if name == "data.csv.gz" else name)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-30])
     with pytest.raises(ValueError, match=rf"{name}.*truncated.*fetch it again"):
-        list(SOURCE.raw_records(tmp_path))
+        list(SOURCE.read_records(tmp_path))
 
 
 def test_an_archive_cut_within_its_member_is_named(tmp_path):
@@ -131,25 +131,25 @@ def test_an_archive_cut_within_its_member_is_named(tmp_path):
     plain = gzip.decompress((tmp_path / "pcqm4m-v2-train.sdf.tar.gz").read_bytes())
     (tmp_path / "pcqm4m-v2-train.sdf.tar.gz").write_bytes(gzip.compress(plain[:3000]))
     with pytest.raises(ValueError, match=r"train\.sdf\.tar\.gz.*truncated.*fetch it again"):
-        list(SOURCE.raw_records(tmp_path))
+        list(SOURCE.read_records(tmp_path))
 
 
 def test_a_missing_column_is_named(tmp_path):
     write(tmp_path, columns="idx,SMI,homolumogap")
     with pytest.raises(ValueError, match=r"data\.csv\.gz.*no column smiles among \['idx', 'SMI', 'homolumogap'\]"):
-        next(SOURCE.raw_records(tmp_path))
+        next(SOURCE.read_records(tmp_path))
 
 
 def test_both_files_are_needed_and_one_of_each(tmp_path):
     write(tmp_path)
-    assert [file.name for file in SOURCE.files(tmp_path)] == ["pcqm4m-v2-train.sdf.tar.gz", "data.csv.gz"]
+    assert [file.name for file in SOURCE.list_files(tmp_path)] == ["pcqm4m-v2-train.sdf.tar.gz", "data.csv.gz"]
     (tmp_path / "pcqm4m-v2-train.sdf").touch()
     with pytest.raises(ValueError, match="several of a kind; leave one"):
-        SOURCE.files(tmp_path)
+        SOURCE.list_files(tmp_path)
     (tmp_path / "data.csv.gz").rename(tmp_path / "table.csv.gz")
     (tmp_path / "pcqm4m-v2-train.sdf").unlink()
     with pytest.raises(FileNotFoundError, match=r"holds no data\.csv\.gz"):
-        SOURCE.files(tmp_path)
+        SOURCE.list_files(tmp_path)
 
 
 class Client:

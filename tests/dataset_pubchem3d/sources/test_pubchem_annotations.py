@@ -45,7 +45,7 @@ def write(file, content):
 
 def refusal(source, raw):
     with pytest.raises(RecordError) as caught:
-        source.texts(raw)
+        source.parse_texts(raw)
     return caught.value
 
 
@@ -55,7 +55,7 @@ def refusal(source, raw):
 def test_the_first_record_comes_without_reading_the_second_page(tmp_path):
     write(tmp_path / "page-00001.json.gz", page(1, 2, annotation(1), annotation(2)))
     (tmp_path / "page-00002.json.gz").write_bytes(b"damaged")
-    records = PubChemAnnotations().raw_records(tmp_path)
+    records = PubChemAnnotations().read_records(tmp_path)
     assert [next(records)["ANID"], next(records)["ANID"]] == [1, 2]
     with pytest.raises(ValueError, match=r"page-00002\.json\.gz cannot be read.*fetch again"):
         next(records)
@@ -63,27 +63,27 @@ def test_the_first_record_comes_without_reading_the_second_page(tmp_path):
 
 def test_records_and_sources_can_be_sent_to_other_processes(tmp_path):
     write(tmp_path / "page-00001.json.gz", page(1, 1, annotation()))
-    source, raw = pickle.loads(pickle.dumps((PubChemAnnotations(), next(PubChemAnnotations().raw_records(tmp_path)))))
-    assert source.texts(raw) == PubChemAnnotations().texts(annotation())
+    source, raw = pickle.loads(pickle.dumps((PubChemAnnotations(), next(PubChemAnnotations().read_records(tmp_path)))))
+    assert source.parse_texts(raw) == PubChemAnnotations().parse_texts(annotation())
 
 
 def test_a_missing_page_is_named_by_the_page_that_does_not_follow(tmp_path):
     write(tmp_path / "page-00001.json.gz", page(1, 3))
     write(tmp_path / "page-00003.json.gz", page(3, 3))
     with pytest.raises(ValueError, match=r"page-00003\.json\.gz is page 3 where page 2 follows"):
-        list(PubChemAnnotations().raw_records(tmp_path))
+        list(PubChemAnnotations().read_records(tmp_path))
 
 
 def test_a_folder_without_pages_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"pubchem_text.*stage fetch"):
-        list(PubChemAnnotations().raw_records(tmp_path))
+        list(PubChemAnnotations().read_records(tmp_path))
 
 
 # Parsed
 
 
 def test_an_annotation_gives_its_text_with_attribution():
-    (text,) = PubChemAnnotations().texts(annotation())
+    (text,) = PubChemAnnotations().parse_texts(annotation())
     assert (text.record_id, text.cid, text.anid) == ("990001:990000001", 990000001, 990001)
     assert text.text == "Examplamine is a primary amine."
     assert (text.source, text.source_id, text.name) == ("ExampleBase", "EX:000017", "examplamine")
@@ -93,14 +93,14 @@ def test_an_annotation_gives_its_text_with_attribution():
 
 def test_all_blocks_and_paragraphs_are_joined_by_line_breaks():
     data = [block("One.", " Two  stays as it is.", "  "), block("Three.")]
-    (text,) = PubChemAnnotations().texts(annotation(data=data))
+    (text,) = PubChemAnnotations().parse_texts(annotation(data=data))
     assert text.text == "One.\n Two  stays as it is.\nThree."
 
 
 @pytest.mark.parametrize("heading", ["Record Description", {"#TOCHeading": "Record Description"}, None], ids=str)
 def test_a_heading_is_a_string_or_an_object_or_missing(heading):
     data = [block("Taken.") | {"TOCHeading": heading}, block("Left.") | {"TOCHeading": "Uses"}]
-    (text,) = PubChemAnnotations().texts(annotation(data=data))
+    (text,) = PubChemAnnotations().parse_texts(annotation(data=data))
     assert text.text == "Taken."
 
 
@@ -108,7 +108,7 @@ def test_blocks_of_another_heading_are_no_text():
     found = refusal(PubChemAnnotations(), annotation(data=[block("It melts.", heading="Melting Point")]))
     assert (found.record_id, found.reason) == ("990001", "no text under the heading")
     assert "Melting Point" in found.detail
-    (text,) = PubChemAnnotations(heading="Melting Point").texts(
+    (text,) = PubChemAnnotations(heading="Melting Point").parse_texts(
         annotation(data=[block("It melts.", heading="Melting Point")])
     )
     assert text.text == "It melts."
@@ -135,13 +135,13 @@ def test_an_annotation_of_two_compounds_is_refused_with_their_number():
 
 
 def test_an_annotation_of_two_compounds_can_be_kept_for_each():
-    texts = PubChemAnnotations(ambiguous="keep").texts(annotation(cids=(12, 11, 12)))
+    texts = PubChemAnnotations(ambiguous="keep").parse_texts(annotation(cids=(12, 11, 12)))
     assert [(text.record_id, text.cid) for text in texts] == [("990001:12", 12), ("990001:11", 11)]
     assert len({text.text for text in texts}) == 1
 
 
 def test_the_same_compound_linked_twice_is_not_ambiguous():
-    assert [text.cid for text in PubChemAnnotations().texts(annotation(cids=(11, 11)))] == [11]
+    assert [text.cid for text in PubChemAnnotations().parse_texts(annotation(cids=(11, 11)))] == [11]
 
 
 def test_another_word_for_ambiguous_is_refused():
@@ -151,20 +151,20 @@ def test_another_word_for_ambiguous_is_refused():
 
 def test_missing_attribution_is_tolerated():
     bare = annotation(Name=None, LicenseURL=None, LicenseNote=None, URL=None, SourceID=None)
-    (text,) = PubChemAnnotations().texts(bare)
+    (text,) = PubChemAnnotations().parse_texts(bare)
     assert (text.name, text.license_url, text.url, text.source_id) == (None, None, None, None)
     assert text.record_id == "990001:990000001"
 
 
 def test_without_an_anid_the_source_and_its_id_are_the_record_id():
-    (text,) = PubChemAnnotations().texts(annotation(anid=None))
+    (text,) = PubChemAnnotations().parse_texts(annotation(anid=None))
     assert (text.record_id, text.anid) == ("ExampleBase:EX:000017:990000001", None)
 
 
 def test_annotations_of_another_source_are_refused_where_one_is_named():
     found = refusal(PubChemAnnotations(annotation_source="ChEBI"), annotation())
     assert (found.reason, found.detail) == ("annotation of another source", "ExampleBase")
-    assert PubChemAnnotations(annotation_source="ExampleBase").texts(annotation())
+    assert PubChemAnnotations(annotation_source="ExampleBase").parse_texts(annotation())
 
 
 @pytest.mark.parametrize(

@@ -98,32 +98,32 @@ def test_an_interrupted_fetch_goes_on_with_what_is_missing(tmp_path, status):
         PubChemAnnotations().fetch(server, tmp_path)
     assert numbers == ([1, 2, 1] if status else [1, 2])
     with pytest.raises(ValueError, match=r"page-00001.*page 1 of 3"):
-        list(PubChemAnnotations().raw_records(tmp_path))
+        list(PubChemAnnotations().read_records(tmp_path))
     server, numbers = paged(three)
     PubChemAnnotations().fetch(server, tmp_path)
     assert numbers == [2, 3]
-    assert [raw["ANID"] for raw in PubChemAnnotations().raw_records(tmp_path)] == [1, 2, 3]
+    assert [raw["ANID"] for raw in PubChemAnnotations().read_records(tmp_path)] == [1, 2, 3]
 
 
 def test_pages_that_are_added_meanwhile_are_fetched_too(tmp_path):
     server, numbers = paged({1: page(1, 2), 2: page(2, 3), 3: page(3, 3, annotation(7))})
     PubChemAnnotations().fetch(server, tmp_path)
     assert numbers == [1, 2, 3]
-    assert [raw["ANID"] for raw in PubChemAnnotations().raw_records(tmp_path)] == [7]
+    assert [raw["ANID"] for raw in PubChemAnnotations().read_records(tmp_path)] == [7]
 
 
 def test_pages_that_are_announced_no_longer_are_not_asked_for(tmp_path):
     server, numbers = paged({1: page(1, 4), 2: page(2, 2, annotation(7))})
     PubChemAnnotations().fetch(server, tmp_path)
     assert numbers == [1, 2]
-    assert [raw["ANID"] for raw in PubChemAnnotations().raw_records(tmp_path)] == [7]
+    assert [raw["ANID"] for raw in PubChemAnnotations().read_records(tmp_path)] == [7]
 
 
 def test_when_the_announced_page_has_gone_the_page_before_it_is_renewed(tmp_path):
     server, numbers = paged({1: page(1, 3), 2: [page(2, 3, annotation(7)), page(2, 2, annotation(8))]})
     PubChemAnnotations().fetch(server, tmp_path)
     assert numbers == [1, 2, 3, 2]
-    assert [raw["ANID"] for raw in PubChemAnnotations().raw_records(tmp_path)] == [8]
+    assert [raw["ANID"] for raw in PubChemAnnotations().read_records(tmp_path)] == [8]
     again, numbers = paged({})
     PubChemAnnotations().fetch(again, tmp_path)
     assert numbers == []
@@ -160,7 +160,7 @@ def test_greek_letters_and_primes_survive_from_the_server_to_the_text(tmp_path):
     server, _ = paged({1: page(1, 1, annotation(990001, words))})
     PubChemAnnotations().fetch(server, tmp_path)
     assert words.encode("utf-8") in gzip.decompress((tmp_path / "page-00001.json.gz").read_bytes())
-    (text,) = PubChemAnnotations().texts(next(PubChemAnnotations().raw_records(tmp_path)))
+    (text,) = PubChemAnnotations().parse_texts(next(PubChemAnnotations().read_records(tmp_path)))
     assert text.text == words
 
 
@@ -168,7 +168,7 @@ def test_half_a_surrogate_pair_is_a_bad_record(tmp_path):
     server, _ = paged({1: page(1, 1, annotation(990001, "broken \ud835 letter"))})
     PubChemAnnotations().fetch(server, tmp_path)
     with pytest.raises(RecordError) as caught:
-        PubChemAnnotations().texts(next(PubChemAnnotations().raw_records(tmp_path)))
+        PubChemAnnotations().parse_texts(next(PubChemAnnotations().read_records(tmp_path)))
     assert (caught.value.record_id, caught.value.reason) == ("990001", "the record has not the documented form")
     assert "surrogates" in caught.value.detail
 
@@ -189,7 +189,7 @@ def test_a_busy_server_is_asked_again_and_a_page_past_the_end_is_not_waited_for(
     server.add(QUERY + "2", {}, *[{"status": 500, "body": fault("ServerError")}] * 9)
     source = PubChemAnnotations(url=server.url("/"))
     source.fetch(client, tmp_path)
-    assert list(source.raw_records(tmp_path)) == []
+    assert list(source.read_records(tmp_path)) == []
 
 
 # In a whole build
@@ -199,7 +199,7 @@ def test_a_busy_server_is_asked_again_and_a_page_past_the_end_is_not_waited_for(
 def recipe(world, server, new_client, tmp_path, monkeypatch):
     """The recipe of the small world, but for its annotations, which come from the server in three pages."""
     monkeypatch.setattr(read, "Client", new_client)
-    annotations = list(PubChemAnnotations().raw_records(world / "text"))
+    annotations = list(PubChemAnnotations().read_records(world / "text"))
     for number in (1, 2, 3):
         server.add(f"{QUERY}{number}", page(number, 3, *annotations[5 * number - 5 : 5 * number]))
     settings = yaml.safe_load((world / "recipe.yaml").read_text())

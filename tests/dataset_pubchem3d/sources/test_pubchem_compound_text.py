@@ -32,7 +32,7 @@ def write(file, content):
 
 def refusal(source, raw):
     with pytest.raises(RecordError) as caught:
-        source.texts(raw)
+        source.parse_texts(raw)
     return caught.value
 
 
@@ -107,10 +107,10 @@ def test_compounds_are_fetched_once_and_come_in_the_order_of_their_cids(tmp_path
     assert server.asked == [f"{COMPOUND_URL}/{cid}/JSON?heading=Record+Description" for cid in (7, 100)]
     source.fetch(server, folder)
     assert len(server.asked) == 2
-    absent, described = source.raw_records(folder)
+    absent, described = source.read_records(folder)
     found = refusal(source, absent)
     assert (found.record_id, found.reason) == ("7", "no text under the heading")
-    assert [text.cid for text in source.texts(described)] == [100]
+    assert [text.cid for text in source.parse_texts(described)] == [100]
 
 
 def test_an_interrupted_list_is_refused_and_goes_on_with_what_is_missing(tmp_path):
@@ -119,11 +119,11 @@ def test_an_interrupted_list_is_refused_and_goes_on_with_what_is_missing(tmp_pat
     with pytest.raises(FetchError):
         source.fetch(CompoundClient(answers | {8: FetchError("u", "HTTP 503", 503)}), folder)
     with pytest.raises(FileNotFoundError, match=r"2 files are missing, the first is .*cid-000000008"):
-        list(source.raw_records(folder))
+        list(source.read_records(folder))
     server = CompoundClient(answers)
     source.fetch(server, folder)
     assert [url.split("/")[-2] for url in server.asked] == ["8", "9"]
-    assert [cid for cid, _ in source.raw_records(folder)] == ["7", "8", "9"]
+    assert [cid for cid, _ in source.read_records(folder)] == ["7", "8", "9"]
 
 
 def test_a_404_of_another_kind_is_not_taken_for_a_compound_without_description(tmp_path):
@@ -142,12 +142,12 @@ def test_an_answer_without_a_record_is_not_kept(tmp_path):
 def test_a_later_compound_is_not_read_for_the_first(tmp_path):
     write(tmp_path / "cid-000000007.json.gz", record(7))
     (tmp_path / "cid-000000008.json.gz").write_bytes(b"damaged")
-    assert next(PubChemCompoundTexts().raw_records(tmp_path))[0] == "7"
+    assert next(PubChemCompoundTexts().read_records(tmp_path))[0] == "7"
 
 
 def test_each_reference_gives_a_text_with_its_own_attribution():
     whole = record(7, information(8, "Eight.", "α."), information(3, "Three."), information(8, "Again eight."))
-    eight, three = PubChemCompoundTexts().texts(("7", whole))
+    eight, three = PubChemCompoundTexts().parse_texts(("7", whole))
     assert (eight.text, three.text) == ("Eight.\nα.\nAgain eight.", "Three.")
     assert (eight.record_id, eight.anid, eight.source, eight.source_id) == ("990008:7", 990008, "Base8", "B:8")
     assert (three.url, three.license_url) == ("https://example.org/3", "https://example.org/licence3")
@@ -156,7 +156,7 @@ def test_each_reference_gives_a_text_with_its_own_attribution():
 
 def test_the_title_of_the_record_is_the_name_where_the_reference_has_none():
     whole = record(7, information(3, "Three."), Reference=[reference(3, Name=None, ANID=None, LicenseURL=None)])
-    (text,) = PubChemCompoundTexts().texts(("7", whole))
+    (text,) = PubChemCompoundTexts().parse_texts(("7", whole))
     assert (text.name, text.anid, text.license_url, text.record_id) == ("Examplamine", None, None, "Base3:B:3:7")
 
 
@@ -190,8 +190,8 @@ def test_lists_of_descriptions_are_read_from_a_folder_packed_or_not(tmp_path):
     write(tmp_path / "a.json.gz", listing(title, described(7, "An α-amine."), described(7, "An amine.", "Other")))
     (tmp_path / "b.json").write_text(json.dumps(listing({"CID": 8, "Title": "Bare"})), encoding="utf-8")
     source = PubChemCompoundTexts(path=str(tmp_path))
-    full, bare = source.raw_records(tmp_path)
-    first, second = source.texts(full)
+    full, bare = source.read_records(tmp_path)
+    first, second = source.parse_texts(full)
     assert (first.text, first.source, first.name, first.cid) == ("An α-amine.", "ExampleBase", "Examplamine", 7)
     assert (second.text, second.source) == ("An amine.", "Other")
     assert (first.url, first.license_url, first.anid) == ("https://example.org", None, None)
@@ -203,7 +203,7 @@ def test_lists_of_descriptions_are_read_from_a_folder_packed_or_not(tmp_path):
 def test_an_empty_list_of_descriptions_is_a_broken_file(tmp_path):
     write(tmp_path / "a.json.gz", listing())
     with pytest.raises(ValueError, match=r"a\.json\.gz has no .*fetch it again"):
-        list(PubChemCompoundTexts().raw_records(tmp_path))
+        list(PubChemCompoundTexts().read_records(tmp_path))
 
 
 def test_a_compound_not_found_by_the_server_is_one_without_description(tmp_path, server, client):

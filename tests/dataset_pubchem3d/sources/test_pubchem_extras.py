@@ -10,7 +10,14 @@ from rdkit import Chem
 from dataset_pubchem3d.fetch.client import FetchError
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources import pubchem_extras
-from dataset_pubchem3d.sources.pubchem_extras import INCHIKEYS, SMILES, SYNONYMS, TITLES, PubChemExtras, wanted_lines
+from dataset_pubchem3d.sources.pubchem_extras import (
+    INCHIKEYS,
+    SMILES,
+    SYNONYMS,
+    TITLES,
+    PubChemExtras,
+    read_wanted_lines,
+)
 
 WATER, ETHANOL, SALT, ALANINE = 90, 702, 4400, 12000
 MOLECULES = {WATER: "O", ETHANOL: "CCO", SALT: "CC(=O)[O-].[Na+]", ALANINE: "C[C@@H](C(=O)O)N"}
@@ -46,12 +53,12 @@ def tables(tmp_path):
 
 
 def records(folder, *cids, **options):
-    return list(PubChemExtras(**options).raw_records(folder, array(*cids)))
+    return list(PubChemExtras(**options).read_records(folder, array(*cids)))
 
 
 def test_all_compounds_come_in_order_with_their_identifiers(tables):
     source = PubChemExtras()
-    compounds = [source.compound(pickle.loads(pickle.dumps(raw))) for raw in records(tables, *MOLECULES)]
+    compounds = [source.parse_compound(pickle.loads(pickle.dumps(raw))) for raw in records(tables, *MOLECULES)]
     assert [compound.cid for compound in compounds] == list(MOLECULES)
     for compound, smiles in zip(compounds, MOLECULES.values(), strict=True):
         assert (compound.inchi, compound.inchikey) == identifiers(smiles)
@@ -75,14 +82,14 @@ def test_a_cid_without_a_smiles_is_refused(tables):
     write(tables / SMILES, [(ETHANOL, "CCO")])
     water, ethanol = records(tables, WATER, ETHANOL)
     with pytest.raises(RecordError, match=f"{WATER}: the record has no SMILES"):
-        PubChemExtras().compound(water)
-    assert PubChemExtras().compound(ethanol).smiles == "CCO"
+        PubChemExtras().parse_compound(water)
+    assert PubChemExtras().parse_compound(ethanol).smiles == "CCO"
 
 
 def test_several_cids_of_one_inchikey_are_all_kept(tables):
     write(tables / INCHIKEYS, [(1, *identifiers("CCO")), (2, *identifiers("CCO"))])
     write(tables / SMILES, [(1, "CCO"), (2, "OCC")])
-    compounds = [PubChemExtras().compound(raw) for raw in records(tables, 1, 2)]
+    compounds = [PubChemExtras().parse_compound(raw) for raw in records(tables, 1, 2)]
     assert [compound.cid for compound in compounds] == [1, 2]
     assert compounds[0].inchikey == compounds[1].inchikey
 
@@ -97,7 +104,7 @@ def test_tables_of_names_can_be_done_without(tables):
     (tables / SYNONYMS).unlink()
     (raw,) = records(tables, ETHANOL, **options)
     assert (raw.title, raw.synonyms) == ("", ())
-    assert PubChemExtras(**options).files(tables) == [tables / INCHIKEYS, tables / SMILES]
+    assert PubChemExtras(**options).list_files(tables) == [tables / INCHIKEYS, tables / SMILES]
 
 
 def test_missing_tables_are_named(tables):
@@ -109,7 +116,7 @@ def test_missing_tables_are_named(tables):
 
 def test_checksums_are_no_raw_files(tables):
     (tables / f"{SMILES}.md5").write_text("0" * 32)
-    assert PubChemExtras().files(tables) == [tables / name for name in (INCHIKEYS, SMILES, TITLES, SYNONYMS)]
+    assert PubChemExtras().list_files(tables) == [tables / name for name in (INCHIKEYS, SMILES, TITLES, SYNONYMS)]
 
 
 def test_bytes_that_are_no_utf8_are_replaced_in_a_title(tables):
@@ -118,7 +125,7 @@ def test_bytes_that_are_no_utf8_are_replaced_in_a_title(tables):
     water, ethanol = records(tables, WATER, ETHANOL)
     assert water.title == "Oxidan\N{REPLACEMENT CHARACTER}"
     assert ethanol.title == "β-Ethanol"
-    assert PubChemExtras().compound(water).title == water.title
+    assert PubChemExtras().parse_compound(water).title == water.title
 
 
 def test_a_value_may_hold_tabs(tables):
@@ -179,7 +186,7 @@ def test_a_line_without_a_cid_is_an_error(tables, line):
 def test_reading_ends_behind_the_last_cid_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(pubchem_extras, "BLOCK", 4)
     write(tmp_path / "a.gz", [(1, "x"), (2, "y"), (3, "z"), ("broken",)])
-    assert list(wanted_lines(tmp_path / "a.gz", array(2))) == [(2, "y")]
+    assert list(read_wanted_lines(tmp_path / "a.gz", array(2))) == [(2, "y")]
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 1000])
@@ -189,11 +196,11 @@ def test_lines_are_whole_whatever_the_size_of_the_pieces_read(tmp_path, monkeypa
     write(tmp_path / "a.gz", rows)
     wanted = array(1, 22, 333_333_333)
     stripped = [(cid, value.strip()) for cid, value in rows]
-    assert list(wanted_lines(tmp_path / "a.gz", wanted, repeated=True)) == stripped
+    assert list(read_wanted_lines(tmp_path / "a.gz", wanted, repeated=True)) == stripped
     with gzip.open(tmp_path / "a.gz", "ab") as out:
         out.write(b"333333334\tthe end")
     last = (333_333_334, "the end")
-    assert list(wanted_lines(tmp_path / "a.gz", np.append(wanted, last[0]), repeated=True)) == [*stripped, last]
+    assert list(read_wanted_lines(tmp_path / "a.gz", np.append(wanted, last[0]), repeated=True)) == [*stripped, last]
 
 
 @pytest.mark.parametrize("size", [1000, pubchem_extras.BLOCK])

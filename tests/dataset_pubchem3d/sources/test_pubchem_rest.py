@@ -51,13 +51,13 @@ def array(cids):
 
 def fetched(folder, server, cids):
     PubChemREST().fetch(server, folder, array(cids))
-    return list(PubChemREST().raw_records(folder, array(cids)))
+    return list(PubChemREST().read_records(folder, array(cids)))
 
 
 def test_compounds_come_in_order_with_their_titles(tmp_path):
     server = Server(properties(ETHANOL, Title="Ethanol"), properties(ALANINE, "C[C@@H](C(=O)O)N", Title="L-Alanine"))
     rows = fetched(tmp_path, server, [ETHANOL, ALANINE])
-    compounds = [PubChemREST().compound(pickle.loads(pickle.dumps(raw))) for raw in rows]
+    compounds = [PubChemREST().parse_compound(pickle.loads(pickle.dumps(raw))) for raw in rows]
     assert [(compound.cid, compound.title) for compound in compounds] == [(ETHANOL, "Ethanol"), (ALANINE, "L-Alanine")]
     assert compounds[0].inchikey == "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
     assert compounds[1].inchikey == "QNAYBMKLOCPYGJ-REOHCLBHSA-N"
@@ -117,7 +117,7 @@ def test_the_smiles_with_stereo_is_preferred_under_old_and_new_names(keys):
     raw = properties(ALANINE, "C[C@@H](C(=O)O)N")
     smiles, flat = raw.pop("SMILES"), raw.pop("ConnectivitySMILES")
     raw |= {"CanonicalSMILES": flat, "ConnectivitySMILES": flat} | {keys[0]: smiles}
-    assert PubChemREST().compound(raw).smiles == Chem.CanonSmiles(smiles)
+    assert PubChemREST().parse_compound(raw).smiles == Chem.CanonSmiles(smiles)
 
 
 @pytest.mark.parametrize("key", ["ConnectivitySMILES", "CanonicalSMILES"])
@@ -125,7 +125,7 @@ def test_a_smiles_without_stereo_will_do(key):
     raw = properties(ALANINE, "C[C@@H](C(=O)O)N")
     del raw["SMILES"]
     raw[key] = raw.pop("ConnectivitySMILES")
-    compound = PubChemREST().compound(raw)
+    compound = PubChemREST().parse_compound(raw)
     assert compound.smiles == Chem.CanonSmiles("CC(C(=O)O)N")
     assert compound.inchikey == "QNAYBMKLOCPYGJ-REOHCLBHSA-N"
 
@@ -140,13 +140,13 @@ def test_a_smiles_without_stereo_will_do(key):
 )
 def test_records_that_cannot_be_used_are_refused(changes, reason):
     with pytest.raises(RecordError, match=f"{ETHANOL}: {reason}"):
-        PubChemREST().compound(properties(ETHANOL) | changes)
+        PubChemREST().parse_compound(properties(ETHANOL) | changes)
 
 
 def test_a_batch_that_was_not_fetched_is_an_error(tmp_path):
     fetched(tmp_path, Server(properties(1)), [1])
     with pytest.raises(FileNotFoundError, match=r"\.json\.gz, of CIDs 1 to 2, is missing; run the stage fetch"):
-        list(PubChemREST().raw_records(tmp_path, array([1, 2])))
+        list(PubChemREST().read_records(tmp_path, array([1, 2])))
 
 
 def test_an_answer_that_is_no_property_table_is_not_kept(tmp_path):
@@ -162,10 +162,10 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     (file,) = tmp_path.iterdir()
     file.write_bytes(gzip.compress(json.dumps({"Fault": {}}).encode()))
     with pytest.raises(ValueError, match=rf"{file.name}: no property table"):
-        list(PubChemREST().raw_records(tmp_path, array([1])))
+        list(PubChemREST().read_records(tmp_path, array([1])))
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(ValueError, match=file.name):
-        list(PubChemREST().raw_records(tmp_path, array([1])))
+        list(PubChemREST().read_records(tmp_path, array([1])))
 
 
 def test_nothing_is_asked_for_where_a_path_is_given(tmp_path):

@@ -45,8 +45,8 @@ def array(*cids):
 
 def compounds(folder, *cids):
     source = PubChemSDF()
-    raw_records = source.raw_records(folder, array(*cids))
-    return [source.compound(pickle.loads(pickle.dumps(raw))) for raw in raw_records]
+    raw_records = source.read_records(folder, array(*cids))
+    return [source.parse_compound(pickle.loads(pickle.dumps(raw))) for raw in raw_records]
 
 
 def only_compound(tmp_path, *arguments, **tags):
@@ -179,7 +179,7 @@ def test_the_listed_files_are_downloaded(tmp_path):
     PubChemSDF(downloads=(FIRST, SECOND)).fetch(server, tmp_path, array(1))
     base = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/CURRENT-Full/SDF/"
     assert server.asked == [base + FIRST, base + SECOND]
-    assert PubChemSDF().files(tmp_path) == [tmp_path / FIRST, tmp_path / SECOND]
+    assert PubChemSDF().list_files(tmp_path) == [tmp_path / FIRST, tmp_path / SECOND]
 
 
 def test_nothing_is_downloaded_where_a_path_is_given(tmp_path):

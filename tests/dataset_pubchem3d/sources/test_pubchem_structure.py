@@ -7,9 +7,9 @@ from dataset_pubchem3d.fetch.client import FetchError
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.pubchem_structure import (
     PubChemRecord,
-    checked_compound,
-    download_checked,
-    further_names,
+    check_compound,
+    download_with_checksum,
+    select_further_names,
 )
 
 MOLECULES = {"water": "O", "ethanol": "CCO", "sodium acetate": "CC(=O)[O-].[Na+]", "L-alanine": "C[C@@H](C(=O)O)N"}
@@ -36,7 +36,7 @@ class Server:
 @pytest.mark.parametrize("smiles", MOLECULES.values(), ids=MOLECULES)
 def test_a_consistent_record_is_taken_over(smiles):
     raw = record(smiles)._replace(title="a title", synonyms=("a name", "another"))
-    compound, mol = checked_compound(raw), Chem.MolFromSmiles(smiles)
+    compound, mol = check_compound(raw), Chem.MolFromSmiles(smiles)
     assert (compound.inchi, compound.inchikey) == (Chem.MolToInchi(mol), Chem.MolToInchiKey(mol))
     assert (compound.smiles, compound.n_heavy) == (Chem.MolToSmiles(mol), mol.GetNumHeavyAtoms())
     assert (compound.cid, compound.title, compound.synonyms) == (7, "a title", ("a name", "another"))
@@ -44,13 +44,13 @@ def test_a_consistent_record_is_taken_over(smiles):
 
 
 def test_the_charge_is_that_of_the_smiles():
-    assert checked_compound(record("C[N+](C)(C)C")).formal_charge == 1
+    assert check_compound(record("C[N+](C)(C)C")).formal_charge == 1
 
 
 @pytest.mark.parametrize("identified_as", ["CC(C(=O)O)N", "C[C@H](C(=O)O)N"], ids=["no stereo", "other stereo"])
 def test_identifiers_of_other_stereo_win_over_the_smiles(identified_as):
     raw = record(MOLECULES["L-alanine"], identified_as)
-    compound = checked_compound(raw)
+    compound = check_compound(raw)
     assert (compound.inchi, compound.inchikey) == (raw.inchi, raw.inchikey)
     assert compound.inchikey != Chem.MolToInchiKey(Chem.MolFromSmiles(compound.smiles))
     assert "@" in compound.smiles
@@ -58,7 +58,7 @@ def test_identifiers_of_other_stereo_win_over_the_smiles(identified_as):
 
 def test_identifiers_of_another_molecule_are_refused():
     with pytest.raises(RecordError) as error:
-        checked_compound(record("CCO", "COC"))
+        check_compound(record("CCO", "COC"))
     assert error.value.record_id == "7"
     assert error.value.reason == "the SMILES and the InChIKey of the record differ"
     assert "CCO, LCGLNKUTAGEVQW-UHFFFAOYSA-N" in error.value.detail
@@ -66,35 +66,35 @@ def test_identifiers_of_another_molecule_are_refused():
 
 def test_an_inchi_of_another_key_is_refused():
     with pytest.raises(RecordError, match="the InChI and the InChIKey of the record differ"):
-        checked_compound(record("CCO")._replace(inchikey=record("COC").inchikey))
+        check_compound(record("CCO")._replace(inchikey=record("COC").inchikey))
 
 
 def test_a_smiles_that_rdkit_cannot_read_is_refused():
     with pytest.raises(RecordError, match="RDKit cannot read the SMILES"):
-        checked_compound(record("CCO")._replace(smiles="C1CC"))
+        check_compound(record("CCO")._replace(smiles="C1CC"))
 
 
 @pytest.mark.parametrize("identifier", ["SMILES", "InChI", "InChIKey"])
 def test_a_missing_identifier_is_named(identifier):
     with pytest.raises(RecordError, match=f"7: the record has no {identifier}$"):
-        checked_compound(record("CCO")._replace(**{identifier.lower(): ""}))
+        check_compound(record("CCO")._replace(**{identifier.lower(): ""}))
 
 
 def test_further_names_are_distinct_and_not_the_title():
-    assert further_names("Ethanol", ["alcohol", "Ethanol", "", "EtOH", "alcohol"]) == ("alcohol", "EtOH")
+    assert select_further_names("Ethanol", ["alcohol", "Ethanol", "", "EtOH", "alcohol"]) == ("alcohol", "EtOH")
 
 
 def test_a_download_is_checked_by_the_sum_beside_it(tmp_path):
     md5 = hashlib.md5(b"content").hexdigest()
     server = Server({"http://x/a.gz": b"content", "http://x/a.gz.md5": f"{md5}  a.gz\n".encode()})
-    download_checked(server, "http://x/a.gz", tmp_path / "a.gz")
+    download_with_checksum(server, "http://x/a.gz", tmp_path / "a.gz")
     assert (tmp_path / "a.gz").read_bytes() == b"content"
     assert server.asked == [("http://x/a.gz.md5", None), ("http://x/a.gz", md5)]
 
 
 def test_a_download_without_a_sum_beside_it_is_not_checked(tmp_path):
     server = Server({"http://x/a.gz": b"content"})
-    download_checked(server, "http://x/a.gz", tmp_path / "a.gz")
+    download_with_checksum(server, "http://x/a.gz", tmp_path / "a.gz")
     assert (tmp_path / "a.gz").read_bytes() == b"content"
     assert server.asked[-1] == ("http://x/a.gz", None)
 
@@ -102,7 +102,7 @@ def test_a_download_without_a_sum_beside_it_is_not_checked(tmp_path):
 def test_a_file_that_is_there_is_not_asked_for(tmp_path):
     (tmp_path / "a.gz").write_bytes(b"content")
     server = Server({})
-    download_checked(server, "http://x/a.gz", tmp_path / "a.gz")
+    download_with_checksum(server, "http://x/a.gz", tmp_path / "a.gz")
     assert server.asked == []
 
 
@@ -112,10 +112,10 @@ def test_a_sum_of_an_earlier_attempt_is_asked_for_again(tmp_path):
     server.download = lambda url, path, md5=None: (
         pytest.fail("an old sum was kept") if path.exists() else Server.download(server, url, path, md5)
     )
-    download_checked(server, "http://x/a.gz", tmp_path / "a.gz")
+    download_with_checksum(server, "http://x/a.gz", tmp_path / "a.gz")
     assert server.asked[-1] == ("http://x/a.gz", "1" * 32)
 
 
 def test_a_server_that_refuses_the_sum_is_an_error(tmp_path):
     with pytest.raises(FetchError, match=r"a\.gz\.md5: refused"):
-        download_checked(Server({}, status=503), "http://x/a.gz", tmp_path / "a.gz")
+        download_with_checksum(Server({}, status=503), "http://x/a.gz", tmp_path / "a.gz")

@@ -60,7 +60,7 @@ def write(folder, text: str, name: str = "000000001-000253696.json"):
 
 
 def raws(path) -> list[str]:
-    return list(PubChemQC().raw_records(path))
+    return list(PubChemQC().read_records(path))
 
 
 def raw(**changes) -> str:
@@ -102,7 +102,7 @@ def test_records_are_split_however_the_array_is_printed(tmp_path, monkeypatch, l
 @pytest.mark.parametrize("layout", ["of the mirror", "with Windows line ends"])
 def test_an_array_printed_as_in_the_mirror_is_split_by_its_lines(tmp_path, monkeypatch, layout, chunk):
     monkeypatch.setattr(pubchemqc, "CHUNK", chunk)
-    monkeypatch.setattr(pubchemqc, "_end_by_depth", lambda *_: pytest.fail("split by depth"))
+    monkeypatch.setattr(pubchemqc, "_find_end_by_depth", lambda *_: pytest.fail("split by depth"))
     assert len(raws(write(tmp_path, LAYOUTS[layout](record(1), record(2))))) == 2
 
 
@@ -118,7 +118,7 @@ def test_of_a_truncated_shard_all_whole_records_are_read_before_it_is_refused(tm
     last = len(whole) - len(whole.rpartition("}")[2])  # where the second record ends
     for cut, count in ((last, 2), (last - 1, 1), (last - 300, 1)):
         file = write(tmp_path, whole[:cut])
-        records = PubChemQC().raw_records(file)
+        records = PubChemQC().read_records(file)
         assert [json.loads(next(records))["cid"] for _ in range(count)] == [1, 2][:count]
         with pytest.raises(
             ValueError, match=rf"000000001-000253696\.json: truncated .* {count} records.*fetch it again"
@@ -132,7 +132,7 @@ def test_of_a_truncated_gzip_shard_all_whole_records_are_read_before_it_is_refus
     file = write(tmp_path, whole, "1-50.json.gz")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     count = zlib.decompressobj(wbits=31).decompress(file.read_bytes()).count(b"\n    }")
-    records, cids = PubChemQC().raw_records(file), []
+    records, cids = PubChemQC().read_records(file), []
     with pytest.raises(ValueError, match=rf"1-50\.json\.gz: truncated or broken after {count} records"):
         cids.extend(json.loads(text)["cid"] for text in records)
     assert cids == list(range(1, count + 1))
@@ -154,7 +154,7 @@ def test_a_shard_may_be_empty(tmp_path):
 def test_bytes_that_are_no_utf_8_are_the_fault_of_the_file(tmp_path):
     file = write(tmp_path, printed(record(1), record(2, name="?")))
     file.write_bytes(file.read_bytes().replace(b"?", b"\xff"))
-    records = PubChemQC().raw_records(file)
+    records = PubChemQC().read_records(file)
     assert json.loads(next(records))["cid"] == 1
     with pytest.raises(ValueError, match=r"000000001-000253696\.json: .*after 1 records.*utf-8"):
         next(records)
@@ -183,7 +183,7 @@ def test_a_shard_is_read_in_constant_memory(tmp_path, layout):
         file.writelines(body + ",\n    " for _ in range(count - 1))
         file.write(body + "\n]")
     tracemalloc.start()
-    lengths = {len(record) for record in PubChemQC().raw_records(tmp_path)}
+    lengths = {len(record) for record in PubChemQC().read_records(tmp_path)}
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert lengths == {len(body)}
@@ -197,7 +197,7 @@ def test_a_record_is_identified_and_its_coordinates_are_those_that_were_written(
     write(tmp_path, printed(record()))
     (text,) = raws(tmp_path)
     assert PubChemQC().identify(text) == Identity(962, WATER_KEY)
-    geometry = PubChemQC().geometry(pickle.loads(pickle.dumps(text)))
+    geometry = PubChemQC().parse_geometry(pickle.loads(pickle.dumps(text)))
     assert geometry.geometry_id == "962"
     assert geometry.atomic_numbers.tolist() == [8, 1, 1]
     assert np.array_equal(geometry.positions, np.float32([POSITIONS]))
@@ -235,7 +235,7 @@ def test_a_record_without_an_inchi_is_identified_by_its_cid():
     assert PubChemQC().identify('{"cid": 962, "state": "S0"}') == Identity(962, None)
 
 
-@pytest.mark.parametrize("method", ["identify", "geometry"])
+@pytest.mark.parametrize("method", ["identify", "parse_geometry"])
 @pytest.mark.parametrize(
     ("text", "record_id", "reason"),
     [
@@ -288,7 +288,7 @@ def test_an_inchi_that_is_none_is_refused(inchi):
 )
 def test_a_geometry_that_does_not_fit_is_refused(changes, reason):
     with pytest.raises(RecordError) as refused:
-        PubChemQC().geometry(raw(**changes))
+        PubChemQC().parse_geometry(raw(**changes))
     assert (refused.value.record_id, refused.value.reason) == ("962", reason)
 
 
@@ -296,7 +296,7 @@ def test_a_geometry_that_does_not_fit_is_refused(changes, reason):
 def test_a_record_without_a_geometry_is_refused(key):
     text = json.dumps({name: value for name, value in record().items() if name != key})
     with pytest.raises(RecordError, match=f"962: its atoms or coordinates cannot be read .*{key}"):
-        PubChemQC().geometry(text)
+        PubChemQC().parse_geometry(text)
 
 
 def test_what_is_no_record_between_records_is_refused_rather_than_lost(tmp_path):
@@ -317,15 +317,15 @@ def test_shards_are_read_by_ascending_cid_and_nothing_else_is(tmp_path):
         write(tmp_path, "", other)
     assert [PubChemQC().identify(text).cid for text in raws(tmp_path)] == [10, 20, 30]
     named = PubChemQC(shards=("100-999.json",))
-    assert [named.identify(text).cid for text in named.raw_records(tmp_path)] == [30]
+    assert [named.identify(text).cid for text in named.read_records(tmp_path)] == [30]
 
 
 def test_of_a_copy_of_the_mirror_one_config_is_read(tmp_path):
     expected = [
         write(tmp_path, "[]", f"data/{config}/train/1-9.json") for config in ("b3lyp_pm6_chon300nosalt", "b3lyp_pm6")
     ]
-    assert PubChemQC().files(tmp_path) == expected[1:]
-    assert PubChemQC(config="b3lyp_pm6_chon300nosalt").files(tmp_path) == expected[:1]
+    assert PubChemQC().list_files(tmp_path) == expected[1:]
+    assert PubChemQC(config="b3lyp_pm6_chon300nosalt").list_files(tmp_path) == expected[:1]
 
 
 def test_a_single_file_may_have_any_name(tmp_path):
@@ -335,9 +335,9 @@ def test_a_single_file_may_have_any_name(tmp_path):
 def test_shards_that_are_not_there_are_named(tmp_path):
     write(tmp_path, "[]", "info.json")
     with pytest.raises(FileNotFoundError, match=r"pubchemqc: .* holds no file <first>-<last>\.json"):
-        PubChemQC().files(tmp_path)
+        PubChemQC().list_files(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"pubchemqc: .* lacks 1-9\.json"):
-        PubChemQC(shards=("1-9.json",)).files(tmp_path)
+        PubChemQC(shards=("1-9.json",)).list_files(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"1-9\.json"):
         raws(tmp_path / "1-9.json")
 

@@ -28,4 +28,4 @@ def test_a_damaged_file_is_named_with_its_remedy(tmp_path, damage):
         folder.mkdir()
         (folder / f"{name}.json.gz").write_bytes(damage)
         with pytest.raises(ValueError, match=rf"{name}\.json\.gz.*fetch"):
-            list(source.raw_records(folder))
+            list(source.read_records(folder))

@@ -11,8 +11,16 @@ from datasets import Features
 from rdkit import Chem
 
 from dataset_pubchem3d.records import RecordError
-from dataset_pubchem3d.sources.base import installed_folder
-from dataset_pubchem3d.sources.qm9 import PROPERTIES, QM9, SCALAR_COLUMNS, TABLES, TENSOR_COLUMNS, TENSORS, gdb_compound
+from dataset_pubchem3d.sources.base import find_installed_folder
+from dataset_pubchem3d.sources.qm9 import (
+    PROPERTIES,
+    QM9,
+    SCALAR_COLUMNS,
+    TABLES,
+    TENSOR_COLUMNS,
+    TENSORS,
+    make_gdb_compound,
+)
 
 HARTREE = 27.211386  # eV
 SCHEMA = Features({column.name: column.feature for column in PROPERTIES}).arrow_schema
@@ -22,7 +30,7 @@ ELEMENTS, WATER = "['O','H','H']", "[[0.,0.,0.1],[0.,0.76,-5.E-1],[0.,-0.76,-0.5
 @pytest.fixture(scope="module")
 def rows():
     """The first rows of the installed package."""
-    return list(islice(QM9().raw_records(Path()), 30))
+    return list(islice(QM9().read_records(Path()), 30))
 
 
 def row(index=1, **cells):
@@ -60,10 +68,10 @@ def write_table(file, rows):
 
 
 def test_the_geometries_equal_the_file(rows):
-    with open(installed_folder("qm9pack") / "data" / TABLES[0], newline="") as stream:
+    with open(find_installed_folder("qm9pack") / "data" / TABLES[0], newline="") as stream:
         expected = list(islice(csv.DictReader(stream), len(rows)))
     for raw, given in zip(rows, expected, strict=True):
-        geometry = QM9().geometry(raw)
+        geometry = QM9().parse_geometry(raw)
         symbols = [Chem.GetPeriodicTable().GetElementSymbol(int(number)) for number in geometry.atomic_numbers]
         assert geometry.geometry_id == given["Index"]
         assert symbols == ast.literal_eval(given["Elements"])
@@ -73,13 +81,13 @@ def test_the_geometries_equal_the_file(rows):
 
 
 def test_methane_by_hand(rows):
-    geometry = QM9().geometry(rows[0])
+    geometry = QM9().parse_geometry(rows[0])
     assert QM9().identify(rows[0]).inchikey == "VNWKTOKETHGBQD-UHFFFAOYSA-N"
     assert geometry.atomic_numbers.tolist() == [6, 1, 1, 1, 1]
     distances = np.linalg.norm(geometry.positions[0, 1:] - geometry.positions[0, 0], axis=1)
     assert distances == pytest.approx(1.092, abs=1e-3)  # Å, C-H
     assert geometry.energies == pytest.approx([-1101.49], abs=0.01)
-    properties = QM9().properties(rows[0])
+    properties = QM9().parse_properties(rows[0])
     assert (properties["cv"], properties["zpve"], properties["dipole_moment"]) == (6.469, 0.044749, 0)
     assert properties["polarizability_tensor"] == [13.211, 0, 13.211, 0, 0, 13.211]
     assert properties["mulliken_charges"] == [-0.535689, 0.133921, 0.133922, 0.133923, 0.133923]
@@ -87,7 +95,7 @@ def test_methane_by_hand(rows):
 
 def test_properties_agree_with_each_other_and_with_their_columns(rows):
     for raw in rows:
-        properties = QM9().properties(raw)
+        properties = QM9().parse_properties(raw)
         assert list(properties) == [column.name for column in PROPERTIES]
         assert pa.Table.from_pylist([properties], schema=SCHEMA).to_pylist() == [properties]
         xx, _, yy, _, _, zz = properties["polarizability_tensor"]
@@ -102,12 +110,12 @@ def test_properties_agree_with_each_other_and_with_their_columns(rows):
 
 def test_zero_point_energies_are_half_the_sum_of_the_frequencies(rows):
     for raw in rows[:20]:  # Hartree from cm^-1: CODATA
-        properties = QM9().properties(raw)
+        properties = QM9().parse_properties(raw)
         assert sum(properties["frequencies"]) / 2 / 219474.63 == pytest.approx(properties["zpve"], abs=2e-5)
 
 
 def test_cells_that_are_no_json_are_read():
-    geometry, properties = QM9().geometry(row()), QM9().properties(row())
+    geometry, properties = QM9().parse_geometry(row()), QM9().parse_properties(row())
     assert geometry.positions[0].tolist() == np.float32([[0, 0, 0.1], [0, 0.76, -0.5], [0, -0.76, -0.5]]).tolist()
     assert properties["mulliken_charges"] == [-0.6, 0.3, 0.3]
     assert properties["frequencies"] == [1600, 3700.5, 3800.25]
@@ -117,16 +125,16 @@ def test_cells_that_are_no_json_are_read():
 @pytest.mark.parametrize(
     ("cells", "method", "reason"),
     [
-        ({"XYZ_Ang": "[[0.,0.,0.1],[0."}, "geometry", "a cell cannot be read.*XYZ_Ang"),
-        ({"XYZ_Ang": "[[0.,0.,0.1]]"}, "geometry", "numbers of atoms and positions differ"),
-        ({"XYZ_Ang": WATER.replace("0.76", "NaN")}, "geometry", "a cell cannot be read.*XYZ_Ang"),
-        ({"Elements": "['O','H','Qq']"}, "geometry", "an element symbol is unknown.*Qq"),
-        ({"InternalEnergy_0K_au": "-76,4"}, "geometry", "a cell cannot be read.*InternalEnergy_0K_au"),
-        ({"InternalEnergy_0K_au": "nan"}, "geometry", "a number is not finite.*InternalEnergy_0K_au"),
-        ({"Mulliken_pop": "[-0.6,0.3]"}, "properties", "numbers of atoms and charges differ"),
-        ({"Harmonic_Freq_cmi": "[1600.,__import__('os')]"}, "properties", "a cell cannot be read.*Harmonic_Freq"),
+        ({"XYZ_Ang": "[[0.,0.,0.1],[0."}, "parse_geometry", "a cell cannot be read.*XYZ_Ang"),
+        ({"XYZ_Ang": "[[0.,0.,0.1]]"}, "parse_geometry", "numbers of atoms and positions differ"),
+        ({"XYZ_Ang": WATER.replace("0.76", "NaN")}, "parse_geometry", "a cell cannot be read.*XYZ_Ang"),
+        ({"Elements": "['O','H','Qq']"}, "parse_geometry", "an element symbol is unknown.*Qq"),
+        ({"InternalEnergy_0K_au": "-76,4"}, "parse_geometry", "a cell cannot be read.*InternalEnergy_0K_au"),
+        ({"InternalEnergy_0K_au": "nan"}, "parse_geometry", "a number is not finite.*InternalEnergy_0K_au"),
+        ({"Mulliken_pop": "[-0.6,0.3]"}, "parse_properties", "numbers of atoms and charges differ"),
+        ({"Harmonic_Freq_cmi": "[1600.,__import__('os')]"}, "parse_properties", "a cell cannot be read.*Harmonic_Freq"),
         ({"InChi": "H2O"}, "identify", "not an InChI"),
-        ({"SMILES": "C("}, "compound", "RDKit cannot read the SMILES"),
+        ({"SMILES": "C("}, "parse_compound", "RDKit cannot read the SMILES"),
     ],
 )
 def test_a_bad_cell_is_named(cells, method, reason):
@@ -136,16 +144,16 @@ def test_a_bad_cell_is_named(cells, method, reason):
 
 
 def test_a_compound_is_that_of_its_inchi():
-    glycine = gdb_compound("1", "InChI=1S/C2H5NO2/c3-1-2(4)5/h1,3H2,(H,4,5)", "[NH3+]CC([O-])=O")
+    glycine = make_gdb_compound("1", "InChI=1S/C2H5NO2/c3-1-2(4)5/h1,3H2,(H,4,5)", "[NH3+]CC([O-])=O")
     assert (glycine.inchikey, glycine.smiles) == ("DHMQDGOQFOQNFH-UHFFFAOYSA-N", "[NH3+]CC(=O)[O-]")
     assert (glycine.n_heavy, glycine.formal_charge) == (5, 0)
-    butene = gdb_compound("2", "InChI=1S/C4H8/c1-3-4-2/h3-4H,1-2H3/b4-3+", "CC=CC")
+    butene = make_gdb_compound("2", "InChI=1S/C4H8/c1-3-4-2/h3-4H,1-2H3/b4-3+", "CC=CC")
     assert (butene.inchikey, butene.smiles) == ("IAQRGUVFOMOMEM-ONEGZZNKSA-N", "C/C=C/C")
 
 
 def test_rows_come_in_order_with_their_tensors(tmp_path):
     write_package(tmp_path, [row(1), row(2, A_xx="9.5")], [row(5)], [row(6)])
-    raw = list(QM9(path=str(tmp_path)).raw_records(tmp_path))
+    raw = list(QM9(path=str(tmp_path)).read_records(tmp_path))
     assert [record["Index"] for record in raw] == ["1", "2", "5", "6"]
     assert raw[1] == row(2, A_xx="9.5")
 
@@ -155,7 +163,7 @@ def test_tables_that_are_not_in_step_are_an_error(tmp_path):
     tensors = tmp_path / TENSORS
     tensors.write_text("".join(tensors.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(ValueError, match=r"polarizability.csv: has None where.*dsgdb9nsd_000007.xyz"):
-        list(QM9(path=str(tmp_path)).raw_records(tmp_path))
+        list(QM9(path=str(tmp_path)).read_records(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -171,20 +179,20 @@ def test_a_truncated_table_is_an_error(tmp_path, last, message):
     text = table.read_text()
     table.write_text(text[: text.index(last) + len(last)])
     with pytest.raises(ValueError, match=f"qm9_part2.csv: {message}.*reinstall qm9pack"):
-        list(QM9(path=str(tmp_path)).raw_records(tmp_path))
+        list(QM9(path=str(tmp_path)).read_records(tmp_path))
 
 
 def test_missing_tables_and_packages_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"qm9_part1.csv is missing"):
-        QM9(path=str(tmp_path)).files(tmp_path)
+        QM9(path=str(tmp_path)).list_files(tmp_path)
     with pytest.raises(ModuleNotFoundError, match=r"'no_such_data'.*pip install no_such_data"):
-        installed_folder("no_such_data")
-    assert [file.name for file in QM9().files(tmp_path)] == [*TABLES, TENSORS]
+        find_installed_folder("no_such_data")
+    assert [file.name for file in QM9().list_files(tmp_path)] == [*TABLES, TENSORS]
     assert "qm9pack" not in sys.modules
 
 
 def test_atomisation_energies_are_those_of_other_tables_of_qm9(rows):
-    methane, ammonia, water = (QM9().properties(rows[number]) for number in range(3))
+    methane, ammonia, water = (QM9().parse_properties(rows[number]) for number in range(3))
     # MoleculeNet's gdb9.sdf.csv, column u0_atom, kcal/mol
     for properties, expected in ((methane, -395.999595), (ammonia, -276.861363), (water, -213.087624)):
         assert properties["u0_atom"] * 627.5094740 == pytest.approx(expected, abs=2e-3)

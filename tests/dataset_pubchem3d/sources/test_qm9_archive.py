@@ -53,19 +53,19 @@ def write_archive(folder, *members, prefix=""):
 
 
 def test_a_member_is_read():
-    geometry = QM9Archive().geometry(water())
+    geometry = QM9Archive().parse_geometry(water())
     assert geometry.geometry_id == "990001"
     assert geometry.atomic_numbers.tolist() == [8, 1, 1]
     expected = [[-0.0343, 0.9775, 0.0076], [0.0647, 0.0205, 1.5e-6], [0.8717, 1.3007, 0.0006]]
     assert geometry.positions.tolist() == [np.float32(expected).tolist()]
     assert geometry.energies == pytest.approx([-76.40 * 27.211386])
     assert QM9Archive().identify(water()).inchikey == "XLYOFNOQVPJJNP-UHFFFAOYSA-N"
-    compound = QM9Archive().compound(water())
+    compound = QM9Archive().parse_compound(water())
     assert (compound.smiles, compound.inchi, compound.n_heavy) == ("O", "InChI=1S/H2O/h1H2", 1)
 
 
 def test_properties_have_the_names_of_the_package():
-    properties = QM9Archive().properties(water())
+    properties = QM9Archive().parse_properties(water())
     assert list(properties) == [column.name for column in PROPERTIES]
     scalars = [700.1, 400.2, 250.3, 1.9, 6.3, -0.29, 0.07, 0.36, 19, 0.021, -76.40, -76.39, -76.39, -76.41, 6]
     # Less the free atoms' energies: 2 of -0.500273, -0.498857, -0.497912, -0.510927 and 1 of oxygen's.
@@ -76,8 +76,8 @@ def test_properties_have_the_names_of_the_package():
 
 
 def test_a_molecule_of_the_package_in_the_format_of_the_archive_gives_the_same():
-    row = next(QM9().raw_records(Path()))
-    properties, geometry = QM9().properties(row), QM9().geometry(row)
+    row = next(QM9().read_records(Path()))
+    properties, geometry = QM9().parse_properties(row), QM9().parse_geometry(row)
     scalars = list(properties.values())[:15]
     atoms = zip("CHHHH", geometry.positions[0].tolist(), properties["mulliken_charges"], strict=True)
     lines = [
@@ -89,25 +89,25 @@ def test_a_molecule_of_the_package_in_the_format_of_the_archive_gives_the_same()
         f"{row['InChi']}\t{row['InChi']}",
     ]
     member = Member("dsgdb9nsd_000001.xyz", "\n".join(lines).replace("e-", "*^-"), True)
-    assert QM9Archive().properties(member) == properties | {"polarizability_tensor": None}
-    assert QM9Archive().compound(member) == QM9().compound(row)
-    assert QM9Archive().geometry(member).positions.tolist() == geometry.positions.tolist()
-    assert QM9Archive().geometry(member).energies == pytest.approx(geometry.energies)
+    assert QM9Archive().parse_properties(member) == properties | {"polarizability_tensor": None}
+    assert QM9Archive().parse_compound(member) == QM9().parse_compound(row)
+    assert QM9Archive().parse_geometry(member).positions.tolist() == geometry.positions.tolist()
+    assert QM9Archive().parse_geometry(member).energies == pytest.approx(geometry.energies)
 
 
 def test_the_gdb_molecule_identifies_where_the_relaxed_one_is_another():
     text = WATER.replace("O\tO\t", "O\tOO\t").replace("h1H2\tInChI=1S/H2O/h1H2", "h1H2\tInChI=1S/H2O2/c1-2/h1-2H")
     assert QM9Archive().identify(water(text=text)).inchikey == "XLYOFNOQVPJJNP-UHFFFAOYSA-N"
-    assert QM9Archive().compound(water(text=text)).smiles == "O"
+    assert QM9Archive().parse_compound(water(text=text)).smiles == "O"
 
 
 @pytest.mark.parametrize("prefix", ["", "dsgdb9nsd.xyz/"])
 def test_the_archive_is_streamed_and_uncharacterised_molecules_are_refused(tmp_path, prefix):
     source = write_archive(tmp_path, water(990001), water(990002), water(990003), prefix=prefix)
-    raw = list(source.raw_records(tmp_path))
+    raw = list(source.read_records(tmp_path))
     assert [member.name for member in raw] == [f"dsgdb9nsd_99000{number}.xyz" for number in (1, 2, 3)]
-    assert [source.geometry(member).geometry_id for member in (raw[0], raw[2])] == ["990001", "990003"]
-    for method in (source.identify, source.geometry, source.properties, source.compound):
+    assert [source.parse_geometry(member).geometry_id for member in (raw[0], raw[2])] == ["990001", "990003"]
+    for method in (source.identify, source.parse_geometry, source.parse_properties, source.parse_compound):
         with pytest.raises(RecordError) as caught:
             method(raw[1])
         assert caught.value.reason == "uncharacterised: the geometry does not belong to the SMILES"
@@ -132,7 +132,7 @@ def test_the_archive_is_streamed_and_uncharacterised_molecules_are_refused(tmp_p
 def test_a_bad_member_is_refused(old, new, reason):
     assert old in WATER
     with pytest.raises(RecordError, match=r"990001") as caught:
-        QM9Archive().geometry(Member("dsgdb9nsd_990001.xyz", WATER.replace(old, new, 1), True))
+        QM9Archive().parse_geometry(Member("dsgdb9nsd_990001.xyz", WATER.replace(old, new, 1), True))
     assert caught.value.reason == reason
 
 
@@ -141,11 +141,11 @@ def test_a_truncated_archive_is_an_error_wherever_it_is_cut(tmp_path):
     members = [water(990001 + number, WATER + noise[number * 4000 :][:4000]) for number in range(999)]
     source = write_archive(tmp_path, *members)
     whole = (tmp_path / ARCHIVE).read_bytes()
-    assert sum(1 for _ in source.raw_records(tmp_path)) == 999
+    assert sum(1 for _ in source.read_records(tmp_path)) == 999
     for size in (10, len(whole) // 4, len(whole) // 2, len(whole) - 1):
         (tmp_path / ARCHIVE).write_bytes(whole[:size])
         with pytest.raises(ValueError, match=r"dsgdb9nsd.xyz.tar.bz2: broken or truncated.*stage fetch"):
-            list(source.raw_records(tmp_path))
+            list(source.read_records(tmp_path))
 
 
 def test_damaged_and_foreign_archives_are_an_error(tmp_path):
@@ -155,7 +155,7 @@ def test_damaged_and_foreign_archives_are_an_error(tmp_path):
     for content in (bytes(whole), b"<html>not found</html>", bz2.compress(b"no tar" * 999)):
         (tmp_path / ARCHIVE).write_bytes(content)
         with pytest.raises(ValueError, match=r"dsgdb9nsd.xyz.tar.bz2: broken or truncated"):
-            list(source.raw_records(tmp_path))
+            list(source.read_records(tmp_path))
 
 
 def test_the_list_of_uncharacterised_molecules_is_read_between_its_rules(tmp_path):
@@ -179,9 +179,9 @@ def test_what_is_fetched_is_what_is_read(tmp_path):
     requests = []
     QM9Archive().fetch(Client(), tmp_path)
     assert requests[0] == ("https://figshare.com/ndownloader/files/3195389", "ad1ebd51ee7f5b3a6e32e974e5d54012")
-    assert QM9Archive().files(tmp_path) == [tmp_path / ARCHIVE, tmp_path / UNCHARACTERISED]
+    assert QM9Archive().list_files(tmp_path) == [tmp_path / ARCHIVE, tmp_path / UNCHARACTERISED]
     QM9Archive(path="somewhere").fetch(Client(), tmp_path)
     assert len(requests) == 2
     (tmp_path / UNCHARACTERISED).unlink()
     with pytest.raises(FileNotFoundError, match=r"uncharacterized.txt is missing; run the stage fetch"):
-        QM9Archive().files(tmp_path)
+        QM9Archive().list_files(tmp_path)

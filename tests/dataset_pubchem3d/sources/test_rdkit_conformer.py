@@ -6,6 +6,7 @@ import pytest
 
 from dataset_pubchem3d.records import Identity, RecordError
 from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
+from dataset_pubchem3d.sources.registry import GEOMETRY_SOURCES
 from modeling_geomclip.molecules_geomclip import read_molecule
 
 KEY = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
@@ -13,12 +14,12 @@ KEY = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
 
 def geometry(smiles: str, **options):
     source = RDKitConformers(**options)
-    (raw,) = source.from_compounds([(KEY, smiles)])
-    return source.geometry(raw)
+    (raw,) = source.make_records([(KEY, smiles)])
+    return source.parse_geometry(raw)
 
 
 def test_a_compound_keeps_the_inchikey_it_came_with():
-    (raw,) = RDKitConformers().from_compounds([(KEY, "CCO")])
+    (raw,) = RDKitConformers().make_records([(KEY, "CCO")])
     assert RDKitConformers().identify(raw) == Identity(None, KEY)
 
 
@@ -59,12 +60,16 @@ def test_molecules_are_refused_by_reasons_that_can_be_counted(smiles, reason):
     assert repr(smiles) in refused.value.detail
 
 
+def test_it_alone_is_a_last_resort():
+    assert [name for name, source in GEOMETRY_SOURCES.items() if source.is_last_resort] == ["rdkit"]
+
+
 def test_compounds_are_taken_one_at_a_time():
-    raws = RDKitConformers().from_compounds((KEY, "C" * n) for n in itertools.count(1))
+    raws = RDKitConformers().make_records((KEY, "C" * n) for n in itertools.count(1))
     assert [raw["smiles"] for raw in itertools.islice(raws, 3)] == ["C", "CC", "CCC"]
 
 
 def test_there_are_no_files_to_read():
-    assert RDKitConformers().files(Path("none")) == []
-    with pytest.raises(TypeError, match="call from_compounds"):
-        RDKitConformers().raw_records(Path("none"))
+    assert RDKitConformers().list_files(Path("none")) == []
+    with pytest.raises(TypeError, match="call make_records"):
+        RDKitConformers().read_records(Path("none"))

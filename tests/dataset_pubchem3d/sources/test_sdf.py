@@ -8,10 +8,10 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
 from dataset_pubchem3d.records import RecordError
-from dataset_pubchem3d.sources.sdf import read_sdf, sdf_geometry, sdf_tags
+from dataset_pubchem3d.sources.sdf import read_sdf, read_sdf_geometry, read_sdf_tags
 
 
-def embedded(smiles: str) -> Chem.Mol:
+def make_conformer(smiles: str) -> Chem.Mol:
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     assert rdDistGeom.EmbedMolecule(mol, randomSeed=7) == 0
     return mol
@@ -28,7 +28,7 @@ def written(*mols: Chem.Mol, **properties: str) -> str:
     return stream.getvalue()
 
 
-METHANOL, PYRIDINE = embedded("CO"), embedded("c1ccncc1")
+METHANOL, PYRIDINE = make_conformer("CO"), make_conformer("c1ccncc1")
 TWO_RECORDS = written(METHANOL, PYRIDINE, NAME="two\nlines", MASS="32.04")
 
 
@@ -62,7 +62,7 @@ def test_records_are_read_one_at_a_time(tmp_path):
 def test_a_last_record_that_ends_with_its_structure_needs_no_end(tmp_path):
     (tmp_path / "a.sdf").write_text(Chem.MolToMolBlock(METHANOL) + "\n")
     (record,) = read_sdf(tmp_path / "a.sdf")
-    assert sdf_geometry("a", record)[0].tolist() == [6, 8, 1, 1, 1, 1]
+    assert read_sdf_geometry("a", record)[0].tolist() == [6, 8, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("rest", ["\n \n", "\r\n"])
@@ -103,20 +103,20 @@ def test_data_items_are_those_that_rdkit_reads():
     supplier = Chem.SDMolSupplier()
     supplier.SetData(TWO_RECORDS)
     for record, mol in zip(TWO_RECORDS.split("$$$$\n")[:-1], supplier, strict=True):
-        assert sdf_tags(record) == {name: mol.GetProp(name) for name in mol.GetPropNames()}
-        assert sdf_tags(record) == {"NAME": "two\nlines", "MASS": "32.04"}
+        assert read_sdf_tags(record) == {name: mol.GetProp(name) for name in mol.GetPropNames()}
+        assert read_sdf_tags(record) == {"NAME": "two\nlines", "MASS": "32.04"}
 
 
 @pytest.mark.parametrize("header", ["> <TAG>", ">  <TAG>  (12) ", "> 25 <TAG>", "> DT1 <TAG> "])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_headers_of_all_kinds_and_line_ends_are_read(header, line_end):
     record = f"title\n\n\nM  END\n{header}\nfirst\nsecond > <x>\n\n> <EMPTY>\n\n> <LAST>\n3".replace("\n", line_end)
-    assert sdf_tags(record) == {"TAG": "first\nsecond > <x>", "EMPTY": "", "LAST": "3"}
+    assert read_sdf_tags(record) == {"TAG": "first\nsecond > <x>", "EMPTY": "", "LAST": "3"}
 
 
 def test_a_title_is_no_data_item():
-    assert sdf_tags("> <TITLE>\nx\n\nM  END\n") == {}
-    assert sdf_tags("> <TITLE>\nx\n") == {}
+    assert read_sdf_tags("> <TITLE>\nx\n\nM  END\n") == {}
+    assert read_sdf_tags("> <TITLE>\nx\n") == {}
 
 
 # ----------------------------------------------------------------------------------------------------------- geometries
@@ -125,7 +125,7 @@ def test_a_title_is_no_data_item():
 @pytest.mark.parametrize("write", [Chem.MolToMolBlock, Chem.MolToV3KMolBlock])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_atoms_and_positions_are_those_that_were_written(write, line_end):
-    numbers, positions = sdf_geometry("a", write(PYRIDINE).replace("\n", line_end))
+    numbers, positions = read_sdf_geometry("a", write(PYRIDINE).replace("\n", line_end))
     assert numbers.tolist() == [atom.GetAtomicNum() for atom in PYRIDINE.GetAtoms()]
     assert (numbers == 1).sum() == 5
     assert np.abs(positions - PYRIDINE.GetConformer().GetPositions()).max() < 1e-4
@@ -134,7 +134,7 @@ def test_atoms_and_positions_are_those_that_were_written(write, line_end):
 def test_chemistry_that_rdkit_refuses_keeps_its_geometry():
     block = Chem.MolToMolBlock(METHANOL).replace("  1  2  1  0", "  1  2  3  0")
     assert Chem.MolFromMolBlock(block) is None
-    numbers, positions = sdf_geometry("a", block)
+    numbers, positions = read_sdf_geometry("a", block)
     assert numbers.tolist() == [6, 8, 1, 1, 1, 1]
     assert np.abs(positions - METHANOL.GetConformer().GetPositions()).max() < 1e-4
 
@@ -144,9 +144,9 @@ def test_a_planar_molecule_that_is_marked_3d_passes():
     for i in range(mol.GetNumAtoms()):
         mol.GetConformer().SetAtomPosition(i, (i, i % 2, 0.0))
     block = Chem.MolToMolBlock(mol)
-    assert sdf_geometry("a", block)[1][:, 2].tolist() == [0.0] * 6
+    assert read_sdf_geometry("a", block)[1][:, 2].tolist() == [0.0] * 6
     with pytest.raises(RecordError, match="the coordinates are 2D"):
-        sdf_geometry("a", block.replace("3D", "2D"))
+        read_sdf_geometry("a", block.replace("3D", "2D"))
 
 
 @pytest.mark.parametrize(
@@ -161,5 +161,5 @@ def test_a_planar_molecule_that_is_marked_3d_passes():
 )
 def test_a_block_that_cannot_be_used_is_refused_by_its_id(block, reason):
     with pytest.raises(RecordError) as refused:
-        sdf_geometry("mol 5", block)
+        read_sdf_geometry("mol 5", block)
     assert (refused.value.record_id, refused.value.reason) == ("mol 5", reason)

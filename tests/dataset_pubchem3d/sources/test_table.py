@@ -12,7 +12,7 @@ from rdkit.Chem import AllChem
 
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.table import Table, TableGeometry
-from dataset_pubchem3d.sources.table_files import Row, undoubled
+from dataset_pubchem3d.sources.table_files import Row, undouble_backslashes
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "text_pairs.parquet"
 WATER = [[0, 0, 0.125], [0, 0.75, -0.5], [0, -0.75, -0.5]]
@@ -20,16 +20,16 @@ WATER_KEY, ETHANOL_KEY = "XLYOFNOQVPJJNP-UHFFFAOYSA-N", "LFQSCWFLJHTTHZ-UHFFFAOY
 
 
 def text_of(**cells):
-    (text,) = Table().texts(Row("row 0", cells))
+    (text,) = Table().parse_texts(Row("row 0", cells))
     return text
 
 
 def texts_of(file):
-    return [text for raw in Table(path=str(file)).raw_records(file) for text in Table().texts(raw)]
+    return [text for raw in Table(path=str(file)).read_records(file) for text in Table().parse_texts(raw)]
 
 
 def geometry_of(**cells):
-    return TableGeometry().geometry(Row("row 0", cells))
+    return TableGeometry().parse_geometry(Row("row 0", cells))
 
 
 def write(folder, form, frame):
@@ -72,12 +72,12 @@ def test_the_formats_say_the_same(tmp_path, form):
     assert (water.cid, water.compound.cid, water.compound.inchikey, water.source) == (962, 962, WATER_KEY, "mine")
     assert (ethanol.record_id, ethanol.raw, ethanol.cid, ethanol.source) == ("row 1", None, None, "table")
     source = TableGeometry(path=str(file))
-    raw = list(source.raw_records(file))
+    raw = list(source.read_records(file))
     assert [(identity.cid, identity.inchikey) for identity in map(source.identify, raw)] == [
         (962, WATER_KEY),
         (None, ETHANOL_KEY),
     ]
-    geometries = [source.geometry(record) for record in raw]
+    geometries = [source.parse_geometry(record) for record in raw]
     assert geometries[0].positions.tolist() == [WATER]
     assert (geometries[0].energies.tolist(), geometries[1].energies) == ([-2078.5], None)
     assert geometries[1].atomic_numbers.tolist() == [6, 6, 8]  # no hydrogens given, none added
@@ -132,26 +132,26 @@ def test_coordinates_are_seen_however_the_head_is_written(tmp_path, form):
 def test_words_for_nothing_are_missing_cells_but_for_texts(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("smiles,cid,name,text\nO,NA,NA,None\nO,null,n/a,nan\n")
-    first, second = Table().raw_records(file)
+    first, second = Table().read_records(file)
     assert first.cells == {"smiles": "O", "name": "NA", "text": "None"}
     assert second.cells == {"smiles": "O", "name": "n/a"}
 
 
 def test_a_list_where_a_text_should_be_is_refused(tmp_path):
     frame = pd.DataFrame({"smiles": ["O", "O"], "text": [["Wet."], ["Water."]]})
-    raw = next(Table().raw_records(write(tmp_path, "parquet", frame)))
+    raw = next(Table().read_records(write(tmp_path, "parquet", frame)))
     with pytest.raises(RecordError, match=r"row 0: the row does not fit the head of its table \(a list as text"):
-        Table().texts(raw)
+        Table().parse_texts(raw)
 
 
 def test_rows_of_the_wrong_length_are_refused_and_the_others_kept(tmp_path):
     (tmp_path / "a.tsv").write_text("smiles\ttext\nO\tWater\nO\nC\tMethane\tgas\nCCO\tEthanol\n")
-    raw = list(Table().raw_records(tmp_path / "a.tsv"))
+    raw = list(Table().read_records(tmp_path / "a.tsv"))
     assert [record.record_id for record in raw] == ["row 0", "row 1", "row 2", "row 3"]
-    assert [Table().texts(raw[place])[0].text for place in (0, 3)] == ["Water", "Ethanol"]
+    assert [Table().parse_texts(raw[place])[0].text for place in (0, 3)] == ["Water", "Ethanol"]
     for place, detail in ((1, "1 cells in line 3, 2 columns"), (2, "3 cells in line 4")):
         with pytest.raises(RecordError, match=f"row {place}: the row does not fit the head of its table .{detail}"):
-            Table().texts(raw[place])
+            Table().parse_texts(raw[place])
 
 
 def test_sdf_gives_tags_structures_and_3d_geometries(tmp_path):
@@ -160,45 +160,45 @@ def test_sdf_gives_tags_structures_and_3d_geometries(tmp_path):
     bare, _ = sdf_record("C", True)
     file = tmp_path / "pairs.sdf"
     file.write_text(solid + flat + bare)
-    first, second, third = Table().raw_records(file)
-    (text,) = Table().texts(first)
+    first, second, third = Table().read_records(file)
+    (text,) = Table().parse_texts(first)
     assert (text.text, text.cid, text.compound.smiles) == ("A chiral molecule.", 123, "C[C@H](O)F")
-    assert Table().texts(second)[0].text == "Two\nlines."
+    assert Table().parse_texts(second)[0].text == "Two\nlines."
     with pytest.raises(RecordError, match="row 2: the text is empty"):
-        Table().texts(third)
-    geometry = TableGeometry().geometry(first)
+        Table().parse_texts(third)
+    geometry = TableGeometry().parse_geometry(first)
     assert geometry.atomic_numbers.tolist() == [atom.GetAtomicNum() for atom in mol.GetAtoms()]
     assert geometry.positions[0] == pytest.approx(mol.GetConformer().GetPositions(), abs=1e-4)
     assert TableGeometry().identify(first).inchikey == Chem.MolToInchiKey(mol)
     with pytest.raises(RecordError, match="2D"):
-        TableGeometry().geometry(second)
+        TableGeometry().parse_geometry(second)
     packed = tmp_path / "pairs.sdf.gz"
     packed.write_bytes(gzip.compress(file.read_bytes()))
-    assert list(Table().raw_records(packed)) == [first, second, third]
+    assert list(Table().read_records(packed)) == [first, second, third]
 
 
 def test_an_sdf_without_any_text_is_an_error(tmp_path):
     file = tmp_path / "pairs.sdf"
     file.write_text(sdf_record("C", True, CID="297")[0])
     with pytest.raises(ValueError, match=r"pairs.sdf: .*CID.* lacks text or description or caption; rename"):
-        list(Table().raw_records(file))
-    assert len(list(TableGeometry().raw_records(file))) == 1
+        list(Table().read_records(file))
+    assert len(list(TableGeometry().read_records(file))) == 1
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv", "tsv"])
 def test_missing_columns_are_named_before_the_first_row(tmp_path, form):
     file = write(tmp_path, form, pd.DataFrame({"text": ["Water"], "formula": ["H2O"]}))
     with pytest.raises(ValueError, match=rf"pairs.{form}: has the columns text, formula and lacks smiles or.*cid"):
-        next(Table().raw_records(file))
+        next(Table().read_records(file))
     with pytest.raises(ValueError, match=r"lacks inchikey or.*; atomic_numbers or mol_block; positions or mol_block"):
-        next(TableGeometry().raw_records(file))
+        next(TableGeometry().read_records(file))
 
 
 def test_a_table_needs_no_text_to_give_geometries(tmp_path):
     frame = pd.DataFrame({"inchikey": [WATER_KEY], "atomic_numbers": [[8, 1, 1]], "positions": [WATER]})
-    raw = next(TableGeometry().raw_records(write(tmp_path, "parquet", frame)))
+    raw = next(TableGeometry().read_records(write(tmp_path, "parquet", frame)))
     assert TableGeometry().identify(raw).inchikey == WATER_KEY
-    assert TableGeometry().geometry(raw).positions.tolist() == [WATER]
+    assert TableGeometry().parse_geometry(raw).positions.tolist() == [WATER]
 
 
 def test_several_conformers_are_sorted_by_energy():
@@ -280,8 +280,8 @@ def test_an_inchi_or_a_cid_can_stand_for_the_smiles():
 
 def test_doubled_backslashes_are_undoubled():
     doubled = Row("row 0", {"text": "A salt.", "smiles": "C/C=C\\\\C.[Na+].[Cl-]"})
-    assert undoubled(doubled.cells["smiles"]) == "C/C=C\\C.[Na+].[Cl-]"
-    assert Table().texts(doubled)[0].compound.smiles == Chem.CanonSmiles("C/C=C\\C.[Na+].[Cl-]")
+    assert undouble_backslashes(doubled.cells["smiles"]) == "C/C=C\\C.[Na+].[Cl-]"
+    assert Table().parse_texts(doubled)[0].compound.smiles == Chem.CanonSmiles("C/C=C\\C.[Na+].[Cl-]")
     assert pickle.loads(pickle.dumps(doubled)) == doubled
 
 
@@ -293,26 +293,26 @@ def test_the_rows_of_a_folder_are_numbered_through_its_files(tmp_path):
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
 def test_real_pairs_are_read():
-    rows = list(Table().raw_records(REAL))
+    rows = list(Table().read_records(REAL))
     assert len(rows) == 7334
     for raw in rows[::6]:
         if "inchikey" in raw.cells:
-            (text,) = Table().texts(raw)
+            (text,) = Table().parse_texts(raw)
             assert text.compound.inchikey == raw.cells["inchikey"]
             assert text.text == raw.cells["text"].strip()
     for raw in rows:
         if "inchikey" not in raw.cells:
             with pytest.raises(RecordError, match="RDKit finds no InChI"):
-                Table().texts(raw)
+                Table().parse_texts(raw)
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
 def test_real_positions_are_kept_as_given():
     frame = pd.read_parquet(REAL)
     source = TableGeometry(path=str(REAL))
-    for number, raw in enumerate(source.raw_records(REAL)):
+    for number, raw in enumerate(source.read_records(REAL)):
         if number % 50 == 0:
-            geometry = source.geometry(raw)
+            geometry = source.parse_geometry(raw)
             assert np.array_equal(geometry.atomic_numbers, frame.atomic_numbers[number])
             assert np.array_equal(geometry.positions.ravel(), frame.positions[number])
             assert source.identify(raw).inchikey == frame.inchikey[number]

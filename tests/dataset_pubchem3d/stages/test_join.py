@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_pubchem3d.records import GEOMETRY_SCHEMA, TEXT_SCHEMA, Compound
-from dataset_pubchem3d.stages.join import MATCH_LEVELS, ROW_SCHEMA, join_window, match_level
+from dataset_pubchem3d.stages.join import MATCH_LEVELS, ROW_SCHEMA, find_match_level, join_window
 from dataset_pubchem3d.stages.stage import Part
 from dataset_pubchem3d.stages.windows import write_windows
 
@@ -97,9 +97,9 @@ def test_a_text_without_stereo_takes_a_geometry_that_shows_some():
 
 
 def test_missing_cids_are_not_equal_cids():
-    assert match_level(text(ALANINE), geometry(L_ALANINE)) == "first_block"
-    assert match_level(text(ALANINE, cid=602), geometry(L_ALANINE)) == "first_block"
-    assert match_level(text(ALANINE), geometry(L_ALANINE, cid=602)) == "first_block"
+    assert find_match_level(text(ALANINE), geometry(L_ALANINE)) == "first_block"
+    assert find_match_level(text(ALANINE, cid=602), geometry(L_ALANINE)) == "first_block"
+    assert find_match_level(text(ALANINE), geometry(L_ALANINE, cid=602)) == "first_block"
 
 
 def test_an_ion_takes_the_geometry_of_its_acid_by_the_first_block():

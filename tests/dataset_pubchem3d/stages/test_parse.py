@@ -19,17 +19,17 @@ from dataset_pubchem3d.records import (
     Identity,
     RecordError,
     Text,
-    checked_geometry,
+    check_geometry,
 )
-from dataset_pubchem3d.schema import GEOMETRY_COLUMNS, Column, molecule_features
+from dataset_pubchem3d.schema import GEOMETRY_COLUMNS, Column, make_molecule_features
 from dataset_pubchem3d.sources.base import PropertySource, StructureSource, TextSource
 from dataset_pubchem3d.stages.parse import (
     BLOCK,
     CHUNK,
     Wanted,
-    chunks,
-    geometry_table,
     identify_texts,
+    make_chunks,
+    make_geometry_table,
     read_compounds,
     read_geometries,
     read_molecules,
@@ -41,8 +41,8 @@ ETHANOL = Compound.from_smiles("CCO", "702", cid=702, title="Ethanol", synonyms=
 TOLUENE = Compound.from_smiles("Cc1ccccc1", "1140", cid=1140)
 PHENOL = Compound.from_smiles("Oc1ccccc1", "996")
 L_ALANINE, ALANINE = Compound.from_smiles("C[C@H](N)C(=O)O", "5950"), Compound.from_smiles("CC(N)C(=O)O", "602")
-HELIUM = checked_geometry("he", [2], [[[1, 0, 0]], [[0, 0, 0]], [[2, 0, 0]]], [2.0, 1.0, 3.0])
-NEON = checked_geometry("ne", [10], [[0, 0, 1]], method="PM6", license="CC0-1.0")
+HELIUM = check_geometry("he", [2], [[[1, 0, 0]], [[0, 0, 0]], [[2, 0, 0]]], [2.0, 1.0, 3.0])
+NEON = check_geometry("ne", [10], [[0, 0, 1]], method="PM6", license="CC0-1.0")
 FAULT = RecordError("record 7", "it is broken", "at its end")
 
 
@@ -58,7 +58,7 @@ class Texts(TextSource):
 
     name: ClassVar[str] = "invented texts"
 
-    def texts(self, raw):
+    def parse_texts(self, raw):
         return given_or_raised(raw)
 
 
@@ -68,7 +68,7 @@ class Structures(StructureSource):
 
     name: ClassVar[str] = "invented structures"
 
-    def compound(self, raw):
+    def parse_compound(self, raw):
         return given_or_raised(raw)
 
 
@@ -87,13 +87,13 @@ class Molecules(PropertySource):
     def identify(self, raw):
         return given_or_raised(raw["identity"])
 
-    def geometry(self, raw):
+    def parse_geometry(self, raw):
         return given_or_raised(raw["geometry"])
 
-    def compound(self, raw):
+    def parse_compound(self, raw):
         return given_or_raised(raw["compound"])
 
-    def properties(self, raw):
+    def parse_properties(self, raw):
         return given_or_raised(raw["properties"])
 
 
@@ -106,7 +106,7 @@ def refused(source: str, error: RecordError) -> dict:
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 500])
 def test_all_records_are_in_one_chunk_each_and_in_order(size):
-    tasks = list(chunks(range(size)))
+    tasks = list(make_chunks(range(size)))
     assert [raw for task in tasks for raw in task.argument] == list(range(size))
     assert all(len(task.argument) == CHUNK for task in tasks[:-1])
     assert [task.name for task in tasks] == [f"{place:06d}" for place in range(-(-size // CHUNK))]
@@ -114,7 +114,7 @@ def test_all_records_are_in_one_chunk_each_and_in_order(size):
 
 def test_no_record_is_read_before_its_chunk_is_asked_for():
     numbers = count()  # without an end
-    tasks = chunks(numbers)
+    tasks = make_chunks(numbers)
     assert next(numbers) == 0
     assert next(tasks).argument == list(range(1, CHUNK + 1))
     assert next(numbers) == CHUNK + 1
@@ -255,13 +255,13 @@ def test_the_wanted_molecules_are_distinct_and_ascending():
     ],
 )
 def test_a_geometry_is_wanted_by_its_cid_or_its_first_block(identity, block):
-    assert WANTED.block_of(identity) == block
+    assert WANTED.find_block(identity) == block
 
 
 @pytest.mark.parametrize("inchikey", [B, C, f"{C}-UHFFFAOYSA-N"])
 def test_a_geometry_whose_cid_and_structure_contradict_each_other_is_refused(inchikey):
     with pytest.raises(RecordError) as caught:
-        WANTED.block_of(Identity(1, inchikey))
+        WANTED.find_block(Identity(1, inchikey))
     assert caught.value.record_id == "CID 1"
     assert caught.value.reason == "its CID is another molecule's"
     assert A in caught.value.detail
@@ -296,7 +296,7 @@ def test_what_is_wanted_agrees_with_dictionaries_before_and_after_saving(tables,
         for wanted in (collected, Wanted.load(Path(folder))):
             for identity in identities:
                 try:
-                    found = wanted.block_of(identity)
+                    found = wanted.find_block(identity)
                 except RecordError:
                     found = "contradiction"
                 assert found == block_by_dictionaries(tables, identity)
@@ -320,7 +320,7 @@ def test_without_texts_nothing_is_wanted(tables, tmp_path):
     Wanted.collect(tables).save(tmp_path)
     wanted = Wanted.load(tmp_path)
     assert [len(array) for array in wanted] == [0, 0, 0]
-    assert wanted.block_of(Identity(1, A)) is None
+    assert wanted.find_block(Identity(1, A)) is None
 
 
 # ----------------------------------------------------------------------------------------------------------- geometries
@@ -344,12 +344,12 @@ def test_every_geometry_is_kept_wanted_by_nobody_or_refused(tmp_path):
         ("invented molecules", "he"),
         ("invented molecules", "CID 1"),
     ]
-    assert part.table == geometry_table(Molecules(), [(B, Identity(3), HELIUM), (A, Identity(9, key), NEON)], 2)
+    assert part.table == make_geometry_table(Molecules(), [(B, Identity(3), HELIUM), (A, Identity(9, key), NEON)], 2)
 
 
 def test_a_table_of_geometries_tells_for_whom_and_whose_each_is():
     found = [(B, Identity(3), HELIUM), (A, Identity(None, f"{A}-UHFFFAOYSA-N"), NEON)]
-    table = geometry_table(Molecules(), found, 2)
+    table = make_geometry_table(Molecules(), found, 2)
     table.validate(full=True)
     assert table.schema == GEOMETRY_SCHEMA
     assert table.to_pylist() == [
@@ -385,7 +385,7 @@ def test_a_table_of_geometries_tells_for_whom_and_whose_each_is():
 
 
 def test_a_table_of_no_geometries_has_the_same_columns():
-    assert geometry_table(Molecules(), [], 1) == GEOMETRY_SCHEMA.empty_table()
+    assert make_geometry_table(Molecules(), [], 1) == GEOMETRY_SCHEMA.empty_table()
 
 
 # ------------------------------------------------------------------------------------------------------------ molecules
@@ -399,7 +399,7 @@ def test_every_molecule_has_its_geometry_and_its_properties():
     part = read_molecules(Molecules(), 2, "first_block", [molecule(ETHANOL), molecule(TOLUENE, NEON, {"gap": None})])
     assert (part.refused, part.counts) == ([], {"records read": 2, "molecules": 2})
     first, second = part.table.to_pylist()
-    geometries = geometry_table(Molecules(), [("", Identity(), HELIUM), ("", Identity(), NEON)], 2).to_pylist()
+    geometries = make_geometry_table(Molecules(), [("", Identity(), HELIUM), ("", Identity(), NEON)], 2).to_pylist()
     for row, compound, geometry in zip((first, second), (ETHANOL, TOLUENE), geometries):
         assert {name: row.pop(name) for name in GEOMETRY_COLUMNS} == {name: geometry[name] for name in GEOMETRY_COLUMNS}
         assert row.pop("inchikey14") == row.pop("split_group") == compound.inchikey[:14]
@@ -411,7 +411,7 @@ def test_every_molecule_has_its_geometry_and_its_properties():
 
 @pytest.mark.parametrize("chunk", [[], [molecule(FAULT)], [molecule(ETHANOL)]])
 def test_molecules_have_the_columns_of_their_config_but_those_added_later(chunk):
-    features = molecule_features(Molecules.property_columns)
+    features = make_molecule_features(Molecules.property_columns)
     schema = read_molecules(Molecules(), 1, "first_block", chunk).table.schema
     assert schema.names == [name for name in features if name not in ("benchmarks", "split")]
     for field in schema:

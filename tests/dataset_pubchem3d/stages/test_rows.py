@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_pubchem3d.records import Compound, Text, text_row
+from dataset_pubchem3d.records import Compound, Text, make_text_row
 from dataset_pubchem3d.stages.join import ROW_SCHEMA
 from dataset_pubchem3d.stages.rows import GROUPED_SCHEMA, clean_rows, deduplicate_rows, group_rows
 from dataset_pubchem3d.stages.stage import Part
@@ -21,7 +21,7 @@ L_ALANINE, ALANINE = Compound.from_smiles("C[C@H](N)C(=O)O", ""), Compound.from_
 def joined(record_id: str, text: str, compound: Compound = EXAMPLAMINE, source: str = "texts", **fields) -> dict:
     """A row as the join gives it."""
     described = Text(record_id, text, fields.pop("text_source", "an invented database"), compound=compound, **fields)
-    return {**text_row(source, described), "match_level": "inchikey", "geometry_row": int(record_id)}
+    return {**make_text_row(source, described), "match_level": "inchikey", "geometry_row": int(record_id)}
 
 
 def written(folder: Path, rows: list[dict]) -> Path:

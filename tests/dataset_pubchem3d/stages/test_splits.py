@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from dataset_pubchem3d.stages.splits import SPLITS, Cuts, group_hashes, scaffold_group, split_cuts, split_group
+from dataset_pubchem3d.stages.splits import SPLITS, Cuts, find_scaffold_group, find_split_group, hash_groups, make_cuts
 
 ROWS = st.lists(st.integers(0, 40).map("GROUP{}".format) | st.text(max_size=3), max_size=300)
 HASHES = st.lists(st.integers(0, 5) | st.integers(0, 2**64 - 1) | st.just(2**64 - 1), max_size=60)
 
 
 def splits_of(groups, seed=0):
-    hashes = group_hashes(groups, seed)
-    return split_cuts(hashes).split_names(hashes).tolist()
+    hashes = hash_groups(groups, seed)
+    return make_cuts(hashes).name_splits(hashes).tolist()
 
 
 def dealt_one_by_one(groups, seed):
@@ -40,7 +40,7 @@ def test_a_known_assignment_does_not_drift():
 
 
 def test_a_group_hash_is_the_start_of_sha256():
-    hashes = group_hashes(iter(["A"]), seed=0)
+    hashes = hash_groups(iter(["A"]), seed=0)
     assert hashes.dtype == np.uint64
     assert f"{int(hashes[0]):016x}" == hashlib.sha256(b"0:A").hexdigest()[:16]
 
@@ -77,9 +77,9 @@ def test_large_groups_go_to_train():
     groups = [group for group, size in sizes.items() for _ in range(size)]
     splits_of_small = set()
     for seed in range(20):
-        cuts = split_cuts(group_hashes(groups, seed))
-        hashes = group_hashes(["LARGE", "SMALL"], seed)
-        large, small = cuts.split_names(hashes)
+        cuts = make_cuts(hash_groups(groups, seed))
+        hashes = hash_groups(["LARGE", "SMALL"], seed)
+        large, small = cuts.name_splits(hashes)
         assert cuts.large == (hashes[0],)
         assert large == "train"
         splits_of_small.add(small)
@@ -105,27 +105,27 @@ def test_another_seed_gives_another_split():
 @given(values=HASHES)
 def test_cuts_deal_one_by_one_as_all_at_once(values):
     hashes = np.array(values, dtype=np.uint64)
-    cuts = split_cuts(hashes)
-    names = cuts.split_names(hashes)
+    cuts = make_cuts(hashes)
+    names = cuts.name_splits(hashes)
     assert names.shape == hashes.shape
-    assert names.tolist() == [str(cuts.split_names(hashes[[row]])[0]) for row in range(len(hashes))]
+    assert names.tolist() == [str(cuts.name_splits(hashes[[row]])[0]) for row in range(len(hashes))]
 
 
 def test_the_split_of_part_of_the_rows_is_that_of_all():
-    hashes = group_hashes((f"GROUP{i % 700}" for i in range(1003)), seed=0)
-    cuts = split_cuts(hashes)
-    parts = [cuts.split_names(part) for part in np.array_split(hashes, 7)]
-    assert np.concatenate(parts).tolist() == cuts.split_names(hashes).tolist()
+    hashes = hash_groups((f"GROUP{i % 700}" for i in range(1003)), seed=0)
+    cuts = make_cuts(hashes)
+    parts = [cuts.name_splits(part) for part in np.array_split(hashes, 7)]
+    assert np.concatenate(parts).tolist() == cuts.name_splits(hashes).tolist()
 
 
 def test_no_rows():
-    cuts = split_cuts(group_hashes([], seed=0))
+    cuts = make_cuts(hash_groups([], seed=0))
     assert cuts == Cuts()
-    assert cuts.split_names(np.array([], dtype=np.uint64)).shape == (0,)
+    assert cuts.name_splits(np.array([], dtype=np.uint64)).shape == (0,)
 
 
 def scaffold_of(smiles):
-    return scaffold_group(Chem.MolToInchi(Chem.MolFromSmiles(smiles)), "BLOCK")
+    return find_scaffold_group(Chem.MolToInchi(Chem.MolFromSmiles(smiles)), "BLOCK")
 
 
 def test_a_scaffold_has_no_side_chains_and_no_stereo():
@@ -156,13 +156,13 @@ def test_without_a_scaffold_the_first_block_is_the_group(smiles):
 
 @pytest.mark.parametrize("inchi", ["InChI=1S/", "InChI=1S/C99/c1-2"])
 def test_an_inchi_that_rdkit_refuses_leaves_the_first_block(inchi):
-    assert scaffold_group(inchi, "BLOCK") == "BLOCK"
+    assert find_scaffold_group(inchi, "BLOCK") == "BLOCK"
 
 
 def test_a_row_is_dealt_by_its_first_block_or_scaffold():
     inchi = Chem.MolToInchi(Chem.MolFromSmiles("Cc1ccccc1"))
-    assert split_group("first_block", inchi, "BLOCK") == "BLOCK"
-    assert split_group("scaffold", inchi, "BLOCK") == "c1ccccc1"
+    assert find_split_group("first_block", inchi, "BLOCK") == "BLOCK"
+    assert find_split_group("scaffold", inchi, "BLOCK") == "c1ccccc1"
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_a_row_is_dealt_by_its_first_block_or_scaffold():
     ],
 )
 def test_splits_have_the_sizes_that_are_asked_for(sizes, expected):
-    hashes = group_hashes([f"G{number}" for number in range(131)], seed=0)
-    assert Counter(split_cuts(hashes, sizes).split_names(hashes).tolist()) == expected
+    hashes = hash_groups([f"G{number}" for number in range(131)], seed=0)
+    assert Counter(make_cuts(hashes, sizes).name_splits(hashes).tolist()) == expected
 
 
 def test_sizes_hold_to_within_a_group_and_no_group_is_torn():
     groups = [f"G{number // 2}" for number in range(200)]
-    hashes = group_hashes(groups, seed=1)
-    splits = split_cuts(hashes, (151, 24, 25)).split_names(hashes).tolist()
+    hashes = hash_groups(groups, seed=1)
+    splits = make_cuts(hashes, (151, 24, 25)).name_splits(hashes).tolist()
     assert Counter(splits) == {"train": 150, "validation": 24, "test": 26}
     assert len({*zip(groups, splits)}) == 100

@@ -21,10 +21,10 @@ from dataset_pubchem3d.stages.stage import (
     Part,
     Task,
     Workers,
+    make_folder,
     run_stage,
-    step,
     write_json,
-    written_whole,
+    write_whole,
 )
 
 WORK = '''
@@ -135,13 +135,13 @@ def test_parts_notes_and_counts_do_not_depend_on_the_number_of_processes(tmp_pat
     stage, calls = made(tmp_path, work, workers)
     assert calls == list(range(8))
     assert stage.names == [f"{number:03d}" for number in range(8)]
-    assert [table.to_pylist() for table in stage.tables()] == [[{"number": i, "square": i**2}] for i in range(8)]
-    assert [table.to_pydict() for table in stage.tables(["square"])] == [{"square": [i**2]} for i in range(8)]
+    assert [table.to_pylist() for table in stage.read_tables()] == [[{"number": i, "square": i**2}] for i in range(8)]
+    assert [table.to_pydict() for table in stage.read_tables(["square"])] == [{"square": [i**2]} for i in range(8)]
     reason = "it can be divided by three"
-    assert [note["refused"] for note in stage.notes()][3] == [
+    assert [note["refused"] for note in stage.read_notes()][3] == [
         {"source": "invented", "id": "record 3", "reason": reason, "detail": "3 is µ"}
     ]
-    assert stage.counts() == {"rows": 8, "odd": 4, f"refused: {reason}": 3}
+    assert stage.sum_counts() == {"rows": 8, "odd": 4, f"refused: {reason}": 3}
     files = [f"{name}.{form}" for name in stage.names for form in ("json", "parquet")]
     assert left_in(stage.folder) == sorted([*files, "stage.json"])
 
@@ -170,8 +170,8 @@ def test_a_part_that_is_there_is_not_made_again(tmp_path, work, workers):
     stage, calls = made(tmp_path, work, workers)
     assert calls == [3, 4, 5, 6, 7]
     assert (tmp_path / "squares" / "001.parquet").stat().st_mtime_ns == before.st_mtime_ns
-    assert [table["number"].to_pylist() for table in stage.tables()] == [[i] for i in range(8)]
-    assert stage.counts()["rows"] == 8
+    assert [table["number"].to_pylist() for table in stage.read_tables()] == [[i] for i in range(8)]
+    assert stage.sum_counts()["rows"] == 8
 
 
 def test_other_settings_make_all_anew(tmp_path, work):
@@ -210,7 +210,7 @@ def test_a_part_whose_notes_are_there_but_not_its_table_is_made_again(tmp_path, 
     (stage.folder / "002.json").write_text('{"counts": {"of another time": 9}, "refused": []}', encoding="utf-8")
     again, calls = made(tmp_path, work, Workers(1))
     assert calls == [2]
-    assert again.counts() == stage.counts()
+    assert again.sum_counts() == stage.sum_counts()
 
 
 def test_a_part_that_was_lost_from_a_complete_stage_is_made_again(tmp_path, work):
@@ -218,7 +218,7 @@ def test_a_part_that_was_lost_from_a_complete_stage_is_made_again(tmp_path, work
     stage.files[2].unlink()
     again, calls = made(tmp_path, work, Workers(1))
     assert calls == [2]
-    assert [table["number"].to_pylist() for table in again.tables()] == [[i] for i in range(8)]
+    assert [table["number"].to_pylist() for table in again.read_tables()] == [[i] for i in range(8)]
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path, work):
@@ -233,13 +233,13 @@ def test_what_a_killed_process_left_is_removed(tmp_path, work):
 
 def test_a_stage_without_tasks_is_complete_and_empty(tmp_path, work, workers):
     stage, _ = made(tmp_path, work, workers, tasks=list)
-    assert (stage.names, list(stage.tables()), stage.counts()) == ([], [], Counter())
+    assert (stage.names, list(stage.read_tables()), stage.sum_counts()) == ([], [], Counter())
     assert made(tmp_path, work, workers, tasks=lambda: pytest.fail("tasks were asked for"))[0] == stage
 
 
 def test_tables_are_read_one_by_one(tmp_path, work):
     stage, _ = made(tmp_path, work, Workers(1))
-    tables = stage.tables()
+    tables = stage.read_tables()
     next(tables)
     stage.files[1].unlink()
     with pytest.raises(FileNotFoundError, match=r"001\.parquet"):
@@ -252,7 +252,7 @@ def test_nested_columns_nulls_and_empty_tables_come_back(tmp_path):
     parts = {"filled": pa.Table.from_pylist(rows, schema), "empty": schema.empty_table()}
     tasks = [Task(name, name) for name in parts]
     stage = run_stage(tmp_path / "s", {}, lambda: tasks, lambda name: Part(parts[name]), Workers(1), "s")
-    tables = list(stage.tables())
+    tables = list(stage.read_tables())
     assert [table.schema for table in tables] == [schema, schema]
     assert [table.to_pylist() for table in tables] == [rows, []]
 
@@ -302,7 +302,7 @@ def test_an_error_of_a_worker_comes_through_and_finished_parts_stay(tmp_path, wo
     stage, calls = made(tmp_path, work, Workers(1))
     assert calls == sorted(set(range(8)) - set(finished))
     assert calls[0] == 5
-    assert stage.counts()["rows"] == 8
+    assert stage.sum_counts()["rows"] == 8
 
 
 @pytest.mark.parametrize("num_proc", [1, 2])
@@ -323,7 +323,7 @@ def test_a_worker_that_is_killed_is_an_error_and_finished_parts_stay(tmp_path, w
     with Workers(2) as workers, pytest.raises(OSError, match="a worker process was killed; run it again"):
         made(tmp_path, work, workers, function=partial(work.square_or_die, tmp_path / "calls"))
     stage, _ = made(tmp_path, work, Workers(1))
-    assert stage.counts()["rows"] == 8
+    assert stage.sum_counts()["rows"] == 8
 
 
 @pytest.mark.parametrize("error", [RecordError("CID 7", "a reason", "a detail"), RecordError("CID 7", "a reason")])
@@ -370,7 +370,7 @@ def test_a_killed_build_leaves_no_process_and_no_half_written_part(tmp_path, wor
     stage, calls = made(tmp_path, work, Workers(1))
     assert calls == [2, 3, 4, 5, 6, 7]
     assert not list(folder.glob(".*"))
-    assert [table["square"].to_pylist() for table in stage.tables()] == [[i**2] for i in range(8)]
+    assert [table["square"].to_pylist() for table in stage.read_tables()] == [[i**2] for i in range(8)]
 
 
 def wait_until(condition):
@@ -384,10 +384,10 @@ def wait_until(condition):
 # ----------------------------------------------------------------------------------------------------- whole files
 
 
-def test_a_file_is_written_whole(tmp_path):
+def test_a_file_is_write_whole(tmp_path):
     file = tmp_path / "file"
     file.write_text("old")
-    with written_whole(file) as partial_:
+    with write_whole(file) as partial_:
         partial_.write_text("new")
         assert partial_.parent == file.parent  # on the same disk, or it could not be moved at one stroke
         assert file.read_text() == "old"
@@ -401,7 +401,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     file.write_text("old")
 
     def write_half():
-        with written_whole(file) as partial_:
+        with write_whole(file) as partial_:
             partial_.write_text("half")
             raise error
 
@@ -412,7 +412,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 
 def test_a_failure_before_the_first_byte_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="no"), written_whole(tmp_path / "file"):
+    with pytest.raises(ValueError, match="no"), write_whole(tmp_path / "file"):
         raise ValueError("no")
     assert left_in(tmp_path) == []
 
@@ -430,7 +430,7 @@ FULL = """
 import errno, resource, sys
 from pathlib import Path
 import numpy as np, pyarrow as pa
-from dataset_pubchem3d.stages.stage import Part, Task, Workers, run_stage, write_json, written_whole
+from dataset_pubchem3d.stages.stage import Part, Task, Workers, run_stage, write_json, write_whole
 
 folder = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # as on a full disk, no file grows beyond
@@ -446,7 +446,7 @@ def failed(write):
 
 
 def write_bytes():
-    with written_whole(folder / "file") as partial:
+    with write_whole(folder / "file") as partial:
         partial.write_bytes(b"x" * 50_000)
 
 
@@ -481,10 +481,10 @@ def test_a_step_is_made_once(tmp_path):
         calls.append(folder)
         (folder / "bounds").write_text(str(len(calls)))
 
-    first, second = (step(tmp_path / "windows", {"of": 1}, make) for _ in range(2))
+    first, second = (make_folder(tmp_path / "windows", {"of": 1}, make) for _ in range(2))
     assert first == second
     assert calls == [tmp_path / "windows"]
-    assert step(tmp_path / "windows", {"of": 2}, make) != first
+    assert make_folder(tmp_path / "windows", {"of": 2}, make) != first
     assert (tmp_path / "windows" / "bounds").read_text() == "2"
 
 
@@ -496,6 +496,6 @@ def test_a_step_that_was_interrupted_is_made_again_from_an_empty_folder(tmp_path
             raise error
 
     with pytest.raises(KeyboardInterrupt):
-        step(tmp_path / "windows", {}, partial(add_to_file, error=KeyboardInterrupt()))
-    step(tmp_path / "windows", {}, add_to_file)
+        make_folder(tmp_path / "windows", {}, partial(add_to_file, error=KeyboardInterrupt()))
+    make_folder(tmp_path / "windows", {}, add_to_file)
     assert (tmp_path / "windows" / "file").read_text() == "row"

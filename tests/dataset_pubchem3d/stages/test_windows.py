@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dataset_pubchem3d.stages import windows
-from dataset_pubchem3d.stages.windows import column_values, read_window, window_bounds, window_name, write_windows
+from dataset_pubchem3d.stages.windows import make_window_bounds, name_window, read_column, read_window, write_windows
 
 POINTS = pa.list_(pa.list_(pa.float32(), 3))
 KEYS = {"int": (pa.int64(), np.int64), "string": (pa.string(), np.dtype("S14"))}
@@ -65,7 +65,7 @@ def test_windows_are_the_groups_of_pandas(kind, data, sizes, size):
     rows, tables = tables_of(keys, sizes, schema)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(windows, "WINDOW", size)
-        bounds = window_bounds(np.array(sorted(set(keys)), KEYS[kind][1]))
+        bounds = make_window_bounds(np.array(sorted(set(keys)), KEYS[kind][1]))
     found, num_files = dealt(tables, bounds, schema)
 
     rank = pd.Series(keys, dtype="object" if kind == "string" else "int64").rank(method="dense").astype(int) - 1
@@ -110,7 +110,7 @@ def test_a_value_at_a_bound_belongs_to_the_window_that_starts_there(kind, keys, 
 @pytest.mark.parametrize("num_values", [0, 1, 999, 1000, 1001, 2000, 2001])
 def test_bounds_are_the_first_values_of_all_windows_but_the_first(num_values):
     values = np.arange(num_values) * 3
-    bounds = window_bounds(values)
+    bounds = make_window_bounds(values)
     assert bounds.tolist() == [3 * start for start in range(1000, num_values, 1000)]
     assert bounds.dtype == values.dtype
 
@@ -182,7 +182,7 @@ def test_a_truncated_file_is_an_error(tmp_path):
     schema = schema_of("int")
     _, tables = tables_of(range(12), [6], schema)
     write_windows(tables, "key", np.array([], np.int64), tmp_path)
-    file = tmp_path / window_name(0)
+    file = tmp_path / name_window(0)
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises((OSError, pa.ArrowInvalid)):
         read_window(tmp_path, 0, schema)
@@ -190,14 +190,14 @@ def test_a_truncated_file_is_an_error(tmp_path):
 
 def test_names_sort_as_their_numbers_do():
     numbers = [0, 9, 10, 99_999, 100_000, 999_999]
-    assert sorted(map(window_name, reversed(numbers))) == [window_name(number) for number in numbers]
+    assert sorted(map(name_window, reversed(numbers))) == [name_window(number) for number in numbers]
 
 
 @settings(derandomize=True, deadline=None)
 @given(keys=st.lists(BLOCKS), start=st.integers(0, 3))
 @example(keys=["A"], start=1)
 def test_strings_become_bytes_of_fixed_width_in_the_same_order(keys, start):
-    values = column_values(pa.table({"key": pa.array(keys, pa.string())}).slice(start), "key", np.dtype("S14"))
+    values = read_column(pa.table({"key": pa.array(keys, pa.string())}).slice(start), "key", np.dtype("S14"))
     assert values.dtype == np.dtype("S14")
     assert [value.decode() for value in values.tolist()] == keys[start:]
     assert [keys[start:][i] for i in np.argsort(values, kind="stable")] == sorted(keys[start:])
@@ -205,6 +205,6 @@ def test_strings_become_bytes_of_fixed_width_in_the_same_order(keys, start):
 
 def test_integers_become_those_of_the_bounds():
     table = pa.table({"key": pa.chunked_array([[1, 2], [], [3]], pa.int32())})
-    values = column_values(table, "key", np.dtype(np.int64))
+    values = read_column(table, "key", np.dtype(np.int64))
     assert values.dtype == np.int64
     assert values.tolist() == [1, 2, 3]

@@ -11,10 +11,10 @@ from dataset_pubchem3d.text.clean import (
     KINDS,
     Cleaned,
     clean_text,
+    find_sentence_starts,
+    find_text_kind,
     normalise,
     replace_subject,
-    sentence_starts,
-    text_kind,
 )
 
 NAMES = ["", "Examplamine", "Examplamine sulfate", "EXA", "N,N'-dimethylfoo", "beta-foo"]
@@ -202,7 +202,7 @@ def test_sentences_start_after_full_stops_that_end_sentences():
         "Found in E. coli, L. casei and Exampla sp. nov. (e.g. in Fig. 2) at 2.5 g, i.e. much. 2-Foo (NTP, 1992) is. "
         "(NTP, 1992) So what? Yes! (U.S. EPA) (really.) α-Bar is.\nEnd"
     )
-    starts = list(sentence_starts(text))
+    starts = list(find_sentence_starts(text))
     assert [text[start:].split()[0] for start in starts] == ["Found", "2-Foo", "So", "Yes!", "(U.S.", "α-Bar", "End"]
 
 
@@ -232,7 +232,7 @@ def test_a_text_becomes_one_line_in_composed_unicode():
     ],
 )
 def test_the_source_tells_the_kind(source, kind):
-    assert text_kind("It melts.", source) == kind
+    assert find_text_kind("It melts.", source) == kind
     assert kind in KINDS
 
 
@@ -251,13 +251,13 @@ def test_the_source_tells_the_kind(source, kind):
     ],
 )
 def test_words_of_the_text_tell_the_kind_where_the_source_does_not(text, kind):
-    assert text_kind(text, "a file") == kind
-    assert text_kind(text, "ChEBI") == "chebi"
+    assert find_text_kind(text, "a file") == kind
+    assert find_text_kind(text, "ChEBI") == "chebi"
     assert kind in KINDS
 
 
 def test_the_kind_that_the_source_gives_stands():
-    assert text_kind("It has a role as a base.", "ChEBI", "names") == "names"
+    assert find_text_kind("It has a role as a base.", "ChEBI", "names") == "names"
 
 
 def cleaned(text, **changes):

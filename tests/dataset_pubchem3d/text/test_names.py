@@ -1,6 +1,6 @@
 import pytest
 
-from dataset_pubchem3d.text.names import letters, letters_and_digits, readable_names
+from dataset_pubchem3d.text.names import keep_letters, keep_letters_and_digits, select_readable_names
 
 READABLE = [
     "methyl carbamate",
@@ -43,12 +43,12 @@ NOT_READABLE = [
 
 @pytest.mark.parametrize("name", READABLE)
 def test_names_that_read_as_words_stay(name):
-    assert readable_names([name], has_stereo=False) == [name]
+    assert select_readable_names([name], has_stereo=False) == [name]
 
 
 @pytest.mark.parametrize(("reason", "name"), NOT_READABLE, ids=lambda value: value)
 def test_names_that_do_not_read_as_words_go(reason, name):
-    assert readable_names([name], has_stereo=True) == []
+    assert select_readable_names([name], has_stereo=True) == []
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_names_that_do_not_read_as_words_go(reason, name):
     ],
 )
 def test_index_names_are_put_in_natural_order(inverted, natural):
-    assert readable_names([inverted], has_stereo=False) == [natural]
+    assert select_readable_names([inverted], has_stereo=False) == [natural]
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_index_names_are_put_in_natural_order(inverted, natural):
     ],
 )
 def test_stereo_is_not_told_where_the_record_has_none(name, flat):
-    assert readable_names([name], has_stereo=False) == flat
+    assert select_readable_names([name], has_stereo=False) == flat
 
 
 def test_stereo_is_told_where_the_record_has_it():
-    assert readable_names(["l-alanine", "(2s)-2-aminopropanoic acid"], has_stereo=True) == [
+    assert select_readable_names(["l-alanine", "(2s)-2-aminopropanoic acid"], has_stereo=True) == [
         "l-alanine",
         "(2s)-2-aminopropanoic acid",
     ]
@@ -87,14 +87,17 @@ def test_stereo_is_told_where_the_record_has_it():
 
 def test_a_foreign_name_goes_with_and_without_its_mark():
     names = ["cyclohexanol", "cykloheksanol", "cykloheksanol [polish]", "hexalin"]
-    assert readable_names(names, has_stereo=False) == ["cyclohexanol", "hexalin"]
+    assert select_readable_names(names, has_stereo=False) == ["cyclohexanol", "hexalin"]
 
 
 def test_order_is_kept_and_repeats_go():
-    assert readable_names(["toluene", "methylbenzene", "toluene"], has_stereo=False) == ["toluene", "methylbenzene"]
+    assert select_readable_names(["toluene", "methylbenzene", "toluene"], has_stereo=False) == [
+        "toluene",
+        "methylbenzene",
+    ]
 
 
 def test_keys_of_comparison():
-    assert letters_and_digits("2-Methyl Furan") == letters_and_digits("2-methylfuran") == "2methylfuran"
-    assert letters("pyrrole-2-carbaldehyde") == letters("2-pyrrolecarbaldehyde")
-    assert letters_and_digits("2-pentanol") != letters_and_digits("3-pentanol")
+    assert keep_letters_and_digits("2-Methyl Furan") == keep_letters_and_digits("2-methylfuran") == "2methylfuran"
+    assert keep_letters("pyrrole-2-carbaldehyde") == keep_letters("2-pyrrolecarbaldehyde")
+    assert keep_letters_and_digits("2-pentanol") != keep_letters_and_digits("3-pentanol")

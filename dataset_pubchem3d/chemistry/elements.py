@@ -1,0 +1,24 @@
+"""The elements: their symbols, those that Uni-Mol has a token for, and how many atoms of each a molecule has."""
+
+from collections import Counter
+
+import numpy as np
+from rdkit import Chem
+
+DICTIONARY = (  # in the order of Uni-Mol's dict.txt, https://github.com/deepmodeling/Uni-Mol
+    *("C", "N", "O", "S", "H", "Cl", "F", "Br", "I", "Si", "P", "B", "Na", "K", "Al", "Ca", "Sn", "As", "Hg", "Fe"),
+    *("Zn", "Cr", "Se", "Gd", "Au", "Li"),
+)
+SYMBOLS = tuple(Chem.GetPeriodicTable().GetElementSymbol(number) for number in range(119))  # by atomic number
+ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS) if number}
+IN_DICTIONARY = np.isin(np.arange(256), [ATOMIC_NUMBERS[symbol] for symbol in DICTIONARY])  # by atomic number
+
+
+def list_atomic_numbers(mol: Chem.Mol) -> list[int]:
+    """The atomic number of each atom, in their order."""
+    return [atom.GetAtomicNum() for atom in mol.GetAtoms()]
+
+
+def count_elements(mol: Chem.Mol) -> Counter[int]:
+    """How many atoms of each element there are, by atomic number."""
+    return Counter(list_atomic_numbers(mol))

@@ -1,0 +1,1 @@
+"""Everything around the model: training, evaluation, cards, and the command `geomclip`."""

@@ -1,0 +1,23 @@
+"""`geomclip build`: the dataset."""
+
+from collections.abc import Sequence
+
+from dataset_pubchem3d.command import main as run_command
+
+from ..configurations import find_configuration
+
+
+def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "build")) -> None:
+    """As `python -m dataset_pubchem3d build`; `--config` may also name a shipped recipe, such as data/qm9."""
+    run_command([command[-1], *resolve_config(argv)], prog=" ".join(command[:-1]))
+
+
+def resolve_config(argv: Sequence[str]) -> list[str]:
+    """The words with the path of the recipe in the place of its name."""
+    words = list(argv)
+    for place, word in enumerate(words):
+        if word == "--config" and place + 1 < len(words):
+            words[place + 1] = str(find_configuration(words[place + 1]))
+        elif word.startswith("--config="):
+            words[place] = f"--config={find_configuration(word.removeprefix('--config='))}"
+    return words

@@ -1,0 +1,51 @@
+"""`geomclip caption`"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..evaluation.caption_generation import generate_captions
+from ..loading import load_checkpoint
+from .molecules import MOLECULES_HELP, check_output, list_given, read_given, write_table
+from .parsing import parse_flags
+
+EXAMPLE = "geomclip caption --model captioner --molecules molecules.sdf --output captions.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionSettings:
+    """Captions of molecules."""
+
+    model: str = field(metadata={"help": "captioner: checkpoint or adapter folder, or Hub id"})
+    molecules: list[str] = field(metadata={"help": MOLECULES_HELP})
+    output: str = field(metadata={"help": ".csv, .parquet or .jsonl file to write"})
+    batch_size: int = field(default=32, metadata={"help": "molecules at once"})
+    num_beams: int = field(default=1, metadata={"help": "beams; 1 is greedy"})
+    max_new_tokens: int = field(default=128, metadata={"help": "longest caption"})
+
+    def __post_init__(self):
+        check_output(self.output, (".csv", ".parquet", ".jsonl"))
+
+
+def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) -> None:
+    settings = parse_flags(CaptionSettings, argv, " ".join(command), EXAMPLE)
+    given = list_given(settings.molecules)
+    model, processor = load_checkpoint(settings.model, "auto")
+    if (kind := model.config.model_type) != "geomclip_captioning":
+        raise ValueError(f"--model {settings.model} is a {kind}, which writes nothing; give a captioner")
+    records = read_given(processor.feature_extractor, given, settings.output)
+    rows = [
+        {name: values.tolist() for name, values in record.items() if name != "index"}
+        | {"index": record["index"], "smiles": given[record["index"]].smiles}
+        for record in records
+    ]
+    if "{smiles}" in processor.prompt and (nameless := [row["index"] for row in rows if not row["smiles"]]):
+        raise ValueError(
+            f"the captioner's prompt shows the SMILES, and {len(nameless)} molecules come without, the first in row "
+            f"{nameless[0]}; give SMILES, or a table with a column smiles"
+        )
+    search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
+    captions = generate_captions(model, processor, rows, settings.batch_size, **search)
+    places = [row["index"] for row in rows]
+    names = [given[place].name for place in places]
+    write_table(settings.output, {"id": names, "row": places, "caption": captions})
+    print(f"wrote {len(captions)} captions to {settings.output}")

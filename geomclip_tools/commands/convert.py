@@ -1,0 +1,9 @@
+"""`geomclip convert`: Uni-Mol's checkpoints to geometry towers and back."""
+
+from collections.abc import Sequence
+
+from modeling_geomclip.convert_geomclip import main as convert
+
+
+def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "convert")) -> None:
+    convert(argv, " ".join(command))

@@ -1,0 +1,75 @@
+"""`geomclip predict`"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig
+
+from modeling_geomclip import GeomCLIPForPropertyPrediction
+
+from ..evaluation.property_prediction import predict_properties
+from ..loading import load_predictor
+from .molecules import MOLECULES_HELP, check_output, list_given, read_given, write_table
+from .parsing import parse_flags
+
+EXAMPLE = "geomclip predict --model predictor --molecules molecules.csv --output properties.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings:
+    """Properties of molecules: numbers in their units, or probabilities of classes."""
+
+    model: str = field(metadata={"help": "predictor: checkpoint folder or Hub id"})
+    molecules: list[str] = field(metadata={"help": MOLECULES_HELP})
+    output: str = field(metadata={"help": ".csv, .parquet or .jsonl file to write"})
+    pair_budget: int | None = field(
+        default=None, metadata={"help": "molecules * rows² that are read at once; changes speed and memory only"}
+    )
+
+    def __post_init__(self):
+        check_output(self.output, (".csv", ".parquet", ".jsonl"))
+
+
+def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "predict")) -> None:
+    settings = parse_flags(PredictSettings, argv, " ".join(command), EXAMPLE)
+    given = list_given(settings.molecules)
+    check_model(settings.model)
+    model, extractor = load_predictor(settings.model)
+    records = read_given(extractor, given, settings.output)
+    predictions = predict_properties(model, extractor, records, settings.pair_budget)
+    places = [record["index"] for record in records]
+    columns = {"id": [given[place].name for place in places], "row": places}
+    write_table(settings.output, columns | label_columns(model.config, predictions))
+    print(f"wrote {predictions.shape[1]} properties of {len(records)} molecules to {settings.output}")
+
+
+def check_model(path: str) -> None:
+    """Refuse a checkpoint without a head for properties, to which loading would give a random one.
+
+    Raises:
+        ValueError: it is no predictor.
+    """
+    architectures = AutoConfig.from_pretrained(path).architectures or []
+    if GeomCLIPForPropertyPrediction.__name__ not in architectures:
+        kind = ", ".join(architectures) or "model of unknown architecture"
+        raise ValueError(f"--model {path} is a {kind}, which predicts no properties; give a predictor")
+
+
+def label_columns(config: Any, predictions: np.ndarray) -> dict[str, np.ndarray]:
+    """A column for each output, (molecules,): a number in the unit that its name tells, or a probability.
+
+    Args:
+        predictions: (molecules, num_labels), as `predict_properties` gives them.
+    """
+    names = [config.id2label[index] for index in range(config.num_labels)]
+    if config.problem_type == "regression":
+        units = config.label_units or [""] * len(names)
+        names = [f"{name} ({unit})" if unit else name for name, unit in zip(names, units, strict=True)]
+    elif config.problem_type == "multi_label_classification":
+        predictions = torch.from_numpy(predictions).sigmoid().numpy()
+    else:
+        predictions = torch.from_numpy(predictions).softmax(dim=1).numpy()
+    return dict(zip(names, predictions.T, strict=True))

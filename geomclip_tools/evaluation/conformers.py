@@ -1,0 +1,78 @@
+"""Molecules of a dataset as they are evaluated: in the geometries given, or in conformers made from their SMILES."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import datasets
+import numpy as np
+from tqdm import tqdm
+
+from dataset_pubchem3d.pairs import get_molecule_input
+
+COORDINATES = ("given", "rdkit")
+Record = dict[str, Any]  # of a molecule, as `GeomCLIPFeatureExtractor.read` gives it
+
+
+def average_over_conformers(
+    encode: Callable[[list[Record]], np.ndarray],
+    processor: Any,
+    rows: datasets.Dataset,
+    coordinates: str = "given",
+    num_conformers: int = 1,
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    """What is computed of the molecules that the processor takes.
+
+    Args:
+        encode: records of molecules to (molecules, values).
+        processor: or a feature extractor.
+        rows: with a molecule each.
+        coordinates: "given", or "rdkit" for conformers made from the column `smiles`.
+        num_conformers: of consecutive seeds, as many as can be made, over which the values are averaged.
+    Returns:
+        (kept, values) float64; (kept,) int64, the rows; failures, {"row", "reason"} each.
+    Raises:
+        ValueError: the processor takes no molecule.
+    """
+    extractor = getattr(processor, "feature_extractor", processor)
+    if coordinates == "given":
+        records, failures = read_molecules_of(extractor, rows)
+        return np.asarray(encode(records), np.float64), _list_rows(records), failures
+    smiles, seed = rows["smiles"][:], extractor.conformer_seed
+    totals, counts = 0.0, np.zeros(len(rows), dtype=np.int64)
+    try:
+        for number in range(num_conformers):
+            extractor.conformer_seed = seed + number
+            records, failures = read_or_list(extractor, smiles, len(smiles))
+            values, kept = np.asarray(encode(records), np.float64), _list_rows(records)
+            spread = np.zeros((len(rows), values.shape[1]))
+            spread[kept] = values
+            totals = totals + spread
+            counts[kept] += 1
+    finally:
+        extractor.conformer_seed = seed
+    kept = np.flatnonzero(counts)
+    return totals[kept] / counts[kept, None], kept, [failure for failure in failures if not counts[failure["row"]]]
+
+
+def read_molecules_of(processor: Any, rows: datasets.Dataset) -> tuple[list[Record], list[dict[str, Any]]]:
+    """As `read_or_list`, of the geometries that the rows give."""
+    return read_or_list(processor, map(get_molecule_input, rows), len(rows))
+
+
+def read_or_list(processor: Any, molecules: Iterable[Any], number: int) -> tuple[list[Record], list[dict[str, Any]]]:
+    """Records of those of `number` molecules that the processor takes, `index` being their row; failures, {"row",
+    "reason"} each.
+
+    Raises:
+        ValueError: it takes none.
+    """
+    extractor = getattr(processor, "feature_extractor", processor)
+    records, failures = extractor.read(tqdm(molecules, total=number, desc="reading", leave=False), errors="report")
+    failures = [{"row": failure["index"], "reason": failure["reason"]} for failure in failures]
+    if not records:
+        raise ValueError(f"no molecule of {number} can be read; failures: {failures[:3]}")
+    return records, failures
+
+
+def _list_rows(records: list[Record]) -> np.ndarray:
+    return np.array([record["index"] for record in records], dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Metrics of `evaluate`; `evaluate.load("eval/metrics/<name>")` loads the same classes."""

@@ -1,0 +1,203 @@
+"""Retrieval between molecular geometries and texts, aware of duplicates and of tied scores.
+
+    metric = evaluate.load("eval/metrics/molecule_text_retrieval")
+    metric.compute(predictions=geometry_embeds, references=text_embeds, molecule_ids=ids, text_ids=texts)
+
+eval/metrics/molecule_text_retrieval/README.md defines every number.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import datasets
+import evaluate
+import numpy as np
+
+TIE_TOLERANCE = 1e-6
+RECALL_RANKS = (1, 5, 20)
+SCOPES = ("geometry_to_text_full", "geometry_to_text_pool", "text_to_geometry_full", "text_to_geometry_pool")
+NAMES = (*(f"recall_at_{rank}" for rank in RECALL_RANKS), "mean_reciprocal_rank", "median_rank")
+BLOCK_SCORES = 2**22  # scores held in memory at once
+
+_DESCRIPTION = "Recall at 1, 5 and 20, mean reciprocal rank and median rank between molecular geometries and texts."
+_INPUTS = """
+Args:
+    predictions: (rows, width) geometry embeddings; the score of two rows is their cosine.
+    references: (rows, width) text embeddings; row i describes the molecule of row i of `predictions`.
+    molecule_ids: int or string per row; rows with one id are the same molecule. None, for all or for a row, is unique.
+    text_ids: int or string per row; rows with one id have the same text. None, for all or for a row, is unique.
+    pool_size: candidates in a random pool, the row itself included; at most the number of rows is used.
+    seed: of the pools and of the bootstrap.
+    num_bootstrap: resamples for the 95 % intervals; 0 leaves the intervals out.
+    return_ranks: whether every row's rank is returned too.
+Returns:
+    Flat dict of floats, keys `{direction}_{scope}_{name}{suffix}`: direction geometry_to_text or text_to_geometry,
+    scope full or pool, name recall_at_1, recall_at_5, recall_at_20, mean_reciprocal_rank or median_rank, suffix none,
+    _chance, _ceiling, _low or _high; and num_rows, num_molecules, num_texts, pool_size. With return_ranks also
+    `{direction}_{scope}_ranks`: list of the rows' ranks of the first hit, of tied candidates the expected one.
+Raises:
+    ValueError: on empty, ragged, non-finite or unequal input.
+Examples:
+    >>> metric = evaluate.load("eval/metrics/molecule_text_retrieval")
+    >>> scores = metric.compute(predictions=[[1, 0], [0, 1]], references=[[2, 1], [1, 2]])
+    >>> scores["geometry_to_text_full_recall_at_1"]
+    1.0
+"""
+
+
+class MoleculeTextRetrieval(evaluate.Metric):
+    """See `inputs_description`. Embeddings travel as float64; ids are handed to `compute` as they are."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        vector = datasets.Sequence(datasets.Value("float64"))
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation="",
+            inputs_description=_INPUTS,
+            features=datasets.Features({"predictions": vector, "references": vector}),
+        )
+
+    def _compute(
+        self,
+        predictions: Sequence,
+        references: Sequence,
+        molecule_ids: Sequence | None = None,
+        text_ids: Sequence | None = None,
+        pool_size: int = 64,
+        seed: int = 0,
+        num_bootstrap: int = 1000,
+        return_ranks: bool = False,
+    ) -> dict[str, float | list[float]]:
+        geometry, text = _unit_rows(predictions, "predictions"), _unit_rows(references, "references")
+        if geometry.shape != text.shape:
+            raise ValueError(
+                f"predictions have shape {geometry.shape} and references {text.shape}; they must be equal, "
+                "row i of both belonging together"
+            )
+        if pool_size < 1 or num_bootstrap < 0:
+            raise ValueError(f"pool_size={pool_size} must be at least 1 and num_bootstrap={num_bootstrap} at least 0")
+        molecules = _group_numbers(molecule_ids, len(geometry), "molecule_ids")
+        texts = _group_numbers(text_ids, len(geometry), "text_ids")
+        pool_random, bootstrap_random = np.random.default_rng(seed).spawn(2)
+        pools = _draw_pools(len(geometry), pool_size, pool_random)
+
+        placements = np.concatenate(
+            [
+                _place_hits(geometry, text, molecules, texts, pools),
+                _place_hits(text, geometry, molecules, texts, pools),
+            ]
+        )
+        above, tied, tied_hits, total, hits = np.moveaxis(placements, -1, 0)  # (scopes, rows) each
+        outcomes = _expected_outcomes(above, tied, tied_hits)
+        columns = {
+            "": _summarise(outcomes),
+            "_chance": _summarise(_expected_outcomes(np.zeros_like(hits), total, hits)),
+            "_ceiling": _summarise(_expected_outcomes(np.zeros_like(hits), hits, np.ones_like(hits))),
+        }
+        if num_bootstrap:
+            columns["_low"], columns["_high"] = _intervals(outcomes, molecules, num_bootstrap, bootstrap_random)
+        results = {
+            f"{scope}_{name}{suffix}": float(values[i, j])
+            for suffix, values in columns.items()
+            for i, scope in enumerate(SCOPES)
+            for j, name in enumerate(NAMES)
+        }
+        counts = {"num_rows": len(geometry), "num_molecules": molecules.max() + 1, "num_texts": texts.max() + 1}
+        results |= {name: float(count) for name, count in counts.items()} | {"pool_size": float(pools.shape[1])}
+        ranks = {f"{scope}_ranks": rows.tolist() for scope, rows in zip(SCOPES, outcomes[..., -1])}
+        return results | (ranks if return_ranks else {})
+
+
+def _unit_rows(embeddings: Sequence, name: str) -> np.ndarray:
+    """(rows, width) float64 of length 1; a zero vector stays zero and scores 0 against everything."""
+    widths = {len(row) for row in embeddings}
+    if not widths or 0 in widths:
+        raise ValueError(f"{name} are empty; give at least one embedding of at least one number")
+    if len(widths) > 1:
+        raise ValueError(f"{name} have rows of different lengths {sorted(widths)}; all embeddings must be equally wide")
+    rows = np.asarray(embeddings, dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"{name} hold NaN or infinity in {len(bad)} rows, first in row {bad[0]}; remove or repair them"
+        )
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    rows = rows / np.where(largest == 0, 1, largest)  # the squares below can then neither overflow nor vanish
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms == 0, 1, norms)
+
+
+def _group_numbers(ids: Sequence | None, num_rows: int, name: str) -> np.ndarray:
+    """(rows,) int64, 0 up to the number of different ids; every missing id is a group of its own."""
+    ids = [None] * num_rows if ids is None else ids.tolist() if hasattr(ids, "tolist") else list(ids)
+    if len(ids) != num_rows:
+        raise ValueError(f"{name} has {len(ids)} entries for {num_rows} rows; give one per row, or None")
+    keys = [("missing", row) if value is None else ("id", value) for row, value in enumerate(ids)]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys])
+
+
+def _draw_pools(num_rows: int, pool_size: int, random: np.random.Generator) -> np.ndarray:
+    """(rows, pool) row numbers: the row itself, then different other rows, uniform without replacement."""
+    size = min(pool_size, num_rows)
+    others = np.stack([random.choice(num_rows - 1, size - 1, replace=False) for _ in range(num_rows)])
+    own = np.arange(num_rows)[:, None]
+    return np.concatenate([own, others + (others >= own)], axis=1)
+
+
+def _place_hits(
+    queries: np.ndarray, candidates: np.ndarray, molecules: np.ndarray, texts: np.ndarray, pools: np.ndarray
+) -> np.ndarray:
+    """Where the best hit of each query lies, (2, rows, 5): among all candidates, and in its pool; see `_placement`."""
+    full, pool = [], []
+    for rows in _blocks(len(queries)):
+        scores = queries[rows] @ candidates.T
+        is_hit = (molecules[rows, None] == molecules) | (texts[rows, None] == texts)
+        full.append(_placement(scores, is_hit))
+        pool.append(_placement(*(np.take_along_axis(matrix, pools[rows], axis=1) for matrix in (scores, is_hit))))
+    return np.stack([np.concatenate(full), np.concatenate(pool)])
+
+
+def _blocks(num_rows: int) -> Iterator[slice]:
+    step = max(1, BLOCK_SCORES // num_rows)
+    return (slice(start, start + step) for start in range(0, num_rows, step))
+
+
+def _placement(scores: np.ndarray, is_hit: np.ndarray) -> np.ndarray:
+    """(rows, 5) counts: above the best hit, tied with it, hits among the tied, candidates, hits."""
+    level = scores - np.where(is_hit, scores, -np.inf).max(axis=1, keepdims=True)
+    is_tied = np.abs(level) <= TIE_TOLERANCE
+    counted = (level > TIE_TOLERANCE, is_tied, is_tied & is_hit, np.ones_like(is_hit), is_hit)
+    return np.stack([mask.sum(axis=1) for mask in counted], axis=1)
+
+
+def _expected_outcomes(above: np.ndarray, tied: np.ndarray, tied_hits: np.ndarray) -> np.ndarray:
+    """Expected recalls, reciprocal rank and rank of the first hit, (..., 5), over all orders of the tied candidates."""
+    cases, which = np.unique(np.stack([above, tied, tied_hits], axis=-1).reshape(-1, 3), axis=0, return_inverse=True)
+    return np.array([_expected_outcome(*case) for case in cases])[which.reshape(above.shape)]
+
+
+def _expected_outcome(above: int, tied: int, tied_hits: int) -> list[float]:
+    misses = tied - tied_hits
+    drawn = np.arange(misses + 1)
+    none_yet = np.cumprod((misses - drawn) / (tied - drawn))  # chance that the first 1, 2, ... tied are all misses
+    first_hit = -np.diff(none_yet, prepend=1.0)  # chance that the first hit is the 1st, 2nd, ... of the tied
+    ranks = above + 1 + drawn
+    recalls = [first_hit[ranks <= rank].sum() for rank in RECALL_RANKS]
+    return [*recalls, (first_hit / ranks).sum(), above + (tied + 1) / (tied_hits + 1)]
+
+
+def _summarise(outcomes: np.ndarray) -> np.ndarray:
+    """(scopes, rows, 5) -> (scopes, 5): the mean over rows, of the rank the median."""
+    return np.concatenate([outcomes[..., :-1].mean(axis=1), np.median(outcomes[..., -1:], axis=1)], axis=-1)
+
+
+def _intervals(
+    outcomes: np.ndarray, molecules: np.ndarray, num_bootstrap: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % percentile intervals, (scopes, 5) each: molecules are drawn with replacement, with all rows they have."""
+    num_molecules = molecules.max() + 1
+    samples = []
+    for _ in range(num_bootstrap):
+        times = np.bincount(random.integers(num_molecules, size=num_molecules), minlength=num_molecules)
+        samples.append(_summarise(np.repeat(outcomes, times[molecules], axis=1)))
+    return tuple(np.percentile(samples, (2.5, 97.5), axis=0))

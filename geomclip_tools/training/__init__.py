@@ -1,0 +1,1 @@
+"""Training: rows, batches, losses, states and checkpoints; the tasks are in `tasks`."""

@@ -1,0 +1,101 @@
+"""Contrastive batches larger than memory, by cached gradients.
+
+Source: GradCache (Gao et al., RepL4NLP 2021). All parts of a batch are embedded without a graph; the loss of all pairs
+gives the gradient of every embedding; each part is embedded once more, with a graph that ends in its own gradients.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from modeling_geomclip import GeomCLIPForPreTrainingOutput
+from modeling_geomclip.feature_extraction_geomclip import PAD_ID
+
+from .distributed import scale_to_mean
+from .grouping import cut_padding
+from .steps import GEOMETRY, NOISED, TEXT, combine_losses
+
+EMBEDS = ("geometry_embeds", "text_embeds")
+
+
+def split_batch(batch: dict[str, Tensor], num_parts: int) -> list[dict[str, Tensor]]:
+    """The batch of this process in parts of equal size, each without columns that are padding in all of its rows.
+
+    Raises:
+        ValueError: the rows of this process do not split evenly.
+    """
+    num_rows = len(batch["atom_ids"])
+    if num_rows % num_parts:
+        raise ValueError(
+            f"{num_rows} pairs on each process do not split into {num_parts} equal parts; make --batch_size a multiple "
+            "of the number of processes"
+        )
+    parts = zip(*(values.chunk(num_parts) for values in batch.values()), strict=True)
+    return [strip_padding(dict(zip(batch, part, strict=True))) for part in parts]
+
+
+def strip_padding(part: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The part cut to its largest molecule, [CLS] and [SEP] included, and to its longest text."""
+    geometry = {name: part[name] for name in GEOMETRY + NOISED if name in part}
+    cut = cut_padding(geometry, part["atom_ids"] != PAD_ID)
+    if "attention_mask" in part:
+        cut |= cut_padding({name: part[name] for name in TEXT if name in part}, part["attention_mask"].bool())
+    return {**part, **cut}
+
+
+def cached_backward(
+    compute: Callable[..., GeomCLIPForPreTrainingOutput],
+    denoising_loss_weight: float,
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    parts: list[dict[str, Tensor]],
+) -> dict[str, Tensor]:
+    """Add the gradients of the joined parts in the memory of one, and return the losses, as `combine_losses` does.
+
+    Every part has a random seed of its own, from which both of its passes start: they drop out the same.
+
+    Args:
+        compute: of the model, a part, and `denoise`, whether to denoise it; makes what `ContrastiveStep` returns.
+        parts: as `split_batch` returns them.
+    """
+    seeds = torch.randint(2**63 - 1, (len(parts),)).tolist()
+
+    def forward(number: int, denoise: bool) -> GeomCLIPForPreTrainingOutput:
+        torch.manual_seed(seeds[number])
+        return compute(model, parts[number], denoise=denoise)
+
+    with torch.no_grad():
+        outputs = [forward(number, denoise=False) for number in range(len(parts))]
+    embeds = {name: torch.cat([output[name] for output in outputs]).requires_grad_() for name in EMBEDS}
+    logit_scale = outputs[0].logit_scale.clone().requires_grad_()
+    ids = {name: torch.cat([part[name] for part in parts]) for name in ("molecule_ids", "text_ids")}
+    joined = GeomCLIPForPreTrainingOutput(**embeds, logit_scale=logit_scale)
+    losses = combine_losses(joined, ids, denoising_loss_weight)
+    losses["loss"].backward()
+
+    gradients = {name: embeds[name].grad.chunk(len(parts)) for name in EMBEDS}
+    for number, share in enumerate(share_chosen_atoms(parts)):
+        is_last = number == len(parts) - 1
+        with nullcontext() if is_last else accelerator.no_sync(model):
+            output = forward(number, denoise=True)
+            loss = output.logit_scale * logit_scale.grad / len(parts)
+            loss = loss + sum((output[name] * gradients[name][number]).sum() for name in EMBEDS)
+            if output.denoising_loss is not None:
+                denoising = output.denoising_loss * share
+                loss = loss + denoising_loss_weight * denoising
+                losses["denoising_loss"] = losses.get("denoising_loss", 0) + denoising.detach()
+            accelerator.backward(loss)
+    if "denoising_loss" in losses:
+        losses["loss"] = losses["contrastive_loss"] + denoising_loss_weight * losses["denoising_loss"]
+    return losses
+
+
+def share_chosen_atoms(parts: list[dict[str, Tensor]]) -> list[Tensor]:
+    """What the denoising loss of each part, a mean over its chosen atoms, adds to that of all parts and processes."""
+    counts = [part["chosen"].sum() if "chosen" in part else torch.tensor(0) for part in parts]
+    total = torch.stack(counts).sum()
+    share = scale_to_mean(total, torch.float64)
+    return [share * count / total.clamp(min=1) for count in counts]

@@ -1,0 +1,31 @@
+"""A padded batch in groups of rows of like size."""
+
+import torch
+from torch import Tensor
+
+from modeling_geomclip.grouping_geomclip import choose_group_cost, group_by_size
+
+
+def split_padded(
+    batch: dict[str, Tensor], is_used: Tensor, budget: int | None, power: int
+) -> tuple[list[dict[str, Tensor]], Tensor]:
+    """A padded batch in groups of similar size, each without the columns that are padding in all of its rows.
+
+    Args:
+        batch: tensors of shape (rows, columns, ...).
+        is_used: (rows, columns) bool, False on padding.
+        budget, power: as for `group_by_size`; without a budget, the batch is one group as it stands.
+    Returns:
+        the groups, and (rows,) int64, the place in the batch of each of their rows.
+    """
+    if budget is None:
+        return [batch], torch.arange(len(is_used), device=is_used.device)
+    indices = group_by_size(is_used.sum(dim=1), budget, power, choose_group_cost(is_used.device))
+    groups = [{name: tensor[index] for name, tensor in batch.items()} for index in indices]
+    return [cut_padding(group, is_used[index]) for group, index in zip(groups, indices)], torch.cat(indices)
+
+
+def cut_padding(batch: dict[str, Tensor], is_used: Tensor) -> dict[str, Tensor]:
+    """The batch from its first to its last column that is not padding in all rows; arguments as for `split_padded`."""
+    columns = is_used.any(dim=0).nonzero().flatten()
+    return {name: tensor[:, columns[0] : columns[-1] + 1] for name, tensor in batch.items()}

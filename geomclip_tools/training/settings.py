@@ -1,0 +1,65 @@
+"""The settings that every training task has."""
+
+import dataclasses
+
+import torch
+
+
+def setting(help: str, **kwargs):
+    return dataclasses.field(metadata={"help": help}, **kwargs)
+
+
+def choose_precision() -> str:
+    """bf16 where the hardware computes in it, else no: without such instructions bfloat16 is many times slower."""
+    if torch.cuda.is_available():
+        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif torch.accelerator.is_available() or not hasattr(torch.cpu, "get_capabilities"):
+        is_native = False  # or unknown
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        is_native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return "bf16" if is_native else "no"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What every task needs."""
+
+    dataset: str = setting("Folder, Hub id, .csv, .tsv or .parquet with `text` and geometries or `smiles`.")
+    output_dir: str = setting("Folder of the checkpoint; the best one by validation lies in it, the last one in last/.")
+    dataset_config: str | None = setting("Config of the dataset, such as pretrain.", default=None)
+    train_split: str = setting("Split, with slicing if wanted.", default="train")
+    validation_split: str = setting("Split that chooses the best checkpoint; 'none' for none.", default="validation")
+    train_rows: int | None = setting(
+        "Training rows, if not all: drawn at random, for every seed the same, fewer being part of more.", default=None
+    )
+    validation_rows: int | None = setting("Validation rows, drawn likewise.", default=None)
+    num_train_epochs: int = setting("Passes over the training rows.", default=30)
+    batch_size: int = setting("Rows in one batch over all processes.", default=64)
+    gradient_accumulation_steps: int = setting("Batches per update; does not add negatives.", default=1)
+    learning_rate: float = setting("Peak learning rate.", default=1e-4)
+    weight_decay: float = setting("AdamW; norms, biases, embeddings and single numbers have none.", default=0.05)
+    warmup_ratio: float = setting("Share of the updates over which the learning rate rises.", default=0.1)
+    max_grad_norm: float = setting("Gradients are scaled down to this norm.", default=1.0)
+    mixed_precision: str = setting(
+        "no, bf16, fp16, or auto: bf16 where the hardware computes in it, else no.", default="no"
+    )
+    gradient_checkpointing: bool = setting("Recompute activations in the backward pass to save memory.", default=False)
+    num_workers: int = setting("Processes that prepare batches, per training process.", default=0)
+    seed: int = setting("Seed of weights, batches, dropout and noise.", default=0)
+    save_steps: int = setting("Updates between two training states.", default=500)
+    resume: bool = setting("Go on from the newest training state in output_dir.", default=False)
+    report_to: str = setting("Tracker besides log.jsonl: tensorboard, wandb, ..., or none.", default="none")
+
+    def __post_init__(self):
+        if self.mixed_precision == "auto":
+            object.__setattr__(self, "mixed_precision", choose_precision())  # so that the record names it
+
+    @property
+    def rows_per_batch(self) -> int:
+        """Rows over which a loss is computed, on all processes together."""
+        return self.batch_size
+
+    def choose(self, *names: str) -> dict:
+        """Those of the named settings that are not left out."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

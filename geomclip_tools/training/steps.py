@@ -1,0 +1,115 @@
+"""What one training step computes around a model: the module that DDP or FSDP wraps."""
+
+import torch
+from torch import Tensor, nn
+
+from modeling_geomclip import GeomCLIPForPreTraining, GeomCLIPForPreTrainingOutput, contrastive_loss
+from modeling_geomclip.modeling_geometry_geomclip import GeomCLIPPreTrainedModel, stop_dropout_if_frozen
+
+from .distributed import gather, scale_to_mean
+from .grouping import split_padded
+
+GEOMETRY = ("atom_ids", "positions", "atom_mask")
+NOISED = ("noised_atom_ids", "noised_positions", "chosen")
+TEXT = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class TrainingStep(nn.Module):
+    """Holds the model that is saved, as `model`, and adds what training alone needs."""
+
+    def __init__(self, model: GeomCLIPPreTrainedModel):
+        super().__init__()
+        self.model = model
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def _no_split_modules(self) -> list[str]:
+        return self.model._no_split_modules  # for FSDP, which shards by them
+
+
+class ContrastiveStep(TrainingStep):
+    """Embeds a batch of pairs and denoises its geometries, in groups of like size.
+
+    Within one forward pass, however many groups there are, as DDP wants it.
+    """
+
+    model: GeomCLIPForPreTraining
+
+    def train(self, mode: bool = True) -> "ContrastiveStep":
+        """As for every module; a text tower that is not trained has no dropout."""
+        super().train(mode)
+        stop_dropout_if_frozen(self.model.text_model)
+        return self
+
+    def forward(
+        self,
+        batch: dict[str, Tensor],
+        pair_budget: int | None = None,
+        token_budget: int | None = None,
+        denoise: bool = True,
+    ) -> GeomCLIPForPreTrainingOutput:
+        """Embeddings of all pairs, and the denoising loss over all groups; no contrastive loss.
+
+        Args:
+            batch: inputs of [`GeomCLIPForPreTraining`]; instead of a text's, there may be `pooled_text` (texts, text
+                hidden_size), what `pool_text` gave: a text tower that is not trained need not read a text twice.
+            pair_budget: molecules * rows² that the geometry tower takes at once; left out, the batch as it stands.
+            token_budget: texts * tokens that the text tower takes at once, likewise.
+            denoise: False leaves the noised geometry aside.
+        """
+        names = GEOMETRY + (NOISED if denoise and "chosen" in batch else ())
+        is_used = batch["atom_ids"] != self.model.config.geometry_config.pad_token_id
+        groups, order = split_padded({name: batch[name] for name in names}, is_used, pair_budget, 2)
+        geometry_embeds = self._embed_geometries(groups, only_pooled=pair_budget is not None)[order.argsort()]
+        text_embeds = self._embed_texts(batch, token_budget)
+        denoising_loss, num_chosen = self._denoise(groups) if len(names) > len(GEOMETRY) else (None, None)
+        return GeomCLIPForPreTrainingOutput(
+            geometry_embeds=geometry_embeds,
+            text_embeds=text_embeds,
+            logit_scale=self.model.bound_logit_scale(),
+            denoising_loss=denoising_loss,
+            num_chosen=num_chosen,
+        )
+
+    def _embed_geometries(self, groups: list[dict[str, Tensor]], only_pooled: bool) -> Tensor:
+        """(geometries, projection_dim), group after group."""
+        inputs = [{name: group[name] for name in GEOMETRY} for group in groups]
+        return torch.cat([self.model.get_geometry_features(**g, only_pooled=only_pooled).pooler_output for g in inputs])
+
+    def _embed_texts(self, batch: dict[str, Tensor], token_budget: int | None) -> Tensor:
+        """(texts, projection_dim), in the order of the batch."""
+        if "pooled_text" in batch:
+            return self.model.project_text(batch["pooled_text"])
+        text = {name: batch[name] for name in TEXT if name in batch}
+        groups, order = split_padded(text, batch["attention_mask"].bool(), token_budget, 1)
+        embeds = [self.model.get_text_features(**group).pooler_output for group in groups]
+        return torch.cat(embeds)[order.argsort()]
+
+    def _denoise(self, groups: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Denoising loss over the chosen atoms of all groups, and their number."""
+        outputs = [self.model.denoise(**group) for group in groups]
+        num_chosen = torch.stack([output.num_chosen for output in outputs]).sum()
+        total = torch.stack([output.loss * output.num_chosen for output in outputs]).sum()
+        return total / num_chosen.clamp(min=1), num_chosen
+
+
+def combine_losses(
+    outputs: GeomCLIPForPreTrainingOutput, batch: dict[str, Tensor], denoising_loss_weight: float
+) -> dict[str, Tensor]:
+    """L = L_contrastive + alpha * L_denoising of the batch over all processes, on each of them.
+
+    DDP averages gradients: the contrastive loss is whole on every process, the denoising loss of one process is
+    scaled to its share of the chosen atoms.
+    """
+    ids = (gather(batch["molecule_ids"]), gather(batch["text_ids"]))
+    embeds = (gather(outputs.geometry_embeds), gather(outputs.text_embeds))
+    losses = {"contrastive_loss": contrastive_loss(*embeds, outputs.logit_scale, *ids)}
+    losses["loss"] = losses["contrastive_loss"]
+    if outputs.denoising_loss is not None:
+        share = scale_to_mean(outputs.num_chosen, outputs.denoising_loss.dtype)
+        losses["denoising_loss"] = outputs.denoising_loss * share
+        losses["loss"] = losses["contrastive_loss"] + denoising_loss_weight * losses["denoising_loss"]
+    return losses | {"temperature": 1 / outputs.logit_scale}

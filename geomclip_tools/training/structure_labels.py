@@ -1,0 +1,93 @@
+"""What RDKit tells of a molecule's structure, for a geometry tower to read off the geometry.
+
+The molecule is that of the row's SMILES, its atoms those of the geometry: in their order if that is the SMILES's own,
+as in RDKit's conformers, else matched by what lies within bonding distance.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from datasets import List, Value
+from rdkit import Chem
+from torch import Tensor
+
+from dataset_pubchem3d.chemistry.fingerprints import FINGERPRINT_SIZE, make_ecfp4
+from dataset_pubchem3d.chemistry.perception import arrange_molecule
+from dataset_pubchem3d.chemistry.structure import (
+    count_functional_groups,
+    keep_heavy_atoms,
+    list_bonds,
+    list_formal_charges,
+    list_hybridizations,
+    list_ring_membership,
+)
+
+INTEGERS = List(Value("int64"))
+LABELS = {
+    "bonds": List(INTEGERS),
+    "is_in_ring": INTEGERS,
+    "formal_charge": INTEGERS,
+    "hybridization": INTEGERS,
+    "fingerprint": INTEGERS,
+    "functional_groups": INTEGERS,
+}
+
+
+def label_structure(
+    smiles: str | None, atomic_numbers: Sequence[int], positions: np.ndarray, remove_hydrogens: bool = False
+) -> dict[str, list]:
+    """Labels of one molecule, by the names of `LABELS`.
+
+    Args:
+        smiles: of the molecule, hydrogens aside.
+        atomic_numbers: (atoms), all atoms or the heavy ones alone; hydrogens tell a hydroxyl from a carbonyl oxygen.
+        positions: (atoms, 3), Å.
+        remove_hydrogens: whether the labels are to be those of the heavy atoms, as in `read_molecule`.
+    Returns:
+        `bonds`: (bonds, 3), two atoms and the place in `BOND_ORDERS`; `is_in_ring`, `formal_charge` and
+        `hybridization`: (atoms), the latter two by their places; `fingerprint`: the bits of ECFP4 that are on;
+        `functional_groups`: (groups), how often the molecule has each.
+    Raises:
+        ValueError: the SMILES cannot be read, or is not of these atoms and bonds.
+    """
+    mol = arrange_molecule(smiles, atomic_numbers, positions)
+    Chem.SetHybridization(mol)  # which hydrogens that were added have not
+    heavy = Chem.RemoveHs(mol)
+    if remove_hydrogens and mol.GetNumHeavyAtoms():
+        mol = keep_heavy_atoms(mol)
+    return {
+        "bonds": list_bonds(mol),
+        "is_in_ring": list_ring_membership(mol),
+        "formal_charge": list_formal_charges(mol),
+        "hybridization": list_hybridizations(mol),
+        "fingerprint": list(make_ecfp4().GetFingerprint(heavy).GetOnBits()),
+        "functional_groups": count_functional_groups(heavy),
+    }
+
+
+def collate_labels(rows: Sequence[Mapping], num_columns: int) -> dict[str, Tensor]:
+    """Labels of several molecules as tensors; -1 where there is no atom.
+
+    Args:
+        rows: with the columns `LABELS`.
+        num_columns: of the batch of geometries; atoms start at column 1, after [CLS].
+    Returns:
+        `bond_order` (batch, columns, columns), `is_in_ring`, `formal_charge`, `hybridization` (batch, columns) int64;
+        `fingerprint` (batch, `FINGERPRINT_SIZE`), `functional_groups` (batch, groups) float32.
+    """
+    shape = (len(rows), num_columns)
+    batch = {name: torch.full(shape, -1) for name in ("is_in_ring", "formal_charge", "hybridization")}
+    batch["bond_order"] = torch.full((*shape, num_columns), -1)
+    batch["fingerprint"] = torch.zeros(len(rows), FINGERPRINT_SIZE)
+    batch["functional_groups"] = torch.tensor([row["functional_groups"] for row in rows], dtype=torch.float32)
+    for place, row in enumerate(rows):
+        atoms = slice(1, 1 + len(row["is_in_ring"]))
+        for name in ("is_in_ring", "formal_charge", "hybridization"):
+            batch[name][place, atoms] = torch.tensor(row[name])
+        batch["bond_order"][place, atoms, atoms] = 0
+        begin, end, order = (torch.tensor(row["bonds"], dtype=torch.int64).reshape(-1, 3) + torch.tensor([1, 1, 0])).T
+        batch["bond_order"][place, begin, end] = batch["bond_order"][place, end, begin] = order
+        batch["bond_order"][place].fill_diagonal_(-1)
+        batch["fingerprint"][place, row["fingerprint"]] = 1
+    return batch

@@ -1,0 +1,208 @@
+"""Contrastive and denoising pre-training of GeomCLIP."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from accelerate import Accelerator, PartialState
+from datasets import Dataset
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from tqdm.auto import tqdm
+from transformers import AutoModelForPreTraining, AutoProcessor, AutoTokenizer
+
+from modeling_geomclip import (
+    GeomCLIPForPreTraining,
+    GeomCLIPForPreTrainingOutput,
+    GeomCLIPModel,
+    GeomCLIPProcessor,
+    embed_texts,
+)
+from modeling_geomclip.embedding_geomclip import inference
+from modeling_geomclip.grouping_geomclip import choose_pair_budget
+from modeling_geomclip.pretraining_geomclip import HEADS_WITHIN_TOWER
+
+from ...evaluation.retrieval import evaluate_retrieval
+from ...noise import draw_noise
+from ..cached_gradients import cached_backward, split_batch
+from ..collators import identify_pairs
+from ..freezing import freeze_heads_without_loss
+from ..identity import hash_id
+from ..settings import TrainingSettings, setting
+from ..steps import GEOMETRY, ContrastiveStep, combine_losses
+from ..towers import load_feature_extractor, load_geometry_tower
+from .base import Task
+
+logger = logging.getLogger("geomclip")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainSettings(TrainingSettings):
+    """Contrastive and denoising pre-training. What is left out is the checkpoint's, or a new model's default."""
+
+    model: str | None = setting("GeomCLIP folder or Hub id to go on from.", default=None)
+    text_learning_rate: float | None = setting(
+        "Peak learning rate of the text tower, if another; 0 locks it, as it is: it reads every text once.",
+        default=None,
+    )
+    contrastive_batch_size: int | None = setting(
+        "Pairs that are contrasted, over all processes, if more than fit into memory at once: a multiple of "
+        "batch_size, of which so many are encoded at a time, twice.",
+        default=None,
+    )
+    pair_budget: int | None = setting(
+        "Molecules * rows² that the geometry tower takes at once; left out, what suits the device.", default=None
+    )
+    token_budget: int = setting("Texts * tokens that the text tower takes at once.", default=4096)
+    denoising_loss_weight: float | None = setting("alpha in L = L_contrastive + alpha * L_denoising.", default=None)
+    learnable_temperature: bool | None = setting("Whether the temperature is trained.", default=None)
+    geometry_model: str | None = setting(
+        "New model: geometry tower, a folder, Hub id, Uni-Mol's .pt, or a .json configuration to start from scratch.",
+        default=None,
+    )
+    text_model: str | None = setting("New model: text tower, a folder or Hub id; left out, SciBERT.", default=None)
+    projection_dim: int | None = setting("New model: size of the joint space.", default=None)
+    geometry_pooling: str | None = setting("New model: mean or cls.", default=None)
+    text_pooling: str | None = setting("New model: cls or mean.", default=None)
+    temperature: float | None = setting("New model: start value.", default=None)
+    remove_hydrogens: bool | None = setting("New model: whether to read heavy atoms only.", default=None)
+    max_atoms: int | None = setting("New model: larger molecules are left out and counted.", default=None)
+    max_text_tokens: int | None = setting("New model: longer texts are cut.", default=None)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.model is None and self.text_model is None:
+            object.__setattr__(self, "text_model", "allenai/scibert_scivocab_uncased")  # so that the record names it
+        if self.rows_per_batch % self.batch_size:
+            raise ValueError(
+                f"--contrastive_batch_size {self.contrastive_batch_size} is no multiple of --batch_size "
+                f"{self.batch_size}; {self.rows_per_batch // self.batch_size * self.batch_size or self.batch_size} is"
+            )
+
+    @property
+    def rows_per_batch(self) -> int:
+        return self.contrastive_batch_size or self.batch_size
+
+
+class Pretraining(Task):
+    """L = L_contrastive + alpha * L_denoising over pairs of geometry and text; chosen by retrieval."""
+
+    settings_class = PretrainSettings
+    settings: PretrainSettings
+    pooled_texts: dict[str, Tensor] | None = None  # of a text tower that is not trained
+
+    def build(self) -> tuple[ContrastiveStep, GeomCLIPProcessor]:
+        model, self.processor = build_model(self.settings)
+        self.config = model.config
+        model.logit_scale.requires_grad_(self.config.learnable_temperature)
+        model.denoising_head.requires_grad_(self.config.denoising_loss_weight > 0)
+        freeze_heads_without_loss(model.denoising_head)
+        if self.settings.text_learning_rate == 0:
+            model.text_model.requires_grad_(False)
+        return ContrastiveStep(model), self.processor
+
+    def unwrap(self, step: ContrastiveStep) -> GeomCLIPForPreTraining:
+        return step.model
+
+    def prepare(self, step: ContrastiveStep, rows: Dataset) -> None:
+        """A locked text tower reads every text once, now."""
+        if self.settings.text_learning_rate == 0:
+            self.pooled_texts = pool_texts(step.model, self.processor, rows["text"][:], self.settings.batch_size)
+
+    def choose_learning_rate(self, name: str) -> float:
+        is_own = name.startswith("model.text_model.") and self.settings.text_learning_rate is not None
+        return self.settings.text_learning_rate if is_own else self.settings.learning_rate
+
+    def collate(self, processor: GeomCLIPProcessor, rows: list[dict], epoch: int) -> dict[str, Tensor]:
+        texts = [row["text"] for row in rows]
+        if self.pooled_texts is None:
+            text_batch = processor(text=texts, return_tensors="pt")
+        else:
+            text_batch = {"pooled_text": torch.stack([self.pooled_texts[text] for text in texts])}
+        geometry = dict(self.collate_geometries(processor, rows))
+        if self.config.denoising_loss_weight > 0:
+            seeds = torch.tensor([hash_id(f"{self.settings.seed} {epoch} {row['row_id']}") for row in rows])
+            geometry |= draw_noise(*(geometry[name] for name in GEOMETRY), seeds, self.config.geometry_config)
+        return {**geometry, **text_batch, **identify_pairs(rows)}
+
+    def collate_geometries(self, processor: GeomCLIPProcessor, rows: list[dict]) -> Mapping[str, Tensor]:
+        return processor(molecules=rows, return_tensors="pt")
+
+    def forward(
+        self, model: torch.nn.Module, batch: dict[str, Tensor], denoise: bool = True
+    ) -> GeomCLIPForPreTrainingOutput:
+        pair_budget = self.settings.pair_budget or choose_pair_budget(batch["atom_ids"].device)
+        budgets = {"pair_budget": pair_budget, "token_budget": self.settings.token_budget}
+        if isinstance(model, FSDPModule):  # every process has to run the layers equally often
+            budgets = {}
+        return model(batch, **budgets, denoise=denoise)
+
+    def compute_losses(self, outputs: GeomCLIPForPreTrainingOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return combine_losses(outputs, batch, self.config.denoising_loss_weight)
+
+    def backward(self, accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        num_parts = self.settings.rows_per_batch // self.settings.batch_size
+        if num_parts == 1:
+            return super().backward(accelerator, model, batch)
+        parts = split_batch(batch, num_parts)
+        return cached_backward(self.forward, self.config.denoising_loss_weight, accelerator, model, parts)
+
+    def validate(self, step: ContrastiveStep, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
+        """Mean reciprocal rank over both directions."""
+        settings = {"seed": self.settings.seed, "num_bootstrap": 0, "encode_texts": self.embed_texts}
+        evaluation = evaluate_retrieval(step.model, processor, rows, **settings)
+        metrics = evaluation["metrics"]["model"]
+        directions = ("geometry_to_text", "text_to_geometry")
+        return sum(metrics[f"{direction}_full_mean_reciprocal_rank"] for direction in directions) / 2, metrics
+
+    def embed_texts(self, model: GeomCLIPModel, processor: GeomCLIPProcessor, texts: list[str]) -> Tensor:
+        """As `embed_texts`, but what a locked text tower has read it does not read again."""
+        if self.pooled_texts is None:
+            return embed_texts(model, processor, texts)
+        if unread := [text for text in texts if text not in self.pooled_texts]:
+            self.pooled_texts |= pool_texts(model, processor, unread, self.settings.batch_size)
+        with inference(model):
+            pooled = torch.stack([self.pooled_texts[text] for text in texts])
+            return model.project_text(pooled.to(model.device)).float().cpu()
+
+
+def build_model(settings: PretrainSettings) -> tuple[GeomCLIPForPreTraining, GeomCLIPProcessor]:
+    """Load the GeomCLIP to go on from, or join two towers to a new one."""
+    config = settings.choose("denoising_loss_weight", "learnable_temperature")
+    shape = settings.choose("projection_dim", "geometry_pooling", "text_pooling", "temperature")
+    reading = settings.choose("remove_hydrogens", "max_atoms")
+    if settings.model:
+        if fixed := [*shape, *reading, *settings.choose("geometry_model", "text_model", "max_text_tokens")]:
+            raise ValueError(f"--model {settings.model} has its own {', '.join(fixed)}; leave these settings out")
+        return load_geomclip(settings.model, **config), AutoProcessor.from_pretrained(settings.model)
+    tower = load_geometry_tower(settings.geometry_model)
+    model = GeomCLIPForPreTraining.from_geometry_text_pretrained(tower, settings.text_model, **config, **shape)
+    tokenizer = AutoTokenizer.from_pretrained(settings.text_model)
+    if settings.max_text_tokens is not None:
+        tokenizer.model_max_length = settings.max_text_tokens
+    return model, GeomCLIPProcessor(load_feature_extractor(settings.geometry_model, **reading), tokenizer)
+
+
+def load_geomclip(source: str, **config) -> GeomCLIPForPreTraining:
+    """A GeomCLIP to train further, in float32; one that was saved without heads gets new ones."""
+    settings = {"dtype": torch.float32, "key_mapping": HEADS_WITHIN_TOWER, "output_loading_info": True, **config}
+    model, loading = AutoModelForPreTraining.from_pretrained(source, **settings)
+    model._weight_conversions = None  # else the heads would be saved where older checkpoints have them
+    if loading["missing_keys"]:
+        logger.warning("%s has no denoising heads; new ones start from random weights", source)
+    return model
+
+
+def pool_texts(model: GeomCLIPModel, processor: GeomCLIPProcessor, texts: list[str], batch_size: int) -> dict:
+    """{text: its pooled state (text hidden_size,), on the CPU}, as `GeomCLIPModel.project_text` takes them."""
+    distinct = sorted(set(texts), key=lambda text: (len(text), text))
+    batches = [distinct[start : start + batch_size] for start in range(0, len(distinct), batch_size)]
+    pooled = {}
+    with inference(model):
+        for batch in tqdm(batches, desc="texts", disable=not PartialState().is_main_process):
+            inputs = processor(text=batch, return_tensors="pt").to(model.device)
+            states = model.text_model(**inputs).last_hidden_state
+            pooled.update(zip(batch, model.pool_text(states, inputs["attention_mask"]).cpu(), strict=True))
+    return pooled

@@ -1,0 +1,248 @@
+"""The training loop, the same for every task: batches, losses, updates; validation, states and checkpoints."""
+
+import dataclasses
+import logging
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, skip_first_batches
+from accelerate.utils import DataLoaderConfiguration, broadcast, set_seed
+from datasets import Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import get_cosine_schedule_with_warmup
+
+from .checkpoints import (
+    LAST,
+    STATES,
+    JsonlTracker,
+    Progress,
+    is_finished,
+    load_newest_state,
+    save_checkpoint,
+    save_state,
+)
+from .data import load_prepared
+from .identity import hash_id
+from .sampling import LengthGroupedSampler
+from .settings import TrainingSettings
+from .tasks.base import Task
+
+logger = logging.getLogger("geomclip")
+
+
+class Collator:
+    """Rows to a batch of the task, in the epoch that the loop sets."""
+
+    def __init__(self, task: Task, processor: Any):
+        self.task, self.processor, self.epoch = task, processor, 0
+
+    def __call__(self, rows: list[dict]) -> dict[str, Tensor]:
+        return self.task.collate(self.processor, rows, self.epoch)
+
+
+def group_parameters(model: torch.nn.Module, task: Task) -> list[dict]:
+    """AdamW groups: one for each learning rate of the task, with and without weight decay."""
+    embeddings = {
+        id(p) for module in model.modules() if isinstance(module, torch.nn.Embedding) for p in module.parameters()
+    }
+    groups = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            is_decayed = parameter.ndim > 1 and id(parameter) not in embeddings
+            groups.setdefault((task.choose_learning_rate(name), is_decayed), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": task.settings.weight_decay if is_decayed else 0.0}
+        for (rate, is_decayed), parameters in groups.items()
+    ]
+
+
+def build_loader(task: Task, rows: Dataset, collator: Collator) -> DataLoader:
+    """Batches of a task, at random or of rows of like length."""
+    settings, lengths = task.settings, task.measure_lengths(rows)
+    return DataLoader(
+        rows,
+        batch_size=settings.rows_per_batch,
+        shuffle=lengths is None,
+        sampler=None if lengths is None else LengthGroupedSampler(lengths, settings.rows_per_batch, settings.seed),
+        drop_last=True,
+        collate_fn=collator,
+        num_workers=settings.num_workers,
+    )
+
+
+class Trainer:
+    """One run: what is trained, where it stands, and what it leaves on disk."""
+
+    def __init__(self, task: Task, accelerator: Accelerator, model: torch.nn.Module, processor: Any, rows: Dataset):
+        self.task, self.accelerator, self.processor = task, accelerator, processor
+        self.settings, self.output_dir = task.settings, Path(task.settings.output_dir)
+        self.collator = Collator(task, processor)
+        loader = build_loader(task, rows, self.collator)
+        updates_per_epoch = math.ceil(len(loader) / self.settings.gradient_accumulation_steps)
+        self.num_updates = updates_per_epoch * self.settings.num_train_epochs
+        num_warmup = round(self.settings.warmup_ratio * self.num_updates)
+        optimizer = torch.optim.AdamW(group_parameters(model, task), fused=True)
+        scheduler = get_cosine_schedule_with_warmup(optimizer, num_warmup, self.num_updates)
+        prepared = accelerator.prepare(model, optimizer, loader, scheduler)
+        self.model, self.optimizer, self.loader, self.scheduler = prepared
+        self.progress = self.resume() if self.settings.resume else Progress()
+
+    def resume(self) -> Progress:
+        """Load the newest training state, if there is one."""
+        return load_newest_state(self.accelerator, self.output_dir / STATES, self.settings)
+
+    def train(self, validation: Dataset | None) -> None:
+        """Updates, then validation and a checkpoint after each epoch, if it is the best; at the end, the last one."""
+        progress = self.progress
+        self.clear_earlier_run()
+        self.started = time.monotonic() - progress.seconds
+        is_shown = self.accelerator.is_main_process
+        with tqdm(total=self.num_updates, initial=progress.step, disable=not is_shown, desc="updates") as self.bar:
+            while progress.epoch < self.settings.num_train_epochs:
+                self.train_epoch()
+                progress.epoch, progress.batch = progress.epoch + 1, 0
+                score = self.validate(validation)
+                progress.seconds = time.monotonic() - self.started
+                if score >= progress.best_score:
+                    progress.best_score = score
+                    self.save(self.output_dir)
+        self.save(self.output_dir / LAST)
+        if self.accelerator.is_main_process:
+            shutil.rmtree(self.output_dir / STATES, ignore_errors=True)
+
+    def clear_earlier_run(self) -> None:
+        """Remove what an earlier run left in the folder, and of the log what comes after the state that was loaded."""
+        if self.accelerator.is_main_process:
+            self.accelerator.get_tracker("jsonl").keep_until(self.progress.step)
+            if not self.settings.resume:
+                for folder in (STATES, LAST):
+                    shutil.rmtree(self.output_dir / folder, ignore_errors=True)
+
+    def train_epoch(self) -> None:
+        """The batches of an epoch that are not done yet."""
+        progress = self.progress
+        self.model.train()
+        self.collator.epoch = progress.epoch
+        self.loader.set_epoch(progress.epoch)
+        for batch in skip_first_batches(self.loader, progress.batch) if progress.batch else self.loader:
+            losses, grad_norm = self.train_batch(batch)
+            progress.batch += 1
+            if self.accelerator.sync_gradients:
+                progress.step += 1
+                self.log_update(losses, grad_norm)
+                if progress.step % self.settings.save_steps == 0:
+                    save_state(self.accelerator, self.output_dir / STATES, progress, self.settings)
+
+    def train_batch(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Any]:
+        """Add the gradients of a batch and, if it completes an update, make it; losses, and norm of the gradients."""
+        accelerator, progress, grad_norm = self.accelerator, self.progress, None
+        # Dropout depends on the place in the run alone, so that a resumed run draws the same.
+        place = f"{self.settings.seed} {progress.epoch} {progress.batch} {accelerator.process_index}"
+        torch.manual_seed(hash_id(place))
+        with accelerator.accumulate(self.model):
+            losses = self.task.backward(accelerator, self.model, batch)
+            if accelerator.sync_gradients:
+                grad_norm = accelerator.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+            self.optimizer.step()
+            self.scheduler.step()
+            self.optimizer.zero_grad()
+        return losses, grad_norm
+
+    def log_update(self, losses: dict[str, Tensor], grad_norm: Any) -> None:
+        """One line of the log; losses are means over the processes."""
+        self.progress.seconds = time.monotonic() - self.started
+        self.bar.update()
+        self.bar.set_postfix(loss=f"{losses['loss'].item():.3f}")
+        values = {name: self.accelerator.reduce(loss.detach(), "mean").item() for name, loss in losses.items()}
+        values |= {"grad_norm": float(grad_norm), "lr": self.scheduler.get_last_lr()[0]}
+        self.accelerator.log({"epoch": self.progress.epoch, **values}, self.progress.step)
+
+    def validate(self, rows: Dataset | None) -> float:
+        """The task's score, on every process; 0 without validation rows: then the last checkpoint is the best."""
+        accelerator = self.accelerator
+        score = torch.zeros(1, device=accelerator.device)
+        if rows is not None and accelerator.is_main_process:
+            value, metrics = self.task.validate(accelerator.unwrap_model(self.model), self.processor, rows)
+            score += value
+            accelerator.log({"epoch": self.progress.epoch, **metrics}, self.progress.step)
+        return broadcast(score).item()
+
+    def save(self, folder: Path) -> None:
+        """A checkpoint, as it stands."""
+        seconds = self.progress.seconds
+        save_checkpoint(self.accelerator, self.task, self.model, self.processor, folder, seconds)
+
+
+def build_accelerator(settings: TrainingSettings) -> Accelerator:
+    trackers = [] if settings.report_to == "none" else [settings.report_to]
+    accelerator = Accelerator(
+        mixed_precision=settings.mixed_precision,
+        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        dataloader_config=DataLoaderConfiguration(
+            split_batches=True, use_seedable_sampler=True, data_seed=settings.seed
+        ),
+        log_with=[*trackers, JsonlTracker(Path(settings.output_dir) / "log.jsonl")],
+        project_dir=settings.output_dir,
+    )
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    if launched != accelerator.num_processes:
+        raise RuntimeError(
+            f"{launched} processes were launched but each trains alone; on CPUs launch with "
+            f"ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {launched} train_accelerate.py ..."
+        )
+    return accelerator
+
+
+def run(task: Task) -> None:
+    """Read the rows, build the model, train it."""
+    settings = task.settings
+    if settings.resume and is_finished(settings):
+        logger.info("%s is finished; nothing is left to resume", settings.output_dir)
+        return
+    Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
+    accelerator = build_accelerator(settings)
+    start_trackers(accelerator, settings)
+    set_seed(settings.seed)
+    model, processor = task.build()
+    if settings.gradient_checkpointing:
+        task.unwrap(model).activation_checkpointing_enable()
+    with accelerator.main_process_first():
+        rows, validation = read_rows(task, processor)
+    task.prepare(model.to(accelerator.device), rows)
+    Trainer(task, accelerator, model, processor, rows).train(validation)
+    # Not by `Trainer`: its DDP must go before the process group does. As the last to go it would hold the interpreter
+    # and wait for gloo's threads, one of which may wait for the interpreter to release a tensor.
+    accelerator.end_training()
+
+
+def start_trackers(accelerator: Accelerator, settings: TrainingSettings) -> None:
+    """Give every tracker the settings; one whose package is missing would log nothing in silence, and is an error."""
+    given = {name: value for name, value in dataclasses.asdict(settings).items() if value is not None}
+    given = {name: " ".join(value) if isinstance(value, list) else value for name, value in given.items()}
+    accelerator.init_trackers("geomclip", given)
+    if settings.report_to != "none":
+        accelerator.get_tracker(settings.report_to)
+
+
+def read_rows(task: Task, processor: Any) -> tuple[Dataset, Dataset | None]:
+    """Rows to train on, and those to validate on, if any.
+
+    Raises:
+        ValueError: the training rows do not fill one batch.
+    """
+    settings, extractor = task.settings, getattr(processor, "feature_extractor", processor)
+    rows = load_prepared(task, extractor, settings.train_split, settings.train_rows)
+    validation = None
+    if settings.validation_split != "none":
+        validation = load_prepared(task, extractor, settings.validation_split, settings.validation_rows)
+    if len(rows) < settings.rows_per_batch:
+        name = "batch_size" if settings.rows_per_batch == settings.batch_size else "contrastive_batch_size"
+        raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.rows_per_batch}; lower --{name}")
+    return rows, validation

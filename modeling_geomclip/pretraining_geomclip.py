@@ -1,0 +1,319 @@
+"""Pre-training: contrast pairs and recover noised atoms, or recover noised atoms alone.
+
+The noise is the caller's: `noised_atom_ids`, `noised_positions` and `chosen` stand beside the clean geometry.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+from transformers.modeling_utils import PreTrainedModel
+from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple
+
+from .configuration_geomclip import GeomCLIPConfig, GeomCLIPGeometryConfig
+from .geometry_geomclip import centre_positions, pair_distances
+from .loss_geomclip import atom_type_loss, coordinate_loss, distance_loss
+from .modeling_geomclip import GeomCLIPModel, GeomCLIPOutput, refuse_unequal_numbers
+from .modeling_geometry_geomclip import (
+    GeomCLIPGeometryModel,
+    GeomCLIPGeometryOutput,
+    GeomCLIPMLP,
+    GeomCLIPPreTrainedModel,
+    promote_to_float32,
+)
+
+# `key_mapping` of `from_pretrained` for a GeomCLIP that was saved when the heads lay within its tower.
+HEADS_WITHIN_TOWER = {r"^geometry_model\.denoising_head\.": "denoising_head."}
+
+
+@dataclass
+class GeomCLIPDenoisingOutput(ModelOutput):
+    """Output of [`GeomCLIPGeometryForPreTraining`]. All losses are means over the chosen atoms.
+
+    Args:
+        loss: () weighted sum of the three losses.
+        coordinate_loss, atom_type_loss, distance_loss: ().
+        noised_coordinate_loss: () the coordinate loss of returning the noised positions.
+        num_chosen: () int64, number of chosen atoms.
+        positions, target_positions: (batch, atoms, 3), Å, predicted and clean, in the frame of the noised centroid.
+        geometry_model_output: output of the geometry tower on the noised geometry.
+    """
+
+    loss: Tensor | None = None
+    coordinate_loss: Tensor | None = None
+    atom_type_loss: Tensor | None = None
+    distance_loss: Tensor | None = None
+    noised_coordinate_loss: Tensor | None = None
+    num_chosen: Tensor | None = None
+    positions: Tensor | None = None
+    target_positions: Tensor | None = None
+    geometry_model_output: GeomCLIPGeometryOutput | None = None
+
+
+class GeomCLIPDistanceHead(nn.Module):
+    """Symmetric normalised distance of every pair of atoms from the pair representation, as in Uni-Mol."""
+
+    def __init__(self, config: GeomCLIPGeometryConfig):
+        super().__init__()
+        heads = config.num_attention_heads
+        self.dense = nn.Linear(heads, heads)
+        self.activation = ACT2FN[config.hidden_act]
+        self.layer_norm = nn.LayerNorm(heads, eps=config.layer_norm_eps)
+        self.out_proj = nn.Linear(heads, 1)
+
+    def forward(self, pair_states: Tensor) -> Tensor:
+        distances = self.out_proj(self.layer_norm(self.activation(self.dense(pair_states)))).squeeze(-1)
+        return (distances + distances.transpose(1, 2)) / 2
+
+
+class GeomCLIPAtomTypeHead(nn.Module):
+    """Logits of every atom's symbol from its state."""
+
+    def __init__(self, config: GeomCLIPGeometryConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.decoder(self.layer_norm(self.activation(self.dense(states))))
+
+
+class GeomCLIPDenoisingHead(nn.Module):
+    """Recovers the chosen atoms of a noised molecule: coordinates, symbols, distances.
+
+    The coordinates move along the pair differences with weights from the delta-pair representation, so they rotate,
+    reflect and shift with the input (E(3)-equivariance; Uni-Mol, "SE(3)-equivariant head").
+    """
+
+    def __init__(self, config: GeomCLIPGeometryConfig):
+        super().__init__()
+        self.config = config
+        heads = config.num_attention_heads
+        self.pair_layer_norm = nn.LayerNorm(heads, eps=config.layer_norm_eps)
+        self.coordinate_head = GeomCLIPMLP(heads, heads, 1, config.hidden_act)
+        self.distance_head = GeomCLIPDistanceHead(config)
+        self.atom_type_head = GeomCLIPAtomTypeHead(config)
+
+    def predict_positions(self, pair_states: Tensor, positions: Tensor, row_mask: Tensor) -> Tensor:
+        """Denoised positions.
+
+        Args:
+            pair_states: (batch, atoms, atoms, heads), normalised delta-pair representation.
+            positions: (batch, atoms, 3), Å, noised.
+            row_mask: (batch, atoms) bool, True on atoms, [CLS] and [SEP].
+        Returns:
+            (batch, atoms, 3), Å.
+        """
+        weights = self.coordinate_head(pair_states).squeeze(-1).to(positions.dtype)  # (batch, atoms, atoms)
+        weights = weights * row_mask.unsqueeze(1) / row_mask.sum(dim=1)[:, None, None].clamp(min=1)
+        with torch.autocast(positions.device.type, enabled=False):  # which would round the coordinates
+            towards = torch.bmm(weights, positions)
+        return positions + towards - weights.sum(dim=-1, keepdim=True) * positions  # r_i + sum_j w_ij (r_j - r_i)
+
+    def forward(
+        self,
+        outputs: GeomCLIPGeometryOutput,
+        atom_ids: Tensor,
+        noised_positions: Tensor,
+        target_positions: Tensor,
+        chosen: Tensor,
+        atom_mask: Tensor,
+    ) -> GeomCLIPDenoisingOutput:
+        """Losses of the chosen atoms.
+
+        Args:
+            outputs: of the tower on the noised geometry, with its pair representations.
+            atom_ids: (batch, atoms) int64, clean.
+            noised_positions, target_positions: (batch, atoms, 3), Å, in the frame of the noised centroid.
+            chosen, atom_mask: (batch, atoms) bool.
+        """
+        config = self.config
+        pair_states = self.pair_layer_norm(outputs.delta_pair_representation)
+        predicted = self.predict_positions(pair_states, noised_positions, atom_ids != config.pad_token_id)
+        distances = (pair_distances(target_positions) - config.distance_mean) / config.distance_std
+        symbol_logits = self.atom_type_head(outputs.last_hidden_state).to(predicted.dtype)
+        predicted_distances = self.distance_head(outputs.pair_representation).to(predicted.dtype)
+        losses = {
+            "coordinate_loss": coordinate_loss(predicted, target_positions, chosen),
+            "atom_type_loss": atom_type_loss(symbol_logits, atom_ids, chosen),
+            "distance_loss": distance_loss(predicted_distances, distances, chosen, atom_mask),
+        }
+        weighted = [getattr(config, f"{name}_weight") * loss for name, loss in losses.items()]
+        return GeomCLIPDenoisingOutput(
+            loss=torch.stack(weighted).sum(),
+            noised_coordinate_loss=coordinate_loss(noised_positions, target_positions, chosen),
+            num_chosen=chosen.sum(),
+            positions=predicted,
+            target_positions=target_positions,
+            geometry_model_output=outputs,
+            **losses,
+        )
+
+
+class GeomCLIPDenoiser:
+    """What models with a `geometry_model` and a `denoising_head` share."""
+
+    def denoise(
+        self,
+        atom_ids: Tensor,
+        positions: Tensor,
+        noised_atom_ids: Tensor,
+        noised_positions: Tensor,
+        chosen: Tensor,
+        atom_mask: Tensor | None = None,
+        **kwargs,
+    ) -> GeomCLIPDenoisingOutput:
+        """Recover the chosen atoms of a noised geometry.
+
+        Source: GeomCLIP section "denoising"; Uni-Mol. Differs: the noised molecule is centred again and the target
+        moves with it, so that the [CLS] and [SEP] rows at the origin do not give the clean centroid away.
+
+        Args:
+            atom_ids: (batch, atoms) int64, clean: [CLS] atoms [SEP] and padding.
+            positions: (batch, atoms, 3), Å, clean.
+            noised_atom_ids: (batch, atoms) int64, some of the chosen atoms being [MASK] or another symbol.
+            noised_positions: (batch, atoms, 3), Å, the chosen atoms moved.
+            chosen: (batch, atoms) bool, True on the atoms to recover.
+            atom_mask: (batch, atoms) bool, True on atoms.
+        """
+        atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
+        dtype = promote_to_float32(self.geometry_model.pair_basis.means.dtype)
+        positions, noised_positions = positions.to(dtype), noised_positions.to(dtype)
+        centred = centre_positions(noised_positions, atom_mask)
+        targets = (positions + (centred - noised_positions)).masked_fill(~atom_mask.unsqueeze(-1), 0.0)
+        outputs = self.geometry_model(noised_atom_ids, centred, atom_mask, output_pair_representations=True, **kwargs)
+        return self.denoising_head(outputs, atom_ids, centred, targets, chosen, atom_mask)
+
+
+class GeomCLIPGeometryForPreTraining(GeomCLIPDenoiser, GeomCLIPPreTrainedModel):
+    """The geometry tower and the heads that denoise."""
+
+    config: GeomCLIPGeometryConfig
+    base_model_prefix = "geometry_model"
+    main_input_name = "atom_ids"
+    input_modalities = ("geometry",)
+    _more_auto_classes = {"AutoModel": GeomCLIPGeometryModel}
+
+    def __init__(
+        self,
+        config: GeomCLIPGeometryConfig,
+        geometry_model: GeomCLIPGeometryModel | None = None,
+        denoising_head: GeomCLIPDenoisingHead | None = None,
+    ):
+        super().__init__(config)
+        self.geometry_model = geometry_model or GeomCLIPGeometryModel(config)
+        self.denoising_head = denoising_head or GeomCLIPDenoisingHead(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.geometry_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.geometry_model.set_input_embeddings(value)
+
+    @can_return_tuple
+    def forward(
+        self,
+        atom_ids: Tensor,
+        positions: Tensor,
+        noised_atom_ids: Tensor,
+        noised_positions: Tensor,
+        chosen: Tensor,
+        atom_mask: Tensor | None = None,
+        **kwargs,
+    ) -> GeomCLIPDenoisingOutput:
+        """As `denoise`."""
+        geometry = (atom_ids, positions, noised_atom_ids, noised_positions, chosen, atom_mask)
+        return self.denoise(*geometry, **kwargs)
+
+
+@dataclass
+class GeomCLIPForPreTrainingOutput(GeomCLIPOutput):
+    """Output of [`GeomCLIPForPreTraining`]: `loss` is contrastive_loss + alpha * denoising_loss.
+
+    Args:
+        contrastive_loss, denoising_loss: () the two parts, as far as their inputs were given.
+        num_chosen: () int64, atoms over which `denoising_loss` is a mean.
+    """
+
+    contrastive_loss: Tensor | None = None
+    denoising_loss: Tensor | None = None
+    num_chosen: Tensor | None = None
+
+
+class GeomCLIPForPreTraining(GeomCLIPDenoiser, GeomCLIPModel):
+    """[`GeomCLIPModel`] and the heads that denoise; `L = L_contrastive + alpha * L_denoising`."""
+
+    _more_auto_classes = {"AutoModel": GeomCLIPModel}
+
+    def __init__(
+        self,
+        config: GeomCLIPConfig,
+        geometry_model: PreTrainedModel | None = None,
+        text_model: PreTrainedModel | None = None,
+    ):
+        super().__init__(config, geometry_model, text_model)
+        self.denoising_head = GeomCLIPDenoisingHead(config.geometry_config)
+        self.post_init()
+
+    @classmethod
+    def from_geometry_text_pretrained(
+        cls, geometry: str | PreTrainedModel, text: str | PreTrainedModel, dtype: torch.dtype = torch.float32, **kwargs
+    ) -> "GeomCLIPForPreTraining":
+        """As for [`GeomCLIPModel`]; the heads of a [`GeomCLIPGeometryForPreTraining`] go along."""
+        if isinstance(geometry, str):
+            geometry = GeomCLIPGeometryForPreTraining.from_pretrained(geometry, dtype=dtype)
+        tower = getattr(geometry, "geometry_model", geometry)
+        model = super().from_geometry_text_pretrained(tower, text, dtype, **kwargs)
+        if hasattr(geometry, "denoising_head"):
+            model.denoising_head.load_state_dict(geometry.denoising_head.state_dict())
+        return model
+
+    @can_return_tuple
+    @refuse_unequal_numbers
+    def forward(
+        self,
+        atom_ids: Tensor | None = None,
+        positions: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        atom_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        return_loss: bool = True,
+        molecule_ids: Tensor | None = None,
+        text_ids: Tensor | None = None,
+        noised_atom_ids: Tensor | None = None,
+        noised_positions: Tensor | None = None,
+        chosen: Tensor | None = None,
+        **kwargs,
+    ) -> GeomCLIPForPreTrainingOutput:
+        """Contrast pairs as [`GeomCLIPModel.forward`] does and, if there is a noised geometry, `denoise` it.
+
+        Args:
+            atom_ids, positions, input_ids, atom_mask, attention_mask, token_type_ids: as in [`GeomCLIPModel.forward`].
+            return_loss, molecule_ids, text_ids: likewise.
+            noised_atom_ids, noised_positions, chosen: as in `denoise`; all three or none.
+        Raises:
+            ValueError: as in [`GeomCLIPModel.forward`], or a noised geometry came without its clean one.
+        """
+        geometry, text = (atom_ids, positions), (attention_mask, token_type_ids)
+        asked = {} if return_loss else {"return_loss": False}  # left out, since its default allows unequal numbers
+        ids = {"molecule_ids": molecule_ids, "text_ids": text_ids, "return_dict": True}
+        outputs = super().forward(*geometry, input_ids, atom_mask, *text, **asked, **ids, **kwargs)
+        contrastive, denoised, loss = outputs.loss, None, outputs.loss
+        if noised_atom_ids is not None and self.config.denoising_loss_weight > 0:
+            if atom_ids is None:
+                raise ValueError("noised_atom_ids came without atom_ids, which are to be recovered; pass both")
+            denoised = self.denoise(*geometry, noised_atom_ids, noised_positions, chosen, atom_mask, **kwargs)
+            if contrastive is not None:
+                loss = contrastive + self.config.denoising_loss_weight * denoised.loss
+        return GeomCLIPForPreTrainingOutput(
+            **{**outputs, "loss": loss},
+            contrastive_loss=contrastive,
+            denoising_loss=None if denoised is None else denoised.loss,
+            num_chosen=None if denoised is None else denoised.num_chosen,
+        )

@@ -1,0 +1,221 @@
+"""Control experiment: how far does a tower come that reads no geometry?
+
+    python research/experiments/other_towers.py --tower ecfp4 --config train/quickstart --text_model ... \\
+        --dataset pubchem3d --output_dir runs/ecfp4 --seed 0 --output results/ecfp4.json
+
+Three towers: `element_counts`, the number of atoms of each element; `ecfp4`, the circular fingerprint with counts;
+`smiles`, a transformer on the characters of the canonical SMILES. They are trained like GeomCLIP: same loop, text
+tower, loss, pairs, updates and learning rates, chosen by the same validation. There is nothing to denoise. They stay
+out of the model package: nobody should use them.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from datasets import Dataset, List, Value
+from rdkit import Chem
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from dataset_pubchem3d.chemistry.fingerprints import FINGERPRINT_SIZE, make_ecfp4
+from geomclip_tools.commands.evaluate_retrieval import RetrievalSettings
+from geomclip_tools.commands.evaluation_settings import write_ranks
+from geomclip_tools.commands.train import parse_settings
+from geomclip_tools.evaluation.retrieval import format_table, score_retrieval
+from geomclip_tools.records import write_results
+from geomclip_tools.training.data import load_prepared
+from geomclip_tools.training.steps import ContrastiveStep
+from geomclip_tools.training.tasks.pretrain import Pretraining
+from geomclip_tools.training.trainer import run
+from modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPGeometryOutput, GeomCLIPModel, GeomCLIPProcessor
+from modeling_geomclip.embedding_geomclip import inference
+from modeling_geomclip.feature_extraction_geomclip import CLS_ID, ID_OF_ATOMIC_NUMBER, PAD_ID, SEP_ID, VOCABULARY
+
+FIRST_TOKEN = 3  # after [PAD], [CLS] and [SEP]
+NUM_CHARACTERS = 128
+
+
+class CountTower(nn.Module):
+    """A multilayer perceptron on log(1 + count) and count of every token, with the interface of the geometry tower."""
+
+    find_atom_mask = GeomCLIPGeometryModel.find_atom_mask
+
+    def __init__(self, config, vocab_size: int):
+        super().__init__()
+        self.config, self.vocab_size = config, vocab_size
+        width = 4 * config.hidden_size
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * vocab_size, width),
+            nn.GELU(),
+            nn.Dropout(config.hidden_dropout_prob),
+            nn.Linear(width, width),
+            nn.GELU(),
+            nn.Dropout(config.hidden_dropout_prob),
+            nn.Linear(width, config.hidden_size),
+        )
+
+    def forward(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, **kwargs) -> GeomCLIPGeometryOutput:
+        """Every token gets the state of the whole molecule, so that the mean over tokens is that state."""
+        counts = torch.zeros(len(atom_ids), self.vocab_size, device=atom_ids.device)
+        counts = counts.scatter_add(1, atom_ids, atom_mask.float())  # (batch, vocab_size)
+        state = self.mlp(torch.cat([counts.log1p(), counts / 8], dim=-1))
+        return GeomCLIPGeometryOutput(last_hidden_state=state.unsqueeze(1).expand(-1, atom_ids.shape[1], -1))
+
+
+class SequenceTower(nn.Module):
+    """A transformer of the geometry tower's shape on tokens in their order, with its interface."""
+
+    find_atom_mask = GeomCLIPGeometryModel.find_atom_mask
+    max_tokens = 1024
+
+    def __init__(self, config, vocab_size: int):
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(vocab_size, config.hidden_size, padding_idx=PAD_ID)
+        self.embed_places = nn.Embedding(self.max_tokens, config.hidden_size)
+        layer = nn.TransformerEncoderLayer(
+            config.hidden_size,
+            max(1, config.hidden_size // 32),
+            config.intermediate_size,
+            config.hidden_dropout_prob,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        norm = nn.LayerNorm(config.hidden_size)
+        self.encoder = nn.TransformerEncoder(layer, config.num_hidden_layers, norm, enable_nested_tensor=False)
+
+    def forward(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, **kwargs) -> GeomCLIPGeometryOutput:
+        places = torch.arange(atom_ids.shape[1], device=atom_ids.device)
+        states = self.embed_tokens(atom_ids) + self.embed_places(places)
+        return GeomCLIPGeometryOutput(last_hidden_state=self.encoder(states, src_key_padding_mask=atom_ids == PAD_ID))
+
+
+def element_tokens(smiles: str, molecule: dict) -> list[int]:
+    """The atoms that are read, as GeomCLIP's symbols."""
+    return ID_OF_ATOMIC_NUMBER[molecule["atomic_numbers"]].tolist()
+
+
+def fingerprint_tokens(smiles: str, molecule: dict) -> list[int]:
+    """Each bit of ECFP4 as often as its substructures occur."""
+    counts = make_ecfp4().GetCountFingerprint(Chem.MolFromSmiles(smiles)).GetNonzeroElements()
+    return np.repeat([*counts], [*counts.values()]).tolist()
+
+
+def character_tokens(smiles: str, molecule: dict) -> list[int]:
+    """The characters of the canonical SMILES, of which too many are cut."""
+    canonical = Chem.MolToSmiles(Chem.MolFromSmiles(smiles))
+    return [min(ord(character), NUM_CHARACTERS - 1) for character in canonical][: SequenceTower.max_tokens - 2]
+
+
+class Tower(NamedTuple):
+    """What it is made of, and how a molecule becomes its tokens, numbered from 0."""
+
+    make: Callable[..., nn.Module]
+    num_tokens: int
+    tokens: Callable[[str, dict], list[int]]
+
+
+TOWERS = {
+    "element_counts": Tower(CountTower, len(VOCABULARY), element_tokens),
+    "ecfp4": Tower(CountTower, FINGERPRINT_SIZE, fingerprint_tokens),
+    "smiles": Tower(SequenceTower, NUM_CHARACTERS, character_tokens),
+}
+
+
+class OtherTowerPretraining(Pretraining):
+    """The task with another tower in its model, and that tower's tokens in the place of atoms."""
+
+    columns = ("text", "smiles")
+    derived_columns: ClassVar[dict[str, Any]] = {"tokens": List(Value("int64"))}
+
+    def __init__(self, settings, tower: Tower):
+        super().__init__(settings)
+        self.tower = tower
+
+    def derive(self, row: dict, molecule: dict) -> dict:
+        mol = Chem.MolFromSmiles(row["smiles"] or "")
+        if mol is None or mol.GetNumAtoms() == 0:
+            raise ValueError(f"RDKit cannot read the SMILES {row['smiles']!r}")
+        return {"tokens": self.tower.tokens(row["smiles"], molecule)}
+
+    def build(self) -> tuple[ContrastiveStep, GeomCLIPProcessor]:
+        step, processor = super().build()
+        torch.manual_seed(self.settings.seed)
+        tower = self.tower.make(self.config.geometry_config, FIRST_TOKEN + self.tower.num_tokens)
+        model = GeomCLIPModel(self.config, tower, step.model.text_model)
+        model.logit_scale.requires_grad_(self.config.learnable_temperature)
+        return ContrastiveStep(model), processor
+
+    def collate_geometries(self, processor, rows: list[dict]) -> dict[str, Tensor]:
+        return padded([row["tokens"] for row in rows])
+
+    def validate(self, step: ContrastiveStep, processor, rows: Dataset) -> tuple[float, dict[str, float]]:
+        metrics, _ = self.evaluate(step.model, processor, rows, num_bootstrap=0)
+        directions = ("geometry_to_text", "text_to_geometry")
+        return sum(metrics[f"{direction}_full_mean_reciprocal_rank"] for direction in directions) / 2, metrics
+
+    def evaluate(
+        self, model: GeomCLIPModel, processor, rows: Dataset, num_bootstrap: int
+    ) -> tuple[dict[str, float], dict[str, list]]:
+        """Flat metrics and ranks, see `score_retrieval`."""
+        embeds = []
+        with inference(model):
+            for start in range(0, len(rows), self.settings.batch_size):
+                batch = padded(rows["tokens"][start : start + self.settings.batch_size])
+                batch = {name: values.to(model.device) for name, values in batch.items()}
+                embeds.append(model.get_geometry_features(**batch).pooler_output.float().cpu().numpy())
+        embeds, seed = {"model": np.concatenate(embeds)}, self.settings.seed
+        text_embeds = self.embed_texts(model, processor, rows["text"][:]).numpy()
+        metrics, ranks = score_retrieval(rows, text_embeds, embeds, seed, num_bootstrap)
+        return metrics["model"], ranks["model"]
+
+
+def padded(tokens: list[list[int]]) -> dict[str, Tensor]:
+    """Token lists as a batch of geometries whose atoms are all at one place."""
+    size = 2 + max(map(len, tokens))
+    atom_ids = torch.full((len(tokens), size), PAD_ID)
+    for row, numbers in zip(atom_ids, tokens):
+        row[: len(numbers) + 2] = torch.tensor([CLS_ID, *(FIRST_TOKEN + number for number in numbers), SEP_ID])
+    return {"atom_ids": atom_ids, "positions": torch.zeros(*atom_ids.shape, 3), "atom_mask": atom_ids >= FIRST_TOKEN}
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--tower", required=True, choices=TOWERS)
+    parser.add_argument(
+        "--output", required=True, help="results file; all other flags are those of train_accelerate.py"
+    )
+    parser.add_argument("--ranks", help="CSV file to write, as by `geomclip evaluate retrieval --ranks`")
+    parser.add_argument("--split", default="test", help="split to measure: validation while choosing")
+    given, flags = parser.parse_known_args(argv)
+    settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
+    task = OtherTowerPretraining(settings, TOWERS[given.tower])
+    run(task)
+    step, processor = task.build()
+    model = step.model
+    model.load_state_dict(load_file(Path(settings.output_dir) / "model.safetensors"))
+    rows = load_prepared(task, processor.feature_extractor, given.split)
+    metrics, ranks = task.evaluate(model, processor, rows, num_bootstrap=1000)
+    print(format_table({given.tower: metrics}))
+    write_ranks(ranks, given.ranks)
+    record = RetrievalSettings(
+        model=settings.output_dir,
+        dataset=settings.dataset,
+        output=given.output,
+        dataset_config=settings.dataset_config,
+        split=given.split,
+        seed=settings.seed,
+    )
+    results = {"task": "retrieval", "metrics": {"model": metrics}, "num_rows": len(rows)}
+    write_results(record, rows, results, ["python", "research/experiments/other_towers.py", *argv])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

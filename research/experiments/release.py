@@ -1,0 +1,43 @@
+"""A trained GeomCLIP as it is released: weights rounded to bfloat16, processor, and the record of its training.
+
+    python research/experiments/release.py --model runs/retrieval/geomclip --output release/geomclip-mini
+
+`eval/retrieval.py` measures the result, `geomclip card` writes the figures into its card.
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForPreTraining, AutoProcessor
+
+from geomclip_tools.cards.model_card import write_model_card
+from geomclip_tools.records import RECORD, read_json, redact_paths
+from modeling_geomclip.modeling_geometry_geomclip import forget_origin
+from modeling_geomclip.pretraining_geomclip import HEADS_WITHIN_TOWER
+
+
+def release(model_dir: Path, output_dir: Path) -> None:
+    """Copy a checkpoint folder, its weights stored in bfloat16. They load in float32, which every CPU computes in."""
+    load = partial(AutoModelForPreTraining.from_pretrained, model_dir, key_mapping=HEADS_WITHIN_TOWER)
+    rounded, model = load(dtype=torch.bfloat16), load(dtype=torch.float32)
+    forget_origin(model.geometry_model)
+    model.save_pretrained(output_dir, state_dict=rounded.state_dict(), save_original_format=False)
+    AutoProcessor.from_pretrained(model_dir).save_pretrained(output_dir)
+    record = redact_paths(read_json(model_dir / RECORD))
+    (output_dir / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_model_card(output_dir)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the trainer")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    args = parser.parse_args()
+    release(args.model, args.output)
+
+
+if __name__ == "__main__":
+    main()

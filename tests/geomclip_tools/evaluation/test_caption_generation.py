@@ -1,0 +1,130 @@
+"""Captions and their losses, against one row at a time."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from geomclip_tools.evaluation.caption_generation import (
+    compare_geometries,
+    compute_caption_losses,
+    find_other_molecules,
+    generate_captions,
+)
+from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPFeatureExtractor, GeomCLIPForCaptioning
+from tests.geomclip_tools.training.tiny_decoder import save_decoder
+
+# Of unequal size, in no order; the second has coordinates.
+ROWS = [
+    {"smiles": "c1ccccc1O", "text": "a phenol"},
+    {"smiles": "CO", "text": "the smallest alcohol", "atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]]},
+    {"smiles": "CC(=O)NC", "text": "it is an amide"},
+    {"smiles": "CCN", "text": "an amine; a base"},
+    {"smiles": "C[C@H](O)N", "text": "chiral"},
+]
+CAPTIONS = [row["text"] for row in ROWS]
+
+
+@pytest.fixture
+def build(model, tmp_path) -> Callable[..., tuple[GeomCLIPForCaptioning, GeomCLIPCaptioningProcessor]]:
+    """Captioners whose LoRA has dropout and weights that are not zero."""
+    decoder = save_decoder(tmp_path / "decoder")
+
+    def build(prompt: str = "Describe:", **shape) -> tuple[GeomCLIPForCaptioning, GeomCLIPCaptioningProcessor]:
+        torch.manual_seed(3)
+        shape = {"num_prefix_tokens": 3} | shape
+        captioner = GeomCLIPForCaptioning.from_geometry_decoder_pretrained(model, str(decoder), **shape)
+        captioner.add_adapter(captioner.lora_config(r=2, lora_dropout=0.5))
+        with torch.no_grad():
+            for parameter in captioner.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.3 * torch.randn_like(parameter))
+        tokenizer = AutoTokenizer.from_pretrained(decoder)
+        return captioner.eval(), GeomCLIPCaptioningProcessor(GeomCLIPFeatureExtractor(), tokenizer, prompt)
+
+    return build
+
+
+@torch.no_grad()
+def loss_of_row(model, processor, row: dict, caption: str, shown: dict) -> tuple[float, int]:
+    """By the model's own loss: sum over the tokens of one caption, and their number."""
+    molecule = shown if "positions" in shown else shown["smiles"]
+    outputs = model(**processor([molecule], captions=[caption], smiles=[row["smiles"]], return_tensors="pt"))
+    return float(outputs.loss * outputs.num_tokens), int(outputs.num_tokens)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prefix"),
+    [("Describe:", "resampler"), ("{smiles} is", "atoms"), ("Describe:", "none"), ("", "atoms"), ("", "pooled")],
+)
+def test_losses_are_those_of_the_model_on_single_rows(build, prompt, prefix):
+    model, processor = build(prompt, prefix=prefix)
+    shown = ROWS[1:] + ROWS[:1]
+    for others in (None, shown):
+        expected = [loss_of_row(model, processor, *each) for each in zip(ROWS, CAPTIONS, others or ROWS, strict=True)]
+        for batch_size in (1, 2, 5, 100):
+            totals, counts = compute_caption_losses(model, processor, ROWS, CAPTIONS, batch_size, others)
+            assert totals == pytest.approx([total for total, _ in expected], rel=1e-4)
+            assert counts.tolist() == [count for _, count in expected]
+
+
+def test_without_prompt_and_prefix_the_first_token_is_not_expected_of_anybody(build):
+    model, processor = build("", prefix="none")
+    totals, counts = compute_caption_losses(model, processor, ROWS[:1], CAPTIONS[:1], 1)
+    assert counts.tolist() == [len(" a phenol")]  # and the end, but not the first
+    assert totals[0] == pytest.approx(loss_of_row(model, processor, ROWS[0], CAPTIONS[0], ROWS[0])[0], rel=1e-4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_training_mode_is_kept_and_dropout_is_off(build, training):
+    model, processor = build()
+    expected, _ = compute_caption_losses(model, processor, ROWS, CAPTIONS, 2)
+    totals, _ = compute_caption_losses(model.train(training), processor, ROWS, CAPTIONS, 2)
+    assert model.training is training
+    assert np.array_equal(totals, expected)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_other_molecule_is_the_next_larger_one_and_of_the_largest_the_smallest():
+    rows = [{"smiles": smiles} for smiles in ("CCCCCC", "C", "CCCC", "CC", "CCCCC")]
+    assert find_other_molecules(rows) == [1, 3, 4, 2, 0]
+    sized = [row | {"atomic_numbers": [6] * size} for row, size in zip(rows, (1, 5, 2, 4, 3))]
+    assert find_other_molecules(sized) == [2, 0, 4, 1, 3]  # atoms count before the length of the SMILES
+
+
+def test_the_other_molecule_has_another_first_block():
+    same = [{"smiles": "C[C@H](N)O"}, {"smiles": "C[C@@H](N)O"}, {"smiles": "CCCCCCCCCCCCC"}]  # mirror images
+    assert find_other_molecules(same) == [2, 2, 0]
+    named = [{"smiles": "C", "inchikey": f"{'A' * 14}-X"}, {"smiles": "CC", "inchikey14": "B" * 14}]
+    assert find_other_molecules(named) == [1, 0]
+    with pytest.raises(ValueError, match="all rows are one molecule"):
+        find_other_molecules(same[:2])
+
+
+def test_captions_are_in_the_order_of_the_rows_whatever_the_batch(build):
+    model, processor = build("{smiles}:")
+    search = {"max_new_tokens": 12, "do_sample": False}
+    expected = [generate_captions(model, processor, [row], 1, **search)[0] for row in ROWS]
+    assert len(set(expected)) == len(ROWS)
+    for batch_size in (2, 5, 100):
+        assert generate_captions(model, processor, ROWS, batch_size, **search) == expected
+    assert generate_captions(model, processor, ROWS[::-1], 2, **search) == expected[::-1]
+    shorter = generate_captions(model, processor, ROWS, 2, **search | {"max_new_tokens": 2})
+    assert max(map(len, shorter)) <= 2 < min(map(len, expected))
+
+
+def test_the_comparison_is_of_means_over_rows(build):
+    model, processor = build()
+    others = [ROWS[index] for index in find_other_molecules(ROWS)]
+    right = np.array([np.divide(*loss_of_row(model, processor, row, row["text"], row)) for row in ROWS])
+    wrong = np.array([np.divide(*loss_of_row(model, processor, row, row["text"], o)) for row, o in zip(ROWS, others)])
+    found = compare_geometries(model, processor, ROWS, 2, num_bootstrap=200, seed=0)
+    assert found["right_geometry"] == pytest.approx(right.mean(), rel=1e-4)
+    assert found["other_geometry"] == pytest.approx(wrong.mean(), rel=1e-4)
+    assert found["difference"] == pytest.approx((wrong - right).mean(), abs=1e-4)
+    assert found["share_of_rows_better"] == (right < wrong).mean()
+    assert found["difference_low"] < found["difference"] < found["difference_high"]
+    without = compare_geometries(model, processor, ROWS, 2, num_bootstrap=0, seed=0)
+    assert without["difference_low"] is without["difference_high"] is None

@@ -1,0 +1,67 @@
+"""The command `geomclip`: its help, its errors, and the doors that lead to it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geomclip_tools.cli import COMMANDS, EVALUATIONS, main
+from geomclip_tools.training.tasks import TASKS
+
+ROOT = Path(__file__).resolve().parents[2]
+CALLS = [
+    *([name] for name in COMMANDS),
+    *(["evaluate", name] for name in EVALUATIONS),
+    *(["train", name] for name in TASKS),
+]
+
+
+@pytest.mark.parametrize("call", [[], *CALLS], ids=" ".join)
+def test_every_help_begins_with_an_example(call, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*call, "--help"])
+    assert end.value.code == 0
+    first = capsys.readouterr().out.splitlines()[0].removeprefix("usage: ")
+    assert first.startswith(" ".join(["geomclip", *call]))
+    assert "[" not in first
+    assert "--" in first or call == ["convert"]
+
+
+def test_help_loads_no_torch():
+    code = "import sys; from geomclip_tools.cli import describe_commands; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["evaluate", "retrieval", "--model=m", "--dataset=d", "--output=o", "--num-conformers=2"],
+            "at least 1",
+        ),
+        (["train", "pretrain", "--dataset=d", "--output-dir=o", "--config=train/none"], "nor a shipped configuration"),
+        (["card", "--model", "nowhere"], "nowhere has no config.json"),
+        (["build", "--config", "data/none"], "nor a shipped configuration"),
+    ],
+)
+def test_what_a_user_can_cause_is_told_in_one_line(words, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"geomclip {words[0]}")
+    assert message in line
+
+
+def test_an_unknown_command_is_refused_with_those_that_there_are():
+    with pytest.raises(SystemExit, match="no command 'trian'; choose one of build, train"):
+        main(["trian"])
+
+
+@pytest.mark.parametrize("script", ["train_accelerate.py", *(f"eval/{name}.py" for name in EVALUATIONS)])
+def test_doors_open_from_anywhere(script, tmp_path):
+    command = [sys.executable, str(ROOT / script), "--help"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert f"python {script}" in result.stdout or "train_accelerate.py pretrain" in result.stdout

@@ -1,0 +1,230 @@
+"""Captioning: settings, the captioner that is built, its batches, and what it leaves on disk."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModel, AutoTokenizer, LlamaConfig
+
+from geomclip_tools.commands.train import parse_settings
+from geomclip_tools.training.tasks.caption import Captioning, CaptionSettings, load_tokenizer
+from geomclip_tools.training.trainer import group_parameters
+from modeling_geomclip import GeomCLIPForCaptioning
+from tests.geomclip_tools.training.tiny_decoder import save_decoder
+
+BENT = [[0.0, 0.0, 0.0], [1.5, 0.0, 0.0], [2.0, 1.4, 0.0]]
+ROWS = [
+    {"smiles": "CO", "text": "an alcohol", "atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]]},
+    {"smiles": "CCN", "text": "an amine, a base", "atomic_numbers": [6, 6, 7], "positions": BENT},
+]
+
+
+@pytest.fixture
+def task_of(model, processor, tmp_path) -> Callable[..., Captioning]:
+    model.save_pretrained(tmp_path / "geomclip")
+    processor.save_pretrained(tmp_path / "geomclip")
+    decoder = save_decoder(tmp_path / "decoder")
+
+    def build(**settings) -> Captioning:
+        given = {
+            "model": str(tmp_path / "geomclip"),
+            "decoder": str(decoder),
+            "dataset": "d",
+            "output_dir": str(tmp_path / "out"),
+            "num_prefix_tokens": 3,
+            "lora_rank": 2,
+        }
+        torch.manual_seed(7)
+        return Captioning(CaptionSettings(**given | settings))
+
+    return build
+
+
+def trained(model: torch.nn.Module) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+# ----------------------------------------------------------------------------------------------------------- settings
+
+
+@pytest.mark.parametrize("missing", ["--model", "--decoder", "--dataset", "--output_dir"])
+def test_what_must_be_given(missing, capsys):
+    words = ["--model=m", "--decoder=l", "--dataset=d", "--output_dir=o"]
+    assert parse_settings(["caption", *words]).decoder == "l"
+    with pytest.raises(SystemExit):
+        parse_settings(["caption", *(word for word in words if not word.startswith(missing))])
+    assert missing in capsys.readouterr().err
+
+
+def test_training_a_tower_that_is_not_read_is_refused(task_of):
+    for geometry in ("lora", "full"):
+        with pytest.raises(ValueError, match=f"--geometry {geometry} trains what --prefix none never reads"):
+            task_of(prefix="none", geometry=geometry)
+
+
+def test_a_model_that_is_no_geomclip_is_refused(task_of, model, tmp_path):
+    model.geometry_model.save_pretrained(tmp_path / "tower")
+    with pytest.raises(ValueError, match=r"tower is a geomclip_geometry; give a GeomCLIP checkpoint"):
+        task_of(model=str(tmp_path / "tower")).build()
+
+
+# -------------------------------------------------------------------------------------------------------------- model
+
+
+@pytest.mark.parametrize("geometry", ["frozen", "lora", "full"])
+def test_what_is_trained(task_of, geometry):
+    model, _ = task_of(geometry=geometry).build()
+    names = trained(model)
+    of_tower = {name for name in names if name.startswith("geometry_model.")}
+    if geometry == "full":
+        copied = {name.partition(".modules_to_save.default.")[2] for name in of_tower}
+        base = AutoModel.from_pretrained(Path(model.name_or_path))
+        assert copied == {name for name, _ in base.geometry_model.named_parameters()}
+    else:
+        assert bool(of_tower) == (geometry == "lora")
+        assert all("lora_" in name for name in of_tower)
+    of_decoder = {name for name in names if name.startswith("decoder.")}
+    assert of_decoder
+    assert all("lora_" in name for name in of_decoder)
+    assert {name.split(".")[0] for name in names - of_tower - of_decoder} == {"resampler", "projector"}
+
+
+def test_without_a_prefix_the_decoder_alone_is_trained(task_of):
+    task = task_of(prefix="none")
+    model, processor = task.build()
+    assert all(name.startswith("decoder.") for name in trained(model))
+    batch = task.collate(processor, ROWS, 0)
+    loss = task.forward(model, batch).loss
+    elsewhere = task.collate(processor, [row | ROWS[1 - i] | {"text": row["text"]} for i, row in enumerate(ROWS)], 0)
+    assert not torch.equal(elsewhere["positions"], batch["positions"])
+    assert torch.equal(task.forward(model, elsewhere).loss, loss)
+
+
+def test_settings_reach_model_and_processor(task_of):
+    task = task_of(lora_alpha=8, lora_dropout=0.25, max_caption_tokens=5, prompt="It is", num_prefix_tokens=2)
+    model, processor = task.build()
+    (adapter,) = model.peft_config.values()
+    assert (adapter.r, adapter.lora_alpha, adapter.lora_dropout) == (2, 8, 0.25)
+    assert model.generation_config.max_new_tokens == 5
+    assert model.config.num_prefix_tokens == 2
+    assert processor.prompt == "It is"
+    labels = task.collate(processor, ROWS, 0)["labels"]
+    assert (labels != -100).sum(dim=1).tolist() == [5, 5]  # cut
+
+
+def test_the_prefix_has_a_learning_rate_of_its_own(task_of):
+    task = task_of(learning_rate=1e-4, prefix_learning_rate=1e-2, weight_decay=0.1, geometry="lora")
+    model, _ = task.build()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = group_parameters(model, task)
+    listed = {names[id(parameter)]: group for group in groups for parameter in group["params"]}
+    assert listed.keys() == trained(model)
+    for name, group in listed.items():
+        assert group["lr"] == (1e-2 if name.startswith(("resampler.", "projector.")) else 1e-4), name
+    assert {group["lr"] for group in groups} == {1e-2, 1e-4}
+    assert task_of(learning_rate=1e-4).choose_learning_rate("resampler.queries") == 1e-4
+
+
+# ------------------------------------------------------------------------------------------------------------- batches
+
+
+def test_the_prompt_shows_the_smiles_and_nothing_else_does(task_of):
+    for prompt, is_shown in (("SMILES: {smiles}. Describe:", True), ("Describe:", False)):
+        task = task_of(prompt=prompt)
+        _, processor = task.build()
+        texts = processor.batch_decode(task.collate(processor, ROWS, 0)["input_ids"], skip_special_tokens=True)
+        expected = [f"{prompt.replace('{smiles}', row['smiles'])} {row['text']}" for row in ROWS]
+        assert [text.strip() for text in texts] == expected
+        assert (ROWS[1]["smiles"] in texts[1]) == is_shown
+
+
+def test_a_batch_has_the_loss_of_the_captions_tokens(task_of):
+    task = task_of()
+    model, processor = task.build()
+    batch = task.collate(processor, ROWS, 0)
+    assert (batch["labels"] != -100).sum(dim=1).tolist() == [len(" an alcohol") + 1, len(" an amine, a base") + 1]
+    rows = [task.collate(processor, [row], 0) for row in ROWS]
+    outputs = [task.forward(model.eval(), row) for row in (batch, *rows)]
+    losses = [task.compute_losses(output, batch)["loss"] for output in outputs]
+    assert losses[0].item() == pytest.approx((losses[1] * 12 + losses[2] * 18).item() / 30, rel=1e-5)
+
+
+def test_validation_is_by_the_mean_loss_of_a_token(task_of):
+    task = task_of()
+    model, processor = task.build()
+    score, metrics = task.validate(model, processor, Dataset.from_list(ROWS))
+    expected = task.forward(model.eval(), task.collate(processor, ROWS, 0)).loss.item()
+    assert metrics == {"caption_loss": pytest.approx(expected, rel=1e-5)}
+    assert score == -metrics["caption_loss"]
+
+
+# ----------------------------------------------------------------------------------------------------------- tokenizer
+
+
+def test_the_end_of_sequence_may_stand_in_the_configuration_only(tmp_path):
+    """Galactica's case."""
+    folder = save_decoder(tmp_path / "decoder")
+    assert load_tokenizer(str(folder)).eos_token == "</s>"
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"eos_token": None}))
+    assert AutoTokenizer.from_pretrained(folder).eos_token is None
+    tokenizer = load_tokenizer(str(folder))
+    assert (tokenizer.eos_token, tokenizer.eos_token_id) == ("</s>", 1)
+    for eos_token_id in (None, [1, 2]):
+        LlamaConfig(eos_token_id=eos_token_id).save_pretrained(folder)
+        with pytest.raises(ValueError, match=r"configuration of .*decoder names one end of sequence"):
+            load_tokenizer(str(folder))
+
+
+# ------------------------------------------------------------------------------------------------------------ on disk
+
+
+def written_at(base: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in base.iterdir()}
+
+
+def test_the_base_is_written_once_and_not_again_on_resume(task_of, tmp_path):
+    task_of(resume=True).build()  # there is nothing to go on from
+    first = written_at(tmp_path / "out" / "base")
+    (tmp_path / "out" / "states" / "step_3").mkdir(parents=True)
+    task_of(resume=True).build()
+    assert written_at(tmp_path / "out" / "base") == first
+    assert sorted(item.name for item in (tmp_path / "out").iterdir()) == ["base", "states"]
+    task_of().build()
+    assert written_at(tmp_path / "out" / "base") != first
+
+
+def test_a_base_of_another_run_is_replaced_when_no_state_is_left(task_of, tmp_path):
+    other = str(save_decoder(tmp_path / "other", seed=6))
+    task_of(decoder=other).build()
+    model, _ = task_of(resume=True).build()
+    base = AutoModel.from_pretrained(tmp_path / "out" / "base")
+    weight = model.get_input_embeddings().weight
+    assert torch.equal(base.get_input_embeddings().weight, weight)
+
+
+def test_adapters_name_the_base_from_where_they_lie(task_of, tmp_path):
+    task = task_of()
+    model, processor = task.build()
+    with torch.no_grad():
+        for name in trained(model):
+            model.get_parameter(name).add_(0.1)
+    batch = task.collate(processor, ROWS, 0)
+    expected = task.forward(model.eval(), batch).logits
+    out, moved = tmp_path / "out", tmp_path / "moved"
+    for folder, base in ((out, "base"), (out / "last", "../base")):
+        task.save(model, folder / "partial", folder)
+        for item in (folder / "partial").iterdir():
+            item.replace(folder / item.name)
+        for file, key in (("config.json", "base_model"), ("adapter_config.json", "base_model_name_or_path")):
+            assert json.loads((folder / file).read_text())[key] == base
+        assert not (folder / "model.safetensors").exists()
+    shutil.move(out, moved)
+    for folder in (moved, moved / "last"):
+        loaded = AutoModel.from_pretrained(folder)
+        assert isinstance(loaded, GeomCLIPForCaptioning)
+        assert torch.equal(task.forward(loaded.eval(), batch).logits, expected)

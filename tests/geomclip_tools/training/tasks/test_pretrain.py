@@ -1,0 +1,193 @@
+"""Pre-training: the model that is built, the batches, the loss."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file
+from torch.distributed.fsdp import FSDPModule
+from torch.testing import assert_close
+from transformers import AutoModel
+
+from geomclip_tools.training.identity import hash_id
+from geomclip_tools.training.steps import ContrastiveStep
+from geomclip_tools.training.tasks.pretrain import Pretraining, PretrainSettings, build_model
+from modeling_geomclip import MISSING_ID, GeomCLIPForPreTraining
+
+WAYS = ("geometry_to_text", "text_to_geometry")
+
+
+def settings_of(**settings) -> PretrainSettings:
+    return PretrainSettings(dataset="d", output_dir="o", **settings)
+
+
+@pytest.fixture
+def checkpoint(pretraining_model, processor, tmp_path) -> str:
+    pretraining_model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    return str(tmp_path / "start")
+
+
+@pytest.fixture
+def text_tower(processor, text_config, tmp_path) -> Path:
+    AutoModel.from_config(text_config).save_pretrained(tmp_path / "text")
+    processor.tokenizer.save_pretrained(tmp_path / "text")
+    return tmp_path / "text"
+
+
+def test_what_is_left_out_is_recorded_as_scibert():
+    assert settings_of().text_model == "allenai/scibert_scivocab_uncased"
+    assert settings_of(model="m").text_model is None
+
+
+def test_a_checkpoint_takes_new_loss_settings_and_keeps_its_shape(checkpoint):
+    settings = settings_of(model=checkpoint, denoising_loss_weight=0.25, learnable_temperature=False)
+    step, _ = Pretraining(settings).build()
+    assert step.model.config.denoising_loss_weight == 0.25
+    assert not step.model.logit_scale.requires_grad
+    with pytest.raises(ValueError, match=r"start has its own projection_dim, max_atoms; leave these settings out"):
+        build_model(settings_of(model=checkpoint, projection_dim=8, max_atoms=5))
+
+
+def test_a_new_model_from_two_towers(text_tower, tmp_path):
+    (tmp_path / "tower.json").write_text('{"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}')
+    towers = {"geometry_model": str(tmp_path / "tower.json"), "text_model": str(text_tower)}
+    model, processor = build_model(settings_of(**towers, temperature=0.1, max_text_tokens=12, remove_hydrogens=False))
+    assert model.config.geometry_config.num_hidden_layers == 1
+    assert model.logit_scale.exp().item() == pytest.approx(10.0)
+    assert processor(text="a " * 50, return_tensors="pt")["input_ids"].shape == (1, 12)
+    assert not processor.feature_extractor.remove_hydrogens
+    given = load_file(text_tower / "model.safetensors")
+    for name, weight in model.text_model.named_parameters():
+        assert torch.equal(weight, given[name]), name
+
+
+def test_a_text_learning_rate_of_its_own_and_none(checkpoint):
+    task = Pretraining(settings_of(model=checkpoint, learning_rate=1e-3, text_learning_rate=0.0))
+    step, _ = task.build()
+    rates = {name.removeprefix("model."): task.choose_learning_rate(name) for name, _ in step.named_parameters()}
+    assert {rate for name, rate in rates.items() if name.startswith("text_model.")} == {0.0}
+    assert {rate for name, rate in rates.items() if not name.startswith("text_model.")} == {1e-3}
+    model = step.model
+    assert not any(parameter.requires_grad for parameter in model.text_model.parameters())
+    assert model.text_projection.weight.requires_grad
+    assert Pretraining(settings_of(learning_rate=1e-3)).choose_learning_rate("model.text_model.x") == 1e-3
+
+
+def test_a_locked_text_tower_reads_every_text_once(checkpoint, processor):
+    """The batch holds what it said, and the embeddings are those of the texts themselves."""
+    molecule = {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]], "inchikey14": None}
+    texts = ["an acid with a long name", "a base", "an acid with a long name", "salt"]
+    rows = [{**molecule, "text": text, "row_id": index} for index, text in enumerate(texts)]
+    open_task = Pretraining(settings_of(model=checkpoint, batch_size=2))
+    locked_task = Pretraining(settings_of(model=checkpoint, batch_size=2, text_learning_rate=0.0))
+    step, _ = locked_task.build()
+    open_task.config, model = step.model.config, step.model
+    with torch.no_grad():
+        model.text_layer_norm.weight.normal_()
+    calls = []
+    model.text_model.register_forward_hook(lambda *_: calls.append(1))
+    for task in (open_task, locked_task):
+        task.prepare(step.train(), Dataset.from_list(rows))
+    assert (len(calls), model.training) == (2, True)  # three different texts in batches of two
+    locked, given = (task.collate(processor, rows, 0) for task in (locked_task, open_task))
+    assert locked.keys() - given.keys() == {"pooled_text"}
+    assert given.keys() - locked.keys() >= {"input_ids", "attention_mask"}
+    assert_close(locked_task.forward(step, locked).text_embeds, open_task.forward(step, given).text_embeds)
+    calls.clear()
+    validated = [*texts, "a new one"]
+    embeds = [locked_task.embed_texts(model, processor, validated) for _ in range(2)]
+    assert len(calls) == 1  # the new one, once
+    assert_close(embeds[0], open_task.embed_texts(model, processor, validated))
+    assert torch.equal(*embeds)
+    assert model.training
+
+
+def test_noise_depends_on_seed_epoch_and_row_only(processor, config):
+    molecule = {"atomic_numbers": [6, 8, 7], "positions": [[0.0, 0, 0], [1.4, 0, 0], [0, 1.5, 0]], "text": "an acid"}
+    rows = [{**molecule, "row_id": index, "inchikey14": "A" if index else None} for index in range(4)]
+
+    def collate(rows: list[dict], epoch: int, seed: int = 3) -> dict[str, torch.Tensor]:
+        task = Pretraining(settings_of(seed=seed))
+        task.config = config
+        return task.collate(processor, rows, epoch)
+
+    whole, part = collate(rows, 0), collate(rows[2:], 0)
+    for name in ("noised_atom_ids", "noised_positions", "chosen"):
+        assert torch.equal(whole[name][2:], part[name])
+    places = whole["noised_positions"].flatten(1).tolist()
+    assert len(set(map(tuple, places))) == 4
+    for other in (collate(rows, 1), collate(rows, 0, seed=4)):
+        assert not any(row in places for row in other["noised_positions"].flatten(1).tolist())
+    assert whole["molecule_ids"].tolist() == [MISSING_ID] + 3 * [hash_id("A")]
+    assert len(set(whole["text_ids"].tolist())) == 1
+
+
+def test_without_a_denoising_loss_nothing_is_noised(processor, config):
+    config.denoising_loss_weight = 0.0
+    task = Pretraining(settings_of())
+    task.config = config
+    row = {"row_id": 0, "inchikey14": None, "text": "an acid", "atomic_numbers": [6], "positions": [[0.0, 0, 0]]}
+    assert "chosen" not in task.collate(processor, [row], 0)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_what_has_no_loss_is_not_trained(checkpoint, processor, weight):
+    """DDP stops at parameters that get no gradient."""
+    task = Pretraining(settings_of(model=checkpoint, denoising_loss_weight=weight, pair_budget=80, token_budget=10))
+    step, _ = task.build()
+    geometry = {"atomic_numbers": [6, 8, 7], "positions": [[0.0, 0, 0], [1.4, 0, 0], [0, 1.5, 0]]}
+    rows = [{**geometry, "text": "an acid " * i, "row_id": i, "inchikey14": None} for i in (1, 2, 3)]
+    batch = task.collate(processor, rows, 0)
+    task.compute_losses(task.forward(step.train(), batch), batch)["loss"].backward()
+    assert [name for name, p in step.named_parameters() if p.requires_grad and p.grad is None] == []
+    frozen = [name for name, p in step.named_parameters() if not p.requires_grad]
+    assert bool(frozen) == (weight == 0.0)
+    assert all("denoising_head" in name for name in frozen)
+
+
+def test_a_checkpoint_without_heads_gets_new_ones_and_says_so(model, processor, tmp_path, caplog):
+    model.save_pretrained(tmp_path / "plain")
+    processor.save_pretrained(tmp_path / "plain")
+    step, _ = Pretraining(settings_of(model=str(tmp_path / "plain"))).build()
+    assert type(step.model) is GeomCLIPForPreTraining
+    assert "plain has no denoising heads; new ones start from random weights" in caplog.text
+
+
+def test_sharded_towers_run_once_on_every_process(pretraining_model, batch):
+    """Else a process whose batch makes more groups would wait forever for the others' weights."""
+    calls, model = [], pretraining_model
+    model.geometry_model.register_forward_hook(lambda *_: calls.append("geometry"))
+    model.text_model.register_forward_hook(lambda *_: calls.append("text"))
+    task = Pretraining(settings_of(pair_budget=1, token_budget=1))
+    step = ContrastiveStep(model).eval()
+    task.forward(step, batch)
+    assert (calls.count("geometry"), calls.count("text")) == (3, 3)
+    calls.clear()
+    step.__class__ = type("Sharded", (FSDPModule, type(step)), {})  # as `fully_shard` does
+    task.forward(step, batch)
+    assert (calls.count("geometry"), calls.count("text")) == (1, 1)
+
+
+def test_validation_is_by_the_mean_reciprocal_rank_of_both_directions(pretraining_model, processor):
+    generator = torch.Generator().manual_seed(0)
+    rows = [
+        {
+            "text": f"the molecule is {number}",
+            "inchikey14": str(number),
+            "atomic_numbers": [6, 6 + number % 3, 7],
+            "positions": torch.randn(3, 3, generator=generator).tolist(),
+        }
+        for number in range(7)
+    ]
+    model, step = pretraining_model, ContrastiveStep(pretraining_model)
+    score, metrics = Pretraining(settings_of()).validate(step, processor, Dataset.from_list(rows))
+    texts = processor(text=[row["text"] for row in rows], return_tensors="pt")
+    with torch.no_grad():
+        text = model.get_text_features(texts["input_ids"], texts["attention_mask"]).pooler_output
+        geometry = model.get_geometry_features(**processor(molecules=rows, return_tensors="pt")).pooler_output
+    scores = torch.nn.functional.normalize(geometry, dim=-1) @ torch.nn.functional.normalize(text, dim=-1).T
+    ranks = [(each > each.diagonal()[:, None]).sum(dim=1) + 1 for each in (scores, scores.T)]
+    assert score == pytest.approx(torch.stack(ranks).double().reciprocal().mean().item(), abs=1e-6)
+    assert score == pytest.approx(sum(metrics[f"{way}_full_mean_reciprocal_rank"] for way in WAYS) / 2)

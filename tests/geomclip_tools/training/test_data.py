@@ -1,0 +1,147 @@
+"""Rows of a dataset: what is kept of them, what is refused, and their ids."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from datasets import Value
+
+from geomclip_tools.training.data import load_prepared
+from geomclip_tools.training.identity import hash_id
+from geomclip_tools.training.sampling import sample_rows
+from geomclip_tools.training.tasks.pretrain import Pretraining, PretrainSettings
+from modeling_geomclip import MISSING_ID
+
+TABLE = 'smiles,text,source\nCCO,ethanol,a\nC1CC,broken,a\nCO,methanol,\n"C[C@H](N)O",an amine,b\n'
+
+
+@pytest.fixture
+def task(tmp_path) -> Callable[..., Pretraining]:
+    """A task on the table, with some of its attributes changed."""
+    (tmp_path / "pairs.csv").write_text(TABLE)
+    (tmp_path / "out").mkdir()
+    settings = PretrainSettings(dataset=str(tmp_path / "pairs.csv"), output_dir=str(tmp_path / "out"))
+
+    def build(**changed) -> Pretraining:
+        task = Pretraining(settings)
+        vars(task).update(changed)
+        return task
+
+    return build
+
+
+def rejected(settings: PretrainSettings, split: str) -> list[dict]:
+    listing = Path(settings.output_dir) / f"rejected-{split}.jsonl"
+    return [json.loads(line) for line in listing.read_text().splitlines()]
+
+
+def test_rows_have_geometry_key_and_the_columns_asked_for(task, processor):
+    rows = load_prepared(task(columns=("text", "source")), processor.feature_extractor, "train")
+    assert rows["text"][:] == ["ethanol", "methanol", "an amine"]
+    assert rows["source"][:] == ["a", None, "b"]
+    assert rows["inchikey14"][:2] == ["LFQSCWFLJHTTHZ", "OKKJLVBELUTLKV"]  # ethanol, methanol
+    assert rows["row_id"][:] == [0, 2, 3]  # of the table
+    assert rows["atomic_numbers"][1] == [6, 8]  # the heavy atoms of methanol
+    assert len(rows["positions"][1]) == 2
+    assert "smiles" not in rows.column_names
+    with pytest.raises(ValueError, match="it needs 'text', 'inchikey'"):
+        load_prepared(task(columns=("text", "inchikey")), processor.feature_extractor, "train")
+
+
+def test_hydrogens_are_kept_where_the_extractor_reads_them(task, processor):
+    processor.feature_extractor.remove_hydrogens = False
+    rows = load_prepared(task(), processor.feature_extractor, "train")
+    assert sorted(rows["atomic_numbers"][1]) == [1, 1, 1, 1, 6, 8]  # methanol
+
+
+def test_the_molecule_may_be_another_than_that_of_the_coordinates(task, processor):
+    rows = load_prepared(task(take_molecule=lambda row: "CCC"), processor.feature_extractor, "train")
+    assert rows["atomic_numbers"][:] == [[6, 6, 6]] * 4
+
+
+@pytest.mark.parametrize("first", ["C1CC", "CO"])
+def test_rows_that_are_unlike_a_thousand_before_them_are_read(task, processor, first):
+    """`datasets` writes a thousand rows at a time, and would take the types from the first thousand."""
+    other = {"C1CC": "CO", "CO": "C1CC"}[first]
+    rows = "".join(f"{first},text,\n" for _ in range(1001)) + f"{other},text,source\n"
+    Path(task().settings.dataset).write_text(f"smiles,text,source\n{rows}")
+    read = load_prepared(task(columns=("text", "source")), processor.feature_extractor, "train")
+    assert read["row_id"][:] == ([1001] if other == "CO" else list(range(1001)))
+    assert read["source"][0] == ("source" if other == "CO" else None)
+    refused = [failure["row"] for failure in rejected(task().settings, "train")]
+    assert refused == ([1001] if other == "C1CC" else list(range(1001)))
+
+
+def test_molecules_that_cannot_be_read_are_listed(task, processor, caplog):
+    load_prepared(task(), processor.feature_extractor, "train")
+    (failure,) = rejected(task().settings, "train")
+    assert failure["row"] == 1
+    assert "C1CC" in failure["reason"]
+    assert "1 of 4 rows of train are left out" in caplog.text
+
+
+def test_the_listing_is_named_by_the_split_and_absent_without_failures(task, processor):
+    load_prepared(task(), processor.feature_extractor, "train[1:3]")
+    assert [failure["row"] for failure in rejected(task().settings, "train-1-3-")] == [0]  # of the slice
+    load_prepared(task(), processor.feature_extractor, "train[2:]")
+    assert len(list(Path(task().settings.output_dir).iterdir())) == 1
+
+
+def test_what_a_task_derives_becomes_columns_and_what_it_refuses_is_listed(task, processor):
+    def derive(row: dict, molecule: dict) -> dict:
+        if row["source"] == "b":
+            raise ValueError("no sources b")
+        return {"num_atoms": len(molecule["atomic_numbers"])}
+
+    rows = load_prepared(
+        task(derived_columns={"num_atoms": Value("int64")}, derive=derive), processor.feature_extractor, "train"
+    )
+    assert rows["num_atoms"][:] == [3, 2]
+    assert [failure["reason"] for failure in rejected(task().settings, "train")][1:] == ["no sources b"]
+
+
+def test_molecules_that_are_too_large_are_listed(task, processor):
+    processor.feature_extractor.max_atoms = 2  # heavy ones
+    rows = load_prepared(task(), processor.feature_extractor, "train")
+    assert rows["text"][:] == ["methanol"]
+    assert [failure["row"] for failure in rejected(task().settings, "train")] == [0, 1, 3]
+
+
+def test_ids_are_stable_non_negative_int64():
+    values = [str(number) for number in range(100)]
+    assert len({*map(hash_id, values)}) == 100
+    assert 0 <= min(map(hash_id, values)) <= max(map(hash_id, values)) < 2**63
+    # sha256("abc") begins with ba7816bf8f01cfea (FIPS 180-2, appendix B.1)
+    assert hash_id("abc") == 0xBA7816BF8F01CFEA >> 1
+    assert hash_id(None) == MISSING_ID
+
+
+def test_fewer_rows_are_part_of_more_and_keep_their_places(task, processor):
+    places = sample_rows(1000, 300)
+    assert places[:100] == sample_rows(1000, 100) == sample_rows(1000, 100)
+    assert len({*places}) == 300
+    assert max(places) > 900  # not the first ones
+    assert sample_rows(5, None) == [0, 1, 2, 3, 4]
+    for limit in (0, 6):
+        with pytest.raises(ValueError, match=f"{limit} rows are to be drawn of 5"):
+            sample_rows(5, limit)
+    chains = "".join(f"{'C' * length},{length}\n" for length in range(1, 40))
+    Path(task().settings.dataset).write_text("smiles,text\n" + chains + "C1,broken\n" * 40)
+    rows = load_prepared(task(), processor.feature_extractor, "train", limit=30)
+    expected = sample_rows(79, 30)
+    assert rows["row_id"][:] == [place for place in expected if place < 39]
+    assert rows["text"][:] == [str(place + 1) for place in rows["row_id"]]
+    assert [failure["row"] for failure in rejected(task().settings, "train")] == [
+        place for place in expected if place >= 39
+    ]
+
+
+def test_rows_without_text_are_listed_where_text_is_wanted(task, processor):
+    Path(task().settings.dataset).write_text('smiles,text\nCCO,\nCO,methanol\nCN,"  "\n')
+    assert load_prepared(task(), processor.feature_extractor, "train")["text"][:] == ["methanol"]
+    assert [(failure["row"], failure["reason"][:16]) for failure in rejected(task().settings, "train")] == [
+        (0, "there is no text"),
+        (2, "there is no text"),
+    ]
+    assert len(load_prepared(task(columns=()), processor.feature_extractor, "train")) == 3

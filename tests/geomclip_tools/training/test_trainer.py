@@ -1,0 +1,377 @@
+"""The training loop, processes, interruption; for every task."""
+
+import faulthandler
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.testing import assert_close
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoProcessor
+
+from geomclip_tools.commands.train import parse_settings
+from geomclip_tools.records import describe_hardware
+from geomclip_tools.training import trainer
+from geomclip_tools.training.steps import ContrastiveStep
+from geomclip_tools.training.tasks import TASKS
+from modeling_geomclip import GeomCLIPForPreTraining
+from tests.geomclip_tools.training.tiny_decoder import save_decoder
+
+ROOT = Path(__file__).parents[3]
+SMILES = ["CCO", "CO", "CCN", "CC(=O)O", "c1ccccc1", "CCCl", "CC#N", "OCC=O", "CCS", "CNC", "C1CC1", "CC=C", "OCCO"]
+SMILES += ["NCC=O", "CCBr", "COC", "CCC#C", "C1CCO1"]
+WEIGHTS = {task: "adapter_model.safetensors" if task == "caption" else "model.safetensors" for task in TASKS}
+LOADERS = dict.fromkeys(TASKS, AutoModel) | {"property": AutoModelForSequenceClassification}
+# Processes start from one that has imported the trainer, not from a copy of this one, whose threads they would lack.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["geomclip_tools.training.trainer", "geomclip_tools.training.tasks"])
+TIMEOUT = 180  # s; a run takes five
+
+
+@pytest.fixture
+def pairs_csv(tmp_path) -> Path:
+    """Texts of very unequal length and labels that are often missing, so that no two processes have equally many."""
+    path = tmp_path / "pairs.csv"
+    rows = [
+        f'"{smiles}",{"an acid with a ring " * (i % 3)}is it {i},{0.1 * i if i % 3 else ""}'
+        for i, smiles in enumerate(SMILES)
+    ]
+    path.write_text("\n".join(["smiles,text,gap", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def arguments(pretraining_model, processor, pairs_csv, tmp_path) -> Callable[..., list[str]]:
+    """The command line of a task, on a tiny GeomCLIP."""
+    pretraining_model.save_pretrained(tmp_path / "start")
+    processor.save_pretrained(tmp_path / "start")
+    start = tmp_path / "start"
+    own = {
+        "pretrain": {"model": start, "pair_budget": 200},
+        "pretrain_geometry": {
+            "geometry_model": start,
+            "bond_order_weight": 1.0,
+            "hybridization_weight": 1.0,
+            "fingerprint_weight": 0.1,
+            "functional_groups_weight": 1.0,
+        },
+        "property": {"model": start, "targets": "gap", "head_learning_rate": 3e-3},
+        "caption": {
+            "model": start,
+            "decoder": save_decoder(tmp_path / "decoder"),
+            "geometry": "lora",
+            "num_prefix_tokens": 3,
+            "lora_rank": 2,
+            "lora_dropout": 0.1,
+            "prefix_learning_rate": 3e-3,
+        },
+    }
+
+    def build(task: str, output_dir: str, **settings) -> list[str]:
+        shared = {
+            "dataset": pairs_csv,
+            "output_dir": tmp_path / output_dir,
+            "validation_split": "none",
+            "batch_size": 8,
+            "learning_rate": 1e-3,
+            "num_train_epochs": 3,
+        }
+        return [task, *(f"--{name}={value}" for name, value in (shared | own[task] | settings).items())]
+
+    return build
+
+
+# --------------------------------------------------------------------------------------------------------- optimisation
+
+
+def test_parameter_groups(config):
+    model = ContrastiveStep(GeomCLIPForPreTraining(config))
+    rates = ["--learning_rate", "1e-3", "--text_learning_rate", "1e-5"]
+    settings = parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", *rates])
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = trainer.group_parameters(model, TASKS["pretrain"](settings))
+    listed = [names[id(parameter)] for group in groups for parameter in group["params"]]
+    assert sorted(listed) == sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
+    for group in groups:
+        for name in (names[id(parameter)] for parameter in group["params"]):
+            is_free = name.endswith("bias") or "norm" in name.lower() or "embed" in name or "pair_basis" in name
+            assert group["weight_decay"] == (
+                0.0 if is_free or name == "model.logit_scale" else settings.weight_decay
+            ), name
+            assert group["lr"] == (1e-5 if name.startswith("model.text_model.") else 1e-3), name
+    assert {group["weight_decay"] for group in groups} == {0.0, settings.weight_decay}
+
+
+# ---------------------------------------------------------------------------------------------- processes, interruption
+
+
+class Unchanged:
+    """The task as it is."""
+
+
+class InDouble:
+    """A task in double precision without dropout; the first gradients are kept."""
+
+    def build(self):
+        model, processor = super().build()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        torch.Tensor.float = torch.Tensor.double  # transformers computes the loss of a language model in float32
+        register_optimizer_step_pre_hook(self.keep_gradients)
+        torch.distributed.destroy_process_group = destroy_without_ddp
+        return model.double(), processor
+
+    def keep_gradients(self, optimizer, args, kwargs):
+        path = Path(self.settings.output_dir) / "gradients.safetensors"
+        if not path.exists() and int(os.environ.get("RANK", 0)) == 0:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            save_file({str(index): parameter.grad.clone() for index, parameter in enumerate(parameters)}, path)
+
+
+def destroy_without_ddp(*args, destroy=torch.distributed.destroy_process_group) -> None:
+    """A DDP that outlives its process group stops one process in some hundred for ever."""
+    assert not any(issubclass(type(thing), DistributedDataParallel) for thing in gc.get_objects())
+    destroy(*args)
+
+
+SCORES = (0.1, 0.4, 0.2, 0.3)
+
+
+class Scored:
+    """A task whose validation gives `SCORES`, and keeps what it has validated."""
+
+    def validate(self, model, processor, rows):
+        _, metrics = super().validate(model, processor, rows)
+        output_dir = Path(self.settings.output_dir)
+        epoch = len(list(output_dir.glob("after_*")))
+        self.save(model, output_dir / f"after_{epoch}", output_dir / f"after_{epoch}")
+        return SCORES[epoch], metrics
+
+
+def train(words: list[str], errors: Path, change: type, environment: dict[str, str]) -> None:
+    """Body of a process: a run, with a change to its task. One that is stuck shows where, and ends."""
+    faulthandler.dump_traceback_later(TIMEOUT, exit=True)
+    os.environ |= {"ACCELERATE_USE_CPU": "true"} | environment
+    torch.set_num_threads(1)
+    try:
+        task = type("Changed", (change, TASKS[words[0]]), {})
+        trainer.run(task(parse_settings(words)))
+    except BaseException:
+        errors.write_text(traceback.format_exc())
+        raise
+
+
+@pytest.fixture
+def start(tmp_path) -> Callable[..., multiprocessing.Process]:
+    """Start a run in its own process."""
+
+    def start(words: list[str], change: type = Unchanged, **environment: str) -> multiprocessing.Process:
+        process = PROCESSES.Process(target=train, args=(words, tmp_path / "errors.txt", change, environment))
+        process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture
+def finish(tmp_path) -> Callable[..., str]:
+    """Wait for the processes of a run, which must end as expected, and return the error that one of them raised."""
+
+    def finish(*processes: multiprocessing.Process, exitcode: int = 0) -> str:
+        for process in processes:
+            process.join()
+        errors = (tmp_path / "errors.txt").read_text() if (tmp_path / "errors.txt").exists() else ""
+        assert [process.exitcode for process in processes] == [exitcode] * len(processes), errors
+        return errors
+
+    return finish
+
+
+def losses(output_dir: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if "loss" in line]
+
+
+CASES = [
+    ("pretrain", {"denoising_loss_weight": 1.0}),
+    ("pretrain", {"denoising_loss_weight": 0.0}),
+    ("pretrain", {"denoising_loss_weight": 0.0, "text_learning_rate": 0}),
+    ("pretrain", {"denoising_loss_weight": 1.0, "batch_size": 4, "contrastive_batch_size": 8}),
+    ("pretrain", {"denoising_loss_weight": 1.0, "gradient_accumulation_steps": 2}),
+    ("pretrain_geometry", {}),
+    ("property", {}),
+    ("property", {"geometry": "lora", "property_pooling": "sum"}),
+    ("caption", {"geometry": "lora"}),
+    ("caption", {"geometry": "full", "prefix": "atoms"}),
+]
+
+
+def joint_environments(num_processes: int) -> list[dict[str, str]]:
+    """What `accelerate launch` tells each process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    joint = {"WORLD_SIZE": str(num_processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [joint | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(num_processes)]
+
+
+@pytest.mark.parametrize("num_processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("task", "settings"), CASES)
+def test_many_processes_equal_one(arguments, start, finish, tmp_path, task, settings, num_processes):
+    settings = settings | {"max_grad_norm": 1e9}
+    finish(start(arguments(task, "one", **settings), InDouble))
+    words = arguments(task, "many", **settings)
+    finish(*(start(words, InDouble, **environment) for environment in joint_environments(num_processes)))
+
+    one, many = losses(tmp_path / "one"), losses(tmp_path / "many")
+    # 18 pairs in batches of 8, three epochs
+    assert len(one) == len(many) == 6 // settings.get("gradient_accumulation_steps", 1)
+    for a, b in zip(one, many):
+        assert task != "pretrain" or ("denoising_loss" in a) == (settings["denoising_loss_weight"] > 0)
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-10)
+    gradients = [load_file(tmp_path / name / "gradients.safetensors") for name in ("one", "many")]
+    assert any(gradient.norm() > 1e-3 for gradient in gradients[0].values())
+    for name, expected in gradients[0].items():
+        difference = (gradients[1][name] - expected).norm()
+        assert difference <= 1e-10 * expected.norm() + 1e-15, name
+    weights = [load_file(tmp_path / name / "last" / WEIGHTS[task]) for name in ("one", "many")]
+    assert abs(one[-1]["loss"] / one[0]["loss"] - 1) > 1e-3  # they have moved
+    for name, expected in weights[0].items():
+        assert_close(weights[1][name], expected, rtol=1e-8, atol=1e-8)
+
+
+def kill_after(num_steps: int, process: multiprocessing.Process, output_dir: Path) -> None:
+    """SIGKILL as soon as so many updates are logged; a state must have been saved."""
+    log = output_dir / "log.jsonl"
+    while not log.exists() or len(log.read_text().splitlines()) < num_steps:
+        assert process.is_alive(), "it ended before it could be killed"
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert list((output_dir / "states").glob("step_*"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_killed_run_resumes_exactly(arguments, start, finish, tmp_path, task):
+    settings = {"num_train_epochs": 10, "save_steps": 3, "validation_split": "train[:8]"}
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    finish(start(arguments(task, undisturbed.name, **settings)))
+    assert not (undisturbed / "states").exists()  # nothing is left to resume
+    kill_after(7, start(arguments(task, killed.name, **settings)), killed)
+    finish(start([*arguments(task, killed.name, **settings), "--resume"]))
+    expected, actual = losses(undisturbed), losses(killed)
+    assert [line["step"] for line in actual] == list(range(1, 21))
+    assert actual == expected  # bit by bit, with dropout
+    for checkpoint in (".", "last"):  # the best by validation, and the last
+        final = [load_file(output_dir / checkpoint / WEIGHTS[task]) for output_dir in (undisturbed, killed)]
+        assert final[0].keys() == final[1].keys()
+        assert all(torch.equal(final[0][name], final[1][name]) for name in final[0])
+    record = json.loads((killed / "last" / "train_config.json").read_text())
+    assert record["seconds"] > 0
+    assert record["hardware"] == describe_hardware(1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_best_checkpoint_is_chosen_by_validation(arguments, start, finish, tmp_path, task):
+    words = arguments(task, "out", validation_split="train[:8]", num_train_epochs=len(SCORES))
+    finish(start(words, Scored))
+    best, expected, *others = (
+        load_file(tmp_path / "out" / name / WEIGHTS[task]) for name in (".", "after_1", "last", "after_2")
+    )
+    assert all(torch.equal(best[name], weight) for name, weight in expected.items())
+    for other in others:
+        assert not all(torch.equal(best[name], weight) for name, weight in other.items())
+    for folder in (tmp_path / "out", tmp_path / "out" / "last"):
+        LOADERS[task].from_pretrained(folder)
+        AutoProcessor.from_pretrained(folder)
+        assert json.loads((folder / "train_config.json").read_text())["learning_rate"] == 1e-3
+        assert "Not evaluated" in (folder / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_survives_twenty_kills(arguments, start, finish, tmp_path):
+    """At random moments, and every other time just when a state is being written."""
+    settings = {"num_train_epochs": 90, "save_steps": 2, "validation_split": "train[:8]"}
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    words = arguments("pretrain", undisturbed.name, **settings)
+    finish(*(start(words, **environment) for environment in joint_environments(2)))
+    words, random = [*arguments("pretrain", killed.name, **settings), "--resume"], np.random.default_rng(0)
+    torn = 0
+    for number in range(20):
+        processes = [start(words, **environment) for environment in joint_environments(2)]
+        resumed, waits = time.monotonic(), random.uniform(3, 9)
+        partial = killed / "states" / "partial"
+        while all(process.is_alive() for process in processes):
+            is_writing = number % 2 == 1 and partial.exists() and time.monotonic() - resumed > waits / 2
+            if is_writing or time.monotonic() - resumed > waits:
+                break
+            time.sleep(0.0005)
+        for process in random.permutation(processes):
+            process.kill()
+        for process in processes:
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
+        torn += partial.exists()
+    assert torn > 0
+    (tmp_path / "errors.txt").unlink(missing_ok=True)  # of a process that outlived the other for a moment
+    finish(*(start(words, **environment) for environment in joint_environments(2)))
+    assert losses(killed) == losses(undisturbed)
+    for checkpoint in (".", "last"):
+        final = [load_file(output_dir / checkpoint / "model.safetensors") for output_dir in (undisturbed, killed)]
+        assert all(torch.equal(final[0][name], final[1][name]) for name in final[0])
+
+
+def test_a_state_of_other_settings_is_refused_and_a_new_run_starts_anew(arguments, start, finish, tmp_path):
+    words = arguments("pretrain", "out", num_train_epochs=10, save_steps=3)
+    kill_after(7, start(words), tmp_path / "out")
+    errors = finish(start([*words, "--resume", "--learning_rate=5e-3"]), exitcode=1)
+    assert "saved with other settings {'learning_rate': '0.001 -> 0.005'}" in errors
+    state = next((tmp_path / "out" / "states").glob("step_*"))
+    state.rename(state.with_name("step_999"))
+    finish(start(arguments("pretrain", "out", num_train_epochs=1)))
+    assert [line["step"] for line in losses(tmp_path / "out")] == [1, 2]
+
+
+def test_a_finished_run_is_not_trained_again_unless_it_starts_anew(arguments, start, finish, tmp_path):
+    words, out = arguments("pretrain", "out", num_train_epochs=1), tmp_path / "out"
+    finish(start(words))
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("*")}
+    finish(start([*words, "--resume"]))
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == before
+    errors = finish(start([*words, "--resume", "--learning_rate=5e-3"]), exitcode=1)
+    assert "last was saved with other settings {'learning_rate': '0.001 -> 0.005'}" in errors
+    kill_after(3, start(arguments("pretrain", "out", num_train_epochs=10, save_steps=1)), out)
+    assert not (out / "last").exists()  # else `--resume` would take the earlier run for this one
+    finish(start([*words, "--resume", "--num_train_epochs=10", "--save_steps=1"]))
+    assert [line["step"] for line in losses(out)] == list(range(1, 21))
+
+
+def test_processes_that_do_not_know_of_each_other_are_refused(arguments, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(trainer, "Accelerator", lambda **kwargs: type("Alone", (), {"num_processes": 1})())
+    with pytest.raises(RuntimeError, match="accelerate launch"):
+        trainer.build_accelerator(parse_settings(arguments("pretrain", "out")))
+
+
+def test_too_few_rows_for_a_batch_are_refused_by_the_command(arguments):
+    command = [sys.executable, str(ROOT / "train_accelerate.py"), *arguments("pretrain", "out", batch_size=64)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode != 0
+    assert "18 rows do not fill one batch of 64" in result.stderr

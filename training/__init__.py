@@ -1,1 +1,0 @@
-"""What `train_accelerate.py` trains: settings, rows, tasks, training states."""
