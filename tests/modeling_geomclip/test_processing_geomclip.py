@@ -119,3 +119,15 @@ def test_settings_can_be_changed_when_it_is_loaded(processor, tmp_path):
     processor.save_pretrained(tmp_path)
     loaded = GeomCLIPProcessor.from_pretrained(tmp_path, remove_hydrogens=False)
     assert loaded(WATER)["atom_mask"].sum() == 3
+
+
+def test_what_is_called_first_works(model, processor):
+    molecules, texts = ["CCO", "CC#N", "CN"], ["the alcohol", "it is an amine"]
+    outputs = model(**processor(molecules))
+    assert outputs.geometry_embeds.shape == (3, model.config.projection_dim)
+    assert outputs.text_embeds is None
+    assert model(**processor(text=texts)).text_embeds.shape == (2, model.config.projection_dim)
+    both = model(**processor(molecules, text=texts))
+    assert both.logits_per_text.shape == (2, 3)
+    assert both.loss is None
+    assert model(**processor(molecules[:2], text=texts)).loss > 0
