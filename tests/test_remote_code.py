@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 from transformers import AutoModel, AutoProcessor
 
+from geomclip_tools.noise import draw_noise
 from modeling_geomclip import (
     GeomCLIPFeatureExtractor,
     GeomCLIPForPropertyPrediction,
@@ -115,6 +116,28 @@ save_file({"logits": logits}, "predicted.safetensors")
 )
 
 
+PRETRAIN = (
+    PREAMBLE
+    + """
+from safetensors.torch import load_file
+from transformers import AutoModelForPreTraining
+
+model, loading = AutoModelForPreTraining.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
+assert not loading["missing_keys"] and not loading["unexpected_keys"], loading
+with torch.no_grad():
+    outputs = model.eval()(**load_file("batch.safetensors"))
+save_file({"denoising": outputs.denoising_loss, "loss": outputs.loss}, "losses.safetensors")
+plain, loading = AutoModel.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
+assert not loading["missing_keys"] and not loading["unexpected_keys"], loading
+assert type(plain).__name__ == "GeomCLIPModel", type(plain)
+model.save_pretrained("again")
+plain.save_pretrained("plain")
+AutoModelForPreTraining.from_pretrained("again", trust_remote_code=True)
+AutoModel.from_pretrained("plain", trust_remote_code=True)
+"""
+)
+
+
 @pytest.fixture
 def model(config) -> GeomCLIPModel:
     config.text_config.initializer_range = 0.5  # texts differ, so that equality means something
@@ -195,6 +218,23 @@ def test_a_predictor_without_the_package(geometry_config, elsewhere, tmp_path):
     with torch.no_grad():
         expected = predictor.eval()(**extractor([SMILES, MOLECULE], return_tensors="pt")).logits
     assert_close(load_file(elsewhere / "predicted.safetensors")["logits"], expected, rtol=0, atol=1e-6)
+
+
+def test_pretraining_without_the_package(pretraining_model, processor, elsewhere, tmp_path):
+    folder = tmp_path / "published" / "pretrained"
+    pretraining_model.save_pretrained(folder)
+    batch = dict(processor([SMILES, MOLECULE], TEXTS))
+    geometry = [batch[name] for name in ("atom_ids", "positions", "atom_mask")]
+    batch |= draw_noise(*geometry, torch.tensor([1, 2]), pretraining_model.config.geometry_config)
+    save_file(batch, elsewhere / "batch.safetensors")
+    run_script(PRETRAIN, folder, OURS, cache=tmp_path / "cache")
+    with torch.no_grad():
+        expected = pretraining_model(**batch)
+    found = load_file(elsewhere / "losses.safetensors")
+    assert_close(found["denoising"], expected.denoising_loss)
+    assert_close(found["loss"], expected.loss)
+    assert (elsewhere / "again" / "pretraining_geomclip.py").exists()
+    assert not (elsewhere / "plain" / "pretraining_geomclip.py").exists()
 
 
 def test_with_the_package_no_flag_is_needed(model, processor, checkpoint, monkeypatch):
