@@ -20,7 +20,11 @@ HELP = ("-h", "--help")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; `argv` is left out but in tests."""
+    """Run one command; `argv` is left out but in tests.
+
+    Raises:
+        SystemExit: after help; there is no such command; or as `with_errors_in_a_line`.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in HELP:
         print(describe_commands())
@@ -42,7 +46,11 @@ def describe_commands() -> str:
 
 
 def run_evaluation(words: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate")) -> None:
-    """`geomclip evaluate TASK ...`"""
+    """`geomclip evaluate TASK ...`
+
+    Raises:
+        SystemExit: after help; there is no such task; or as `with_errors_in_a_line`.
+    """
     if not words or words[0] not in EVALUATIONS:
         prog = " ".join(command)
         example = f"{prog} retrieval --model geomclip --dataset pubchem3d --split test --output results/retrieval.json"
@@ -57,11 +65,16 @@ def run_command(module: str, words: Sequence[str], command: Sequence[str]) -> No
 
 
 def with_errors_in_a_line(function: Callable[[], None], command: Sequence[str]) -> None:
-    """Call it. What a user can cause ends the process with one line and the status 1, an interruption with 130."""
+    """Call it.
+
+    Raises:
+        SystemExit: 1, after one line, for what a user can cause; 130 after Ctrl-C.
+    """
     try:
         function()
     except (ValueError, OSError, ImportError) as error:
-        print(f"{' '.join(command)}: {error}", file=sys.stderr)
+        message = " ".join(str(error).split())  # those of libraries have several lines
+        print(f"{' '.join(command)}: {message}", file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt:
         print(f"{' '.join(command)}: interrupted", file=sys.stderr)

@@ -3,9 +3,15 @@
 from typing import Any
 
 import torch
-from transformers import AutoFeatureExtractor, AutoModel, AutoModelForSequenceClassification, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoProcessor,
+)
 
-import modeling_geomclip  # noqa: F401  registers the classes
+from modeling_geomclip import GeomCLIPForPropertyPrediction  # which registers all classes
 
 
 def choose_device() -> torch.device:
@@ -13,17 +19,47 @@ def choose_device() -> torch.device:
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def load_checkpoint(path: str, dtype: torch.dtype | str = torch.float32) -> tuple[Any, Any]:
-    """Model and processor of a folder or Hub id.
+def load_geomclip(path: str) -> tuple[Any, Any]:
+    """GeomCLIP, in float32, and its processor, of a folder or Hub id.
 
-    Args:
-        dtype: of the weights, however they are stored; "auto" for that in which they are.
+    Raises:
+        ValueError: it is another model.
     """
-    model = AutoModel.from_pretrained(path, dtype=dtype).to(choose_device()).eval()
+    check_kind(path, "geomclip", "does not embed molecules and texts; give a GeomCLIP")
+    model = AutoModel.from_pretrained(path, dtype=torch.float32).to(choose_device()).eval()
     return model, AutoProcessor.from_pretrained(path)
 
 
+def load_captioner(path: str) -> tuple[Any, Any]:
+    """Captioner, in the data type of its weights, and its processor, of a folder or Hub id.
+
+    Raises:
+        ValueError: it is another model.
+    """
+    check_kind(path, "geomclip_captioning", "writes nothing; give a captioner")
+    model = AutoModel.from_pretrained(path, dtype="auto").to(choose_device()).eval()
+    return model, AutoProcessor.from_pretrained(path)
+
+
+def check_kind(path: str, kind: str, fault: str) -> None:
+    """Refuse, before it is loaded, a checkpoint of another `model_type`.
+
+    Raises:
+        ValueError: naming both, and the fault.
+    """
+    if (found := AutoConfig.from_pretrained(path).model_type) != kind:
+        raise ValueError(f"{path} is a {found}, which {fault}")
+
+
 def load_predictor(path: str) -> tuple[Any, Any]:
-    """Predictor of properties and its feature extractor, of a folder or Hub id."""
+    """Predictor of properties and its feature extractor, of a folder or Hub id.
+
+    Raises:
+        ValueError: it has no head for properties, so that a random one would predict.
+    """
+    architectures = AutoConfig.from_pretrained(path).architectures or []
+    if GeomCLIPForPropertyPrediction.__name__ not in architectures:
+        kind = ", ".join(architectures) or "model of unknown architecture"
+        raise ValueError(f"{path} is a {kind}, which predicts no properties; give a predictor")
     model = AutoModelForSequenceClassification.from_pretrained(path).to(choose_device()).eval()
     return model, AutoFeatureExtractor.from_pretrained(path)

@@ -29,7 +29,15 @@ PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "rdkit")
 
 
 def read_json(path: str | Path) -> Any:
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """What a JSON file holds.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
 
 
 # ------------------------------------------------------------------------------------------------------------ trainings

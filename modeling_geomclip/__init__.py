@@ -84,6 +84,7 @@ GeomCLIPForPreTraining.register_for_auto_class("AutoModelForPreTraining")
 GeomCLIPGeometryForPreTraining.register_for_auto_class("AutoModelForPreTraining")
 AutoModelForCausalLM.register(GeomCLIPCaptioningConfig, GeomCLIPForCaptioning, exist_ok=True)
 AutoFeatureExtractor.register(GeomCLIPGeometryConfig, GeomCLIPFeatureExtractor, exist_ok=True)
+AutoProcessor.register(GeomCLIPGeometryConfig, GeomCLIPFeatureExtractor, exist_ok=True)  # a tower reads no text
 AutoModelForSequenceClassification.register(GeomCLIPGeometryConfig, GeomCLIPForPropertyPrediction, exist_ok=True)
 GeomCLIPForPropertyPrediction.register_for_auto_class("AutoModelForSequenceClassification")
 PIPELINE_REGISTRY.register_pipeline(

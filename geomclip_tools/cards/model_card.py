@@ -64,7 +64,7 @@ def write_model_card(
         raise ValueError(f"{model_dir} has no config.json; give the folder of a saved checkpoint")
     config = read_json(model_dir / "config.json")
     training = read_json(model_dir / RECORD) if (model_dir / RECORD).is_file() else {}
-    records = [read_json(Path(path)) for path in results or ()]
+    records = [read_results(path) for path in results or ()]
     kind = find_kind(config)
     check_tasks(kind, records)
     name = name or model_dir.resolve().name
@@ -91,10 +91,27 @@ def write_model_card(
 def find_kind(config: dict[str, Any]) -> str:
     """One of `TASKS`: the model_type, but a geometry tower with a head for properties is a kind of its own."""
     is_predictor = "GeomCLIPForPropertyPrediction" in (config.get("architectures") or ())
-    return "geomclip_property" if is_predictor else config["model_type"]
+    return "geomclip_property" if is_predictor else config.get("model_type", "model of unknown type")
+
+
+def read_results(path: str | Path) -> dict[str, Any]:
+    """The record of an evaluation or of `overlap`.
+
+    Raises:
+        ValueError: the file holds no such record.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict) or "task" not in record:
+        raise ValueError(f"{path} names no task; give a results file of `geomclip evaluate` or of overlap")
+    return record
 
 
 def check_tasks(kind: str, records: list[dict[str, Any]]) -> None:
+    """Refuse results that have no place on the card.
+
+    Raises:
+        ValueError: there is no card for such a model, or it shows no such task.
+    """
     if kind not in TASKS:
         raise ValueError(f"there is no card for a {kind!r}; give a checkpoint of {' or '.join(TASKS)}")
     for task in (record["task"] for record in records):

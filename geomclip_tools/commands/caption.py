@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..evaluation.caption_generation import generate_captions
-from ..loading import load_checkpoint
+from ..loading import load_captioner
 from .molecules import MOLECULES_HELP, check_output, list_given, read_given, write_table
 from .parsing import parse_flags
 
@@ -29,9 +29,7 @@ class CaptionSettings:
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) -> None:
     settings = parse_flags(CaptionSettings, argv, " ".join(command), EXAMPLE)
     given = list_given(settings.molecules)
-    model, processor = load_checkpoint(settings.model, "auto")
-    if (kind := model.config.model_type) != "geomclip_captioning":
-        raise ValueError(f"--model {settings.model} is a {kind}, which writes nothing; give a captioner")
+    model, processor = load_captioner(settings.model)
     records = read_given(processor.feature_extractor, given, settings.output)
     rows = [
         {name: values.tolist() for name, values in record.items() if name != "index"}

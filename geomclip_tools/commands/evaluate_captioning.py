@@ -21,7 +21,7 @@ from ..evaluation.captioning import (
     keep_readable,
     score_systems,
 )
-from ..loading import load_checkpoint
+from ..loading import load_captioner, load_geomclip
 from ..records import write_results
 from .evaluation_settings import print_failures
 from .parsing import parse_flags
@@ -70,17 +70,20 @@ class CaptioningSettings:
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "captioning")) -> None:
     settings = parse_flags(CaptioningSettings, argv, " ".join(command), EXAMPLE)
     captioners = name_captioners(settings)
-    AutoTokenizer.from_pretrained(settings.tokenizer)  # needed last: what is wrong with it shows now
+    # Needed last; what is missing or wrong shows now.
+    from ..evaluation.metrics import molecule_captioning  # noqa: F401
+
+    AutoTokenizer.from_pretrained(settings.tokenizer)
     given, training = (load_filled(settings, split) for split in (settings.split, settings.train_split))
     # Every step loads the model that it needs and lets it go, so that no two are in memory.
-    pairs, failures = keep_readable(load_checkpoint(settings.model, "auto")[1], given)
-    geomclip = load_checkpoint(settings.geomclip)
+    pairs, failures = keep_readable(load_captioner(settings.model)[1], given)
+    geomclip = load_geomclip(settings.geomclip)
     baselines, training_failures = caption_by_baselines(*geomclip, pairs, training, settings.geomclip)
     del geomclip
     sampling = {"num_bootstrap": settings.num_bootstrap, "seed": settings.seed}
-    losses = compare_geometries(*load_checkpoint(settings.model, "auto"), pairs, settings.batch_size, **sampling)
+    losses = compare_geometries(*load_captioner(settings.model), pairs, settings.batch_size, **sampling)
     systems = {
-        name: generate_captions(*load_checkpoint(folder, "auto"), pairs, settings.batch_size, **settings.search)
+        name: generate_captions(*load_captioner(folder), pairs, settings.batch_size, **settings.search)
         for name, folder in captioners.items()
     }
     systems |= baselines
@@ -134,7 +137,7 @@ def judge_all(
     settings: CaptioningSettings, pairs: datasets.Dataset, systems: dict[str, list[str]]
 ) -> dict[str, np.ndarray]:
     """As `judge_captions`, by the judge of the settings."""
-    return judge_captions(*load_checkpoint(settings.judge), pairs, systems, settings.pool_size, settings.judge)
+    return judge_captions(*load_geomclip(settings.judge), pairs, systems, settings.pool_size, settings.judge)
 
 
 def write_captions(path: Path, pairs: datasets.Dataset, systems: dict[str, list[str]]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dataset_pubchem3d.pairs import load_pairs
 
 from ..evaluation.invariance import evaluate_invariance, format_changes
-from ..loading import load_checkpoint
+from ..loading import load_geomclip
 from ..records import write_results
 from .evaluation_settings import EvaluationSettings, print_failures
 from .parsing import parse_flags
@@ -24,7 +24,7 @@ class InvarianceSettings(EvaluationSettings):
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "invariance")) -> None:
     settings = parse_flags(InvarianceSettings, argv, " ".join(command), EXAMPLE)
     pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
-    evaluation = evaluate_invariance(*load_checkpoint(settings.model), pairs, settings.seed, settings.pair_budget)
+    evaluation = evaluate_invariance(*load_geomclip(settings.model), pairs, settings.seed, settings.pair_budget)
     print(format_changes(evaluation))
     print_failures(evaluation["failures"])
     write_results(settings, pairs, {"task": "invariance", **evaluation}, [*command, *argv])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dataset_pubchem3d.pairs import load_molecules
 
 from ..evaluation.retrieval import evaluate_retrieval, format_table
-from ..loading import load_checkpoint
+from ..loading import load_geomclip
 from ..records import write_results
 from .evaluation_settings import ConformerSettings, EvaluationSettings, print_failures, write_ranks
 from .parsing import parse_flags
@@ -32,7 +32,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
     columns = ("text", *settings.columns)
     pairs = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns)
     evaluation = evaluate_retrieval(
-        *load_checkpoint(settings.model),
+        *load_geomclip(settings.model),
         pairs,
         settings.pair_budget,
         settings.seed,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-COORDINATES = ("given", "rdkit")
+from ..evaluation.conformers import COORDINATES
+
 PAIR_BUDGET_HELP = "molecules * rows² that are encoded at once; changes speed and memory only"
 
 

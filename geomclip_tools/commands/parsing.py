@@ -1,7 +1,7 @@
 """Flags of a command, made from the fields of its settings."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from transformers import HfArgumentParser
 
@@ -25,7 +25,9 @@ def parse_flags(settings_class: type[Settings], argv: Sequence[str], prog: str, 
 
     Raises:
         SystemExit: with help, or with what is wrong.
-        ValueError: the settings contradict each other.
+        ValueError: there is no such setting, or settings contradict each other.
     """
-    parsed: tuple[Any, ...] = build_parser(settings_class, prog, example).parse_args_into_dataclasses(list(argv))
-    return parsed[0]
+    parser = build_parser(settings_class, prog, example)
+    if unknown := parser.parse_known_args(list(argv))[1]:  # before the settings, which may lack what was misspelt
+        raise ValueError(f"there is no setting {' '.join(unknown)}; `{prog} --help` lists all")
+    return parser.parse_args_into_dataclasses(list(argv))[0]

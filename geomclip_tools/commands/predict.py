@@ -6,9 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig
-
-from modeling_geomclip import GeomCLIPForPropertyPrediction
 
 from ..evaluation.property_prediction import predict_properties
 from ..loading import load_predictor
@@ -36,7 +33,6 @@ class PredictSettings:
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "predict")) -> None:
     settings = parse_flags(PredictSettings, argv, " ".join(command), EXAMPLE)
     given = list_given(settings.molecules)
-    check_model(settings.model)
     model, extractor = load_predictor(settings.model)
     records = read_given(extractor, given, settings.output)
     predictions = predict_properties(model, extractor, records, settings.pair_budget)
@@ -44,18 +40,6 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "predict")) 
     columns = {"id": [given[place].name for place in places], "row": places}
     write_table(settings.output, columns | label_columns(model.config, predictions))
     print(f"wrote {predictions.shape[1]} properties of {len(records)} molecules to {settings.output}")
-
-
-def check_model(path: str) -> None:
-    """Refuse a checkpoint without a head for properties, to which loading would give a random one.
-
-    Raises:
-        ValueError: it is no predictor.
-    """
-    architectures = AutoConfig.from_pretrained(path).architectures or []
-    if GeomCLIPForPropertyPrediction.__name__ not in architectures:
-        kind = ", ".join(architectures) or "model of unknown architecture"
-        raise ValueError(f"--model {path} is a {kind}, which predicts no properties; give a predictor")
 
 
 def label_columns(config: Any, predictions: np.ndarray) -> dict[str, np.ndarray]:

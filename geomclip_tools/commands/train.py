@@ -9,6 +9,7 @@ it. On N processes `--batch_size` is the size of the joint batch, and the result
 import argparse
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import yaml
 
@@ -39,7 +40,7 @@ def parse_settings(argv: Sequence[str], command: Sequence[str] = ("geomclip", "t
 
     Raises:
         SystemExit: there is no such task, with all that there are; or as `parse_flags`.
-        ValueError: a file has no such setting.
+        ValueError: there is no such file or setting.
     """
     prog = " ".join(command)
     if not argv or argv[0] not in TASKS:
@@ -54,7 +55,23 @@ def parse_settings(argv: Sequence[str], command: Sequence[str] = ("geomclip", "t
     given, flags = files.parse_known_args(argv[1:])
     values = {}
     for name in given.config:
-        values |= yaml.safe_load(find_configuration(name).read_text(encoding="utf-8"))
+        values |= read_settings(name)
     words = {name: value if isinstance(value, list) else [value] for name, value in values.items() if value is not None}
     flags = [word for name, listed in words.items() for word in (f"--{name}", *map(str, listed))] + flags
     return parse_flags(TASKS[task].settings_class, flags, f"{prog} {task}", f"{prog} {task} {EXAMPLES[task]}")
+
+
+def read_settings(name: str) -> dict[str, Any]:
+    """Settings by their names, from a YAML file that `find_configuration` finds.
+
+    Raises:
+        ValueError: there is no such file, or it holds no settings.
+    """
+    path = find_configuration(name)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML; correct it: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds no settings by name; give lines such as `seed: 1`")
+    return values

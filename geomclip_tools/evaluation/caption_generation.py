@@ -79,7 +79,11 @@ def compute_caption_losses(
 
 
 def find_other_molecules(rows: Sequence[dict]) -> list[int]:
-    """For each row, the next row in the order of size that is another molecule."""
+    """For each row, the next row in the order of size that is another molecule.
+
+    Raises:
+        ValueError: all rows are one molecule.
+    """
     order, blocks = order_by_size(rows), [find_first_block(row) for row in rows]
     others = [0] * len(rows)
     for place, index in enumerate(order):

@@ -21,7 +21,7 @@ def expect_pool_hits(scores: np.ndarray, molecule_ids: Sequence[Hashable], pool_
         (rows,) float64.
     Raises:
         ValueError: on scores that are not square or not finite, on a wrong number of ids, on a pool without its own
-    row, and on a row with fewer others than a pool needs.
+            row, and on a row with fewer others than a pool needs.
     """
     scores = np.asarray(scores, dtype=np.float64)
     _check(scores, molecule_ids, pool_size)

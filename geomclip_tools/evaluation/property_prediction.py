@@ -23,7 +23,11 @@ def list_targets(config: Any) -> list[str]:
 
 
 def check_units(config: Any, units: dict[str, str]) -> None:
-    """Refuse labels in other units than those the predictor was trained on."""
+    """Refuse labels in other units than those the predictor was trained on.
+
+    Raises:
+        ValueError: a target is in another unit.
+    """
     for name, own in zip(list_targets(config), config.label_units or []):
         if units.get(name, own) != own:
             raise ValueError(

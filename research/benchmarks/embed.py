@@ -19,7 +19,7 @@ from transformers import HfArgumentParser
 
 from dataset_pubchem3d.pairs import get_molecule_input, load_molecules
 from geomclip_tools.evaluation.conformers import read_or_list
-from geomclip_tools.loading import load_checkpoint
+from geomclip_tools.loading import load_geomclip
 from geomclip_tools.records import find_commit, redact_paths
 from modeling_geomclip import embed_molecules
 
@@ -41,7 +41,7 @@ def main() -> None:
     columns = ("smiles", "atomic_numbers", "positions")
     rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns)
     rows = rows.select(range(min(settings.num_molecules, len(rows))))
-    model, processor = load_checkpoint(settings.model)
+    model, processor = load_geomclip(settings.model)
     embed_molecules(model, processor, ["CCO"])  # the first call of all is slower
     measured = {
         "geometries": time_embedding(model, processor, [get_molecule_input(row) for row in rows]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geomclip_tools.cli import COMMANDS, EVALUATIONS, main
+from geomclip_tools.cli import COMMANDS, EVALUATIONS, main, with_errors_in_a_line
 from geomclip_tools.training.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +42,10 @@ def test_help_loads_no_torch():
         ),
         (["train", "pretrain", "--dataset=d", "--output-dir=o", "--config=train/none"], "nor a shipped configuration"),
         (["card", "--model", "nowhere"], "nowhere has no config.json"),
+        (
+            ["embed", "--model=m", "--output=o.npz", "--molecule", "C"],
+            "no setting --molecule C; `geomclip embed --help`",
+        ),
         (["build", "--config", "data/none"], "nor a shipped configuration"),
     ],
 )
@@ -52,6 +56,29 @@ def test_what_a_user_can_cause_is_told_in_one_line(words, message, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"geomclip {words[0]}")
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (OSError("no such\n  file"), 1, "geomclip x: no such file"),
+        (ImportError("pip install it"), 1, "geomclip x: pip install it"),
+        (KeyboardInterrupt(), 130, "geomclip x: interrupted"),
+    ],
+)
+def test_errors_take_one_line(error, status, line, capsys):
+    def fail():
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        with_errors_in_a_line(fail, ("geomclip", "x"))
+    assert end.value.code == status
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_faults_of_the_program_keep_their_traceback():
+    with pytest.raises(KeyError):
+        with_errors_in_a_line(lambda: {}["x"], ("geomclip", "x"))
 
 
 def test_an_unknown_command_is_refused_with_those_that_there_are():

@@ -257,6 +257,15 @@ def test_a_folder_that_looks_like_a_hub_id_was_there_when_the_record_was_made():
     assert find_hub_id({"model": "runs/geomclip", "local": ["model"]}, "model") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "error"), [("{", "is no JSON"), ("[]", "names no task"), ('{"loss": 1}', "names no task; give a results")]
+)
+def test_other_files_are_no_results(folder, tmp_path, text, error):
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(ValueError, match=rf"results\.json {error}"):
+        write_model_card(folder, [tmp_path / "results.json"])
+
+
 def test_what_is_no_checkpoint_or_no_results_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"has no config.json; give the folder of a saved checkpoint"):
         write_model_card(tmp_path)

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import sys
 import weakref
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from transformers import AutoTokenizer
 
 from geomclip_tools.commands import evaluate_captioning
 from geomclip_tools.commands.evaluate_captioning import CaptioningSettings, load_filled, name_captioners
+from geomclip_tools.evaluation import metrics
 from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPForCaptioning, GeomCLIPModel
 from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
@@ -113,16 +115,20 @@ def command(folders, monkeypatch) -> list[str]:
 
 
 def test_from_checkpoints_to_results_and_captions(command, monkeypatch, capsys):
-    loaded, load_checkpoint = [], evaluate_captioning.load_checkpoint
+    loaded = []
 
-    def load_alone(path, *dtype):
-        gc.collect()
-        assert not any(model() for model in loaded), f"{path} is loaded beside another model"
-        model, processor = load_checkpoint(path, *dtype)
-        loaded.append(weakref.ref(model))
-        return model, processor
+    def load_alone(load):
+        def load_and_note(path):
+            gc.collect()
+            assert not any(model() for model in loaded), f"{path} is loaded beside another model"
+            model, processor = load(path)
+            loaded.append(weakref.ref(model))
+            return model, processor
 
-    monkeypatch.setattr(evaluate_captioning, "load_checkpoint", load_alone)
+        return load_and_note
+
+    for name in ("load_geomclip", "load_captioner"):
+        monkeypatch.setattr(evaluate_captioning, name, load_alone(getattr(evaluate_captioning, name)))
     evaluate_captioning.main(command)
     assert len(loaded) >= 5
 
@@ -175,6 +181,16 @@ def test_a_checkpoint_that_reads_less_than_the_captioner_is_refused(command, pro
 def test_it_refuses_what_it_cannot_do_before_it_loads_a_model(command):
     with pytest.raises(ValueError, match="--compare 'folder' is not name=folder"):
         evaluate_captioning.main([*command, "folder"])
+
+
+def test_a_missing_package_is_told_before_a_model_is_loaded(command, monkeypatch):
+    metric = f"{metrics.__name__}.molecule_captioning"
+    monkeypatch.setattr(evaluate_captioning, "load_captioner", None)
+    monkeypatch.setitem(sys.modules, "nltk.corpus", None)
+    monkeypatch.delitem(sys.modules, metric, raising=False)
+    monkeypatch.delattr(metrics, "molecule_captioning", raising=False)
+    with pytest.raises(ImportError, match=r"pip install 'geomclip\[eval\]'"):
+        evaluate_captioning.main(command)
 
 
 @pytest.mark.filterwarnings("ignore:Passing `repetition_penalty` with `inputs_embeds`")  # on what was said, as meant

@@ -40,6 +40,12 @@ def test_from_checkpoint_to_results_file(geometry_config, tmp_path, capsys):
     assert "| alpha | a0^3 |" in capsys.readouterr().out
 
 
+def test_a_tower_without_a_head_is_refused(geometry_config, tmp_path):
+    GeomCLIPGeometryModel(geometry_config).save_pretrained(tmp_path / "tower")
+    with pytest.raises(ValueError, match="tower is a GeomCLIPGeometryModel, which predicts no properties"):
+        main(["--model", str(tmp_path / "tower"), "--dataset", "d", "--output", "o"])
+
+
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="--num_conformers 3: at least 1; more need --coordinates rdkit"):
         main(["--model", "m", "--dataset", "d", "--output", "o", "--num_conformers", "3"])

@@ -38,8 +38,22 @@ def test_unknown_settings_and_tasks_are_refused(tmp_path):
     config.write_text("learning_rat: 3.0e-4\n")
     with pytest.raises(SystemExit, match="pretrain,pretrain_geometry,caption,property"):
         parse_settings(["pre-train"])
-    with pytest.raises(ValueError, match="learning_rat"):
+    with pytest.raises(ValueError, match="there is no setting --learning_rat"):
         parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", "--config", str(config)])
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("seed: [1,\n", "is no YAML; correct it"),
+        ("", "holds no settings by name"),
+        ("- seed\n", "holds no settings by name"),
+    ],
+)
+def test_files_without_settings_are_refused(tmp_path, text, error):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ValueError, match=rf"config\.yaml {error}"):
+        parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", "--config", str(tmp_path / "config.yaml")])
 
 
 def test_the_shipped_settings_can_be_read_by_their_names():
