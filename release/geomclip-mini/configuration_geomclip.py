@@ -33,7 +33,7 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
         position_noise_scale: Å; standard deviation per coordinate of the Gaussian or half width of the uniform law.
             Left out, Uni-Mol's half width, or the Gaussian of equal variance.
         coordinate_loss_weight, atom_type_loss_weight, distance_loss_weight: weights inside the denoising loss, left
-            out Uni-Mol's; the head of a weight of 0 is not trained.
+            out Uni-Mol's; `geomclip train` freezes the head of a weight of 0.
         distance_mean, distance_std: Å; the distance head predicts (distance - mean) / std.
         source, source_sha256: name and hash of the Uni-Mol checkpoint that the weights were converted from.
         property_pooling: what [`GeomCLIPForPropertyPrediction`] reads: "cls", the state of the [CLS] row, or "mean" or
@@ -149,7 +149,7 @@ class GeomCLIPConfig(PreTrainedConfig):
         geometry_pooling: "mean" over atoms (GeomCLIP) or "cls", the state of the [CLS] row.
         text_pooling: "cls", the first token (GeomCLIP), or "mean" over tokens.
         temperature: start value of the contrastive temperature; logits are cosines / temperature.
-        learnable_temperature: whether it is trained (the authors' code keeps it fixed).
+        learnable_temperature: whether `geomclip train` trains it (the authors' code keeps it fixed).
         max_logit_scale: upper bound of 1 / temperature during training.
         denoising_loss_weight: alpha in L = L_contrastive + alpha * L_denoising; 0 leaves out the second pass.
     """

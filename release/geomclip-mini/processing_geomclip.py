@@ -26,7 +26,7 @@ class GeomCLIPProcessor(ProcessorMixin):
         self,
         molecules: Any = None,
         text: str | list[str] | None = None,
-        return_tensors: str | None = None,
+        return_tensors: str | None = "pt",
         errors: Literal["raise", "report"] = "raise",
         **kwargs: Any,
     ) -> BatchFeature:
@@ -35,7 +35,7 @@ class GeomCLIPProcessor(ProcessorMixin):
         Args:
             molecules: one molecule or an iterable of them, as the feature extractor takes them.
             text: one text or a list of them.
-            return_tensors: "pt" for torch.
+            return_tensors: "pt" for torch, as the model takes them; None for arrays and lists.
             errors: "raise" or "report", as for the feature extractor. With "report", lists of molecules and texts of
                 equal length are pairs, and a molecule that is left out takes its text with it; texts of any other
                 number (captions to compare with) are all kept.
