@@ -304,23 +304,31 @@ def test_the_best_checkpoint_is_chosen_by_validation(arguments, start, finish, t
         assert "Not evaluated" in (folder / "README.md").read_text()
 
 
+def last_step(log: Path) -> int:
+    """Of the last line that is complete."""
+    lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return json.loads(lines[-1])["step"] if lines else 0
+
+
 @pytest.mark.slow
 def test_a_run_of_two_processes_survives_twenty_kills(arguments, start, finish, tmp_path):
-    """At random moments, and every other time just when a state is being written."""
+    """After a random number of updates, and every other time just when a state is being written."""
     settings = {"num_train_epochs": 90, "save_steps": 2, "validation_split": "train[:8]"}
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     words = arguments("pretrain", undisturbed.name, **settings)
     finish(*(start(words, **environment) for environment in joint_environments(2)))
     words, random = [*arguments("pretrain", killed.name, **settings), "--resume"], np.random.default_rng(0)
-    torn = 0
+    log, partial, torn = killed / "log.jsonl", killed / "states" / "partial", 0
     for number in range(20):
+        states = (killed / "states").glob("step_*")
+        resumed = max((int(state.name.removeprefix("step_")) for state in states), default=0)
+        goal, before = resumed + random.integers(1, 6), log.stat().st_mtime_ns if log.exists() else 0
         processes = [start(words, **environment) for environment in joint_environments(2)]
-        resumed, waits = time.monotonic(), random.uniform(3, 9)
-        partial = killed / "states" / "partial"
-        while all(process.is_alive() for process in processes):
-            is_writing = number % 2 == 1 and partial.exists() and time.monotonic() - resumed > waits / 2
-            if is_writing or time.monotonic() - resumed > waits:
-                break
+        while all(process.is_alive() for process in processes):  # at most 20 * 8 of 180 updates: none comes to its end
+            if log.exists() and log.stat().st_mtime_ns != before:  # else it holds what the run before has left
+                is_wanted = number % 2 == 0 or partial.exists()
+                if (step := last_step(log)) >= goal + 3 or (step >= goal and is_wanted):
+                    break
             time.sleep(0.0005)
         for process in random.permutation(processes):
             process.kill()
