@@ -1,5 +1,6 @@
 """The command `geomclip`."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -42,7 +43,9 @@ def describe_commands() -> str:
     """The help of `geomclip`."""
     lines = [f"usage: {EXAMPLE}", "", "       geomclip COMMAND [--flag value ...]", "", "commands:"]
     lines += [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
-    return "\n".join([*lines, "", "`geomclip COMMAND --help` begins with an example and lists the flags."])
+    lines += ["", "`geomclip COMMAND --help` begins with an example and lists the flags."]
+    lines += ["With the environment variable GEOMCLIP_TRACEBACK set, errors show where they come from."]
+    return "\n".join(lines)
 
 
 def run_evaluation(words: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate")) -> None:
@@ -55,7 +58,9 @@ def run_evaluation(words: Sequence[str], command: Sequence[str] = ("geomclip", "
         prog = " ".join(command)
         example = f"{prog} retrieval --model geomclip --dataset pubchem3d --split test --output results/retrieval.json"
         print(f"usage: {example}\n\n       {prog} {{{','.join(EVALUATIONS)}}} [--flag value ...]")
-        raise SystemExit(0 if words and words[0] in HELP else 2)
+        if words and words[0] in HELP:
+            raise SystemExit(0)
+        raise SystemExit(f"{prog}: name one of {', '.join(EVALUATIONS)}" + (f", not {words[0]!r}" if words else ""))
     run_command(f"evaluate_{words[0]}", words[1:], (*command, words[0]))
 
 
@@ -69,10 +74,13 @@ def with_errors_in_a_line(function: Callable[[], None], command: Sequence[str]) 
 
     Raises:
         SystemExit: 1, after one line, for what a user can cause; 130 after Ctrl-C.
+        ValueError, OSError, ImportError: what was caught, if the environment variable GEOMCLIP_TRACEBACK is set.
     """
     try:
         function()
     except (ValueError, OSError, ImportError) as error:
+        if os.environ.get("GEOMCLIP_TRACEBACK"):
+            raise
         message = " ".join(str(error).split())  # those of libraries have several lines
         print(f"{' '.join(command)}: {message}", file=sys.stderr)
         raise SystemExit(1) from error

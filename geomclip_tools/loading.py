@@ -47,8 +47,22 @@ def check_kind(path: str, kind: str, fault: str) -> None:
     Raises:
         ValueError: naming both, and the fault.
     """
-    if (found := AutoConfig.from_pretrained(path).model_type) != kind:
+    if (found := read_config(path).model_type) != kind:
         raise ValueError(f"{path} is a {found}, which {fault}")
+
+
+def read_config(path: str) -> Any:
+    """Configuration of a folder or Hub id.
+
+    Raises:
+        ValueError: there is no such folder, and no such model on the Hub, or the Hub is out of reach.
+    """
+    try:
+        return AutoConfig.from_pretrained(path)
+    except OSError as error:
+        raise ValueError(
+            f"{path} is neither the folder of a checkpoint nor a model that the Hub gives; check the path"
+        ) from error
 
 
 def load_predictor(path: str) -> tuple[Any, Any]:
@@ -57,7 +71,7 @@ def load_predictor(path: str) -> tuple[Any, Any]:
     Raises:
         ValueError: it has no head for properties, so that a random one would predict.
     """
-    architectures = AutoConfig.from_pretrained(path).architectures or []
+    architectures = read_config(path).architectures or []
     if GeomCLIPForPropertyPrediction.__name__ not in architectures:
         kind = ", ".join(architectures) or "model of unknown architecture"
         raise ValueError(f"{path} is a {kind}, which predicts no properties; give a predictor")

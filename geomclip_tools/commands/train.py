@@ -49,7 +49,8 @@ def parse_settings(argv: Sequence[str], command: Sequence[str] = ("geomclip", "t
         if argv and argv[0] in ("-h", "--help"):
             print(f"{usage}\n\n{__doc__}")
             raise SystemExit(0)
-        raise SystemExit(usage)
+        print(usage)
+        raise SystemExit(f"{prog}: name one of {', '.join(TASKS)}" + (f", not {argv[0]!r}" if argv else ""))
     task, files = argv[0], argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     files.add_argument("--config", action="append", default=[])
     given, flags = files.parse_known_args(argv[1:])

@@ -7,15 +7,14 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import AutoConfig, AutoModelForPreTraining, AutoProcessor
+from transformers import AutoModelForPreTraining, AutoProcessor
 
 from modeling_geomclip.embedding_geomclip import batches_by_size, inference
 
-from ..loading import choose_device
-from ..noise import draw_noise, draw_seed
+from ..loading import choose_device, read_config
+from ..noise import GEOMETRY, draw_noise, draw_seed
 from .conformers import read_molecules_of
 
-GEOMETRY = ("atom_ids", "positions", "atom_mask")
 PRETRAINED = ("geomclip", "geomclip_geometry")  # model types with heads that denoise
 
 
@@ -25,7 +24,7 @@ def load_denoiser(path: str) -> tuple[Any, Any]:
     Raises:
         ValueError: its heads were left behind when it was saved, so that new ones would be measured.
     """
-    if AutoConfig.from_pretrained(path).model_type in PRETRAINED:
+    if read_config(path).model_type in PRETRAINED:
         settings = {"dtype": torch.float32, "output_loading_info": True}
         model, loading = AutoModelForPreTraining.from_pretrained(path, **settings)
         if not loading["missing_keys"]:

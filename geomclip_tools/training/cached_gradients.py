@@ -95,7 +95,7 @@ def cached_backward(
 
 def share_chosen_atoms(parts: list[dict[str, Tensor]]) -> list[Tensor]:
     """What the denoising loss of each part, a mean over its chosen atoms, adds to that of all parts and processes."""
-    counts = [part["chosen"].sum() if "chosen" in part else torch.tensor(0) for part in parts]
+    counts = [part["chosen"].sum() if "chosen" in part else part["atom_ids"].new_zeros(()) for part in parts]
     total = torch.stack(counts).sum()
     share = scale_to_mean(total, torch.float64)
     return [share * count / total.clamp(min=1) for count in counts]

@@ -9,7 +9,7 @@ from torch import Tensor
 from dataset_pubchem3d.pairs import find_first_block, get_molecule_input
 from modeling_geomclip import GeomCLIPGeometryConfig
 
-from ..noise import draw_noise
+from ..noise import GEOMETRY, draw_noise
 from .identity import hash_id
 
 
@@ -27,7 +27,7 @@ class GeomCLIPDataCollator:
     Args:
         processor: a [`GeomCLIPProcessor`].
         noise_config: of the geometry tower of a [`GeomCLIPForPreTraining`], to add a noised geometry to recover; its
-            seeds are drawn from torch's global generator.
+            seeds are drawn from torch's global generator, so that `eval_loss` differs from one evaluation to the next.
     """
 
     def __init__(self, processor: Any, noise_config: GeomCLIPGeometryConfig | None = None):
@@ -45,7 +45,7 @@ class GeomCLIPDataCollator:
         batch = dict(self.processor(molecules, text=texts, return_tensors="pt")) | identify_pairs(rows)
         if self.noise_config is not None:
             seeds = torch.randint(2**63 - 1, (len(rows),))
-            geometry = (batch[name] for name in ("atom_ids", "positions", "atom_mask"))
+            geometry = (batch[name] for name in GEOMETRY)
             batch |= draw_noise(*geometry, seeds, self.noise_config)
         return batch
 

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from modeling_geomclip import GeomCLIPForPreTraining, GeomCLIPForPreTrainingOutput, contrastive_loss
 from modeling_geomclip.modeling_geometry_geomclip import GeomCLIPPreTrainedModel, stop_dropout_if_frozen
 
+from ..noise import GEOMETRY
 from .distributed import gather, scale_to_mean
 from .grouping import split_padded
 
-GEOMETRY = ("atom_ids", "positions", "atom_mask")
 NOISED = ("noised_atom_ids", "noised_positions", "chosen")
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
 

@@ -28,7 +28,8 @@ def load_geometry_tower(source: str | None) -> GeomCLIPGeometryForPreTraining:
         return GeomCLIPGeometryForPreTraining(config)
     if is_unimol(source):
         return load_unimol(source)
-    return load_tower(source, new_heads=True)
+    tower, _ = load_tower(source)
+    return tower
 
 
 def load_feature_extractor(source: str | None, **changed) -> GeomCLIPFeatureExtractor:

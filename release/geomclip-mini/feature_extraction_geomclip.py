@@ -64,7 +64,7 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
         self, remove_hydrogens: bool = True, max_atoms: int = 256, conformer_seed: int = 42, **kwargs: Any
     ) -> None:
         if "embedding_seed" in kwargs:
-            raise ValueError("embedding_seed is now conformer_seed; rename it, in processor_config.json too")
+            raise ValueError("embedding_seed is now conformer_seed; rename it, also in (pre)processor_config.json")
         super().__init__(**kwargs)
         if max_atoms < 1:
             raise ValueError(f"max_atoms is {max_atoms}; it must be at least 1")

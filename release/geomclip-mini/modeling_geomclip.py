@@ -218,10 +218,13 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
                 many texts as geometries.
             molecule_ids, text_ids: (pairs,) int64, see [`contrastive_loss`].
         Raises:
-            ValueError: there is neither a geometry nor a text, or `return_loss=True` was passed for unequal numbers.
+            ValueError: there is neither a geometry nor a text, a geometry is incomplete, or `return_loss=True` was
+                passed for unequal numbers.
         """
         if atom_ids is None and input_ids is None:
             raise ValueError("there is nothing to embed; pass atom_ids with positions, input_ids, or both")
+        if (atom_ids is None) != (positions is None):
+            raise ValueError("a geometry is atom_ids and positions; pass both or neither")
         geometry = text = geometry_embeds = text_embeds = logits_per_geometry = loss = None
         if atom_ids is not None:
             geometry = self.get_geometry_features(atom_ids, positions, atom_mask, **kwargs)

@@ -16,15 +16,14 @@ from transformers import AutoModelForPreTraining, AutoProcessor
 from geomclip_tools.cards.model_card import write_model_card
 from geomclip_tools.records import RECORD, read_json, redact_paths
 from modeling_geomclip.modeling_geometry_geomclip import forget_origin
-from modeling_geomclip.pretraining_geomclip import HEADS_WITHIN_TOWER
 
 
 def release(model_dir: Path, output_dir: Path) -> None:
     """Copy a checkpoint folder, its weights stored in bfloat16. They load in float32, which every CPU computes in."""
-    load = partial(AutoModelForPreTraining.from_pretrained, model_dir, key_mapping=HEADS_WITHIN_TOWER)
+    load = partial(AutoModelForPreTraining.from_pretrained, model_dir)
     rounded, model = load(dtype=torch.bfloat16), load(dtype=torch.float32)
     forget_origin(model.geometry_model)
-    model.save_pretrained(output_dir, state_dict=rounded.state_dict(), save_original_format=False)
+    model.save_pretrained(output_dir, state_dict=rounded.state_dict())
     AutoProcessor.from_pretrained(model_dir).save_pretrained(output_dir)
     record = redact_paths(read_json(model_dir / RECORD))
     (output_dir / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")

@@ -1,5 +1,6 @@
 """The command `geomclip`: its help, its errors, and the doors that lead to it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,22 @@ def test_doors_open_from_anywhere(script, tmp_path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert f"python {script}" in result.stdout or "train_accelerate.py pretrain" in result.stdout
+
+
+def test_a_door_writes_results_with_its_own_command(model, processor, tmp_path):
+    model.save_pretrained(tmp_path / "tiny")
+    processor.save_pretrained(tmp_path / "tiny")
+    (tmp_path / "pairs.csv").write_text("smiles,text\nCCO,ethanol\nCN,an amine\n")
+    words = ["--model", tmp_path / "tiny", "--dataset", tmp_path / "pairs.csv", "--split", "train"]
+    command = [sys.executable, ROOT / "eval" / "retrieval.py", *words, "--output", "out.json", "--num_bootstrap", "5"]
+    result = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    record = json.loads((tmp_path / "out.json").read_text())
+    assert record["command"].startswith("python eval/retrieval.py --model tiny --dataset pairs.csv --split train")
+    assert "random positions" in result.stdout
+
+
+def test_errors_can_be_traced(monkeypatch):
+    monkeypatch.setenv("GEOMCLIP_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="nowhere has no config"):
+        main(["card", "--model", "nowhere"])

@@ -31,6 +31,9 @@ def test_the_digest_follows_the_content(tmp_path):
         ("org/pubchem3d", "org/pubchem3d"),
         (f"--output={ROOT}/results.json", "--output=results.json"),
         ([f"blind={ROOT}/blind", "other=runs/other"], ["blind=blind", "other=runs/other"]),
+        (f"{ROOT}/seed=1/geomclip", "geomclip"),
+        (f"blind={ROOT}/seed=1/x", "blind=x"),
+        ((f"{ROOT}/a",), ["a"]),
         (64, 64),
     ],
 )

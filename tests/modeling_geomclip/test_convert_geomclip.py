@@ -20,6 +20,7 @@ from modeling_geomclip.convert_geomclip import (
     UNIMOL_TOOLS,
     list_unimol_names,
     load_tower,
+    load_trained_tower,
     load_unimol,
     main,
     reorder_symbols,
@@ -102,15 +103,16 @@ def test_bare_weights_are_read(tower, weights, tmp_path):
 def test_a_captioners_tower_gets_new_heads_if_they_are_to_be_trained(captioner, model, processor, tmp_path):
     captioner.save_pretrained(tmp_path / "captioner")
     with pytest.raises(ValueError, match="captioner has no trained denoising heads; give the tower or the GeomCLIP"):
-        load_tower(tmp_path / "captioner")
-    tower = load_tower(tmp_path / "captioner", new_heads=True)
+        load_trained_tower(tmp_path / "captioner")
+    tower, has_heads = load_tower(tmp_path / "captioner")
+    assert not has_heads
     assert torch.equal(tower.geometry_model.embed_tokens.weight, model.geometry_model.embed_tokens.weight)
     geometry = dict(processor(molecules=["CCO"] * 8, return_tensors="pt"))
     assert tower(**geometry, **draw_noise(*geometry.values(), torch.arange(8), tower.config)).loss.isfinite()
     pretrained = GeomCLIPForPreTraining(model.config)
     pretrained.save_pretrained(tmp_path / "model")
     heads = pretrained.denoising_head.state_dict()
-    loaded = load_tower(tmp_path / "model").denoising_head.state_dict()
+    loaded = load_trained_tower(tmp_path / "model").denoising_head.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in heads.items())
 
 

@@ -16,7 +16,6 @@ from modeling_geomclip import (
     GeomCLIPModel,
 )
 from modeling_geomclip.geometry_geomclip import centre_positions
-from modeling_geomclip.pretraining_geomclip import HEADS_WITHIN_TOWER
 
 GEOMETRY = ("atom_ids", "positions", "atom_mask")
 ROTATION = torch.linalg.matrix_exp(torch.tensor([[0.0, 1.0, -2.0], [-1.0, 0.0, 0.5], [2.0, -0.5, 0.0]]))
@@ -127,8 +126,14 @@ def test_unequal_numbers_are_no_pairs_here_either(pretraining, batch, noised):
     assert outputs.denoising_loss > 0
     with pytest.raises(ValueError, match="on 3 geometries and 2 texts"):
         pretraining(**batch | noised | texts, return_loss=True)
-    with pytest.raises(ValueError, match="noised_atom_ids came without atom_ids"):
-        pretraining(input_ids=batch["input_ids"], noised_atom_ids=noised["noised_atom_ids"])
+
+
+@pytest.mark.parametrize("missing", ["atom_ids", "noised_atom_ids", "noised_positions", "chosen"])
+def test_a_part_of_a_noised_geometry_is_refused(pretraining, batch, noised, missing):
+    gone = {"atom_ids", "positions", "atom_mask"} if missing == "atom_ids" else {missing}
+    inputs = {name: values for name, values in (batch | noised).items() if name not in gone}
+    with pytest.raises(ValueError, match="pass all of them, or none of the three"):
+        pretraining(**inputs)
 
 
 def test_every_parameter_gets_a_gradient(config, batch, noised):
@@ -193,7 +198,7 @@ def test_what_is_saved_names_the_classes_that_load_it_and_no_others(pretraining,
     assert not (tmp_path / "plain" / "pretraining_geomclip.py").exists()
 
 
-def test_heads_of_older_checkpoints_load_by_a_key_mapping(pretraining, batch, noised, tmp_path):
+def test_heads_of_older_checkpoints_are_found_and_saved_anew(pretraining, batch, noised, tmp_path):
     """They lay within the tower: `geometry_model.denoising_head`."""
     pretraining.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
@@ -202,11 +207,9 @@ def test_heads_of_older_checkpoints_load_by_a_key_mapping(pretraining, batch, no
     assert old.keys() != weights.keys()
     save_file(old, file, metadata={"format": "pt"})
     assert_close(load(AutoModel, tmp_path)(**batch).loss, pretraining(**batch).loss)
-    settings = {"key_mapping": HEADS_WITHIN_TOWER, "output_loading_info": True}
-    model, loading = AutoModelForPreTraining.from_pretrained(tmp_path, **settings)
-    assert not loading["missing_keys"]
-    assert_close(model.eval()(**batch | noised).loss, pretraining(**batch | noised).loss)
-    model.save_pretrained(tmp_path / "new", save_original_format=False)
+    model = load(AutoModelForPreTraining, tmp_path)
+    assert_close(model(**batch | noised).loss, pretraining(**batch | noised).loss)
+    model.save_pretrained(tmp_path / "new")
     assert load_file(tmp_path / "new" / "model.safetensors").keys() == weights.keys()
 
 

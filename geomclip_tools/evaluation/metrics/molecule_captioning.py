@@ -20,7 +20,7 @@ try:
     from nltk.translate.meteor_score import meteor_score
     from rouge_score.rouge_scorer import RougeScorer
 except ImportError as error:
-    raise ImportError("this metric needs nltk and rouge_score; pip install 'geomclip[eval]'") from error
+    raise ImportError("this metric needs nltk and rouge_score; pip install nltk rouge_score") from error
 
 SCORES = ("bleu_2", "bleu_4", "rouge_1", "rouge_2", "rouge_l", "meteor")
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")

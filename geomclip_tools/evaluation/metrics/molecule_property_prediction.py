@@ -21,7 +21,7 @@ try:
         root_mean_squared_error,
     )
 except ImportError as error:
-    raise ImportError("this metric needs scikit-learn; pip install 'geomclip[eval]'") from error
+    raise ImportError("this metric needs scikit-learn; pip install scikit-learn") from error
 
 REGRESSION: dict[str, Callable] = {"mae": mean_absolute_error, "rmse": root_mean_squared_error, "r2": r2_score}
 CLASSIFICATION: dict[str, Callable] = {"roc_auc": roc_auc_score, "pr_auc": average_precision_score}

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoProcessor, AutoTokenizer
 from modeling_geomclip import GeomCLIPCaptioningOutput, GeomCLIPCaptioningProcessor, GeomCLIPForCaptioning
 
 from ...evaluation.caption_generation import compute_caption_losses
+from ...loading import check_kind
 from ..decoders import prepare_decoder
 from ..distributed import scale_to_mean
 from ..settings import TrainingSettings, setting
@@ -63,9 +64,8 @@ class Captioning(Task):
     def build(self) -> tuple[GeomCLIPForCaptioning, GeomCLIPCaptioningProcessor]:
         settings = self.settings
         decoder = prepare_decoder(settings.decoder)
+        check_kind(settings.model, "geomclip", "is not aligned with text; give a GeomCLIP")
         geomclip = AutoModel.from_pretrained(settings.model, dtype=torch.float32)
-        if geomclip.config.model_type != "geomclip":
-            raise ValueError(f"--model {settings.model} is a {geomclip.config.model_type}; give a GeomCLIP checkpoint")
         shape = {"prefix": settings.prefix, "num_prefix_tokens": settings.num_prefix_tokens}
         model = GeomCLIPForCaptioning.from_geometry_decoder_pretrained(geomclip, decoder, **shape)
         model.generation_config.max_new_tokens = settings.max_caption_tokens

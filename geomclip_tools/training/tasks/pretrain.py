@@ -22,9 +22,9 @@ from modeling_geomclip import (
 )
 from modeling_geomclip.embedding_geomclip import inference
 from modeling_geomclip.grouping_geomclip import choose_pair_budget
-from modeling_geomclip.pretraining_geomclip import HEADS_WITHIN_TOWER
 
 from ...evaluation.retrieval import evaluate_retrieval
+from ...loading import check_kind
 from ...noise import draw_noise
 from ..cached_gradients import cached_backward, split_batch
 from ..collators import identify_pairs
@@ -186,10 +186,14 @@ def build_model(settings: PretrainSettings) -> tuple[GeomCLIPForPreTraining, Geo
 
 
 def load_geomclip(source: str, **config) -> GeomCLIPForPreTraining:
-    """A GeomCLIP to train further, in float32; one that was saved without heads gets new ones."""
-    settings = {"dtype": torch.float32, "key_mapping": HEADS_WITHIN_TOWER, "output_loading_info": True, **config}
+    """A GeomCLIP to train further, in float32; one that was saved without heads gets new ones.
+
+    Raises:
+        ValueError: it is another model.
+    """
+    check_kind(source, "geomclip", "has no text tower; give a GeomCLIP, or the tower as --geometry_model")
+    settings = {"dtype": torch.float32, "output_loading_info": True, **config}
     model, loading = AutoModelForPreTraining.from_pretrained(source, **settings)
-    model._weight_conversions = None  # else the heads would be saved where older checkpoints have them
     if loading["missing_keys"]:
         logger.warning("%s has no denoising heads; new ones start from random weights", source)
     return model

@@ -91,6 +91,8 @@ class PropertyPrediction(Task):
         return row["smiles"] if self.settings.coordinates == "rdkit" else get_molecule_input(row)
 
     def build(self) -> tuple[GeomCLIPForPropertyPrediction, GeomCLIPFeatureExtractor]:
+        from ...evaluation.metrics import molecule_property_prediction  # noqa: F401  what is missing shows now
+
         settings = self.settings
         extractor = load_feature_extractor(settings.model, **settings.choose("remove_hydrogens", "max_atoms"))
         model = GeomCLIPForPropertyPrediction.from_geometry_pretrained(

@@ -384,7 +384,7 @@ def wait_until(condition):
 # ----------------------------------------------------------------------------------------------------- whole files
 
 
-def test_a_file_is_write_whole(tmp_path):
+def test_a_file_is_written_whole(tmp_path):
     file = tmp_path / "file"
     file.write_text("old")
     with write_whole(file) as partial_:

@@ -36,7 +36,7 @@ def test_lists_and_nothing_in_a_config_file(tmp_path):
 def test_unknown_settings_and_tasks_are_refused(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("learning_rat: 3.0e-4\n")
-    with pytest.raises(SystemExit, match="pretrain,pretrain_geometry,caption,property"):
+    with pytest.raises(SystemExit, match="name one of pretrain, pretrain_geometry, caption, property, not 'pre-train'"):
         parse_settings(["pre-train"])
     with pytest.raises(ValueError, match="there is no setting --learning_rat"):
         parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", "--config", str(config)])
