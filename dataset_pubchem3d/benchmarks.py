@@ -1,37 +1,38 @@
 """Lists of benchmark molecules, as first blocks of InChIKeys, and what training data have of them."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from datasets import Dataset
 from tqdm import tqdm
 
 from .chemistry.identity import BLOCK, INCHIKEY, compute_inchikey, take_first_block
 from .pairs import find_first_block
+from .sources.table_files import is_table, read_rows, undouble_backslashes
 
 CHAIN = re.compile("[BCFINOPS]{14}")  # looks like a first block, but is a SMILES, such as that of tetradecane
 COLUMNS = ("inchikey14", "inchikey", "smiles")
 SHOWN = 10
 
 
-def read_benchmark(path: Path) -> np.ndarray:
+def read_benchmark(path: Path, encoding: str = "utf-8") -> np.ndarray:
     """First blocks of the molecules of a list.
 
     Args:
-        path: a text file with one InChIKey, first block or SMILES a line, or a .csv, .tsv or .parquet file with a
-            column `inchikey14`, `inchikey` or `smiles`, in upper or lower case.
+        path: a text file with one InChIKey, first block or SMILES a line, or a table with a column `inchikey14`,
+            `inchikey` or `smiles`, in upper or lower case; of those that a row has, the first counts.
+        encoding: of a text file.
     Returns:
         distinct and ascending, as 14 bytes each.
     Raises:
-        ValueError: a line or row that is none of these, named by its number.
+        ValueError: the file cannot be read; or a line or row that is none of these, named by its number: a list that
+            is read in part would let its other molecules pass.
     """
-    blocks = {_read_first_block(value, f"{path}, {place}") for place, value in _read_values(path)}
+    read = _read_table if is_table(path) else _read_lines
+    blocks = {_read_first_block(value, f"{path}, {place}") for place, value in read(path, encoding)}
     if not blocks:
         raise ValueError(f"{path} names no molecule; a benchmark list without molecules is surely a mistake")
     return np.array(sorted(blocks), dtype=BLOCK)
@@ -62,36 +63,30 @@ def count_overlap(rows: Dataset, benchmarks: Mapping[str, np.ndarray]) -> dict:
     return {"num_rows": len(rows), "molecules": len(blocks), "rows_without_molecule": unnamed, "overlap": overlap}
 
 
-def _read_values(path: Path) -> Iterator[tuple[str, str | None]]:
-    """The entries, each with its place in the file."""
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
-            column = _find_column(file.schema_arrow.names, path)
-            values = chain.from_iterable(batch.column(0).to_pylist() for batch in file.iter_batches(columns=[column]))
-            yield from ((f"row {number}", value) for number, value in enumerate(values, start=1))
-        return
-    with open(path, encoding="utf-8-sig", newline="") as lines:
-        if suffix in (".csv", ".tsv"):
-            options = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if suffix == ".tsv" else {}
-            table = csv.DictReader(lines, **options)
-            column = _find_column(table.fieldnames or [], path)
-            yield from ((f"line {table.line_num}", row[column]) for row in table)
-        else:
-            numbered = ((f"line {number}", line.strip()) for number, line in enumerate(lines, start=1))
-            yield from ((place, line) for place, line in numbered if line and not line.startswith("#"))
+def _read_table(path: Path, encoding: str) -> Iterator[tuple[str, str]]:
+    """The entries of a table, each with its place in the file."""
+    for row in read_rows([path], (COLUMNS,), encoding=encoding):
+        if row.fault:
+            raise ValueError(f"{path}, {row.place}: {row.fault.reason} ({row.fault.detail}); correct it")
+        yield row.place, undouble_backslashes(next((row.cells[name] for name in COLUMNS if name in row.cells), ""))
 
 
-def _find_column(names: list[str], path: Path) -> str:
-    lower = {name.lower(): name for name in names}
-    for column in COLUMNS:
-        if column in lower:
-            return lower[column]
-    raise ValueError(f"{path} has the columns {names}; it needs one of {', '.join(COLUMNS)}")
+def _read_lines(path: Path, encoding: str) -> Iterator[tuple[str, str]]:
+    """The entries of a text, each with its place in the file."""
+    # Here, as it imports transformers, which a build without lists does not need.
+    from modeling_geomclip.text_files_geomclip import describe_undecoded, open_text
+
+    with open_text(path, encoding) as lines:
+        for number, line in enumerate(lines, start=1):
+            if not (value := line.strip()) or value.startswith("#"):
+                continue
+            if damage := describe_undecoded(line, number, encoding):
+                raise ValueError(f"{path}: {damage}")
+            yield f"line {number}", value
 
 
-def _read_first_block(value: str | None, place: str) -> str:
-    value = (value or "").strip()
+def _read_first_block(value: str, place: str) -> str:
+    value = value.strip()
     is_inchikey = INCHIKEY.fullmatch(value) and not CHAIN.fullmatch(value)
     key = value if is_inchikey or not value else compute_inchikey(value)
     if not key:

@@ -5,9 +5,9 @@ asked for again with other settings, makes only what is missing or made otherwis
 no more than some bytes are held at any time.
 """
 
-import json
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -174,8 +174,19 @@ class Build(Reading):
         tables = (self.grouped if self.recipe.texts else self.molecules).read_tables(["split_group"])
         hashes = [hash_groups(table.column(0).to_pylist(), self.recipe.seed) for table in tables]
         if not sum(len(part) for part in hashes):
-            raise ValueError(f"no row is left; see why in the counts: {json.dumps(self.sum_counts(), indent=1)}")
+            raise ValueError(f"no row is left; {self._describe_refusals()}")
         return make_cuts(np.concatenate(hashes), self.recipe.split_sizes)
+
+    def _describe_refusals(self) -> str:
+        """How many records were refused for which reason, with the first of each."""
+        counts, firsts = Counter(), {}
+        for note in chain.from_iterable(stage.read_notes() for stage in self.stages.values()):
+            for record in note["refused"]:
+                counts[record["reason"]] += 1
+                first = f"{record['source']} {record['id']}: {record['detail']}"
+                firsts.setdefault(record["reason"], first.rstrip(": "))
+        told = [f"{number} x {reason} (first: {firsts[reason]})" for reason, number in counts.most_common()]
+        return f"refused: {'; '.join(told)}" if told else "no text has a geometry"
 
     def _transform(self, name: str, before: Stage, settings: tuple, function: Callable[..., Part]) -> Stage:
         tasks = [Task(part, file) for part, file in zip(before.names, before.files)]

@@ -94,6 +94,7 @@ def add_build(commands) -> None:
         "--path. labels: your own molecules with properties, by --path and --labels",
     )
     build.add_argument("--path", help="the table of --source table or labels: .parquet, .csv, .tsv or .sdf")
+    build.add_argument("--encoding", help="of that table, if it is text in another than utf-8, such as cp1252")
     build.add_argument("--labels", nargs="+", default=[], help="columns of --source labels to predict")
     build.add_argument("--units", nargs="+", default=[], help="unit of each of the --labels")
     build.add_argument("--out", type=Path, default=Path("pubchem3d"), help="folder to make (default: %(default)s)")
@@ -103,7 +104,11 @@ def add_build(commands) -> None:
     build.add_argument("--seed", type=int, help="seed of the splits")
     build.add_argument("--split-by", help="first_block or scaffold")
     build.add_argument(
-        "--split-sizes", type=float, nargs=3, metavar=("TRAIN", "VALIDATION", "TEST"), help="in proportion"
+        "--split-sizes",
+        type=float,
+        nargs=3,
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="in proportion; rows are dealt by a hash, so sizes hold on average and a refused row moves no other",
     )
     build.add_argument("--match", help="inchikey, cid or first_block: the loosest match of text and geometry")
     build.add_argument("--min-words", type=int, help="shorter texts are refused")
@@ -158,6 +163,9 @@ def add_overlap(commands) -> None:
         metavar="NAME=PATH",
         help="list of InChIKeys, first blocks or SMILES, or a table with such a column; may be repeated",
     )
+    overlap.add_argument(
+        "--encoding", default="utf-8", help="of lists and tables of text, such as cp1252 (default: %(default)s)"
+    )
     overlap.set_defaults(parser=overlap, run=run_overlap, interrupted="nothing was written")
 
 
@@ -183,10 +191,13 @@ def _make_recipe(args: argparse.Namespace, overrides: dict) -> "Recipe":
         raise ValueError("--path names the table of --source table or labels; give both or neither")
     if bool(args.labels) != (source == "labels"):
         raise ValueError("--labels names columns of --source labels; give both or neither")
+    if args.encoding is not None and args.path is None:
+        raise ValueError("--encoding is that of --path; in a recipe, `encoding` is an option of the sources of tables")
+    encoding = args.encoding or "utf-8"
     if source == "labels":
-        return Recipe.from_labels(args.path, args.labels, args.units, **overrides)
+        return Recipe.from_labels(args.path, args.labels, args.units, encoding, **overrides)
     if source == "table":
-        return Recipe.from_table(args.path, **overrides)
+        return Recipe.from_table(args.path, encoding, **overrides)
     return Recipe.from_packages(**overrides) if source else Recipe.from_yaml(args.config, **overrides)
 
 
@@ -203,8 +214,10 @@ def run_overlap(args: argparse.Namespace) -> None:
     from .benchmarks import count_overlap, read_benchmark
     from .pairs import load_molecules
 
-    benchmarks = {name: read_benchmark(Path(path)) for name, path in _name_paths(args.benchmark).items()}
-    report = count_overlap(load_molecules(args.dataset, args.split, args.dataset_config, ()), benchmarks)
+    paths, encoding = _name_paths(args.benchmark), args.encoding
+    benchmarks = {name: read_benchmark(Path(path), encoding) for name, path in paths.items()}
+    rows = load_molecules(args.dataset, args.split, args.dataset_config, (), encoding)
+    report = count_overlap(rows, benchmarks)
     settings = {"dataset": args.dataset, "dataset_config": args.dataset_config, "split": args.split}
     print(json.dumps({"task": "overlap", **report, "settings": settings, "command": args.invocation}, indent=2))
     if any(found["molecules"] for found in report["overlap"].values()):

@@ -1,10 +1,9 @@
 """Rows of a folder, of the Hub or of a table, under the column names of `schema.py`."""
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from datasets import Dataset, load_dataset
@@ -12,41 +11,45 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
 from .chemistry.identity import compute_inchikey, take_first_block
+from .sources.table_files import MOL_BLOCK, READERS, is_table
+from .tables import ROW_FAULT, load_table
+
+if TYPE_CHECKING:
+    from modeling_geomclip.molecule_checks_geomclip import MoleculeError
 
 REPORT = "build_report.json"  # that a build leaves in its folder
-TABLE_FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
-def load_pairs(dataset: str, split: str, config: str | None = None) -> Dataset:
+def load_pairs(dataset: str, split: str, config: str | None = None, encoding: str = "utf-8") -> Dataset:
     """Load pairs of molecule and text, see `load_molecules`."""
-    return load_molecules(dataset, split, config, ("text",))
+    return load_molecules(dataset, split, config, ("text",), encoding)
 
 
-def load_molecules(dataset: str, split: str, config: str | None, columns: Sequence[str]) -> Dataset:
+def load_molecules(
+    dataset: str, split: str, config: str | None, columns: Sequence[str], encoding: str = "utf-8"
+) -> Dataset:
     """Load molecules whose geometry is given by coordinates or by a SMILES.
 
     Args:
-        dataset: a folder or Hub id that `load_dataset` takes, or a .csv, .tsv or .parquet file; in a TSV a quotation
-            mark is a character, as the builder reads it.
-        split: split with optional slicing, for example "train[:90%]"; a file has the one split "train".
+        dataset: a folder or Hub id that `load_dataset` takes, or a table, see `tables.load_table`.
+        split: split with optional slicing, for example "train[:90%]"; a table has the one split "train".
         config: of a folder or Hub dataset, for example "pretrain"; its default one if None.
         columns: that are needed besides, such as "text".
+        encoding: of a table that is a text file.
     Returns:
-        the rows with `columns` and either `atomic_numbers` (N) and `positions` (N, 3), Å, or `smiles`.
+        the rows with `columns` and either `atomic_numbers` (N) and `positions` (N, 3), Å, or `smiles`; of a table also
+        `row_fault`, why a row cannot be used, null where it can.
     Raises:
-        ValueError: a column that is needed is missing.
+        ValueError: a column that is needed is missing; a table cannot be read.
     """
-    suffix = Path(dataset).suffix.lower()
-    if Path(dataset).is_file() and suffix not in TABLE_FORMATS:
-        raise ValueError(
-            f"dataset {dataset!r} is a {suffix!r} file; give a folder, a Hub id or {sorted(TABLE_FORMATS)}"
-        )
-    if suffix in TABLE_FORMATS:
-        separator = {"sep": "\t", "quoting": csv.QUOTE_NONE} if suffix == ".tsv" else {}
-        rows = load_dataset(TABLE_FORMATS[suffix], data_files=dataset, split=split, **separator)
+    if is_table(dataset) and not Path(dataset).is_dir():
+        rows = load_table(dataset, split, columns, encoding)
+    elif Path(dataset).is_file():
+        suffix = Path(dataset).suffix
+        raise ValueError(f"dataset {dataset!r} is a {suffix!r} file; give a folder, a Hub id or {sorted(READERS)}")
     else:
         rows = load_dataset(dataset, config, split=split)
-    found = set(rows.column_names)
+    found = set(rows.column_names) - {ROW_FAULT}
     if not set(columns) <= found or not ({"atomic_numbers", "positions"} <= found or "smiles" in found):
         raise ValueError(
             f"dataset {dataset!r} has the columns {sorted(found)}; it needs {', '.join(map(repr, columns))} and either "
@@ -57,7 +60,7 @@ def load_molecules(dataset: str, split: str, config: str | None, columns: Sequen
 
 def read_label_units(dataset: str) -> dict[str, str]:
     """Units of the properties of a dataset that `python -m dataset_pubchem3d` built; none of any other."""
-    if Path(dataset).is_file():
+    if Path(dataset).is_file() or is_table(dataset):
         return {}
     folder = Path(dataset)
     if not folder.exists():
@@ -74,14 +77,19 @@ def read_report(folder: Path) -> dict[str, Any]:
     return json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
 
 
-def get_molecule_input(row: dict) -> dict | str | None:
+def get_molecule_input(row: dict) -> "dict | str | MoleculeError | None":
     """What the processor takes for the molecule of a row: its coordinates if it has them, else its SMILES, if any.
 
-    Coordinates may be (atoms, 3) or, as tables often have them, one flat list (3 atoms); in a cell of text, JSON.
+    Coordinates may be (atoms, 3) or, as tables often have them, one flat list (3 atoms); in a cell of text, JSON; or
+    those of an SDF record. Of a faulty row of a table it is the fault, for which a processor refuses it.
     """
+    if fault := row.get(ROW_FAULT):
+        from modeling_geomclip.molecule_checks_geomclip import MoleculeError  # here, as it imports transformers
+
+        return MoleculeError(fault, value="a faulty row")
     numbers, positions = (_read_number_list(row.get(name)) for name in ("atomic_numbers", "positions"))
     if positions is None or numbers is None:
-        return row.get("smiles")
+        return row.get(MOL_BLOCK) or row.get("smiles")
     is_listed = not isinstance(positions, str) and len(positions) > 0
     if is_listed and np.isscalar(positions[0]) and len(positions) % 3 == 0:
         positions = np.reshape(positions, (-1, 3))

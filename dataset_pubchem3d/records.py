@@ -1,6 +1,8 @@
 """What sources yield and stages pass on: texts, compounds and geometries of one molecule each, and refused records."""
 
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +11,10 @@ from rdkit.rdBase import BlockLogs
 
 from .chemistry.identity import take_first_block
 
+if TYPE_CHECKING:
+    from modeling_geomclip import MoleculeError
+
+PARTICULARS = re.compile(r"'[^']*'|\(.*\)|\b\d[\d.]*")  # what differs from molecule to molecule
 POSITIONS = pa.list_(pa.list_(pa.float32(), 3))
 
 
@@ -22,6 +28,11 @@ class RecordError(ValueError):
     def __init__(self, record_id: str, reason: str, detail: str = ""):
         super().__init__(f"{record_id}: {reason}" + (f" ({detail})" if detail else ""))
         self.record_id, self.reason, self.detail = record_id, reason, detail
+
+    @classmethod
+    def of_molecule(cls, record_id: str, error: "MoleculeError") -> "RecordError":
+        """Of a molecule that `modeling_geomclip` refuses, whose rule names the particulars."""
+        return cls(record_id, PARTICULARS.sub("…", error.rule), str(error))
 
     def __reduce__(self):  # or it could not come back from a worker process
         return RecordError, (self.record_id, self.reason, self.detail)
@@ -130,8 +141,12 @@ def check_geometry(
         energies: (conformers,), eV, in any order.
         rest: `method` and `license` of this record.
     Raises:
-        RecordError: no atoms, shapes that do not fit, an atomic number that is none, a coordinate that is not finite.
+        RecordError: no atoms, shapes that do not fit, an atomic number that is none, a coordinate that is not finite,
+            distances that no molecule has, see `modeling_geomclip.molecule_checks_geomclip.check_distances`.
     """
+    # Here, as it imports transformers, which only the workers need that read geometries.
+    from modeling_geomclip.molecule_checks_geomclip import MoleculeError, check_distances
+
     with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
         atomic_numbers, positions = np.asarray(atomic_numbers), np.asarray(positions, dtype=np.float32)
     if positions.ndim == 2:
@@ -146,6 +161,11 @@ def check_geometry(
         raise RecordError(record_id, "an atomic number is not one of 1 to 118", str(atomic_numbers.tolist()[:8]))
     if not np.isfinite(positions).all():
         raise RecordError(record_id, "a coordinate is not finite")
+    try:
+        for conformer in positions:
+            check_distances(atomic_numbers, conformer)
+    except MoleculeError as error:
+        raise RecordError.of_molecule(record_id, error) from error
     if energies is not None:
         energies = np.asarray(energies, dtype=np.float64)
         if energies.shape != (len(positions),) or not np.isfinite(energies).all():
@@ -249,4 +269,5 @@ def make_text_row(source: str, text: Text) -> dict:
 
 def make_compound_row(compound: Compound) -> dict:
     """The columns of `TEXT_SCHEMA` that tell the identity."""
-    return {**asdict(compound), "synonyms": list(compound.synonyms), "inchikey14": take_first_block(compound.inchikey)}
+    columns = {name: getattr(compound, name) for name in compound.__slots__}  # `asdict` would copy them, slowly
+    return {**columns, "synonyms": list(compound.synonyms), "inchikey14": take_first_block(compound.inchikey)}

@@ -18,7 +18,9 @@ from .feature_extraction_geomclip import GeomCLIPFeatureExtractor
 from .loss_geomclip import MISSING_ID, contrastive_loss
 from .modeling_geomclip import GeomCLIPModel, GeomCLIPOutput
 from .modeling_geometry_geomclip import GeomCLIPGeometryModel, GeomCLIPGeometryOutput
-from .molecules_geomclip import MoleculeError, read_molecule, read_molecules
+from .molecule_checks_geomclip import MoleculeError
+from .molecule_files_geomclip import read_molecules
+from .molecules_geomclip import read_molecule
 from .pipeline_geomclip import MoleculeCaptioningPipeline, MoleculePropertyPipeline
 from .pretraining_geomclip import (
     GeomCLIPDenoisingOutput,

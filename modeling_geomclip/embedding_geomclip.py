@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from .feature_extraction_geomclip import GeomCLIPBatch, GeomCLIPFeatureExtractor, list_molecules
 from .grouping_geomclip import choose_group_cost, choose_pair_budget, group_by_size
+from .processing_geomclip import list_texts
 
 
 def embed_molecules(
@@ -36,7 +37,21 @@ def embed_molecules(
     """
     extractor = getattr(processor, "feature_extractor", processor)
     records, _ = extractor.read(tqdm(list_molecules(molecules), desc="reading molecules", leave=False))
-    places, embeds = [], []
+    return embed_records(model, processor, records, pair_budget, dtype)
+
+
+def embed_records(
+    model: Any,
+    processor: Any,
+    records: Sequence[Mapping[str, Any]],
+    pair_budget: int | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """As `embed_molecules`, of records as `extractor.read` gives them, which are not checked again.
+
+    So their positions may be those of no molecule, as in a control.
+    """
+    extractor, places, embeds = getattr(processor, "feature_extractor", processor), [], []
     with inference(model, dtype):
         for indices, batch in batches_by_size(extractor, records, model.device, pair_budget):
             places.append(indices)
@@ -52,13 +67,16 @@ def embed_texts(
     Args:
         model: a `GeomCLIPModel` on any device; its training mode is kept.
         processor: its processor.
-        texts: a text, or any number of them, of which too long ones are cut, see the processor.
+        texts: a text, or any number of them, such as a column of a table, of which too long ones are cut, see the
+            processor. What is no text stops the call before anything is embedded; an empty text is one of no words.
         batch_size: texts that are encoded at once.
         dtype: as for `embed_molecules`.
     Returns:
         (texts, projection_dim) float32, L2-normalised, on the CPU, in the order given.
+    Raises:
+        ValueError: for a text that is no text, such as the NaN or None of a table, or if there is none.
     """
-    texts = [texts] if isinstance(texts, str) else list(texts)
+    texts = list_texts(texts)
     order, embeds = torch.tensor([len(text) for text in texts]).argsort(stable=True), []
     with inference(model, dtype), tqdm(total=len(texts), desc="texts", leave=False) as bar:
         for indices in order.split(batch_size):

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 from transformers import GenerationConfig, Pipeline
 
-from .molecules_geomclip import FILE_FORMATS, read_molecule
+from .molecule_files_geomclip import find_file_format
+from .molecules_geomclip import read_molecule
 
 
 class MoleculeCaptioningPipeline(Pipeline):
@@ -151,4 +152,4 @@ def _find_smiles(molecule: Any) -> str | None:
     """The molecule itself where it is a SMILES, which is told from the other forms as by `read_molecule`."""
     if not isinstance(molecule, str) or "\n" in molecule.strip() or molecule.strip().startswith("InChI="):
         return None
-    return None if os.path.splitext(molecule)[1].lower() in FILE_FORMATS else molecule.strip()
+    return None if find_file_format(molecule.strip()) else molecule.strip()

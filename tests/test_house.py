@@ -13,9 +13,13 @@ PACKAGES = ("modeling_geomclip", "dataset_pubchem3d", "geomclip_tools")
 SCRIPTS = ("eval", "examples", "research")  # run, never imported; as are the files at the root
 FOLDERS = (*PACKAGES, *SCRIPTS, "tests")
 OWN = {*FOLDERS, *(file.stem for file in ROOT.glob("*.py"))}
+READING = tuple(  # of molecules: what ships with a model, and builds datasets
+    f"modeling_geomclip.{name}_geomclip"
+    for name in ("text_files", "molecule_checks", "molecule_files", "xyz", "rdkit_log", "conformers", "molecules")
+)
 # From the lowest to the highest: each imports what stands before it, and modules of its own floor.
 FLOORS = (
-    ("modeling_geomclip.molecules_geomclip",),
+    READING,
     ("modeling_geomclip",),
     ("dataset_pubchem3d.chemistry",),
     ("dataset_pubchem3d",),
@@ -174,24 +178,28 @@ def test_relative_imports_of_the_model_folder_are_flat():
         assert node.module in {file.stem for file in files}, place(file, node)
 
 
-def test_rdkit_is_optional_and_used_in_one_file_of_the_model_folder():
+def test_rdkit_is_optional_and_used_in_the_model_folder_to_read_molecules_alone():
     users = [file for file in sources("modeling_geomclip") if imported(file, {"rdkit"})]
-    assert [file.name for file in users] == ["molecules_geomclip.py"]
-    top_level = ast.parse(users[0].read_text(encoding="utf-8"))
-    guarded = [inner for node in ast.walk(top_level) if isinstance(node, ast.Try) for inner in node.body]
-    imports = [node for node in ast.walk(top_level) if isinstance(node, ast.Import | ast.ImportFrom)]
-    for node in imports:
-        assert "rdkit" not in ast.unparse(node) or node in guarded, place(users[0], node)
+    assert {module_of(file) for file in users} <= {*READING}
+    for file in users:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        guarded = [inner for node in ast.walk(tree) if isinstance(node, ast.Try) for inner in node.body]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom) and ast.unparse(node).startswith(
+                ("from rdkit", "import rdkit")
+            ):
+                assert node in guarded, place(file, node)
 
 
-def test_the_dataset_uses_only_the_molecules_of_the_model_folder():
+def test_the_dataset_uses_of_the_model_folder_only_what_reads_molecules():
     for file in sources("dataset_pubchem3d"):
         for name in imported(file, set(OWN) - {"dataset_pubchem3d"}):
-            assert name.startswith("modeling_geomclip.molecules_geomclip"), f"{file.name} imports {name}"
+            assert name.startswith(READING) or name == "modeling_geomclip.MoleculeError", f"{file.name} imports {name}"
 
 
 def test_evaluation_builds_models_by_the_auto_classes_alone():
-    embedding = ("embed_molecules", "embed_texts", "embedding_geomclip.batches_by_size", "embedding_geomclip.inference")
+    embedding = ("embed_molecules", "embed_texts")
+    embedding += tuple(f"embedding_geomclip.{name}" for name in ("embed_records", "batches_by_size", "inference"))
     for file in sources("geomclip_tools/evaluation"):
         for name in imported(file, {"modeling_geomclip"}):
             assert name.removeprefix("modeling_geomclip.") in embedding, f"{file.name} imports {name}"

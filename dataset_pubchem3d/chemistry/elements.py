@@ -19,6 +19,11 @@ def list_atomic_numbers(mol: Chem.Mol) -> list[int]:
     return [atom.GetAtomicNum() for atom in mol.GetAtoms()]
 
 
+def count_heavy_elements(mol: Chem.Mol) -> Counter[int]:
+    """How many atoms of each element but hydrogen there are, by atomic number."""
+    return Counter(number for number in list_atomic_numbers(mol) if number > 1)
+
+
 def count_elements(mol: Chem.Mol) -> Counter[int]:
     """How many atoms of each element there are, by atomic number."""
     return Counter(list_atomic_numbers(mol))

@@ -20,7 +20,7 @@ from ..pairs import REPORT
 from ..pubchem3d import digest_content
 from ..recipe import Recipe
 from ..schema import FEATURES, make_molecule_features
-from ..stages.splits import SPLITS
+from ..stages.splits import SPLITS, find_shares
 from ..stages.stage import Stage
 from ..stages.windows import read_column
 from .card import write_card
@@ -131,6 +131,7 @@ class Folder:
             "recipe": self.recipe.to_dict(),
             "given": given,
             "counts": counts,
+            "shares": {name: float(share) for name, share in find_shares(self.recipe.split_sizes).items()},
             "configs": {
                 config: {name: info.num_examples for name, info in splits.items()} for config, splits in infos.items()
             },

@@ -1,6 +1,6 @@
 """The rows of a batch: what they hold, and what is wrong with them."""
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
-from ..chemistry.elements import IN_DICTIONARY, SYMBOLS, list_atomic_numbers
+from modeling_geomclip.molecule_checks_geomclip import LARGEST_ATOMIC_NUMBER, MoleculeError, check_distances
+
+from ..chemistry.elements import IN_DICTIONARY, SYMBOLS, count_heavy_elements, list_atomic_numbers
 from ..chemistry.identity import take_first_block
 from ..chemistry.structure import find_scaffold
 from .findings import Findings
@@ -19,10 +21,10 @@ REQUIRED += ("geometry_source", "geometry_method", "geometry_id", "split", "spli
 REQUIRED_WITH_TEXT = ("text", "text_kind", "text_source", "match_level")
 COUNTED = ("text_kind", "text_source", "text_license_url", "geometry_method", "geometry_source")
 COUNTED += ("geometry_license", "match_level")
-CLOSEST_HEAVY_ATOMS = 0.9  # Å; shorter than any bond between heavy atoms
 SHAPE_FAULT = "atoms and positions differ in number"
 NOT_FINITE_FAULT = "a coordinate is not finite"
-CLASH_FAULT = f"heavy atoms are closer than {CLOSEST_HEAVY_ATOMS} Å"
+DISTANCE_FAULT = "atoms coincide, are closer than any bond, or are not in Å"
+ELEMENTS_FAULT = "the heavy atoms of the geometry are not those of the SMILES"
 
 
 def examine_batch(found: Findings, batch: pa.RecordBatch, ids: np.ndarray, split: str) -> None:
@@ -43,7 +45,8 @@ def examine_batch(found: Findings, batch: pa.RecordBatch, ids: np.ndarray, split
     _examine_identities(found, batch, ids, split)
     if "text" in batch.schema.names:
         _examine_texts(found, batch, ids)
-    is_outside = _examine_structures(found, batch, ids) | _examine_atoms(found, batch, ids)
+    heavy_atoms = _count_heavy_atoms(batch)
+    is_outside = _examine_structures(found, batch, ids, heavy_atoms) | _examine_atoms(found, batch, ids)
     found.counts["rows"]["outside_dictionary"] += int(is_outside.sum())
     _examine_conformers(found, batch, ids)
 
@@ -80,11 +83,17 @@ def _examine_texts(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> N
     found.add_hashes("described", (f"{key}\n{text}".encode() for key, text in described))
 
 
-def _examine_structures(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> np.ndarray:
-    """Returns: (rows,) bool, which SMILES hold an element outside the dictionary."""
+def _examine_structures(
+    found: Findings, batch: pa.RecordBatch, ids: np.ndarray, heavy_atoms: list[Counter[int]]
+) -> np.ndarray:
+    """Args: heavy_atoms: of each row's geometry. Returns: (rows,) bool, which SMILES hold an element outside the
+    dictionary.
+    """
     with BlockLogs():
         mols = [Chem.MolFromSmiles(smiles) for smiles in batch["smiles"].to_pylist()]
     found.add_fault("RDKit cannot read the SMILES", ids[[mol is None for mol in mols]])
+    is_other = [mol is not None and count_heavy_elements(mol) != given for mol, given in zip(mols, heavy_atoms)]
+    found.add_fault(ELEMENTS_FAULT, ids[is_other])
     mols = [mol or Chem.Mol() for mol in mols]
     found.counts["rows"]["multi_fragment"] += sum(len(Chem.GetMolFrags(mol)) > 1 for mol in mols)
     scaffolds = map(find_scaffold, mols)
@@ -117,9 +126,9 @@ def _examine_conformers(found: Findings, batch: pa.RecordBatch, ids: np.ndarray)
     rows = np.repeat(np.arange(len(ids)), num_further)  # of each further conformer
     firsts = _split_positions(batch["positions"], num_atoms)
     further = _split_positions(batch["further_positions"].flatten(), num_atoms[rows])
-    faulty = {fault: set() for fault in (SHAPE_FAULT, NOT_FINITE_FAULT, CLASH_FAULT)}
+    faulty: dict[str, set[int]] = defaultdict(set)
     for row, positions in (*enumerate(firsts), *zip(rows, further)):
-        for fault in _find_conformer_faults(numbers[row], positions):
+        if fault := _find_conformer_fault(numbers[row], positions):
             faulty[fault].add(row)
     for fault, faulty_rows in faulty.items():
         found.add_fault(fault, ids[sorted(faulty_rows)])
@@ -127,21 +136,26 @@ def _examine_conformers(found: Findings, batch: pa.RecordBatch, ids: np.ndarray)
     found.add_hashes("geometries", (atoms.tobytes() + positions.tobytes() for atoms, positions in placed))
 
 
-def _find_conformer_faults(numbers: np.ndarray, positions: np.ndarray | None) -> Iterator[str]:
+def _find_conformer_fault(numbers: np.ndarray, positions: np.ndarray | None) -> str | None:
     if positions is None:
-        yield SHAPE_FAULT
-        return
+        return SHAPE_FAULT
     if not np.isfinite(positions).all():
-        yield NOT_FINITE_FAULT
-    if _measure_closest(positions[numbers > 1]) < CLOSEST_HEAVY_ATOMS:
-        yield CLASH_FAULT
+        return NOT_FINITE_FAULT
+    if numbers.min() < 1 or numbers.max() > LARGEST_ATOMIC_NUMBER:
+        return None  # told of the atoms
+    try:
+        check_distances(numbers, positions)
+    except MoleculeError:
+        return DISTANCE_FAULT
+    return None
 
 
-def _measure_closest(positions: np.ndarray) -> float:
-    """Shortest distance among (atoms, 3) positions, Å; inf for one atom, NaN where coordinates are."""
-    distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
-    np.fill_diagonal(distances, np.inf)
-    return distances.min(initial=np.inf)
+def _count_heavy_atoms(batch: pa.RecordBatch) -> list[Counter[int]]:
+    """Of each row's geometry, by atomic number."""
+    return [
+        Counter(number for number in numbers or () if number is not None and number > 1)
+        for numbers in batch["atomic_numbers"].to_pylist()
+    ]
 
 
 def _read_numbers(batch: pa.RecordBatch) -> np.ndarray:

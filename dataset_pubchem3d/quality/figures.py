@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..publication.folder import PAIR_SPLITS
-from .examine import CLASH_FAULT, COUNTED, NOT_FINITE_FAULT, SHAPE_FAULT
+from .examine import COUNTED, DISTANCE_FAULT, NOT_FINITE_FAULT, SHAPE_FAULT
 from .findings import Findings
 from .leaks import count_shared
 
@@ -26,7 +26,7 @@ def summarise_config(findings: dict[str, Findings], config: str) -> dict:
         "multi_fragment_rows": counts["rows"]["multi_fragment"],
         "rows_outside_dictionary": counts["rows"]["outside_dictionary"],
         "rows_sharing_a_geometry": _count_rows_alike(whole, "geometries"),
-        **{fault: counts["faults"][fault] for fault in (SHAPE_FAULT, NOT_FINITE_FAULT, CLASH_FAULT)},
+        **{fault: counts["faults"][fault] for fault in (SHAPE_FAULT, NOT_FINITE_FAULT, DISTANCE_FAULT)},
         **{name: _summarise_distribution(counts[name]) for name in ("atoms", "heavy_atoms", "conformers")},
         "elements": dict(counts["elements"].most_common()),
         **{name: dict(counts[name].most_common()) for name in COUNTED if counts[name]},

@@ -3,7 +3,7 @@
 The molecule that conformers are made of is perceived from the stored geometry, stereo included; only then do two
 conformers of one molecule differ by nothing but their shape.
 
-Source: `molecules_geomclip.py`, whose settings for ETKDGv3 and MMFF94 are used (Wang et al., JCIM 2020; Tosco et al.,
+Source: `conformers_geomclip.py`, whose settings for ETKDGv3 and MMFF94 are used (Wang et al., JCIM 2020; Tosco et al.,
 J. Cheminform. 2014). Differs: the atoms stay in the order of the geometry, which draws other random conformers.
 """
 
@@ -18,12 +18,12 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers, rdMolAlign, rdMolDescrip
 from rdkit.rdBase import BlockLogs
 from tqdm import tqdm
 
+from modeling_geomclip.conformers_geomclip import ITERATIONS, MINIMISATION_STEPS
+
 from ..chemistry.perception import assign_stereo
 from ..records import RecordError
 from .stored_molecules import read_stored_molecule
 
-CONFORMER_ATTEMPTS = 50  # from each of two kinds of starting coordinates
-MINIMISATION_STEPS = 500
 MAX_SYMMETRIES = 10_000
 # Ends of one resonance (carboxylate, nitro, phosphate, sulfonate, amidinate): equal, whichever has the charge.
 RESONANT_ENDS = Chem.MolFromSmarts("[O,S,N;D1;-]-*=[O,S,N;D1;H0]")
@@ -96,7 +96,7 @@ def make_conformers(mol: Chem.Mol, num_conformers: int, seed: int, record_id: st
     """
     made = Chem.Mol(mol)
     parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed, parameters.maxIterations = seed, CONFORMER_ATTEMPTS
+    parameters.randomSeed, parameters.maxIterations = seed, ITERATIONS
     try:
         if not rdDistGeom.EmbedMultipleConfs(made, num_conformers, parameters):
             parameters.useRandomCoords = True

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 
-from ..stages.stage import leave_with_parent
+from ..stages.stage import choose_context, leave_with_parent
 
 
 @contextmanager
@@ -14,8 +13,7 @@ def open_mapper(num_proc: int) -> Iterator[Callable]:
     if num_proc == 1:
         yield map
         return
-    spawn = get_context("spawn")  # a forked process would inherit Arrow's threads half alive
-    pool = ProcessPoolExecutor(num_proc, mp_context=spawn, initializer=leave_with_parent)
+    pool = ProcessPoolExecutor(num_proc, mp_context=choose_context(), initializer=leave_with_parent)
     try:
         yield pool.map
     finally:

@@ -12,19 +12,18 @@ from ..records import Compound, Geometry, Identity, RecordError
 from ..schema import MOLECULE_COLUMNS, Column
 from .base import PropertySource
 from .rdkit_conformer import RDKitConformers
-from .sdf import TWO_DIMENSIONAL
-from .table import NO_POSITIONS, STRUCTURE, TableGeometry, get_cells, read_compound
+from .table import STRUCTURE, TableSource, check_row, get_cells, read_compound
 from .table_files import Row, make_label_key, read_rows
 
 TRUTH = {"true": 1.0, "false": 0.0}
 
 
 @dataclass(frozen=True)
-class LabelledMolecules(PropertySource):
+class LabelledMolecules(TableSource, PropertySource):
     """A table (Parquet, CSV, TSV or SDF) whose rows have a SMILES, an InChI or the structure of an SDF, and labels.
 
-    A missing label (an empty cell, NaN, NA, N/A, None or null) is null. A molecule without coordinates gets an RDKit
-    conformer.
+    A missing label (an empty cell, NaN, NA, N/A, None, null, a dash or an error of Excel) is null. A molecule without
+    coordinates gets an RDKit conformer.
 
     Args:
         labels: the columns to predict, which hold numbers; yes or no is 1 or 0, true or false.
@@ -64,7 +63,7 @@ class LabelledMolecules(PropertySource):
         """
         if not self.labels:
             raise ValueError(f"source {self.name}: no labels; name the columns to predict")
-        return read_rows(self.list_files(folder), (STRUCTURE,), self.labels)
+        return read_rows(self.list_files(folder), (STRUCTURE,), self.labels, self.encoding)
 
     def identify(self, raw: Row) -> Identity:
         return Identity(inchikey=self.parse_compound(raw).inchikey)
@@ -77,11 +76,8 @@ class LabelledMolecules(PropertySource):
 
     def parse_geometry(self, raw: Row) -> Geometry:
         """The coordinates of the row, else a conformer."""
-        try:
-            return TableGeometry(method=self.method).parse_geometry(raw)
-        except RecordError as error:
-            if error.reason not in (NO_POSITIONS, TWO_DIMENSIONAL):
-                raise
+        if (given := check_row(raw).geometry) is not None:
+            return given
         conformers = RDKitConformers(seed=self.seed)
         made = conformers.parse_geometry({"inchikey": raw.record_id, "smiles": self.parse_compound(raw).smiles})
         method = made.method or conformers.method

@@ -15,7 +15,7 @@ from ..fetch.client import Client
 from ..records import Compound, RecordError
 from .base import StructureSource
 from .pubchem_structure import PubChemRecord, check_compound, download_with_checksum, select_further_names
-from .sdf import read_sdf, read_sdf_tags
+from .sdf import check_decoded, read_sdf, read_sdf_tags
 
 URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/CURRENT-Full/SDF/"
 RANGE = re.compile(r"Compound_(\d+)_(\d+)\.sdf\.gz")  # first and last CID
@@ -104,6 +104,7 @@ class PubChemSDF(StructureSource):
 
     def parse_compound(self, raw: SDFRecord) -> Compound:
         """The compound, its title and synonyms being the IUPAC names; see `StructureSource`."""
+        check_decoded(str(raw.cid), raw.text)
         tags = read_sdf_tags(raw.text)
         if int(tags.get(CID_TAG, raw.cid)) != raw.cid:
             raise RecordError(str(raw.cid), f"the title line and {CID_TAG} differ", tags[CID_TAG])

@@ -7,6 +7,7 @@ Source: R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, Scientific D
 import ast
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -149,8 +150,8 @@ class QM9(PropertySource):
 
     def parse_geometry(self, raw: dict[str, str]) -> Geometry:
         """The one conformer; its energy is U0, the internal energy at 0 K."""
-        energy = _read_numbers(raw, "InternalEnergy_0K_au", float) * EV_PER_HARTREE
-        return check_geometry(raw["Index"], _read_elements(raw), _read_numbers(raw, "XYZ_Ang"), energy[None])
+        energy = _read_number(raw, "InternalEnergy_0K_au") * EV_PER_HARTREE
+        return check_geometry(raw["Index"], _read_elements(raw), _read_numbers(raw, "XYZ_Ang"), [energy])
 
     def parse_properties(self, raw: dict[str, str]) -> dict[str, Any]:
         """The values of `PROPERTIES`.
@@ -161,13 +162,11 @@ class QM9(PropertySource):
         charges = _read_numbers(raw, "Mulliken_pop")
         if charges.shape != (len(_read_elements(raw)),):
             raise RecordError(raw["Index"], "numbers of atoms and charges differ", f"Mulliken_pop: {charges.shape}")
-        scalars = {
-            property.name: float(_read_numbers(raw, column, float)) for property, column in zip(SCALARS, SCALAR_COLUMNS)
-        }
+        scalars = {property.name: _read_number(raw, column) for property, column in zip(SCALARS, SCALAR_COLUMNS)}
         return {
             **scalars,
             **compute_atomisation_energies(scalars, _read_elements(raw)),
-            "polarizability_tensor": [float(_read_numbers(raw, column, float)) for column in TENSOR_COLUMNS],
+            "polarizability_tensor": [_read_number(raw, column) for column in TENSOR_COLUMNS],
             "mulliken_charges": charges.tolist(),
             "frequencies": _read_numbers(raw, "Harmonic_Freq_cmi").tolist(),
         }
@@ -261,8 +260,18 @@ def _read_cell(raw: dict[str, str], column: str, read: Callable[[str], Any]) -> 
         raise RecordError(raw["Index"], "a cell cannot be read", f"{column}: {raw[column][:40]!r}") from error
 
 
-def _read_numbers(raw: dict[str, str], column: str, read: Callable[[str], Any] = _parse_literal) -> np.ndarray:
-    numbers = _read_cell(raw, column, lambda cell: np.array(read(cell), dtype=np.float64))
-    if not np.isfinite(numbers).all():
-        raise RecordError(raw["Index"], "a number is not finite", column)
+def _read_numbers(raw: dict[str, str], column: str) -> np.ndarray:
+    numbers = _read_cell(raw, column, lambda cell: np.array(_parse_literal(cell), dtype=np.float64))
+    _check_finite(raw, column, bool(np.isfinite(numbers).all()))
     return numbers
+
+
+def _read_number(raw: dict[str, str], column: str) -> float:
+    number = _read_cell(raw, column, float)
+    _check_finite(raw, column, math.isfinite(number))
+    return number
+
+
+def _check_finite(raw: dict[str, str], column: str, is_finite: bool) -> None:
+    if not is_finite:
+        raise RecordError(raw["Index"], "a number is not finite", column)

@@ -1,23 +1,23 @@
 """Geometries: conformers that RDKit makes from a SMILES; the last resort, and no ground states.
 
 Source: S. Wang et al., J. Chem. Inf. Model. 60, 2044 (2020), ETKDGv3; P. Tosco et al., J. Cheminform. 6, 37 (2014),
-MMFF94 in RDKit. The work is done by `modeling_geomclip.molecules_geomclip`, so that these are the conformers that the
+MMFF94 in RDKit. The work is done by `modeling_geomclip.conformers_geomclip`, so that these are the conformers that the
 model is given for a SMILES.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from rdkit import Chem
-from rdkit.Chem import rdForceFieldHelpers
-
 from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 
-PARTICULARS = re.compile(r"'[^']*'|\(.*\)|\b\d[\d.]*")  # what differs from molecule to molecule
+FORCE_FIELDS = {  # by the name that `make_conformer` gives them
+    "MMFF94": "{} + MMFF94",
+    "UFF": "{} + UFF for lack of MMFF94 parameters",
+    "unrelaxed": "{}, unrelaxed for lack of force field parameters",
+}
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,9 @@ class RDKitConformers(GeometrySource):
 
     name: ClassVar[str] = "rdkit"
     about: ClassVar[str] = (
-        "conformers that RDKit makes from the SMILES (ETKDGv3, then MMFF94 or UFF): no ground states."
+        "conformers that RDKit makes from the SMILES (ETKDGv3, then MMFF94 or UFF if it can): no ground states."
     )
     method: ClassVar[str] = "RDKit ETKDGv3 + MMFF94, not a ground state"
-    method_without_mmff: ClassVar[str] = "RDKit ETKDGv3 + UFF for lack of MMFF94 parameters, not a ground state"
     license: ClassVar[str] = "none needed (computed by RDKit)"
     is_last_resort: ClassVar[bool] = True
     seed: int = 42
@@ -54,13 +53,18 @@ class RDKitConformers(GeometrySource):
         return Identity(inchikey=raw["inchikey"])
 
     def parse_geometry(self, raw: dict) -> Geometry:
-        # Here, as it imports transformers, which no other source and no worker process needs.
-        from modeling_geomclip.molecules_geomclip import MoleculeError, read_molecule
+        # Here, as it imports transformers, which only the workers need that make conformers.
+        from modeling_geomclip.molecules_geomclip import MoleculeError, embed_smiles
 
         try:
-            molecule = read_molecule(raw["smiles"], seed=self.seed, max_atoms=self.max_atoms)
+            conformer = embed_smiles(raw["smiles"], self.seed, self.max_atoms)
         except MoleculeError as error:
-            raise RecordError(raw["inchikey"], PARTICULARS.sub("…", error.rule), str(error)) from error
-        has_mmff = rdForceFieldHelpers.MMFFHasAllMoleculeParams(Chem.AddHs(Chem.MolFromSmiles(raw["smiles"])))
-        method = None if has_mmff else self.method_without_mmff
-        return check_geometry(raw["inchikey"], molecule["atomic_numbers"], molecule["positions"], method=method)
+            raise RecordError.of_molecule(raw["inchikey"], error) from error
+        method = name_method(conformer.methods)
+        return check_geometry(raw["inchikey"], conformer.atomic_numbers, conformer.positions, method=method)
+
+
+def name_method(methods: Iterable[tuple[str, str]]) -> str:
+    """The level of theory of a conformer, of whose fragments each was embedded and relaxed in its own way."""
+    ways = dict.fromkeys(FORCE_FIELDS[relaxed].format(start) for start, relaxed in methods if relaxed)
+    return f"RDKit {' and '.join(ways) or 'single atoms'}, not a ground state"

@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-from rdkit import Chem
-from rdkit.rdBase import BlockLogs
 
-from ..chemistry.elements import list_atomic_numbers
 from ..records import RecordError
 
 RECORD_END = "$$$$"
@@ -29,17 +26,18 @@ def read_sdf(file: Path | TextIO) -> Iterator[str]:
     """The records of an SDF in order, one at a time, without their `$$$$` line.
 
     Args:
-        file: a plain or gzipped (.gz) file in UTF-8, or an open text stream, such as a member of an archive.
+        file: a plain or gzipped (.gz) file in UTF-8, or an open text stream, such as a member of an archive. A byte
+            that is no UTF-8 costs its record, which `read_sdf_geometry` and `check_decoded` refuse.
     Raises:
         OSError: the file cannot be opened.
-        ValueError: naming the file; it is truncated, broken or no UTF-8. A last record without `$$$$` passes if
+        ValueError: naming the file; it is truncated or broken. A last record without `$$$$` passes if
             nothing follows its structure; after data items the file is taken for truncated.
     """
     if not isinstance(file, Path):
         yield from _split_records(file, getattr(file, "name", "SDF stream"))
         return
     opened = gzip.open if file.suffix == ".gz" else open
-    with opened(file, "rt", encoding="utf-8") as lines:
+    with opened(file, "rt", encoding="utf-8-sig", errors="surrogateescape") as lines:
         yield from _split_records(lines, file)
 
 
@@ -55,20 +53,30 @@ def read_sdf_geometry(record_id: str, block: str) -> tuple[np.ndarray, np.ndarra
     Returns:
         Atomic numbers (atoms,) int64 and positions (atoms, 3) float64, Å.
     Raises:
-        RecordError: RDKit cannot read it; it has no atoms; it is 2D (no code 3D in its second line and all z are 0).
+        RecordError: a byte is no UTF-8; RDKit cannot read it; it has no atoms; it is 2D, whatever its second line says;
+            its distances are no molecule's.
     """
+    # Here, as it imports transformers, which only the workers need that read geometries.
+    from modeling_geomclip.molecules_geomclip import MoleculeError, read_mol_block
+
+    check_decoded(record_id, block)
     try:
-        with BlockLogs():
-            mol = Chem.MolFromMolBlock(block, sanitize=False, removeHs=False)
-    except RuntimeError as error:  # a condition that RDKit itself violates
-        raise RecordError(record_id, "RDKit cannot read the mol block", " ".join(str(error).split())[:120]) from error
-    if mol is None:
-        raise RecordError(record_id, "RDKit cannot read the mol block")
-    if mol.GetNumAtoms() == 0:
-        raise RecordError(record_id, "the mol block has no atoms")
-    if not mol.GetConformer().Is3D():
+        geometry = read_mol_block(block)
+    except MoleculeError as error:
+        raise RecordError.of_molecule(record_id, error) from error
+    if geometry is None:
         raise RecordError(record_id, TWO_DIMENSIONAL)
-    return np.array(list_atomic_numbers(mol)), mol.GetConformer().GetPositions()
+    return geometry
+
+
+def check_decoded(record_id: str, record: str) -> None:
+    """Raises: RecordError: the record holds a byte that is no UTF-8."""
+    try:
+        record.encode()
+    except UnicodeEncodeError as error:
+        line = record.count("\n", 0, error.start) + 1
+        byte = ord(record[error.start]) - 0xDC00
+        raise RecordError(record_id, "a byte is no UTF-8", f"byte 0x{byte:02x} in line {line} of the record") from error
 
 
 def _split_records(lines: TextIO, name: str | Path) -> Iterator[str]:

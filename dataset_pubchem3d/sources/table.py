@@ -1,42 +1,72 @@
 """Anyone's own pairs: a table of texts, of geometries or of both, as Parquet, TSV, CSV or SDF.
 
 TSV is read as ChEBI-20 and its relatives are written, without quoting (a `"` is a character); CSV with quoting
-(RFC 4180). A list in a cell of text is JSON.
+(RFC 4180). A list in a cell of text is JSON. What makes a row faulty is told by `check_row`, here and wherever else a
+table is read.
 """
 
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
+from ..chemistry.agreement import find_disagreement
 from ..chemistry.identity import BLOCK, INCHIKEY, take_first_block
 from ..records import Compound, Geometry, Identity, RecordError, Text, check_geometry
-from .base import GeometrySource, TextSource
-from .sdf import read_sdf_geometry
-from .table_files import MOL_BLOCK, Row, list_column_keys, read_number_list, read_rows, undouble_backslashes
+from .base import GeometrySource, Source, TextSource
+from .sdf import TWO_DIMENSIONAL, read_sdf_geometry
+from .table_files import GIVEN_TEXT, MOL_BLOCK, Row, list_column_keys, read_number_list, read_rows, undouble_backslashes
 from .table_profile import profile_table
 
-STRUCTURE = ("smiles", "inchi", MOL_BLOCK)
+FORMS = {  # of structures, the preferred first: what they are called and read by
+    "smiles": ("SMILES", Chem.MolFromSmiles),
+    "inchi": ("InChI", Chem.MolFromInchi),
+    MOL_BLOCK: ("mol block", Chem.MolFromMolBlock),
+}
+STRUCTURE = tuple(FORMS)
 STANDARD_INCHI = "InChI=1S/"  # any other has keys that match no standard one
 NO_POSITIONS = "no positions"
+NO_STRUCTURE = "neither a structure nor a CID"
 
 
 @dataclass(frozen=True)
-class Table(TextSource):
+class TableSource(Source):
+    """What sources that are read from tables share.
+
+    Args:
+        encoding: of CSV, TSV and SDF files.
+    """
+
+    encoding: str = "utf-8"
+
+    def list_files(self, folder: Path) -> list[Path]:
+        """See `Source.list_files`."""
+        if self.path and not folder.exists():
+            raise FileNotFoundError(f"there is no file {folder}; check the path")
+        return super().list_files(folder)
+
+
+@dataclass(frozen=True)
+class Table(TableSource, TextSource):
     """Texts of a table. Each row has a text and its molecule: a SMILES, an InChI, the structure of an SDF, or a CID.
 
     The first one of these that a row has counts; a CID alone is looked up in the recipe's source of structures.
+
+    Args:
+        with_geometries: whether the recipe takes geometries from the table too, so that a row whose geometry cannot be
+            used is refused here, once; a recipe sets it.
     """
 
     name: ClassVar[str] = "table"
     about: ClassVar[str] = (
         "texts of a table that the builder of this folder brought; their terms are known to no one but them."
     )
+    with_geometries: bool = False
 
     def read_records(self, folder: Path) -> Iterator[Row]:
         """The rows, numbered from 0 on through all files.
@@ -44,17 +74,15 @@ class Table(TextSource):
         Raises:
             ValueError: naming the file; it lacks a necessary column, is broken, or is of a format that is not known.
         """
-        return read_rows(self.list_files(folder), (("text",), (*STRUCTURE, "cid")))
+        return read_rows(self.list_files(folder), (("text",), (*STRUCTURE, "cid")), encoding=self.encoding)
 
     def parse_texts(self, raw: Row) -> list[Text]:
         """The text, stripped of white space at its ends."""
-        cells = get_cells(raw)
-        text = cells.get("text", "").strip()
-        if not text:
-            raise RecordError(raw.record_id, "the text is empty")
-        compound, cid = read_compound(raw), _read_whole_number(raw, "cid")
+        compound = check_row(raw, wants_text=True, wants_geometry=self.with_geometries, wants_compound=True).molecule
+        cells, text, cid = raw.cells, read_text(raw), _read_whole_number(raw, "cid")
         if compound is None and cid is None:
-            raise RecordError(raw.record_id, "neither a structure nor a CID")
+            raise RecordError(raw.record_id, NO_STRUCTURE)
+        given = cells.get(GIVEN_TEXT, cells["text"])
         return [
             Text(
                 raw.record_id,
@@ -63,7 +91,7 @@ class Table(TextSource):
                 cid=cid,
                 compound=compound,
                 name=cells.get("name"),
-                raw=None if text == cells["text"] else cells["text"],
+                raw=None if text == given else given,
                 kind=cells.get("text_kind"),
                 source_id=cells.get("text_source_id"),
                 url=cells.get("text_url"),
@@ -78,59 +106,119 @@ class Table(TextSource):
 
 
 @dataclass(frozen=True)
-class TableGeometry(GeometrySource):
+class TableGeometry(TableSource, GeometrySource):
     """Geometries of a table. Each row has `atomic_numbers` and `positions` or, in an SDF, a 3D structure; and, if it is
     known, `conformer_energy`, eV, one for each conformer.
 
     Args:
         method: level of theory where the table has no column `geometry_method`.
         license: licence where the table has no column `geometry_license`.
+        with_texts: whether the recipe takes texts from the table too, which refuse the rows that cannot be used; a
+            recipe sets it.
     """
 
     name: ClassVar[str] = "table"
     about: ClassVar[str] = "coordinates of a table that the builder of this folder brought."
     method: str = "not stated"
     license: str = "not stated"
+    with_texts: bool = False
 
     def read_records(self, folder: Path) -> Iterator[Row]:
         """The rows; see `Table.read_records`."""
         molecule, geometry = ("inchikey", *STRUCTURE, "cid"), (("atomic_numbers", MOL_BLOCK), ("positions", MOL_BLOCK))
-        return read_rows(self.list_files(folder), (molecule, *geometry))
+        return read_rows(self.list_files(folder), (molecule, *geometry), encoding=self.encoding)
 
     def has_coordinates(self, folder: Path) -> bool:
         """Whether any of the files has columns for coordinates."""
-        return any({"positions", MOL_BLOCK} & list_column_keys(file) for file in self.list_files(folder))
+        files = self.list_files(folder)
+        return any({"positions", MOL_BLOCK} & list_column_keys(file, self.encoding) for file in files)
 
     def identify(self, raw: Row) -> Identity:
-        """The CID, and the InChIKey as the row gives it or else from its structure."""
-        cid, inchikey = _read_whole_number(raw, "cid"), _read_inchikey(raw)
-        if (inchikey is None or len(inchikey) == BLOCK.itemsize) and (compound := read_compound(raw)):
-            inchikey = compound.inchikey
-        if cid is None and inchikey is None:
-            raise RecordError(raw.record_id, "neither a structure nor an InChIKey nor a CID")
-        return Identity(cid, inchikey)
+        """The CID, and the InChIKey as the row gives it or else from its structure.
+
+        Those of no one, where the texts of the table have a row without a geometry, or refuse it.
+        """
+        if not self.with_texts:
+            return _identify(raw)
+        try:
+            return Identity() if check_row(raw).geometry is None else _identify(raw)
+        except RecordError:
+            return Identity()
 
     def parse_geometry(self, raw: Row) -> Geometry:
         """The conformers, hydrogens as given; positions are flat (3 atoms), (atoms, 3) or (conformers, atoms, 3)."""
-        cells = get_cells(raw)
-        read_compound(raw)  # refuses an InChIKey that is another molecule's
-        if "positions" in cells:
-            atomic_numbers, positions = _read_array(raw, "atomic_numbers"), _read_array(raw, "positions")
-            if positions.ndim == 1 and positions.size % 3 == 0:
-                positions = positions.reshape(-1, 3)
-        elif MOL_BLOCK in cells:
-            atomic_numbers, positions = read_sdf_geometry(raw.record_id, cells[MOL_BLOCK])
-        else:
-            raise RecordError(raw.record_id, NO_POSITIONS)
-        energies = np.atleast_1d(_read_array(raw, "energy")) if "energy" in cells else None
-        return check_geometry(
-            raw.record_id,
-            np.atleast_1d(atomic_numbers),
-            positions,
-            energies,
-            method=cells.get("geometry_method"),
-            license=cells.get("geometry_license"),
-        )
+        geometry = read_geometry(raw) if self.with_texts else check_row(raw).geometry
+        if geometry is None:
+            raise RecordError(raw.record_id, TWO_DIMENSIONAL if MOL_BLOCK in raw.cells else NO_POSITIONS)
+        return geometry
+
+
+def _identify(raw: Row) -> Identity:
+    cid, inchikey = _read_whole_number(raw, "cid"), _read_inchikey(raw)
+    if (inchikey is None or len(inchikey) == BLOCK.itemsize) and (compound := read_compound(raw)):
+        inchikey = compound.inchikey
+    if cid is None and inchikey is None:
+        raise RecordError(raw.record_id, "neither a structure nor an InChIKey nor a CID")
+    return Identity(cid, inchikey)
+
+
+# ------------------------------------------------------------------------------------------------------------- one row
+
+
+class CheckedRow(NamedTuple):
+    """What a row gives: its molecule, as a compound where that was needed, and its geometry, if it has them."""
+
+    molecule: Compound | Chem.Mol | None
+    geometry: Geometry | None
+
+
+def check_row(
+    raw: Row, wants_text: bool = False, wants_geometry: bool = True, wants_compound: bool = False
+) -> CheckedRow:
+    """Refuse a row that cannot be used, whoever reads it.
+
+    Args:
+        wants_text: it is to have a text.
+        wants_geometry: its geometry, if it has one, is to be used.
+        wants_compound: the InChI is to be computed, also where no InChIKey is to be compared with it.
+    Raises:
+        RecordError: cells are missing or too many; the text is empty; the structure cannot be read, or is not that of
+            the InChIKey; the geometry is incomplete, broken or of another molecule than the structure.
+    """
+    if wants_text:
+        read_text(raw)
+    molecule = read_compound(raw) if _read_inchikey(raw) or wants_compound else _read_first_mol(raw)
+    geometry = read_geometry(raw) if wants_geometry else None
+    is_of_itself = "positions" not in raw.cells and not {"smiles", "inchi"} & raw.cells.keys()
+    if geometry is not None and molecule is not None and not is_of_itself:
+        with BlockLogs():
+            mol = Chem.MolFromSmiles(molecule.smiles) if isinstance(molecule, Compound) else molecule
+        if detail := find_disagreement(mol, geometry.atomic_numbers, geometry.positions[0]):
+            raise RecordError(raw.record_id, "the coordinates are of another molecule", detail)
+    return CheckedRow(molecule, geometry)
+
+
+def get_cells(raw: Row) -> dict[str, Any]:
+    """The cells of a row.
+
+    Raises:
+        RecordError: it does not fit the head of its table, or is damaged.
+    """
+    if raw.fault:
+        raise RecordError(raw.record_id, *raw.fault)
+    return raw.cells
+
+
+def read_text(raw: Row) -> str:
+    """The text, stripped of white space at its ends.
+
+    Raises:
+        RecordError: it is empty.
+    """
+    text = get_cells(raw).get("text", "").strip()
+    if not text:
+        raise RecordError(raw.record_id, "the text is empty")
+    return text
 
 
 def read_compound(raw: Row) -> Compound | None:
@@ -162,33 +250,91 @@ def _read_structure(raw: Row, key: str) -> Compound:
     """The compound by one of `STRUCTURE`."""
     cells, names = get_cells(raw), {"cid": _read_whole_number(raw, "cid"), "title": raw.cells.get("name", "")}
     if key == "smiles":
-        return Compound.from_smiles(undouble_backslashes(cells[key].strip()), raw.record_id, **names)
-    text, form = (cells[key].strip(), "InChI") if key == "inchi" else (cells[key], "mol block")
-    compound = Compound.from_smiles(Chem.MolToSmiles(_read_mol(raw.record_id, form, text)), raw.record_id, **names)
+        return Compound.from_smiles(read_smiles(cells), raw.record_id, **names)
+    text = cells[key].strip() if key == "inchi" else cells[key]
+    compound = Compound.from_smiles(Chem.MolToSmiles(_read_mol(raw, key)), raw.record_id, **names)
     is_standard = text.startswith(STANDARD_INCHI)
     return replace(compound, inchi=text, inchikey=Chem.InchiToInchiKey(text)) if is_standard else compound
 
 
-def _read_mol(record_id: str, form: str, text: str) -> Chem.Mol:
-    try:
-        with BlockLogs():
-            mol = Chem.MolFromInchi(text) if form == "InChI" else Chem.MolFromMolBlock(text)
-    except RuntimeError:  # a condition that RDKit itself violates
-        mol = None
-    if mol is None:
-        raise RecordError(record_id, f"RDKit cannot read the {form}", text.strip()[:80])
+def _read_first_mol(raw: Row) -> Chem.Mol | None:
+    """The molecule of the first of `STRUCTURE` that a row has, without its InChI being computed."""
+    key = next((key for key in STRUCTURE if key in raw.cells), None)
+    if key is None:
+        return None
+    mol = _read_mol(raw, key)
+    if any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms()):  # which `Compound.from_smiles` would find out
+        raise RecordError(raw.record_id, "RDKit finds no InChI", Chem.MolToSmiles(mol))
     return mol
 
 
-def get_cells(raw: Row) -> dict[str, Any]:
-    """The cells of a row.
+def _read_mol(raw: Row, key: str) -> Chem.Mol:
+    """The molecule by one of `STRUCTURE`."""
+    name, read = FORMS[key]
+    text = read_smiles(raw.cells) if key == "smiles" else raw.cells[key]
+    try:
+        with BlockLogs():
+            mol = read(text.strip() if key == "inchi" else text)
+    except RuntimeError:  # a condition that RDKit itself violates
+        mol = None
+    if mol is None or mol.GetNumAtoms() == 0:
+        raise RecordError(raw.record_id, f"RDKit cannot read the {name}", text.strip()[:80])
+    return mol
+
+
+def read_smiles(cells: dict[str, Any]) -> str:
+    """The SMILES of a row that has one, without white space at its ends and backslashes that were escaped."""
+    return undouble_backslashes(cells["smiles"].strip())
+
+
+def read_geometry(raw: Row) -> Geometry | None:
+    """The conformers of a row; None where it has no coordinates, or 2D ones.
 
     Raises:
-        RecordError: it does not fit the head of its table.
+        RecordError: they are incomplete or broken.
     """
-    if raw.fault:
-        raise RecordError(raw.record_id, "the row does not fit the head of its table", raw.fault)
-    return raw.cells
+    cells = get_cells(raw)
+    if "positions" in cells or (MOL_BLOCK not in cells and "atomic_numbers" in cells):
+        atomic_numbers, positions, energies = read_coordinates(raw)
+    elif MOL_BLOCK in cells:
+        try:
+            (atomic_numbers, positions), energies = (
+                read_sdf_geometry(raw.record_id, cells[MOL_BLOCK]),
+                _read_energies(raw),
+            )
+        except RecordError as error:
+            if error.reason != TWO_DIMENSIONAL:
+                raise
+            return None
+    else:
+        return None
+    return check_geometry(
+        raw.record_id,
+        atomic_numbers,
+        positions,
+        energies,
+        method=cells.get("geometry_method"),
+        license=cells.get("geometry_license"),
+    )
+
+
+def read_coordinates(raw: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The columns of coordinates as they are: atomic numbers (atoms,); positions (atoms, 3) or (conformers, atoms, 3),
+    Å; energies (conformers,), eV, if there are any.
+
+    Raises:
+        RecordError: there are no positions; a cell is no list of numbers.
+    """
+    if "positions" not in raw.cells:
+        raise RecordError(raw.record_id, NO_POSITIONS)
+    atomic_numbers, positions = _read_array(raw, "atomic_numbers"), _read_array(raw, "positions")
+    if positions.ndim == 1 and positions.size % 3 == 0:
+        positions = positions.reshape(-1, 3)
+    return np.atleast_1d(atomic_numbers), positions, _read_energies(raw)
+
+
+def _read_energies(raw: Row) -> np.ndarray | None:
+    return np.atleast_1d(_read_array(raw, "energy")) if "energy" in raw.cells else None
 
 
 def _read_inchikey(raw: Row) -> str | None:
@@ -214,5 +360,5 @@ def _read_array(raw: Row, column: str) -> np.ndarray:
     try:
         value = read_number_list(value)
         return np.array(value) if column == "atomic_numbers" else np.array(value, dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise RecordError(raw.record_id, "a cell is no list of numbers", f"{column}: {str(value)[:40]}") from error

@@ -1,17 +1,21 @@
-"""Rows of Parquet, CSV, TSV and SDF files under one set of column names."""
+"""Rows of Parquet, CSV, TSV and SDF files under one set of column names: the one reader of tables.
 
-import csv
+What is wrong with a row is told with it and costs no other row.
+"""
+
+import html
 import json
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import chain
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .sdf import read_sdf, read_sdf_tags
+from .delimited import DAMAGED, UNFIT, Fault, read_delimited
+from .sdf import read_sdf_tags
 
 MOL_BLOCK = "mol_block"
 ALIASES = {  # names of a column, in lower case; the first one that a table has counts
@@ -19,6 +23,7 @@ ALIASES = {  # names of a column, in lower case; the first one that a table has 
     "smiles": ("smiles", "isomeric_smiles", "isomericsmiles", "canonical_smiles"),
     "inchi": ("inchi",),
     "inchikey": ("inchikey",),
+    "inchikey14": ("inchikey14",),
     "cid": ("cid",),
     "name": ("name", "title"),
     "text_source": ("text_source", "source"),
@@ -34,46 +39,99 @@ ALIASES = {  # names of a column, in lower case; the first one that a table has 
     "geometry_license": ("geometry_license",),
     MOL_BLOCK: (MOL_BLOCK,),
 }
+KNOWN = {name for names in ALIASES.values() for name in names}
 STRINGS = {*ALIASES} - {"atomic_numbers", "positions", "energy"}  # keys of cells that hold no list
 WORDS = ("text", "name")  # keys of cells in which any word may mean itself
-MISSING = ("", "nan", "na", "n/a", "none", "null")  # a cell, in lower case; of `WORDS` the first two
-LONGEST_CELL = 2**27  # characters; positions of large molecules are longer than what the csv module allows
+GIVEN_TEXT = "text as given"  # key of the cell `text` before its entities were resolved, where it had some
+EXCEL_ERRORS = (
+    *("#n/a", "#na", "#value!", "#name?", "#ref!", "#div/0!", "#null!", "#num!", "#spill!", "#calc!", "#getting_data"),
+    *("#field!", "#blocked!", "#unknown!", "#connect!", "#busy!"),
+)
+NO_WORDS = {"", "nan", "-", "--", *EXCEL_ERRORS}  # a missing cell of `WORDS`, in lower case
+MISSING = NO_WORDS | {"na", "n/a", "<na>", "none", "null", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
+ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[a-zA-Z]\w*);")
 Needed = tuple[tuple[str, ...], ...]  # of each group of columns one is necessary
 Labels = tuple[str, ...]  # columns by their own names, all of them necessary
-Cells = tuple[dict[str, Any], str]  # the cells that are not missing, and what is wrong with the row
+Choose = Callable[[list[str]], Iterable[str]]  # of the columns that a file has, those to read
 
 
 class Row(NamedTuple):
     """A row of a table: its place among all rows and its cells by column, without those that are missing.
 
-    `fault` says what is wrong with it, "" if nothing is.
+    `fault` is what is wrong with it, if anything, and then it has no cells; `place` is where it stands in its file, in
+    words.
     """
 
     record_id: str
     cells: dict[str, Any]
-    fault: str = ""
+    fault: Fault | None = None
+    place: str = ""
 
 
-def read_rows(files: list[Path], needed: Needed, labels: Labels = ()) -> Iterator[Row]:
-    """The rows of all files, as `read_table` reads them, numbered from 0 on."""
-    for number, (cells, fault) in enumerate(chain.from_iterable(read_table(file, needed, labels) for file in files)):
-        yield Row(f"row {number}", cells, fault)
+class FileRow(NamedTuple):
+    """A row as its file has it: its cells by the file's own names of columns, its fault and its place, as of a `Row`.
+
+    Cells are text or, of Parquet, of any type.
+    """
+
+    cells: dict[str, Any]
+    fault: Fault | None
+    place: str
 
 
-def read_table(file: Path, needed: Needed, labels: Labels = ()) -> Iterator[Cells]:
-    """The rows of a file: their cells by the keys of `ALIASES`, "" or the fault of a row that does not fit its head.
+def read_rows(files: list[Path], needed: Needed, labels: Labels = (), encoding: str = "utf-8") -> Iterator[Row]:
+    """The rows of all files, numbered from 0 on: their cells by the keys of `ALIASES`, or the fault of a broken row.
 
     The cells of `labels` are under `make_label_key`.
     Raises:
         ValueError: naming the file; it lacks a necessary column, is broken, or is of a format that is not known.
     """
-    for suffix, read in READERS.items():
+
+    def choose(file: Path, names: list[str]) -> Iterable[str]:
+        return find_columns(file, names, needed, labels).values()
+
+    number = 0
+    for file in files:
+        for row in read_file_rows(file, partial(choose, file), encoding):
+            yield name_cells(f"row {number}", row, labels)
+            number += 1
+
+
+def read_file_rows(file: Path, choose: Choose, encoding: str = "utf-8") -> Iterator[FileRow]:
+    """The rows of a file.
+
+    Args:
+        choose: which columns to read; called before the first row or, of an SDF, whose records are all read, after the
+            last.
+        encoding: of a text file.
+    Raises:
+        ValueError: naming the file; it is missing, broken, or of a format that is not known.
+    """
+    read = READERS[find_format(file)]
+    try:
+        for row in read(file, choose, encoding):
+            fault = row.fault and row.fault._replace(detail=f"{file.name}: {row.fault.detail}")
+            yield row._replace(fault=fault)
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no file {file}; check the path") from error
+    except (pa.ArrowException, UnicodeError, OSError) as error:
+        raise ValueError(f"{file}: broken or truncated ({error}); write or fetch it again") from error
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether a path ends as a table does."""
+    return Path(path).name.lower().endswith(tuple(READERS))
+
+
+def find_format(file: Path) -> str:
+    """The ending that tells the format of a table.
+
+    Raises:
+        ValueError: it is none that is known.
+    """
+    for suffix in READERS:
         if file.name.lower().endswith(suffix):
-            try:
-                yield from read(file, needed, labels)
-            except (pa.ArrowException, csv.Error, UnicodeError, OSError) as error:
-                raise ValueError(f"{file}: broken or truncated ({error}); write or fetch it again") from error
-            return
+            return suffix
     raise ValueError(f"{file}: not one of the formats {', '.join(READERS)}; convert it")
 
 
@@ -82,82 +140,127 @@ def make_label_key(label: str) -> str:
     return f"label {label}"
 
 
-def _find_columns(file: Path, found: Iterable[str], needed: Needed, labels: Labels = ()) -> dict[str, str]:
-    """The columns that a file has, by the keys of `ALIASES` and of its labels."""
+def find_columns(file: Path, found: Iterable[str], needed: Needed, labels: Labels = ()) -> dict[str, str]:
+    """The columns that a file has, by the keys of `ALIASES` and of its labels.
+
+    Raises:
+        ValueError: naming the file and what it lacks.
+    """
     found = list(found)
     if missing := [label for label in labels if label not in found]:
         raise ValueError(f"{file}: has the columns {', '.join(found)} and lacks {', '.join(missing)}")
-    lower = {name.strip().lower(): name for name in reversed(found)}
-    names = {key: next((lower[name] for name in known if name in lower), None) for key, known in ALIASES.items()}
-    names = {key: name for key, name in names.items() if name is not None}
+    names = _name_columns(tuple(found), labels)
     if missing := [group for group in needed if not set(group) & names.keys()]:
         wanted = "; ".join(" or ".join(name for key in group for name in ALIASES[key]) for group in missing)
         raise ValueError(f"{file}: has the columns {', '.join(found)} and lacks {wanted}; rename or add them")
-    return names | {make_label_key(label): label for label in labels}
+    return names
 
 
-def _select_cells(found: Iterable[tuple[str, Any]]) -> Cells:
-    """Lists as they are, all else as text, without the cells that are `MISSING`."""
-    cells = {key: value if isinstance(value, list) else str(value) for key, value in found if value is not None}
+@lru_cache(maxsize=256)  # of every row of a file, and of SDF records that have different tags
+def _name_columns(found: tuple[str, ...], labels: Labels) -> Mapping[str, str]:
+    lower = {name.strip().lower(): name for name in reversed(found)}
+    names = {key: next((lower[name] for name in known if name in lower), None) for key, known in ALIASES.items()}
+    names = {key: name for key, name in names.items() if name is not None}
+    return names | {make_label_key(label): label for label in labels if label in found}
+
+
+def name_cells(record_id: str, row: FileRow, labels: Labels = ()) -> Row:
+    """A row by the keys of `ALIASES`: lists as they are, all else as text, without the cells that are missing."""
+    if row.fault:
+        return Row(record_id, {}, row.fault, row.place)
+    names = _name_columns(tuple(row.cells), labels)
+    found = {key: value for key, name in names.items() if (value := row.cells[name]) is not None}
+    cells = {key: value if isinstance(value, list) else str(value) for key, value in found.items()}
     if unfit := [key for key, value in cells.items() if isinstance(value, list) and key in STRINGS]:
-        return {}, f"a list as {unfit[0]}"
-    return {key: value for key, value in cells.items() if isinstance(value, list) or not _is_missing(key, value)}, ""
+        return Row(record_id, {}, Fault(UNFIT, f"a list as {unfit[0]}"), row.place)
+    cells = {key: value for key, value in cells.items() if isinstance(value, list) or not is_missing(value, key)}
+    for key in WORDS:
+        if "&" in (given := cells.get(key, "")) and (text := resolve_entities(given)) != given:
+            cells |= {key: text, GIVEN_TEXT: given} if key == "text" else {key: text}
+    return Row(record_id, cells, None, row.place)
 
 
-def _is_missing(key: str, value: str) -> bool:
-    return value.strip().lower() in (MISSING[:2] if key in WORDS else MISSING)
+def is_missing(value: str, key: str = "") -> bool:
+    """Whether a cell says that there is nothing; in a column of `WORDS` fewer words do."""
+    return value.strip().lower() in (NO_WORDS if key in WORDS else MISSING)
 
 
-def _read_parquet_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
+def resolve_entities(text: str) -> str:
+    """A text with its HTML entities, as far as they end in a semicolon, resolved."""
+    return ENTITY.sub(lambda entity: html.unescape(entity.group()), text)
+
+
+def _read_parquet_rows(file: Path, choose: Choose, encoding: str) -> Iterator[FileRow]:
+    first = 1
     with pq.ParquetFile(file) as table:
-        names = _find_columns(file, table.schema_arrow.names, needed, labels)
-        for batch in table.iter_batches(batch_size=256, columns=list(dict.fromkeys(names.values()))):
-            for row in batch.to_pylist():
-                yield _select_cells((key, row[name]) for key, name in names.items())
+        columns = list(dict.fromkeys(choose(table.schema_arrow.names)))
+        for batch in table.iter_batches(batch_size=256, columns=columns):
+            rows, undecodable = _list_rows(batch)
+            for number, row in enumerate(rows, start=first):
+                place, fault = f"row {number}", None
+                if column := undecodable.get(number - first):
+                    row, fault = (
+                        {},
+                        Fault(DAMAGED, f"{place} holds bytes that are no utf-8 as {column}; write it again"),
+                    )
+                yield FileRow(row, fault, place)
+            first += len(rows)
 
 
-def _read_delimited_rows(file: Path, needed: Needed, labels: Labels, **form: Any) -> Iterator[Cells]:
-    csv.field_size_limit(LONGEST_CELL)
-    with open(file, encoding="utf-8-sig", newline="") as lines:
-        rows = csv.reader(lines, **form)
-        head = next(rows, [])
-        places = {key: head.index(name) for key, name in _find_columns(file, head, needed, labels).items()}
-        for row in filter(None, rows):  # a blank line is no row
-            if len(row) == len(head):
-                yield _select_cells((key, row[place]) for key, place in places.items())
-            else:
-                yield {}, f"{len(row)} cells in line {rows.line_num}, {len(head)} columns"
+def _list_rows(batch: pa.RecordBatch) -> tuple[list[dict[str, Any]], dict[int, str]]:
+    """The rows of a batch, and by their places those that have no UTF-8 in a column of text, with its name."""
+    try:
+        return batch.to_pylist(), {}
+    except UnicodeDecodeError:
+        pass
+    columns, undecodable = {}, {}
+    for name, column in zip(batch.schema.names, batch.columns):
+        is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        columns[name] = (column.cast(pa.large_binary()) if is_text else column).to_pylist()
+        for place, cell in enumerate(columns[name] if is_text else ()):
+            try:
+                columns[name][place] = None if cell is None else cell.decode()
+            except UnicodeDecodeError:
+                undecodable[place] = name
+    return [dict(zip(columns, cells)) for cells in zip(*columns.values())], undecodable
 
 
-def _read_sdf_rows(file: Path, needed: Needed, labels: Labels) -> Iterator[Cells]:
-    found: dict[str, None] = {MOL_BLOCK: None}
-    for record in read_sdf(file):
-        tags = {MOL_BLOCK: record, **read_sdf_tags(record)}
+def _read_delimited_rows(file: Path, choose: Choose, encoding: str, is_tsv: bool = False) -> Iterator[FileRow]:
+    head, records = read_delimited(file, is_tsv, encoding, KNOWN)
+    places = {name: head.index(name) for name in choose(head)}
+    for record in records:
+        cells = {} if record.fault else {name: record.cells[place] for name, place in places.items()}
+        yield FileRow(cells, record.fault, f"line {record.first_line}")
+
+
+def _read_sdf_rows(file: Path, choose: Choose, encoding: str) -> Iterator[FileRow]:
+    from modeling_geomclip.molecule_files_geomclip import read_records  # here, as in `delimited`
+
+    found = {MOL_BLOCK: None}
+    for number, record in enumerate(read_records(file, encoding), start=1):
+        tags = {} if record.fault else {MOL_BLOCK: record.text, **read_sdf_tags(record.text)}
         found |= dict.fromkeys(tags)
-        named = _find_columns(file, tags, (), tuple(label for label in labels if label in tags))
-        yield _select_cells((key, tags[name]) for key, name in named.items())
-    _find_columns(file, found, needed, labels)  # records may lack a tag, but not all of them
+        yield FileRow(tags, Fault(DAMAGED, record.fault) if record.fault else None, f"record {number}")
+    choose([*found])  # records may lack a tag, but not all of them
 
 
-FORMS: dict[str, dict[str, Any]] = {
-    ".csv": {"strict": True},
-    ".tsv": {"delimiter": "\t", "quoting": csv.QUOTE_NONE},
-}
-READERS: dict[str, Callable[[Path, Needed, Labels], Iterator[Cells]]] = {
+READERS: dict[str, Callable[[Path, Choose, str], Iterator[FileRow]]] = {
     ".parquet": _read_parquet_rows,
-    **{suffix: partial(_read_delimited_rows, **form) for suffix, form in FORMS.items()},
+    ".csv": _read_delimited_rows,
+    ".tsv": partial(_read_delimited_rows, is_tsv=True),
     ".sdf": _read_sdf_rows,
     ".sdf.gz": _read_sdf_rows,
 }
 
 
-def list_column_keys(file: Path) -> set[str]:
+def list_column_keys(file: Path, encoding: str = "utf-8") -> set[str]:
     """Which of the keys of `ALIASES` a file has columns for; an SDF has its mol blocks at any rate."""
-    if file.suffix.lower() == ".parquet":
-        return set(_find_columns(file, pq.read_schema(file).names, ()))
-    if form := FORMS.get(file.suffix.lower()):
-        with open(file, encoding="utf-8-sig", newline="") as lines:
-            return set(_find_columns(file, next(csv.reader(lines, **form), []), ()))
+    suffix = find_format(file)
+    if suffix == ".parquet":
+        return set(find_columns(file, pq.read_schema(file).names, ()))
+    if suffix in (".csv", ".tsv"):
+        head, _ = read_delimited(file, suffix == ".tsv", encoding, KNOWN)
+        return set(find_columns(file, head, ()))
     return {MOL_BLOCK}
 
 

@@ -1,17 +1,19 @@
 """Texts to geometries: of all geometries that could belong to a text, the one that surely does."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pyarrow as pa
+from rdkit import Chem
 
+from ..chemistry.elements import count_heavy_elements
 from ..records import GEOMETRY_SCHEMA, TEXT_SCHEMA, RecordError
 from .stage import Part
 from .windows import read_window
 
 MATCH_LEVELS = ("inchikey", "cid", "first_block")  # the surest first
 ROW_SCHEMA = TEXT_SCHEMA.append(pa.field("match_level", pa.string())).append(pa.field("geometry_row", pa.int32()))
-JOIN_COLUMNS = ["inchikey14", "inchikey", "cid", "geometry_source", "geometry_id", "conformer_energy"]
+JOIN_COLUMNS = ["inchikey14", "inchikey", "cid", "geometry_source", "geometry_id", "conformer_energy", "atomic_numbers"]
 
 
 def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest: str, index: int) -> Part:
@@ -44,6 +46,10 @@ def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest
             reason = f"its geometry matches by {level} only, and the recipe asks for {loosest}"
             part.refuse(text["source"], RecordError(text["record_id"], reason, text["inchikey"]))
             continue
+        if not has_heavy_atoms(text["smiles"], geometry["atomic_numbers"]):
+            detail = f"{geometry['geometry_source']} {geometry['geometry_id']}"
+            part.refuse(text["source"], RecordError(text["record_id"], "its geometry is of other elements", detail))
+            continue
         rows.append({**text, "match_level": level, "geometry_row": place})
     part.counts["rows"] += len(rows)
     part.table = pa.Table.from_pylist(rows, ROW_SCHEMA)
@@ -56,6 +62,12 @@ def find_match_level(text: dict, geometry: dict) -> str:
         return "inchikey"
     is_same_cid = text["cid"] is not None and text["cid"] == geometry["cid"]
     return "cid" if is_same_cid else "first_block"
+
+
+def has_heavy_atoms(smiles: str, atomic_numbers: list[int]) -> bool:
+    """Whether a geometry has the heavy atoms of a SMILES, element by element."""
+    mol = Chem.MolFromSmiles(smiles, sanitize=False)
+    return mol is not None and count_heavy_elements(mol) == Counter(number for number in atomic_numbers if number > 1)
 
 
 def _rank_candidate(text: dict, place: int, geometry: dict, sources: tuple[str, ...]) -> tuple:

@@ -1,9 +1,11 @@
-"""Which split a row belongs to: a pure function of its group, the rows of all groups and the seed."""
+"""Which split a row belongs to: a function of its group, the seed and the sizes of the splits, not of other rows."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import takewhile
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate, takewhile
+from math import ceil
 
 import numpy as np
 from rdkit import Chem
@@ -17,14 +19,14 @@ TRAIN = "train"
 
 @dataclass(frozen=True)
 class Cuts:
-    """Where the groups, ascending by hash, are cut into splits.
+    """Where the range of the hashes is cut into splits.
 
     Attributes:
-        last: the greatest hash of each split that holds any, in the order of the splits.
+        last: the greatest hash of each split that has a share, in the order of the splits.
         large: hashes of the groups that go to train whatever their hash, ascending.
     """
 
-    last: dict[str, int] = field(default_factory=dict)
+    last: dict[str, int]
     large: tuple[int, ...] = ()
 
     def name_splits(self, hashes: np.ndarray) -> np.ndarray:
@@ -35,20 +37,19 @@ class Cuts:
         Returns:
             (rows,) str.
         """
-        names = np.array([*self.last] or [TRAIN])
         bounds = np.array([*self.last.values()][:-1], dtype=np.uint64)
         is_large = np.isin(hashes, np.array(self.large, dtype=np.uint64))
-        return np.where(is_large, TRAIN, names[np.searchsorted(bounds, hashes)])
+        return np.where(is_large, TRAIN, np.array([*self.last])[np.searchsorted(bounds, hashes)])
 
 
 def hash_groups(groups: Iterable[str], seed: int) -> np.ndarray:
-    """Hashes that order the groups at random; they depend on nothing but group and seed.
+    """Hashes that deal the groups at random; they depend on nothing but group and seed.
 
     Two groups of the same hash would be dealt as one; for a million groups the odds are below 1 to 10 million.
 
     Args:
         groups: the group of each row, e.g. InChIKey first blocks.
-        seed: another seed gives another order.
+        seed: another seed gives another split.
     Returns:
         (rows,) uint64: the first 8 bytes, most significant first, of SHA-256 of "seed:group".
     """
@@ -56,34 +57,34 @@ def hash_groups(groups: Iterable[str], seed: int) -> np.ndarray:
     return np.fromiter((int.from_bytes(digest[:8], "big") for digest in digests), dtype=np.uint64)
 
 
-def make_cuts(hashes: np.ndarray, sizes: Sequence[float] = tuple(SPLITS.values())) -> Cuts:
-    """Cuts that give each split its share of the rows, to within one group.
+def find_shares(sizes: Sequence[float]) -> dict[str, Fraction]:
+    """Exact shares that sum to 1, of splits whose sizes are given in proportion; 0.8 counts as 8 tenths."""
+    parts = [Fraction(str(float(size))) for size in sizes]
+    return {split: part / sum(parts) for split, part in zip(SPLITS, parts, strict=True)}
 
-    The groups are dealt in the ascending order of their hashes. Those of several rows that would take more than half
-    of the smallest split go to train before the others, as in chemprop's `scaffold_balanced` split; where they alone
-    overfill train, the other splits share what is left in their proportions.
+
+def make_cuts(hashes: np.ndarray, sizes: Sequence[float] = tuple(SPLITS.values())) -> Cuts:
+    """Cuts that give each split its share of the groups, on average, and that a row more or less does not move.
+
+    A group is in the split within whose share of the range of all hashes its hash falls, whatever other groups there
+    are. Large groups, which would upset that average, go to train besides its share of the others: those of more rows
+    than the greatest power of two that is at most half of the smallest split's expected rows, and at least one row.
+    So a group changes its split only where its own rows cross that bound, or where the number of all rows does so much
+    that the bound is another power of two and its rows lie between the two.
 
     Args:
         hashes: (rows,) uint64, of each row's group, in any order.
-        sizes: of the splits, in proportion.
-    Source: Yang et al., J. Chem. Inf. Model. 2019, 59, 3370 (chemprop/data/scaffold.py). Differs: the groups not large
-        are dealt by hash and not by a generator, and a split is filled to its share before the next one begins.
+        sizes: of the splits, in proportion; one of size 0 gets no row.
+    Source: Yang et al., J. Chem. Inf. Model. 2019, 59, 3370 (chemprop/data/scaffold.py, `scaffold_balanced`), for the
+        large groups. Differs: their bound is rounded down to a power of two, and the other groups are dealt by hash.
     """
-    shares = dict(zip(SPLITS, np.array(sizes) / sum(sizes), strict=True))
+    shares = {split: share for split, share in find_shares(sizes).items() if share}
+    ends = accumulate(shares.values())
+    last = {split: ceil(end * 2**64) - 1 for split, end in zip(shares, ends)}
+    half = int(min(shares.values()) * len(hashes) / 2)
+    bound = 2 ** max(0, half.bit_length() - 1)
     groups, rows = np.unique(hashes, return_counts=True)
-    is_large = rows > max(1, len(hashes) * min(share for share in shares.values() if share) / 2)
-    large, num_large = groups[is_large], int(rows[is_large].sum())
-    groups, ends = groups[~is_large], np.cumsum(rows[~is_large])
-    last, start, share = {}, 0, 0.0
-    for split, fraction in shares.items():
-        share += fraction
-        of_the_rest = (share - shares[TRAIN]) / (1 - shares[TRAIN]) if shares[TRAIN] < 1 else 1
-        target = max(round(share * len(hashes)) - num_large, round(of_the_rest * (len(hashes) - num_large)))
-        end = int(np.searchsorted(ends, target, side="right"))
-        if end > start:
-            last[split] = int(groups[end - 1])
-            start = end
-    return Cuts(last, tuple(large.tolist()))
+    return Cuts(last, tuple(groups[rows > bound].tolist()))
 
 
 def find_split_group(split_by: str, inchi: str, first_block: str) -> str:

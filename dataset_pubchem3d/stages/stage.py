@@ -30,6 +30,7 @@ from ..records import RecordError
 
 logger = logging.getLogger(__name__)
 FORMAT = 1  # of the parts; another number makes all stages anew
+PRELOADED = ["modeling_geomclip", "dataset_pubchem3d.stages.parse"]
 TASKS_IN_FLIGHT = 2  # a worker: one it works on and one that waits for it
 
 
@@ -94,8 +95,8 @@ class Workers:
 
     def __enter__(self) -> "Workers":
         if self.num_proc > 1:
-            spawn = multiprocessing.get_context("spawn")  # a forked process would inherit Arrow's threads half alive
-            self._pool = ProcessPoolExecutor(self.num_proc, mp_context=spawn, initializer=leave_with_parent)
+            context = choose_context()
+            self._pool = ProcessPoolExecutor(self.num_proc, mp_context=context, initializer=leave_with_parent)
         return self
 
     def __exit__(self, *exception) -> None:
@@ -126,6 +127,18 @@ class Workers:
                 yield from (future.result() for future in done)
         for future in running:
             yield future.result()
+
+
+def choose_context() -> multiprocessing.context.BaseContext:
+    """How workers are started: forked from a server that has imported, once, what takes seconds; else spawned.
+
+    A process forked from this one would inherit Arrow's threads half alive.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 def run_stage(

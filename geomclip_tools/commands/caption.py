@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 
 from ..evaluation.caption_generation import generate_captions
 from ..loading import load_captioner
-from .molecules import MOLECULES_HELP, check_output, list_given, read_given, write_table
+from .molecules import (
+    ENCODING_HELP,
+    MOLECULES_HELP,
+    check_output,
+    count_things,
+    list_given,
+    read_given,
+    write_table,
+)
 from .parsing import parse_flags
 
 EXAMPLE = "geomclip caption --model captioner --molecules molecules.sdf --output captions.csv"
@@ -18,6 +26,7 @@ class CaptionSettings:
     model: str = field(metadata={"help": "captioner: checkpoint or adapter folder, or Hub id"})
     molecules: list[str] = field(metadata={"help": MOLECULES_HELP})
     output: str = field(metadata={"help": ".csv, .parquet or .jsonl file to write"})
+    encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     batch_size: int = field(default=32, metadata={"help": "molecules at once"})
     num_beams: int = field(default=1, metadata={"help": "beams; 1 is greedy"})
     max_new_tokens: int = field(default=128, metadata={"help": "longest caption"})
@@ -28,7 +37,7 @@ class CaptionSettings:
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) -> None:
     settings = parse_flags(CaptionSettings, argv, " ".join(command), EXAMPLE)
-    given = list_given(settings.molecules)
+    given = list_given(settings.molecules, settings.encoding)
     model, processor = load_captioner(settings.model)
     records = read_given(processor.feature_extractor, given, settings.output)
     rows = [
@@ -37,13 +46,14 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
         for record in records
     ]
     if "{smiles}" in processor.prompt and (nameless := [row["index"] for row in rows if not row["smiles"]]):
+        bare = f"{count_things(len(nameless), 'molecule')}, the first in row {nameless[0]}"
         raise ValueError(
-            f"the captioner's prompt shows the SMILES, and {len(nameless)} molecules come without, the first in row "
-            f"{nameless[0]}; give SMILES, or a table with a column smiles"
+            f"the captioner's prompt shows the SMILES, and there is none of {bare}; give SMILES, or a table with a "
+            "column smiles"
         )
     search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
     captions = generate_captions(model, processor, rows, settings.batch_size, **search)
     places = [row["index"] for row in rows]
     names = [given[place].name for place in places]
     write_table(settings.output, {"id": names, "row": places, "caption": captions})
-    print(f"wrote {len(captions)} captions to {settings.output}")
+    print(f"wrote {count_things(len(captions), 'caption')} to {settings.output}")

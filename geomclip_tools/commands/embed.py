@@ -1,19 +1,28 @@
 """`geomclip embed`"""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 
-from dataset_pubchem3d.pairs import TABLE_FORMATS
+from dataset_pubchem3d.sources.table_files import is_table, read_rows
 from modeling_geomclip import embed_molecules, embed_texts
+from modeling_geomclip.text_files_geomclip import describe_undecoded, open_text
 
 from ..loading import load_geomclip
-from .molecules import MOLECULES_HELP, check_output, list_given, read_given, write_table
+from .molecules import (
+    ENCODING_HELP,
+    MOLECULES_HELP,
+    check_output,
+    count_things,
+    list_given,
+    read_given,
+    write_rejected,
+    write_table,
+)
 from .parsing import parse_flags
 
 EXAMPLE = "geomclip embed --model release/geomclip-mini --molecules molecules.csv --output embeddings.npz"
@@ -31,8 +40,9 @@ class EmbedSettings:
     molecules: list[str] = field(default_factory=list, metadata={"help": MOLECULES_HELP})
     texts: list[str] = field(
         default_factory=list,
-        metadata={"help": "texts, or files: .txt with one a line; .csv, .tsv or .parquet with a column text"},
+        metadata={"help": "texts, or files: .txt with one a line; .csv, .tsv, .parquet or .sdf with a column text"},
     )
+    encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     pair_budget: int | None = field(
         default=None, metadata={"help": "molecules * rows² that are encoded at once; changes speed and memory only"}
     )
@@ -49,51 +59,71 @@ class EmbedSettings:
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "embed")) -> None:
     settings = parse_flags(EmbedSettings, argv, " ".join(command), EXAMPLE)
     if settings.molecules:
-        given = list_given(settings.molecules)
+        given = list_given(settings.molecules, settings.encoding)
         model, processor = load_geomclip(settings.model)
         records = read_given(processor.feature_extractor, given, settings.output)
         rows, ids = [record["index"] for record in records], [given[record["index"]].name for record in records]
         embeds = embed_molecules(model, processor, records, settings.pair_budget, DTYPES[settings.dtype])
     else:
-        ids = list_texts(settings.texts)
+        rows, ids = keep_texts(list_texts(settings.texts, settings.encoding), settings.output)
         model, processor = load_geomclip(settings.model)
-        rows, embeds = list(range(len(ids))), embed_texts(model, processor, ids, dtype=DTYPES[settings.dtype])
+        embeds = embed_texts(model, processor, ids, dtype=DTYPES[settings.dtype])
     write_embeddings(settings.output, ids, rows, embeds.numpy())
-    print(f"wrote {len(ids)} embeddings of size {embeds.shape[1]} to {settings.output}")
+    print(f"wrote {count_things(len(ids), 'embedding')} of size {embeds.shape[1]} to {settings.output}")
 
 
-def list_texts(inputs: Sequence[str]) -> list[str]:
+class GivenText(NamedTuple):
+    """A text as it was given, and what of it or of its place in a file is damaged, "" if nothing is."""
+
+    text: str
+    fault: str = ""
+
+
+def list_texts(inputs: Sequence[str], encoding: str = "utf-8") -> list[GivenText]:
     """Texts of files and texts themselves, in their order.
 
+    Args:
+        encoding: of files of text.
     Raises:
-        ValueError: there is none, a table lacks the column, or one is empty, with its place.
+        ValueError: there is none, a file cannot be read, a table lacks the column, or one is empty, with its place.
     """
-    texts = []
-    for item in inputs:
-        suffix = Path(item).suffix.lower()
-        if suffix == ".txt":
-            texts += Path(item).read_text(encoding="utf-8").splitlines()
-        elif suffix in TABLE_FORMATS:
-            texts += read_column(item)
-        else:
-            texts.append(item)
+    texts = [text for item in inputs for text in _expand(item, encoding)]
     if not texts:
         raise ValueError(f"there is no text in {', '.join(inputs)}; give at least one")
-    if empty := [row for row, text in enumerate(texts) if not (text and text.strip())]:
-        raise ValueError(f"{len(empty)} of {len(texts)} texts are empty, the first in row {empty[0]}; leave them out")
+    if empty := [row for row, (text, fault) in enumerate(texts) if not (fault or text.strip())]:
+        found = f"{len(empty)} of {count_things(len(texts), 'text')} {'is' if len(empty) == 1 else 'are'} empty"
+        raise ValueError(f"{found}, the first in row {empty[0]}; leave out what is empty")
     return texts
 
 
-def read_column(path: str) -> list[str]:
-    """The column `text` of a table, as it is written; in a TSV a quotation mark is a character."""
-    if Path(path).suffix.lower() == ".parquet":
-        table = pd.read_parquet(path)
+def _expand(item: str, encoding: str) -> Iterator[GivenText]:
+    if is_table(item):
+        for row in read_rows([Path(item)], (("text",),), encoding=encoding):
+            fault = f"{row.fault.reason} ({row.fault.detail})" if row.fault else ""
+            yield GivenText(row.cells.get("text", ""), fault)
+    elif item.lower().endswith(".txt"):
+        with open_text(item, encoding) as lines:
+            for number, line in enumerate(lines, start=1):
+                yield GivenText(line.rstrip("\n"), describe_undecoded(line, number, encoding))
     else:
-        separator = {"sep": "\t", "quoting": csv.QUOTE_NONE} if Path(path).suffix.lower() == ".tsv" else {}
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, **separator)
-    if "text" not in table:
-        raise ValueError(f"{path} has the columns {sorted(table)}; it needs 'text'; rename its column")
-    return ["" if pd.isna(text) else str(text) for text in table["text"]]
+        yield GivenText(item)
+
+
+def keep_texts(texts: Sequence[GivenText], output: str) -> tuple[list[int], list[str]]:
+    """Rows and texts of what is whole; the others are listed as `read_given` lists molecules.
+
+    Raises:
+        ValueError: there is none.
+    """
+    listing = Path(output).with_suffix(".rejected.jsonl")
+    listing.unlink(missing_ok=True)  # of an earlier run
+    rejected = [{"row": row, "reason": fault} for row, (_, fault) in enumerate(texts) if fault]
+    if rejected:
+        write_rejected(listing, rejected, len(texts), "text")
+    if len(rejected) == len(texts):
+        raise ValueError(f"no text of {len(texts)} can be read: {rejected[0]['reason']}")
+    kept = [row for row, (_, fault) in enumerate(texts) if not fault]
+    return kept, [texts[row].text for row in kept]
 
 
 def write_embeddings(output: str, ids: list[str], rows: list[int], embeds: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 from transformers import AutoTokenizer
 
-from dataset_pubchem3d.pairs import load_pairs
+from dataset_pubchem3d.pairs import load_molecules
 
 from ..evaluation.caption_generation import compare_geometries, generate_captions
 from ..evaluation.caption_table import format_losses, format_scores
@@ -21,9 +21,10 @@ from ..evaluation.captioning import (
     keep_readable,
     score_systems,
 )
+from ..evaluation.conformers import list_empty
 from ..loading import load_captioner, load_geomclip
 from ..records import write_results
-from .evaluation_settings import print_failures
+from .evaluation_settings import ENCODING_HELP, print_failures
 from .parsing import parse_flags
 
 EXAMPLE = (
@@ -47,6 +48,7 @@ class CaptioningSettings:
     geomclip: str = field(metadata={"help": "GeomCLIP by which the nearest training molecule is found"})
     compare: list[str] = field(default_factory=list, metadata={"help": "further captioners, name=folder each"})
     dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
+    encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     split: str = field(default="test", metadata={"help": "split of the data set"})
     train_split: str = field(default="train", metadata={"help": "split of which the baselines take captions"})
     tokenizer: str = field(
@@ -119,13 +121,13 @@ def load_filled(settings: CaptioningSettings, split: str) -> datasets.Dataset:
     """Rows of the split.
 
     Raises:
-        ValueError: a row lacks its text or, for fingerprints and facts, its SMILES.
+        ValueError: a row lacks its text or, for fingerprints and facts, its SMILES; a faulty row of a table does not
+            count.
     """
-    pairs = load_pairs(settings.dataset, split, settings.dataset_config)
-    for column in ("text", "smiles"):
-        values = pairs[column] if column in pairs.column_names else [None] * len(pairs)
-        empty = [row for row, value in enumerate(values) if not (value and value.strip())]
-        if empty:
+    columns = ("text", "smiles")
+    pairs = load_molecules(settings.dataset, split, settings.dataset_config, columns, settings.encoding)
+    for column in columns:
+        if empty := list_empty(pairs, column):
             raise ValueError(
                 f"{len(empty)} rows of the split {split!r} of {settings.dataset} have no {column}, first row "
                 f"{empty[0]}; fill them or filter them out"

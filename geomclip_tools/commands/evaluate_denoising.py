@@ -24,7 +24,7 @@ class DenoisingSettings(EvaluationSettings):
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "denoising")) -> None:
     settings = parse_flags(DenoisingSettings, argv, " ".join(command), EXAMPLE)
-    rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, ())
+    rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, (), settings.encoding)
     denoiser = load_denoiser(settings.model)
     evaluation = evaluate_denoising(*denoiser, rows, settings.seed, settings.num_draws, settings.pair_budget)
     print(format_losses(evaluation))

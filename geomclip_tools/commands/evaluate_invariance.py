@@ -23,7 +23,7 @@ class InvarianceSettings(EvaluationSettings):
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "invariance")) -> None:
     settings = parse_flags(InvarianceSettings, argv, " ".join(command), EXAMPLE)
-    pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config)
+    pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config, settings.encoding)
     evaluation = evaluate_invariance(*load_geomclip(settings.model), pairs, settings.seed, settings.pair_budget)
     print(format_changes(evaluation))
     print_failures(evaluation["failures"])

@@ -27,7 +27,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
     settings = parse_flags(PropertySettings, argv, " ".join(command), EXAMPLE)
     model, extractor = load_predictor(settings.model)
     columns = (*list_targets(model.config), *settings.columns)
-    rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns)
+    rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns, settings.encoding)
     check_units(model.config, read_label_units(settings.dataset))
     evaluation = evaluate_properties(
         model,

@@ -30,7 +30,7 @@ class RetrievalSettings(ConformerSettings, EvaluationSettings):
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "retrieval")) -> None:
     settings = parse_flags(RetrievalSettings, argv, " ".join(command), EXAMPLE)
     columns = ("text", *settings.columns)
-    pairs = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns)
+    pairs = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns, settings.encoding)
     evaluation = evaluate_retrieval(
         *load_geomclip(settings.model),
         pairs,

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from ..evaluation.conformers import COORDINATES
+from .molecules import count_things
 
+ENCODING_HELP = "encoding of a table that is a text file, such as cp1252"
 PAIR_BUDGET_HELP = "molecules * rows² that are encoded at once; changes speed and memory only"
 
 
@@ -20,6 +22,7 @@ class EvaluationSettings:
     dataset: str = field(metadata={"help": "folder, Hub id or table; a file has the one split train"})
     output: str = field(metadata={"help": "results file to write (JSON)"})
     dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
+    encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     split: str = field(default="test", metadata={"help": "split of the data set"})
     pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
     seed: int = field(default=0, metadata={"help": "of all that is drawn"})
@@ -47,7 +50,7 @@ class ConformerSettings:
 def print_failures(failures: list[dict[str, Any]]) -> None:
     """Molecules that were left out, by reason, most frequent first."""
     for reason, count in Counter(failure["reason"] for failure in failures).most_common():
-        print(f"not evaluated: {count} molecules: {reason}")
+        print(f"not evaluated: {count_things(count, 'molecule')}: {reason}")
 
 
 def write_ranks(ranks: dict[str, list], path: str | None) -> None:

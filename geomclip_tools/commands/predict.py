@@ -9,7 +9,15 @@ import torch
 
 from ..evaluation.property_prediction import predict_properties
 from ..loading import load_predictor
-from .molecules import MOLECULES_HELP, check_output, list_given, read_given, write_table
+from .molecules import (
+    ENCODING_HELP,
+    MOLECULES_HELP,
+    check_output,
+    count_things,
+    list_given,
+    read_given,
+    write_table,
+)
 from .parsing import parse_flags
 
 EXAMPLE = "geomclip predict --model predictor --molecules molecules.csv --output properties.csv"
@@ -22,6 +30,7 @@ class PredictSettings:
     model: str = field(metadata={"help": "predictor: checkpoint folder or Hub id"})
     molecules: list[str] = field(metadata={"help": MOLECULES_HELP})
     output: str = field(metadata={"help": ".csv, .parquet or .jsonl file to write"})
+    encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     pair_budget: int | None = field(
         default=None, metadata={"help": "molecules * rows² that are read at once; changes speed and memory only"}
     )
@@ -32,14 +41,15 @@ class PredictSettings:
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "predict")) -> None:
     settings = parse_flags(PredictSettings, argv, " ".join(command), EXAMPLE)
-    given = list_given(settings.molecules)
+    given = list_given(settings.molecules, settings.encoding)
     model, extractor = load_predictor(settings.model)
     records = read_given(extractor, given, settings.output)
     predictions = predict_properties(model, extractor, records, settings.pair_budget)
     places = [record["index"] for record in records]
     columns = {"id": [given[place].name for place in places], "row": places}
     write_table(settings.output, columns | label_columns(model.config, predictions))
-    print(f"wrote {predictions.shape[1]} properties of {len(records)} molecules to {settings.output}")
+    properties = count_things(predictions.shape[1], "property", "properties")
+    print(f"wrote {properties} of {count_things(len(records), 'molecule')} to {settings.output}")
 
 
 def label_columns(config: Any, predictions: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import datasets
 import numpy as np
 from tqdm import tqdm
 
-from dataset_pubchem3d.pairs import get_molecule_input
+from dataset_pubchem3d.pairs import ROW_FAULT, get_molecule_input
 
 COORDINATES = ("given", "rdkit")
 Record = dict[str, Any]  # of a molecule, as `GeomCLIPFeatureExtractor.read` gives it
@@ -37,12 +37,12 @@ def average_over_conformers(
     if coordinates == "given":
         records, failures = read_molecules_of(extractor, rows)
         return np.asarray(encode(records), np.float64), _list_rows(records), failures
-    smiles, seed = rows["smiles"][:], extractor.conformer_seed
+    molecules, seed = [take_smiles(row) for row in rows], extractor.conformer_seed
     totals, counts = 0.0, np.zeros(len(rows), dtype=np.int64)
     try:
         for number in range(num_conformers):
             extractor.conformer_seed = seed + number
-            records, failures = read_or_list(extractor, smiles, len(smiles))
+            records, failures = read_or_list(extractor, molecules, len(molecules))
             values, kept = np.asarray(encode(records), np.float64), _list_rows(records)
             spread = np.zeros((len(rows), values.shape[1]))
             spread[kept] = values
@@ -52,6 +52,18 @@ def average_over_conformers(
         extractor.conformer_seed = seed
     kept = np.flatnonzero(counts)
     return totals[kept] / counts[kept, None], kept, [failure for failure in failures if not counts[failure["row"]]]
+
+
+def take_smiles(row: dict[str, Any]) -> Any:
+    """What the processor takes for a molecule without its geometry: its SMILES or, of a faulty row, the fault."""
+    return get_molecule_input(row) if row.get(ROW_FAULT) else row["smiles"]
+
+
+def list_empty(rows: datasets.Dataset, column: str) -> list[int]:
+    """The rows that should have a text in a column and have none; faulty rows of a table are told elsewhere."""
+    num_rows, names = len(rows), rows.column_names
+    values, faults = (rows[name] if name in names else [None] * num_rows for name in (column, ROW_FAULT))
+    return [row for row, (value, fault) in enumerate(zip(values, faults)) if not (fault or (value and value.strip()))]
 
 
 def read_molecules_of(processor: Any, rows: datasets.Dataset) -> tuple[list[Record], list[dict[str, Any]]]:

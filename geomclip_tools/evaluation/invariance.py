@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from modeling_geomclip import embed_molecules
+from modeling_geomclip.embedding_geomclip import embed_records
 
 from .conformers import Record, read_molecules_of
 
@@ -31,14 +31,14 @@ def evaluate_invariance(
     """
     records, failures = read_molecules_of(processor, pairs)
     random = np.random.default_rng(seed)
-    embeds = embed_molecules(model, processor, records, pair_budget)
+    embeds = embed_records(model, processor, records, pair_budget)
 
     def change(positions: Callable[[np.ndarray], np.ndarray]) -> Tensor:
         changed = [record | {"positions": positions(record["positions"])} for record in records]
         return distance(changed, pair_budget)
 
     def distance(changed: list[Record], pair_budget: int | None) -> Tensor:
-        return (embed_molecules(model, processor, changed, pair_budget) - embeds).norm(dim=-1)  # (molecules,)
+        return (embed_records(model, processor, changed, pair_budget) - embeds).norm(dim=-1)  # (molecules,)
 
     symmetries: dict[str, Callable[[], Tensor]] = {
         "rotation": lambda: change(lambda positions: rotate(positions, random)),

@@ -8,9 +8,10 @@ import numpy as np
 from torch import Tensor
 
 from dataset_pubchem3d.pairs import find_first_block
-from modeling_geomclip import embed_molecules, embed_texts
+from modeling_geomclip import embed_texts
+from modeling_geomclip.embedding_geomclip import embed_records
 
-from .conformers import Record, average_over_conformers
+from .conformers import Record, average_over_conformers, list_empty
 from .metrics.molecule_text_retrieval import MoleculeTextRetrieval
 
 SCOPES = {
@@ -55,11 +56,11 @@ def evaluate_retrieval(
     Raises:
         ValueError: a row has no text, or no molecule is left.
     """
-    if empty := [row for row, text in enumerate(pairs["text"]) if not (text and text.strip())]:
+    if empty := list_empty(pairs, "text"):
         raise ValueError(f"{len(empty)} rows have no text, first row {empty[0]}; filter them out or fill them")
 
     def embed(records: list[Record]) -> np.ndarray:
-        return embed_molecules(model, processor, records, pair_budget).numpy()
+        return embed_records(model, processor, records, pair_budget).numpy()
 
     def embed_all(records: list[Record]) -> np.ndarray:
         controls = [embed(randomise_positions(records, seed))] if with_random_positions else []

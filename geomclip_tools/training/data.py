@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datasets import Dataset, Features, List, Value
 
-from dataset_pubchem3d.pairs import find_first_block, load_molecules
+from dataset_pubchem3d.pairs import ROW_FAULT, find_first_block, load_molecules
 from modeling_geomclip import GeomCLIPFeatureExtractor, read_molecule
 
 from .sampling import sample_rows
@@ -21,6 +21,12 @@ MOLECULE_COLUMNS = {
     "positions": List(List(Value("float64"))),
     "inchikey14": Value("string"),
 }
+
+
+def refuse_faulty(row: dict) -> None:
+    """Raises: ValueError: the row of a table cannot be used."""
+    if row.get(ROW_FAULT):
+        raise ValueError(row[ROW_FAULT])
 
 
 def require_text(row: dict, columns: Sequence[str]) -> None:
@@ -43,6 +49,7 @@ def load_prepared(
 
     def prepare(row: dict, index: int) -> dict:
         try:
+            refuse_faulty(row)
             molecule = read_molecule(task.take_molecule(row), **reading)
             feature_extractor([molecule])  # what would stop a batch stops its row here
             require_text(row, task.columns)
@@ -53,7 +60,7 @@ def load_prepared(
         kept = {column: row[column] for column in task.columns} | derived
         return {"row_id": places[index], "reason": None, "inchikey14": find_first_block(row), **kept, **molecule}
 
-    rows = load_molecules(settings.dataset, split, settings.dataset_config, task.columns)
+    rows = load_molecules(settings.dataset, split, settings.dataset_config, task.columns, settings.encoding)
     places = sample_rows(len(rows), limit)
     rows = rows if limit is None else rows.select(places)
     copied = {column: rows.features[column] for column in task.columns}

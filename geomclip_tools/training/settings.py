@@ -25,9 +25,10 @@ def choose_precision() -> str:
 class TrainingSettings:
     """What every task needs."""
 
-    dataset: str = setting("Folder, Hub id, .csv, .tsv or .parquet with `text` and geometries or `smiles`.")
+    dataset: str = setting("Folder, Hub id, .csv, .tsv, .parquet or .sdf with `text` and geometries or `smiles`.")
     output_dir: str = setting("Folder of the checkpoint; the best one by validation lies in it, the last one in last/.")
     dataset_config: str | None = setting("Config of the dataset, such as pretrain.", default=None)
+    encoding: str = setting("Encoding of a table that is a text file, such as cp1252.", default="utf-8")
     train_split: str = setting("Split, with slicing if wanted.", default="train")
     validation_split: str = setting("Split that chooses the best checkpoint; 'none' for none.", default="validation")
     train_rows: int | None = setting(

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from transformers import BatchFeature, FeatureExtractionMixin
 
-from .molecules_geomclip import MoleculeError, read_molecule
+from .molecule_checks_geomclip import ELEMENTS, MoleculeError
+from .molecules_geomclip import read_molecule
 
 # The lines of Uni-Mol's dictionary file, in its order, and the mask token that its code appends. A token's place is
 # its id, to which the published weights are tied.
@@ -21,13 +22,6 @@ DICTIONARY = "[PAD] [CLS] [SEP] [UNK] C N O S H Cl F Br I Si P B Na K Al Ca Sn A
 VOCABULARY = DICTIONARY.split()
 PAD_ID, CLS_ID, SEP_ID, UNK_ID = range(4)
 
-PERIODIC_TABLE = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb "
-    "Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au "
-    "Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts "
-    "Og"
-)
-ELEMENTS = PERIODIC_TABLE.split()
 # By atomic number; elements that the dictionary lacks are [UNK].
 ID_OF_ATOMIC_NUMBER = np.array([UNK_ID, *(VOCABULARY.index(e) if e in VOCABULARY else UNK_ID for e in ELEMENTS)])
 
@@ -136,9 +130,27 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
         _warn_of_unknown(records)
         return records, failures
 
-    def pad(self, records: Sequence[Mapping[str, Any]], return_tensors: str | None = None) -> GeomCLIPBatch:
-        """The rows that `__call__` returns, of records that `read` gave."""
-        return GeomCLIPBatch(_pad_records(records), tensor_type=return_tensors)
+    def pad(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        return_tensors: str | None = None,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+    ) -> GeomCLIPBatch:
+        """A batch as that of `__call__`, of what `read` or `__call__` gave before; for `DataCollatorWithPadding` too.
+
+        Args:
+            records: what `read` gave; or rows of batches of `__call__`, padded or not, as a dataset that was mapped
+                with it holds them. Further columns of such rows, such as labels, become tensors.
+            return_tensors: as for `__call__`.
+            padding, max_length: as tokenizers take them, and without effect: molecules are padded to the largest.
+            pad_to_multiple_of: what the rows' length is to be a multiple of.
+        Raises:
+            ValueError: the rows are those of a dataset that the feature extractor was not mapped over.
+        """
+        pad = _pad_rows if records and "atom_ids" in records[0] else _pad_records
+        return GeomCLIPBatch(pad(records, pad_to_multiple_of or 1), tensor_type=return_tensors)
 
 
 def list_molecules(molecules: Any) -> Any:
@@ -173,15 +185,40 @@ def _read_ahead(read: Callable[[Any], Any], molecules: Iterable[Any], num_thread
         pool.shutdown(cancel_futures=True)
 
 
-def _pad_records(records: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """All atoms of the batch are one long array until they are put in their places."""
-    counts = np.array([len(record["atomic_numbers"]) for record in records], dtype=np.int64)
-    shape = (len(records), counts.max(initial=0) + 2)
-    batch = {
-        "atom_ids": np.full(shape, PAD_ID, dtype=np.int64),
-        "positions": np.zeros((*shape, 3), dtype=np.float32),
-        "atom_mask": np.zeros(shape, dtype=bool),
+def _empty_batch(counts: np.ndarray, multiple: int) -> dict[str, np.ndarray]:
+    """Padding alone; the longest of `counts` rows, and no more than make up the multiple, fit in."""
+    width = -(-counts.max(initial=2) // multiple) * multiple
+    return {
+        "atom_ids": np.full((len(counts), width), PAD_ID, dtype=np.int64),
+        "positions": np.zeros((len(counts), width, 3), dtype=np.float32),
+        "atom_mask": np.zeros((len(counts), width), dtype=bool),
     }
+
+
+def _pad_rows(rows: Sequence[Mapping[str, Any]], multiple: int) -> dict[str, Any]:
+    counts = np.array([np.count_nonzero(np.asarray(row["atom_ids"]) != PAD_ID) for row in rows], dtype=np.int64)
+    batch = _empty_batch(counts, multiple)
+    for index, (row, count) in enumerate(zip(rows, counts)):
+        if np.ndim(row["atom_ids"]) != 1:
+            raise ValueError(
+                f"row {index} is a batch, its atom_ids of shape {tuple(np.shape(row['atom_ids']))}; map with "
+                "batched=True, or take the batch's first row"
+            )
+        for name, values in batch.items():
+            values[index, :count] = row[name][:count]
+    return batch | {name: [row[name] for row in rows] for name in rows[0] if name not in batch}
+
+
+def _pad_records(records: Sequence[Mapping[str, Any]], multiple: int) -> dict[str, np.ndarray]:
+    """All atoms of the batch are one long array until they are put in their places."""
+    for index, record in enumerate(records):
+        if {"atomic_numbers", "positions"} != record.keys() - {"index"}:
+            raise ValueError(
+                f"row {index} has {', '.join(record)}: that is neither what `read` gave nor a row of what the feature "
+                "extractor or the processor gave; map it over the dataset first, or collate by GeomCLIPDataCollator"
+            )
+    counts = np.array([len(record["atomic_numbers"]) for record in records], dtype=np.int64)
+    batch = _empty_batch(counts + 2, multiple)
     if not records:
         return batch
 

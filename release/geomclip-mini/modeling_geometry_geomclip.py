@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -93,7 +94,8 @@ class GeomCLIPChirality(nn.Module):
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__()
-        self.weights = nn.Linear(config.num_gaussians, 3 * config.chirality_channels)
+        # As `nn.Linear`, but a quantisation leaves it alone: directions are not to be weighted by rounded numbers.
+        self.weights = NonDynamicallyQuantizableLinear(config.num_gaussians, 3 * config.chirality_channels)
         self.out_weight = nn.Parameter(torch.empty(config.hidden_size, config.chirality_channels))
 
     def forward(self, basis: Tensor, positions: Tensor, atom_mask: Tensor) -> Tensor:
@@ -200,9 +202,28 @@ class GeomCLIPPreTrainedModel(PreTrainedModel):
     _more_auto_classes: ClassVar[dict[str, type | None]] = {}  # and what they load; None for this class itself
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
-        """As for every model; config.json names the classes that load what is saved, and no others."""
+        """As for every model; config.json names the classes that load what is saved, and no others.
+
+        Raises:
+            ValueError: torchao quantised the weights, in a way in which they would be lost.
+        """
+        self.refuse_lost_weights()
         self.set_auto_map()
         super().save_pretrained(save_directory, *args, **kwargs)
+
+    def refuse_lost_weights(self) -> None:
+        """Stop if torchao quantised weights that transformers could not save, or could not load again.
+
+        It saves what it quantised itself, and torchao fails to load that if a parameter belongs to no part, as
+        `logit_scale`. Beside an adapter no weights are saved.
+        """
+        names = [name for name, weight in self.named_parameters() if type(weight).__module__.startswith("torchao.")]
+        is_saved = hasattr(self, "hf_quantizer") and all("." in name for name, _ in self.named_parameters())
+        if names and not is_saved and not self._hf_peft_config_loaded:
+            raise ValueError(
+                f"torchao quantised {len(names)} weights of this model, and they could not be loaded again; save the "
+                "model before it is quantised, and quantise it when it is loaded"
+            )
 
     def set_auto_map(self) -> None:
         """Write down which code loads this model; a configuration remembers that of the model it was loaded with."""
@@ -281,7 +302,8 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
 
     def compute_pair_bias(self, atom_ids: Tensor, basis: Tensor) -> Tensor:
         """(batch, heads, atoms, atoms) attention bias of the first layer; -inf on padded columns."""
-        bias = self.pair_projection(basis.to(self.pair_projection.fc1.weight.dtype)).permute(0, 3, 1, 2)
+        dtype = self.embed_layer_norm.weight.dtype  # that of the states; a quantised layer's weight may not tell it
+        bias = self.pair_projection(basis.to(dtype)).permute(0, 3, 1, 2)
         return bias.masked_fill((atom_ids == self.config.pad_token_id)[:, None, None, :], float("-inf"))
 
     @merge_with_config_defaults

@@ -1,54 +1,48 @@
 """Any description of one molecule -> its atomic numbers and positions (Å).
 
-The only file of this folder that imports RDKit. Without RDKit, coordinates and ASE objects still work.
+Without RDKit, coordinates, ASE objects and XYZ still work.
 """
 
 import os
+import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from .conformers_geomclip import Conformer, make_conformer
+from .molecule_checks_geomclip import MoleculeError, check_arrays, check_distances, check_num_atoms, is_drawing
+from .molecule_files_geomclip import (
+    MOL2_START,
+    RECORD_END,
+    STRUCTURE_END,
+    find_file_format,
+    read_records,
+    refuse_foreign_file,
+    tell_format,
+)
+from .rdkit_log_geomclip import find_reason, guard_rdkit
+from .text_files_geomclip import UNDECODED
+from .xyz_geomclip import read_xyz
+
 try:
-    from rdkit import Chem, rdBase
-    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+    from rdkit import Chem
 except ImportError:
     Chem = None
 
-FILE_FORMATS = {".sdf": "SDF", ".mol": "SDF", ".mol2": "MOL2", ".xyz": "XYZ"}
-RECORD_END = "$$$$\n"
-LARGEST_ATOMIC_NUMBER = 118
-LARGEST_COORDINATE = 1e5  # Å; beyond it squared distances lose all meaning in float32
-FRAGMENT_GAP = 4.0  # Å between the extents of neighbouring fragments
-CLOSEST_HEAVY_ATOMS = 0.9  # Å; shorter than any bond between heavy atoms
-CONFORMER_ATTEMPTS = 50  # from each of two kinds of starting coordinates
-MINIMISATION_STEPS = 500
+BYTE_ORDER_MARK = "\ufeff"
+INCHIKEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
+SELFIES = re.compile(r"(?:\[[^\]]+\])+")
+SELFIES_ONLY = re.compile(r"\[(?:[=#/\\]|Branch|Ring|Expl)|\.?\[nop\]", re.IGNORECASE)  # in no SMILES within brackets
+BARE_ATOM = re.compile(r"\[(?:B|C|N|O|P|S|F|Cl|Br|I)\]")  # in SMILES an atom without hydrogens
+POLYMERS = {"SRU", "MON", "MER", "COP", "CRO", "GRA", "MOD", "ANY"}  # types of S-groups (CTfile formats, chapter 4)
+SDF_END = re.compile(rf"^{re.escape(RECORD_END)}.*\n?", re.MULTILINE)
+MISSING_TYPE = re.compile(r"Element '(.*)' not found")
 
 _shortener = reprlib.Repr()
 _shortener.maxstring = _shortener.maxother = 80
-
-
-class MoleculeError(ValueError):
-    """A molecule that cannot be used; the only exception that a molecule given by a user can cause.
-
-    Attributes: `rule` (what is wrong), `remedy` (what to do), `value` (the molecule, shortened) and `index` (its
-    place in the batch); the last two are filled in by whoever knows them.
-    """
-
-    def __init__(self, rule: str, remedy: str = "", value: str = "", index: int | None = None):
-        super().__init__(rule)
-        self.rule, self.remedy, self.value, self.index = rule, remedy, value, index
-
-    @property
-    def reason(self) -> str:
-        return "; ".join(part for part in (self.rule, self.remedy) if part)
-
-    def __str__(self) -> str:
-        place = "" if self.index is None else f" {self.index}"
-        value = f" ({self.value})" if self.value else ""
-        return f"molecule{place}{value}: {self.reason}" if place or value else self.reason
 
 
 def read_molecule(
@@ -56,12 +50,14 @@ def read_molecule(
 ) -> dict[str, np.ndarray]:
     """Atomic numbers and positions of one molecule, however it is described.
 
-    Coordinates that are given are used as they are; no hydrogen is added to them. Where there are none (SMILES,
-    InChI, 2D structures) a conformer with hydrogens is made (ETKDGv3, MMFF94).
+    Coordinates that are given are used as they are; no hydrogen is added to them, and what no molecule looks like is
+    refused. Where there are none (SMILES, InChI, 2D structures, drawings that are called 3D) a conformer with hydrogens
+    is made, see `make_conformer`.
 
     Args:
-        molecule: SMILES, InChI, a path to or a block of SDF/MOL, MOL2 or XYZ, an RDKit `Mol` (its first conformer),
-            an ASE `Atoms`, or a mapping with `atomic_numbers` (atoms,) and `positions` (atoms, 3) in Å.
+        molecule: SMILES, InChI, a path to or a block of SDF/MOL, MOL2 or XYZ (plain or extended), an RDKit `Mol` (its
+            first conformer), an ASE `Atoms`, or a mapping with `atomic_numbers` (atoms,) and `positions` (atoms, 3) in
+            Å. A `MoleculeError`, as `read_molecules` yields it for a record that is damaged, is raised.
         seed: of the conformer, where one is made.
         remove_hydrogens: leave hydrogens out, unless there is nothing else.
         max_atoms: the most atoms it may have, hydrogens that are left out not counted.
@@ -71,196 +67,226 @@ def read_molecule(
         MoleculeError: naming the molecule, the rule it breaks and the remedy.
     """
     try:
-        numbers, positions = _check_arrays(*_extract_atoms(molecule, seed, remove_hydrogens, max_atoms))
+        numbers, positions = _extract_atoms(molecule, seed, remove_hydrogens, max_atoms)
         is_heavy = numbers > 1
-        if remove_hydrogens and is_heavy.any():
-            numbers, positions = numbers[is_heavy], positions[is_heavy]
-        _check_size(len(numbers), max_atoms)
+        is_kept = is_heavy if remove_hydrogens and is_heavy.any() else np.ones_like(is_heavy)
+        check_num_atoms(int(is_kept.sum()), max_atoms)
     except MoleculeError as error:
-        error.value = _shortener.repr(molecule)
+        error.value = error.value or _shortener.repr(molecule)
         raise
-    return {"atomic_numbers": numbers, "positions": positions}
+    return {"atomic_numbers": numbers[is_kept], "positions": positions[is_kept]}
 
 
-def read_molecules(path: str | os.PathLike) -> Iterator[str]:
-    """The records of an SDF file one by one, as text, so that a bad record can be reported by its place.
-
-    Raises:
-        MoleculeError: when the file cannot be read.
-    """
-    record: list[str] = []
-    try:
-        with open(path, encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("$$$$"):
-                    yield "".join(record)
-                    record = []
-                else:
-                    record.append(line)
-    except (OSError, ValueError) as error:
-        raise MoleculeError(f"the file cannot be read ({error})", "check the path", _shortener.repr(path)) from error
-    if "".join(record).strip():
-        yield "".join(record)
-
-
-def _make_conformer(
-    mol: "Chem.Mol", seed: int, remove_hydrogens: bool = False, max_atoms: int | None = None
+def _extract_atoms(
+    molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A conformer with hydrogens that depends on the molecule and the seed only, not on how it was written down.
-
-    Each fragment goes through its canonical SMILES, ETKDGv3 and MMFF94 (UFF where MMFF94 has no parameters);
-    fragments are set side by side along x.
-
-    Returns: atomic numbers (atoms,) and positions (atoms, 3), Å.
-    Source: Wang et al., JCIM 2020 (ETKDGv3); Tosco et al., J. Cheminform. 2014 (MMFF94 in RDKit).
-    """
-    if mol.GetNumAtoms() == 0:
-        raise MoleculeError("it has no atoms", "drop it")
-    for atom in mol.GetAtoms():
-        atom.SetAtomMapNum(0)
-        if atom.GetAtomicNum() == 0:
-            raise MoleculeError("it has a dummy atom (*), which has no element", "replace it by an atom or drop it")
-    # Before the costly part: a large molecule can take minutes.
-    _check_size(mol.GetNumHeavyAtoms() if remove_hydrogens else mol.GetNumAtoms(onlyExplicit=False), max_atoms)
-
-    fragments = [_make_fragment_conformer(smiles, seed) for smiles in Chem.MolToSmiles(mol).split(".")]
-    edge = 0.0
-    for _, positions in fragments:
-        positions[:, 0] += edge - positions[:, 0].min()
-        edge = positions[:, 0].max() + FRAGMENT_GAP
-    numbers = np.concatenate([numbers for numbers, _ in fragments])
-    positions = np.concatenate([positions for _, positions in fragments])
-    _check_heavy_atoms_apart(positions[numbers > 1])
-    return numbers, positions
-
-
-def _make_fragment_conformer(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        raise MoleculeError(f"RDKit cannot read its own canonical SMILES {smiles!r}", "pass 3D coordinates")
-    mol = Chem.AddHs(mol)
-    parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed, parameters.maxIterations = seed, CONFORMER_ATTEMPTS
-    if rdDistGeom.EmbedMolecule(mol, parameters) != 0:
-        parameters.useRandomCoords = True
-        if rdDistGeom.EmbedMolecule(mol, parameters) != 0:
-            raise MoleculeError(
-                f"no conformer was found for {smiles!r}", "check its stereochemistry or pass 3D coordinates"
-            )
-    if mol.GetNumAtoms() > 1:
-        _minimise(mol, smiles)
-    return _take_coordinates(mol)
-
-
-def _minimise(mol: "Chem.Mol", smiles: str) -> None:
-    if rdForceFieldHelpers.MMFFHasAllMoleculeParams(mol):
-        rdForceFieldHelpers.MMFFOptimizeMolecule(mol, maxIters=MINIMISATION_STEPS)
-    elif rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
-        rdForceFieldHelpers.UFFOptimizeMolecule(mol, maxIters=MINIMISATION_STEPS)
-    else:
-        raise MoleculeError(f"neither MMFF94 nor UFF has parameters for {smiles!r}", "pass 3D coordinates")
-
-
-def _check_heavy_atoms_apart(positions: np.ndarray) -> None:
-    distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
-    np.fill_diagonal(distances, np.inf)
-    if distances.min(initial=np.inf) < CLOSEST_HEAVY_ATOMS:
-        closest = f"its conformer has heavy atoms {distances.min():.2f} Å apart, less than {CLOSEST_HEAVY_ATOMS} Å"
-        raise MoleculeError(closest, "pass 3D coordinates")
-
-
-def _extract_atoms(molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None) -> tuple[Any, Any]:
-    """Whatever stands for the atomic numbers and positions, not yet checked."""
+    """Atomic numbers and positions, checked."""
+    if isinstance(molecule, MoleculeError):
+        raise MoleculeError(molecule.rule, molecule.remedy, molecule.value)
     if isinstance(molecule, Mapping):
         if missing := [key for key in ("atomic_numbers", "positions") if key not in molecule]:
             raise MoleculeError(f"it has no {' and no '.join(missing)}", "pass both atomic_numbers and positions")
-        return molecule["atomic_numbers"], molecule["positions"]
+        return _check_given(molecule["atomic_numbers"], molecule["positions"])
     if hasattr(molecule, "get_atomic_numbers") and hasattr(molecule, "get_positions"):  # ASE Atoms
         if np.any(molecule.pbc):
             raise MoleculeError("it is periodic, and distances across the cell would be lost", "set atoms.pbc = False")
-        return molecule.get_atomic_numbers(), molecule.get_positions()
+        return _check_given(molecule.get_atomic_numbers(), molecule.get_positions())
+    if isinstance(molecule, (str, os.PathLike)):
+        text, text_format = _take_text(molecule)
+        if text_format == "XYZ":
+            return _check_given(*read_xyz(text))
+        _require_rdkit()
+        return _read_with_rdkit(lambda: _parse(text, text_format), seed, remove_hydrogens, max_atoms)
+    if Chem is not None and isinstance(molecule, Chem.Mol):
+        return _read_with_rdkit(lambda: molecule, seed, remove_hydrogens, max_atoms)
+    expected = "SMILES, InChI, SDF, MOL2, XYZ, an RDKit Mol, an ASE Atoms or atomic_numbers with positions"
+    raise MoleculeError(f"an object of type {type(molecule).__name__} is not a molecule", f"pass {expected}")
 
-    if not isinstance(molecule, (str, os.PathLike)) and (Chem is None or not isinstance(molecule, Chem.Mol)):
-        expected = "SMILES, InChI, SDF, MOL2, XYZ, an RDKit Mol, an ASE Atoms or atomic_numbers with positions"
-        raise MoleculeError(f"an object of type {type(molecule).__name__} is not a molecule", f"pass {expected}")
-    if Chem is None:
-        raise MoleculeError("reading text needs RDKit", "pip install rdkit, or pass atomic_numbers and positions")
-    return _read_with_rdkit(molecule, seed, remove_hydrogens, max_atoms)
+
+def _check_given(numbers: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
+    numbers, positions = check_arrays(numbers, positions)
+    check_distances(numbers, positions)
+    return numbers, positions
 
 
-def _read_with_rdkit(
-    molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None
-) -> tuple[np.ndarray, np.ndarray]:
+def embed_smiles(smiles: str, seed: int = 42, max_atoms: int | None = None) -> Conformer:
+    """The conformer that `read_molecule` makes of a SMILES, with the ways it was made.
+
+    Raises:
+        MoleculeError: as `read_molecule`.
+    """
+    _require_rdkit()
     try:
-        with rdBase.BlockLogs():
-            mol = molecule if isinstance(molecule, Chem.Mol) else _parse(*_tell_format(molecule))
-            if _has_coordinates(mol):
-                return _take_coordinates(mol)
-            return _make_conformer(_sanitize(mol), seed, remove_hydrogens, max_atoms)
-    except (Chem.MolSanitizeException, RuntimeError) as error:  # the latter for conditions that RDKit itself violates
-        reason = " ".join(str(error).split())[:120]
-        raise MoleculeError(f"RDKit refuses its chemistry ({reason})", "correct or drop it") from error
+        text, text_format = _take_text(smiles)
+        with guard_rdkit():
+            return make_conformer(_sanitize(_parse(text, text_format)), seed, max_atoms=max_atoms)
+    except MoleculeError as error:
+        error.value = error.value or _shortener.repr(smiles)
+        raise
 
 
-def _tell_format(molecule: str | os.PathLike) -> tuple[str, str]:
-    """The text that describes the molecule, read from its file if it is a path, and the format of that text."""
+def read_mol_block(block: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Atomic numbers and positions (Å) that a mol block gives, as `read_molecule` checks them; None for 2D.
+
+    Raises:
+        MoleculeError: as `read_molecule`.
+    """
+    _require_rdkit()
+    with guard_rdkit():
+        mol = _parse(block, "SDF")
+        _refuse_polymer(mol)
+        if mol.GetNumAtoms() == 0 or _has_coordinates(mol):
+            return _check_given(*_take_coordinates(mol))
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------- text
+
+
+def _take_text(molecule: str | os.PathLike) -> tuple[str, str]:
+    """The text that describes the molecule, read from its file if it is a path, and its format."""
     text = os.fsdecode(molecule)
-    file_format = FILE_FORMATS.get(os.path.splitext(text)[1].lower())
-    if isinstance(molecule, os.PathLike) or (file_format and "\n" not in text):
-        return _read_file(text, file_format), file_format
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if isinstance(molecule, os.PathLike) or "\n" not in text.strip():
+        if find_file_format(text) or isinstance(molecule, os.PathLike):
+            return _read_file(text)
+        refuse_foreign_file(text)
+    text = text.removeprefix(BYTE_ORDER_MARK)
+    if UNDECODED.search(text):
         raise MoleculeError("it holds broken Unicode characters", "decode the text it came from again")
     if not text.strip():
         raise MoleculeError("it is empty", "drop it")
-    if "\n" not in text.strip():
-        return text.strip(), "InChI" if text.strip().startswith("InChI=") else "SMILES"
-    if "@<TRIPOS>" in text:
-        return text, "MOL2"
-    return text, "SDF" if "V2000" in text or "V3000" in text else "XYZ"
+    if "\n" in text.strip():
+        return _check_single(text, tell_format(text))
+    line = text.strip()
+    if line.startswith("InChI="):
+        return line, "InChI"
+    _refuse_other_lines(line)
+    return line, "SMILES"
 
 
-def _read_file(path: str, file_format: str | None) -> str:
-    if file_format is None:
-        raise MoleculeError("the file's ending is unknown", f"use one of {', '.join(FILE_FORMATS)}")
-    if file_format == "SDF":
-        return RECORD_END.join(islice(read_molecules(path), 2))  # a second one is enough to refuse the file
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, ValueError) as error:
-        raise MoleculeError(f"the file cannot be read ({error})", "check the path") from error
+def _read_file(path: str) -> tuple[str, str]:
+    """The only record of a file."""
+    records = [*islice(read_records(path), 2)]  # a second one is enough to refuse the file
+    if not records:
+        raise MoleculeError("the file holds no molecule", "drop it")
+    if fault := next((record.fault for record in records if record.fault), ""):
+        raise MoleculeError(fault, "correct it, or read the others by read_molecules(path)")
+    text_format = tell_format(records[0].text)
+    if len(records) > 1:
+        rule = f"it holds several {text_format} records"
+        raise MoleculeError(rule, "pass read_molecules(path), which yields them one by one")
+    return records[0].text, text_format
+
+
+def _check_single(text: str, text_format: str) -> tuple[str, str]:
+    if text_format == "SDF":
+        text, *rest = SDF_END.split(text, maxsplit=1)
+        if "".join(rest).strip() or text.count(f"\n{STRUCTURE_END}") > 1:
+            rule = "it holds several SDF records"
+            raise MoleculeError(rule, "pass read_molecules(path), which yields them one by one")
+    if text_format == "MOL2" and text.count(MOL2_START) > 1:
+        raise MoleculeError("it holds several MOL2 records", "pass read_molecules(path), which yields them one by one")
+    return text, text_format
+
+
+def _refuse_other_lines(line: str) -> None:
+    """Refuse what is known to be no SMILES, although RDKit may read it as one.
+
+    Raises:
+        MoleculeError: it is white space within, a reaction, a polymer, SELFIES, an InChIKey.
+    """
+    if len(line.split()) > 1:
+        raise MoleculeError("a SMILES has no white space in it", "pass the SMILES alone")
+    if "{" in line:
+        raise MoleculeError("it is BigSMILES, of a polymer", "pass a molecule")
+    if ">" in line.replace("->", ""):  # but for dative bonds
+        raise MoleculeError("it is a reaction", "pass its molecules one by one")
+    if INCHIKEY.fullmatch(line):
+        raise MoleculeError("it is an InChIKey, which names a molecule and does not describe it", "pass its SMILES")
+    tokens = line.split("]")[:-1]
+    is_bare = len(tokens) > 1 and "[C" in tokens and all(BARE_ATOM.fullmatch(f"{token}]") for token in tokens)
+    if SELFIES.fullmatch(line) and (SELFIES_ONLY.search(line) or is_bare):
+        raise MoleculeError("it is SELFIES", "pass the SMILES that selfies.decoder makes of it")
+
+
+# --------------------------------------------------------------------------------------------------------------- RDKit
+
+
+def _require_rdkit() -> None:
+    if Chem is None:
+        raise MoleculeError("reading text needs RDKit", "pip install rdkit, or pass atomic_numbers and positions")
+
+
+def _read_with_rdkit(
+    read: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    with guard_rdkit():
+        mol = read()
+        _refuse_polymer(mol)
+        if _has_coordinates(mol):
+            return _check_given(*_take_coordinates(mol))
+        conformer = make_conformer(_sanitize(mol), seed, remove_hydrogens, max_atoms)
+        return conformer.atomic_numbers, conformer.positions
 
 
 def _parse(text: str, text_format: str) -> "Chem.Mol":
     """With the coordinates of the text and nothing perceived, or else with RDKit's chemistry where it accepts it."""
-    _check_single(text, text_format)
-    if text_format == "XYZ":
-        mol = Chem.MolFromXYZBlock(text.rstrip() + "\n")
-        if mol is None:
-            raise MoleculeError(
-                "it is neither SDF, MOL2 nor XYZ text", "give XYZ as atom count, comment and lines of 'symbol x y z'"
-            )
-        return mol
-
     read = {
         "SMILES": Chem.MolFromSmiles,
         "InChI": Chem.MolFromInchi,
         "SDF": Chem.MolFromMolBlock,
         "MOL2": Chem.MolFromMol2Block,
     }[text_format]
+    if text_format == "MOL2":
+        text = f"{text.rstrip()}\n"  # RDKit refuses it without the last line's end
     mol = read(text, sanitize=False)
+    if mol is None and text_format == "SDF":
+        mol = _parse_leniently(text)
     if mol is None:
-        raise MoleculeError(f"RDKit cannot read it as {text_format}", "correct or drop it")
-    return mol if _has_coordinates(mol) else read(text) or mol
+        reason = find_reason(lambda: read(text, sanitize=False))
+        told = f" ({reason})" if reason else ""
+        raise MoleculeError(f"RDKit cannot read it as {text_format}{told}", _advise(text_format, reason))
+    if _has_coordinates(mol):
+        return mol
+    if mol.GetNumConformers() and mol.GetConformer().Is3D():
+        return Chem.MolFromMolBlock(_write_drawing(mol)) or mol
+    return read(text) or mol
 
 
-def _check_single(text: str, text_format: str) -> None:
-    if text_format == "SMILES" and len(text.split()) > 1:
-        raise MoleculeError("a SMILES has no white space in it", "pass the SMILES alone")
-    if text_format == "SDF" and text.partition("$$$$")[2].strip():
-        raise MoleculeError("it holds several SDF records", "pass read_molecules(path), which yields them one by one")
-    if text_format == "MOL2" and text.count("@<TRIPOS>MOLECULE") > 1:
-        raise MoleculeError("it holds several MOL2 records", "pass them one by one")
+def _write_drawing(mol: "Chem.Mol") -> str:
+    """The mol block of a drawing that is called 3D, as 2D: RDKit would perceive stereochemistry in its flat centres."""
+    mol = Chem.Mol(mol)
+    mol.UpdatePropertyCache(strict=False)
+    positions = mol.GetConformer().GetPositions() * [1, 1, 0]
+    mol.RemoveAllConformers()
+    mol.AddConformer(Chem.Conformer(len(positions)))
+    mol.GetConformer().SetPositions(positions)
+    mol.GetConformer().Set3D(False)
+    return Chem.MolToMolBlock(mol, kekulize=False)
+
+
+def _parse_leniently(text: str) -> "Chem.Mol | None":
+    """A mol block that breaks the letter of the format, if no atom or bond of it is lost."""
+    mol = Chem.MolFromMolBlock(text, sanitize=False, strictParsing=False) if STRUCTURE_END in text else None
+    if mol is None:
+        return None
+    counts = re.match(r"([ \d]{3})([ \d]{3})", text.splitlines()[3])
+    is_whole = counts is not None and [int(count) for count in counts.groups()] == [
+        mol.GetNumAtoms(),
+        mol.GetNumBonds(),
+    ]
+    return mol if is_whole else None
+
+
+def _advise(text_format: str, reason: str) -> str:
+    if text_format == "MOL2" and (unknown := MISSING_TYPE.search(reason)):
+        return f"give its atoms SYBYL types such as C.3; {unknown.group(1)} is none (GAFF and AMBER name no element)"
+    return "correct or drop it"
+
+
+def _refuse_polymer(mol: "Chem.Mol") -> None:
+    if any(group.GetProp("TYPE") in POLYMERS for group in Chem.GetMolSubstanceGroups(mol) if group.HasProp("TYPE")):
+        raise MoleculeError("it has a repeating unit, so it is a polymer", "pass a molecule")
 
 
 def _sanitize(mol: "Chem.Mol") -> "Chem.Mol":
@@ -270,38 +296,20 @@ def _sanitize(mol: "Chem.Mol") -> "Chem.Mol":
 
 
 def _has_coordinates(mol: "Chem.Mol") -> bool:
-    return mol.GetNumConformers() > 0 and mol.GetConformer().Is3D()
+    """Whether it has 3D coordinates that are no drawing's."""
+    if mol.GetNumConformers() == 0 or not mol.GetConformer().Is3D():
+        return False
+    bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondTypeAsDouble()) for bond in mol.GetBonds()]
+    numbers, positions = _take_coordinates(mol)
+    return not is_drawing(numbers, positions, bonds, _count_missing_hydrogens(mol))
+
+
+def _count_missing_hydrogens(mol: "Chem.Mol") -> int:
+    mol = Chem.Mol(mol)
+    mol.UpdatePropertyCache(strict=False)
+    return sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
 
 
 def _take_coordinates(mol: "Chem.Mol") -> tuple[np.ndarray, np.ndarray]:
     numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
     return numbers, mol.GetConformer().GetPositions()
-
-
-def _check_arrays(numbers: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        numbers, positions = np.asarray(numbers), np.asarray(positions)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise MoleculeError(f"its atoms or positions are no arrays ({error})", "pass lists or arrays") from error
-    if numbers.ndim == 1 and len(numbers) == 0:
-        raise MoleculeError("it has no atoms", "drop it")
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        got = f"atomic_numbers have shape {numbers.shape} and type {numbers.dtype}"
-        raise MoleculeError(got, "pass one list of integers")
-    if positions.shape != (len(numbers), 3) or positions.dtype.kind not in "iuf":
-        got = f"positions have shape {positions.shape} and type {positions.dtype} for {len(numbers)} atomic numbers"
-        raise MoleculeError(got, f"pass real numbers of shape ({len(numbers)}, 3)")
-    if numbers.min() < 1 or numbers.max() > LARGEST_ATOMIC_NUMBER:
-        wrong = numbers[(numbers < 1) | (numbers > LARGEST_ATOMIC_NUMBER)][0]
-        raise MoleculeError(f"{wrong} is no atomic number", f"use 1 to {LARGEST_ATOMIC_NUMBER}")
-    positions = positions.astype(np.float64)
-    if not np.abs(positions).max() <= LARGEST_COORDINATE:  # false for NaN too
-        atom = int(np.argmin((np.abs(positions) <= LARGEST_COORDINATE).all(axis=1)))
-        rule = f"atom {atom} is at {positions[atom].tolist()}, not a finite place within {LARGEST_COORDINATE:g} Å"
-        raise MoleculeError(rule, "correct or drop it")
-    return numbers, positions
-
-
-def _check_size(num_atoms: int, max_atoms: int | None) -> None:
-    if max_atoms is not None and num_atoms > max_atoms:
-        raise MoleculeError(f"it has {num_atoms} atoms, more than max_atoms={max_atoms}", "raise max_atoms or drop it")

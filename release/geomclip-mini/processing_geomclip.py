@@ -1,9 +1,12 @@
 """Molecules and text -> the model's inputs."""
 
 import os
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from transformers import BatchFeature, ProcessorMixin
+from transformers.data.data_collator import pad_without_fast_tokenizer_warning
 
 # What a tokenizer remembers of the machine it was loaded on and would write into its configuration.
 LOCAL_SETTINGS = ("is_local", "local_files_only", "name_or_path")
@@ -25,7 +28,7 @@ class GeomCLIPProcessor(ProcessorMixin):
     def __call__(
         self,
         molecules: Any = None,
-        text: str | list[str] | None = None,
+        text: str | Iterable[str] | None = None,
         return_tensors: str | None = "pt",
         errors: Literal["raise", "report"] = "raise",
         **kwargs: Any,
@@ -34,7 +37,7 @@ class GeomCLIPProcessor(ProcessorMixin):
 
         Args:
             molecules: one molecule or an iterable of them, as the feature extractor takes them.
-            text: one text or a list of them.
+            text: one text or an iterable of them, such as a column of a table; see `list_texts`.
             return_tensors: "pt" for torch, as the model takes them; None for arrays and lists.
             errors: "raise" or "report", as for the feature extractor. With "report", lists of molecules and texts of
                 equal length are pairs, and a molecule that is left out takes its text with it; texts of any other
@@ -52,7 +55,7 @@ class GeomCLIPProcessor(ProcessorMixin):
         if molecules is not None:
             batch = self.feature_extractor(molecules, return_tensors=return_tensors, errors=errors)
         if text is not None:
-            texts = _list_of_texts(text)
+            texts = list_texts(text)
             if "kept" in batch and len(texts) == len(batch["kept"]) + len(batch["failures"]):
                 texts = [texts[index] for index in batch["kept"]]
             batch.update(self._tokenized(texts, return_tensors=return_tensors, **kwargs))
@@ -66,6 +69,42 @@ class GeomCLIPProcessor(ProcessorMixin):
         encoded = self.tokenizer(texts or [""], **settings)
         return {name: values[: len(texts)] for name, values in encoded.items()}
 
+    def pad(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: str | None = "pt",
+    ) -> BatchFeature:
+        """A batch of rows that `__call__` gave before, for `DataCollatorWithPadding`.
+
+        Args:
+            rows: of molecules, of texts, or of both, as a dataset that was mapped with the processor holds them.
+                Further columns, such as labels, become tensors.
+            padding, max_length: of the texts, as the tokenizer takes them; molecules are padded to the largest.
+            pad_to_multiple_of: what the lengths of texts and of molecules are to be multiples of.
+            return_tensors: as for `__call__`.
+        Raises:
+            ValueError: the rows are those of a dataset that the processor was not mapped over.
+        """
+        text_names = [name for name in self.tokenizer.model_input_names if name in rows[0]]
+        settings = {
+            "padding": padding,
+            "max_length": max_length,
+            "pad_to_multiple_of": pad_to_multiple_of,
+            "return_tensors": return_tensors,
+        }
+        if not text_names:
+            return self.feature_extractor.pad(rows, **settings)
+        if "atom_ids" not in rows[0]:
+            return pad_without_fast_tokenizer_warning(self.tokenizer, rows, **settings)
+        others = [{name: row[name] for name in row if name not in text_names} for row in rows]
+        texts = [{name: row[name] for name in text_names} for row in rows]
+        batch = self.feature_extractor.pad(others, **settings)
+        batch.update(pad_without_fast_tokenizer_warning(self.tokenizer, texts, **settings))
+        return batch
+
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
         """As for every processor, without what the tokenizer knows of this machine."""
         for name in LOCAL_SETTINGS:
@@ -73,11 +112,20 @@ class GeomCLIPProcessor(ProcessorMixin):
         return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
 
 
-def _list_of_texts(text: str | list[str]) -> list[str]:
-    texts = [text] if isinstance(text, str) else list(text)
+def list_texts(texts: str | Iterable[str]) -> list[str]:
+    """The texts in a list, a single one too. An empty one is a text of no words, and as such may be embedded.
+
+    Raises:
+        ValueError: there is none, or one is not a string, as what a table has for a missing one; naming its place.
+    """
+    num_dimensions = getattr(texts, "ndim", 1)
+    if num_dimensions > 1:  # a DataFrame would give the names of its columns
+        raise ValueError(f"the texts have {num_dimensions} dimensions; pass one column")
+    is_many = isinstance(texts, Iterable) and not isinstance(texts, (str, bytes, Mapping)) and num_dimensions == 1
+    texts = list(texts) if is_many else [texts]
     if not texts:
-        raise ValueError("the list of texts is empty; pass at least one text, or text=None")
-    for index, item in enumerate(texts):
-        if not isinstance(item, str):
-            raise ValueError(f"text {index} is {item!r}, not a string; replace or drop it")
+        raise ValueError("the list of texts is empty; pass at least one")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"text {index} is {reprlib.repr(text)}, not a string; replace or drop it")
     return texts

@@ -34,7 +34,8 @@ other() { # name of the results, tower, learning rate, split
         --split "$4" --output "$RESULTS/$1.json" --ranks "$RESULTS/$1.csv"
 }
 
-[ -d "$OUT/pairs" ] || $BUILD --source table --path "$PAIRS" --benchmark holdout="$HOLDOUT" --out "$OUT/pairs"
+[ -d "$OUT/pairs" ] || $BUILD --source table --path "$PAIRS" --split-sizes 0.79652 0.10193 0.10155 \
+    --benchmark holdout="$HOLDOUT" --out "$OUT/pairs"
 KEPT_OUT=(--benchmark holdout="$HOLDOUT")
 for split in validation test; do
     KEPT_OUT+=(--benchmark pairs_$split="$(echo "$OUT"/pairs/data/default/$split-*.parquet)")

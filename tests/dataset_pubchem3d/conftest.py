@@ -157,6 +157,7 @@ def world(tmp_path_factory):
         ],
         "properties": {"source": "qm9", "path": str(folder / "qm9")},
         "min_words": 6,
+        "split_sizes": [3, 3, 4],  # every split has rows
         "captioning_min_words": 13,
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))

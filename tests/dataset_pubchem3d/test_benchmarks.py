@@ -146,13 +146,37 @@ def test_a_table_without_such_a_column_is_refused(tmp_path, form):
         pq.write_table(pa.table({"cid": ["962"], "name": ["water"]}), file)
     else:
         file.write_text({"csv": "cid,name\n962,water\n", "tsv": "cid\tname\n962\twater\n"}[form])
-    message = f"{file} has the columns ['cid', 'name']; it needs one of inchikey14, inchikey, smiles"
-    assert refusal(file) == message
+    assert refusal(file).startswith(f"{file}: has the columns cid, name and lacks inchikey14 or inchikey or smiles or ")
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"list\.txt"):
-        read_benchmark(tmp_path / "list.txt")
+    for name in ("list.txt", "list.csv", "list.parquet"):
+        assert refusal(tmp_path / name) == f"there is no file {tmp_path / name}; check the path"
+
+
+@pytest.mark.parametrize(
+    ("name", "head"), [("list.txt", ""), ("list.csv", "smiles;name\n"), ("list.tsv", "name\tsmiles\n")]
+)
+def test_a_line_that_cannot_be_decoded_is_named_and_read_by_its_encoding(tmp_path, name, head):
+    lines = {"list.txt": "# Köln\nO Wässer\n", "list.csv": "O;Wässer\n", "list.tsv": "Wässer\tO\n"}
+    (tmp_path / name).write_bytes((head + lines[name]).encode("cp1252"))
+    assert "line 2 holds byte 0xe4, which is no utf-8; pass the encoding" in refusal(tmp_path / name)
+    assert read_benchmark(tmp_path / name, "cp1252").tolist() == [b"XLYOFNOQVPJJNP"]
+
+
+def test_a_damaged_row_of_a_list_is_named(tmp_path):
+    file = write(tmp_path, "list.csv", 'smiles,name\nO,water\nCCO,"eth"anol\n')
+    assert refusal(file).startswith(f"{file}, line 3: the row is damaged (a quote in line 3 does not close")
+
+
+def test_a_row_without_a_key_is_taken_by_its_smiles(tmp_path):
+    text = "inchikey,smiles\n,c1ccccc1\nXLYOFNOQVPJJNP-UHFFFAOYSA-N,CCO\n"
+    assert read_benchmark(write(tmp_path, "list.csv", text)).tolist() == [b"UHOVQNZJYSORNB", b"XLYOFNOQVPJJNP"]
+
+
+def test_the_two_kinds_of_backslashes_are_one_molecule(tmp_path):
+    file = write(tmp_path, "list.csv", "smiles\nC/C=C\\\\C\n")
+    assert read_benchmark(file).tolist() == [Chem.MolToInchiKey(Chem.MolFromSmiles("C/C=C\\C"))[:14].encode()]
 
 
 @pytest.mark.parametrize("column", ["smiles", "inchikey", "inchikey14"])

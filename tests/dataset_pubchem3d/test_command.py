@@ -78,10 +78,22 @@ def test_a_table_is_built(tmp_path):
     assert report["counts"]["texts table"]["refused: RDKit cannot read the SMILES"] == 1
 
 
+def test_a_table_of_another_encoding_is_built(tmp_path):
+    (tmp_path / "mine.csv").write_text("smiles;text\nCCO;Ethanol boils at 78 °C.\n", encoding="cp1252")
+    words = ["build", "--source", "table", "--path", tmp_path / "mine.csv", "--out", tmp_path / "out"]
+    result = run(*words, "--split-sizes", 1, 0, 0, "--encoding", "cp1252", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["configs"]["default"]["train"] == 1
+    result = run(*words[:-1], tmp_path / "other", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "no row is left" in result.stderr
+    assert "refused: the row is damaged" in result.stderr
+
+
 def test_a_table_of_labels_is_built(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,gap\nCCO,1.5\nc1ccccc1,\nCC=O,2.5\nCN,high\n")
     words = ["build", "--source", "labels", "--path", tmp_path / "mine.csv", "--labels", "gap", "--units", "eV"]
-    result = run(*words, "--out", tmp_path / "out", "--split-sizes", 1, 1, 1, cwd=tmp_path)
+    result = run(*words, "--out", tmp_path / "out", "--split-sizes", 7, 2, 1, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["configs"] == {"labels": {"train": 1, "validation": 1, "test": 1}}
@@ -120,7 +132,12 @@ def test_overlap_with_a_list_is_counted_and_is_an_error(tmp_path):
         (["--config", "absent.yaml"], "absent.yaml"),
         (["--split-by", "mass"], "split_by is 'mass'; choose one of first_block, scaffold"),
         (["--min-words", "0"], "min_words is 0; give a whole number of at least 1"),
-        (["--source", "table", "--path", "absent.csv"], "absent.csv"),
+        (["--source", "table", "--path", "absent.csv"], "there is no file absent.csv; check the path"),
+        (
+            ["--source", "labels", "--labels", "a", "--path", "absent.csv"],
+            "there is no file absent.csv; check the path",
+        ),
+        (["--encoding", "cp1252"], "--encoding is that of --path; in a recipe, `encoding` is an option of the sources"),
     ],
 )
 def test_what_a_user_got_wrong_is_named(tmp_path, arguments, message):

@@ -53,7 +53,7 @@ def test_coordinates_in_cells_of_text_are_json(tmp_path):
     )
     rows = load_pairs(str(tmp_path / "mine.csv"), "train")
     assert get_molecule_input(rows[0]) == {"atomic_numbers": [6, 8], "positions": [[0, 0, 0], [1.4, 0, 0]]}
-    with pytest.raises(MoleculeError, match="pass one list of integers"):
+    with pytest.raises(MoleculeError, match=r"a cell is no list of numbers \(atomic_numbers: 8 1\)"):
         read_molecule(get_molecule_input(rows[1]))
 
 

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
@@ -166,7 +167,10 @@ def test_a_recipe_without_sources_names_file_and_role(recipe_file, content, miss
         ("split_by", "inchikey", "choose one of first_block, scaffold"),
         ("text_licenses", "permisive", "choose one of all, permissive"),
         ("match", None, "choose one of"),
-        *(("split_sizes", sizes, "one number, 0 or more, for each") for sizes in ((1, 2), (8, -1, 1), (1, "a", 1))),
+        *(
+            ("split_sizes", sizes, "one number, 0 or more, for each")
+            for sizes in ((1, 2), (8, -1, 1), (1, "a", 1), (1, math.inf, 1))
+        ),
         ("split_sizes", (0, 1, 1), "the first, of train, must be above 0"),
         *(
             (setting, value, "whole number of at least 1")
@@ -248,9 +252,9 @@ def test_a_recipe_as_json_names_its_sources_and_their_options():
 
 
 def test_the_recipe_of_the_packages_is_of_qm9_and_chemicals():
-    recipe = Recipe.from_packages()
-    assert recipe == Recipe(**SMALL, properties=QM9(), match="inchikey")
-    assert Recipe.from_packages(match="cid", seed=4) == Recipe(**SMALL, properties=QM9(), match="cid", seed=4)
+    settings = {**SMALL, "properties": QM9(), "split_sizes": (0.797315, 0.10127, 0.101415)}
+    assert Recipe.from_packages() == Recipe(**settings, match="inchikey")
+    assert Recipe.from_packages(match="cid", seed=4) == Recipe(**settings, match="cid", seed=4)
 
 
 def test_a_table_with_coordinates_is_asked_before_rdkit(table_file):
@@ -262,6 +266,26 @@ def test_a_table_with_coordinates_is_asked_before_rdkit(table_file):
 def test_the_geometries_of_a_table_without_coordinates_are_those_of_rdkit(table_file):
     path = table_file(has_coordinates=False)
     assert Recipe.from_table(path) == Recipe((Table(path),), (RDKitConformers(),))
+
+
+def test_a_table_of_texts_and_geometries_refuses_a_row_once(table_file):
+    path = table_file(has_coordinates=True)
+    (texts,), (given, _) = (recipe := Recipe.from_table(path)).texts, recipe.geometries
+    assert (texts.with_geometries, given.with_texts) == (True, True)
+    (texts,) = Recipe((Table(path),), (RDKitConformers(),)).texts
+    assert not texts.with_geometries
+    apart = Recipe((Table(path),), (TableGeometry(f"{path}.other"),))
+    assert (apart.texts[0].with_geometries, apart.geometries[0].with_texts) == (False, False)
+
+
+def test_the_encoding_of_a_table_is_an_option(table_file, recipe_file):
+    path = table_file(has_coordinates=True)
+    recipe = Recipe.from_table(path, "cp1252")
+    assert [source.encoding for source in (*recipe.texts, recipe.geometries[0])] == ["cp1252"] * 2
+    assert Recipe.from_labels("mine.csv", ["gap"], encoding="cp1252").properties.encoding == "cp1252"
+    table = {"source": "table", "path": path, "encoding": "latin-1"}
+    recipe = Recipe.from_yaml(recipe_file({"texts": [table], "geometries": ["rdkit"]}))
+    assert (recipe.texts[0].encoding, recipe.to_dict()["texts"][0]["encoding"]) == ("latin-1", "latin-1")
 
 
 def test_molecules_with_properties_need_no_texts(recipe_file):

@@ -84,9 +84,35 @@ def test_texts_are_embedded_in_their_order_whatever_their_batch(model, processor
 def test_texts_come_alone_or_in_any_iterable(model, processor):
     expected = embed_texts(model, processor, TEXTS)
     shuffled = pd.Series(TEXTS, index=[2, 0, 3, 1])  # by place, not by label
-    for texts in (tuple(TEXTS), iter(TEXTS), shuffled):
+    column = Dataset.from_dict({"text": TEXTS})["text"]
+    for texts in (tuple(TEXTS), iter(TEXTS), (text for text in TEXTS), shuffled, np.array(TEXTS), column):
         assert_close(embed_texts(model, processor, texts), expected, rtol=0, atol=1e-6)
     assert_close(embed_texts(model, processor, TEXTS[1]), expected[1:2], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (pd.Series(["acid", np.nan, None]), "text 1 is nan, not a string; replace or drop it"),
+        (["acid", "ring", None], "text 2 is None, not a string; replace or drop it"),
+        (np.array([[1, 2]], dtype=object), "the texts have 2 dimensions; pass one column"),
+        ([], "the list of texts is empty; pass at least one"),
+    ],
+)
+def test_what_is_no_text_is_named_as_by_the_processor_before_anything_is_embedded(
+    model, processor, monkeypatch, texts, message
+):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        processor(text=texts)
+    monkeypatch.setattr(model, "get_text_features", None)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        embed_texts(model, processor, texts)
+
+
+def test_an_empty_text_is_one_of_no_words(model, processor):
+    embeds = embed_texts(model, processor, ["", "  ", "acid"])
+    assert_close(embeds[0], embeds[1], rtol=0, atol=1e-6)
+    assert (embeds[0] - embeds[2]).abs().max() > 1e-4
 
 
 def test_autocast_changes_little(model, processor):

@@ -92,7 +92,7 @@ def test_far_from_the_origin_positions_keep_their_precision(extractor):
 
 
 def test_unknown_elements_are_counted_in_one_warning(extractor):
-    uranium = {"atomic_numbers": [92, 92, 6], "positions": np.eye(3)}
+    uranium = {"atomic_numbers": [92, 92, 6], "positions": 2 * np.eye(3)}
     helium = {"atomic_numbers": [2], "positions": [[0, 0, 0]]}
     with pytest.warns(UserWarning, match=r"\[UNK\]") as caught:
         batch = extractor([uranium, helium])
@@ -109,7 +109,8 @@ def test_known_elements_give_no_warning(extractor):
 
 def test_error_names_index_value_rule_and_remedy(extractor):
     with pytest.raises(
-        MoleculeError, match=r"molecule 1 \('C1CC'\): RDKit cannot read it as SMILES; correct or drop it"
+        MoleculeError,
+        match=r"molecule 1 \('C1CC'\): RDKit cannot read it as SMILES \(unclosed ring\); correct or drop it",
     ):
         extractor(["CC", "C1CC"])
     with pytest.raises(MoleculeError, match=r"molecule 2 .*: it has 3 atoms, more than max_atoms=2; raise max_atoms"):
@@ -138,7 +139,7 @@ def test_report_keeps_good_rows_and_lists_the_others(extractor, return_tensors):
     assert batch["failures"][1] == {
         "index": 2,
         "molecule": "'C1CC'",
-        "reason": "RDKit cannot read it as SMILES; correct or drop it",
+        "reason": "RDKit cannot read it as SMILES (unclosed ring); correct or drop it",
     }
     assert json.loads(json.dumps(batch["failures"])) == batch["failures"]
 

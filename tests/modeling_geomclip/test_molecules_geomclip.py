@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import AllChem, rdDetermineBonds
 
-from modeling_geomclip import molecules_geomclip
-from modeling_geomclip.molecules_geomclip import MoleculeError, read_molecule, read_molecules
+from modeling_geomclip import MoleculeError, molecules_geomclip
+from modeling_geomclip.molecules_geomclip import embed_smiles, read_mol_block, read_molecule
 
 WATER = {"atomic_numbers": [8, 1, 1], "positions": [[0.0, 0.0, 0.1], [0.0, 0.76, -0.47], [0.1, -0.76, -0.47]]}
 WATER_XYZ = "3\nwater\nO 0 0 0.1\nH 0 0.76 -0.47\nH 0.1 -0.76 -0.47\n"
@@ -103,42 +103,11 @@ def test_conformer_has_the_asked_chirality_and_is_mmff94_relaxed():
     assert np.abs(field.CalcGrad()).max() < 0.1
 
 
-def test_another_seed_gives_another_conformer():
-    one, two = (read_molecule("CCCCO", seed=seed)["positions"] for seed in (1, 2))
-    assert np.abs(one - two).max() > 0.1
-
-
 def test_hydrogens_are_left_out_on_request_unless_there_is_nothing_else():
     assert read_molecule(WATER, remove_hydrogens=True)["atomic_numbers"].tolist() == [8]
     assert read_molecule("CO", remove_hydrogens=True)["atomic_numbers"].tolist() == [6, 8]
     assert read_molecule("[HH]", remove_hydrogens=True)["atomic_numbers"].tolist() == [1, 1]
     assert read_molecule("[2H]C", remove_hydrogens=True)["atomic_numbers"].tolist() == [6]
-
-
-@pytest.mark.parametrize("smiles", ["[Na+].[Cl-]", "c1ccccc1.c1ccccc1.O", "CC(=O)[O-].[NH4+]"])
-def test_fragments_stand_four_angstroms_apart(smiles):
-    record = read_molecule(smiles)
-    fragments = [Chem.AddHs(m).GetNumAtoms() for m in Chem.GetMolFrags(Chem.MolFromSmiles(smiles), asMols=True)]
-    assert len(record["atomic_numbers"]) == sum(fragments)
-    x = np.sort(record["positions"][:, 0])
-    gaps = np.diff(x)
-    assert np.isclose(gaps, molecules_geomclip.FRAGMENT_GAP).sum() == len(fragments) - 1
-
-
-def test_uff_takes_over_where_mmff94_has_no_parameters():
-    assert not AllChem.MMFFHasAllMoleculeParams(Chem.AddHs(Chem.MolFromSmiles("CC[Hg]CC")))
-    positions = read_molecule("CC[Hg]CC", remove_hydrogens=True)["positions"]
-    assert np.isfinite(positions).all()
-
-
-def test_large_molecules_that_need_random_starting_coordinates_embed():
-    assert len(read_molecule("C" * 60, remove_hydrogens=True)["atomic_numbers"]) == 60
-
-
-def test_overlapping_heavy_atoms_are_refused(monkeypatch):
-    monkeypatch.setattr(molecules_geomclip, "FRAGMENT_GAP", -0.1)
-    with pytest.raises(MoleculeError, match=r"heavy atoms 0\.10 Å apart, less than 0\.9 Å"):
-        read_molecule("[Na+].[Cl-]")
 
 
 def with_change(**change) -> dict:
@@ -156,23 +125,36 @@ def bond_unknown_to_rdkits_valence_model() -> Chem.Mol:
 MULTIPLE_SDF = (WATER_SDF + "$$$$\n") * 2
 BAD_MOLECULES = [
     ("", "empty"),
-    ("C1CC", "cannot read it as SMILES"),
+    ("C1CC", r"cannot read it as SMILES \(unclosed ring\)"),
     ("CCO ethanol", "no white space"),
     ("C(C)(C)(C)(C)C", r"valence for atom # 0 C, 5"),
     ("c1cccc1", "kekulize"),
     ("*CC", "dummy atom"),
-    ("O=[Os](=O)(=O)=O", "neither MMFF94 nor UFF"),
+    ("CCO>>CC=O", "it is a reaction"),
+    ("[CH3:1]Br>[OH-]>C[OH:1]", "it is a reaction"),
+    ("{[$]CC[$]}", "it is BigSMILES, of a polymer"),
+    ("CC{[>][<]OCC[>][<]}O", "it is BigSMILES"),
+    ("[C][C][O]", "it is SELFIES; pass the SMILES that selfies.decoder makes of it"),
+    ("[C][=C][Branch1][C][O][Ring1][Ring2]", "it is SELFIES"),
+    ("[nop][C]", "it is SELFIES"),
+    ("LFQSCWFLJHTTHZ-UHFFFAOYSA-N", "it is an InChIKey"),
+    ("ligand.pdb", "ending .pdb is not read; known are .*bond orders"),
+    ("molecules.smi", "ending .smi is not read"),
+    ("HETATM    1  C1  UNL     1      -0.915   0.284   0.061\nEND\n", "it is PDB text"),
+    ("data_x\n_cell_length_a 5.0\n", "it is CIF text"),
+    ("$RXN\n\n\n\n  1  1\n", "it is a reaction"),
+    ("\ufeff", "it is empty"),
     ("C[C@@H]1C[C@H]1[C@]12C[C@]1(C)C2", "no conformer was found"),
     ("InChI=1S/nonsense", "cannot read it as InChI"),
     ("C\ud800", "broken Unicode"),
-    ("no_such_file.sdf", "cannot be read"),
+    ("no_such_file.sdf", "there is no file no_such_file.sdf; check the path"),
     ("two\nlines", "nor XYZ"),
-    ("2\n\nO 0 0 0\n", "nor XYZ"),
-    ("1\n\nO 0 0 0\n1\n\nO 0 0 0\n", "nor XYZ"),
+    ("2\n\nO 0 0 0\n", "line 1 says 2 atoms, and 1 lines follow the comment line"),
+    ("1\n\nO 0 0 0\n1\n\nO 0 0 0\n", r"several XYZ records; pass read_molecules"),
     ("0\nnothing\n", "no atoms"),
     (WATER_SDF[:120], "cannot read it as SDF|nor XYZ"),
     (MULTIPLE_SDF, r"several SDF records; pass read_molecules"),
-    (WATER_MOL2 * 2, "several MOL2 records"),
+    (WATER_MOL2 * 2, "several MOL2 records; pass read_molecules"),
     (WATER_MOL2.replace("0.76", "nan"), "atom 1 is at"),
     (Chem.Mol(), "no atoms"),
     (bond_unknown_to_rdkits_valence_model(), "RDKit refuses its chemistry"),
@@ -214,27 +196,6 @@ def test_bad_molecules_are_refused_with_rule_remedy_and_nothing_on_stderr(molecu
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_conformer_that_cannot_be_found_is_not_sought_for_ever(monkeypatch):
-    calls = []
-
-    def embed(mol, parameters):
-        calls.append((parameters.useRandomCoords, parameters.maxIterations))
-        return -1
-
-    monkeypatch.setattr(molecules_geomclip.rdDistGeom, "EmbedMolecule", embed)
-    with pytest.raises(MoleculeError, match="no conformer was found"):
-        read_molecule("CCO")
-    assert calls == [(False, molecules_geomclip.CONFORMER_ATTEMPTS), (True, molecules_geomclip.CONFORMER_ATTEMPTS)]
-
-
-def test_a_molecule_too_large_is_refused_before_it_is_embedded(monkeypatch):
-    monkeypatch.setattr(molecules_geomclip, "_make_fragment_conformer", None)
-    with pytest.raises(MoleculeError, match="it has 242 atoms, more than max_atoms=200; raise max_atoms or drop it"):
-        read_molecule("C" * 80, max_atoms=200)
-    with pytest.raises(MoleculeError, match="it has 80 atoms, more than max_atoms=79; raise max_atoms or drop it"):
-        read_molecule("C" * 80, remove_hydrogens=True, max_atoms=79)
-
-
 def test_max_atoms_counts_what_is_left():
     assert len(read_molecule(WATER, remove_hydrogens=True, max_atoms=1)["atomic_numbers"]) == 1
     with pytest.raises(MoleculeError, match="it has 3 atoms, more than max_atoms=2"):
@@ -249,41 +210,145 @@ def test_error_survives_pickling_and_being_raised_again_from_its_message():
     assert str(MoleculeError(str(error))) == str(error)  # what a data loader's worker does
 
 
-def test_sdf_records_are_read_one_by_one(tmp_path):
-    path = tmp_path / "many.sdf"
-    methane = Chem.MolToMolBlock(Chem.MolFromSmiles("C"))
-    path.write_text(WATER_SDF + "$$$$\n" + "broken\n$$$$\n" + methane)
-    records = read_molecules(path)
-    assert_is_water(read_molecule(next(records)))
-    with pytest.raises(MoleculeError):
-        read_molecule(next(records))
-    assert read_molecule(next(records), remove_hydrogens=True)["atomic_numbers"].tolist() == [6]
-    assert list(records) == []
-    with pytest.raises(MoleculeError, match="several SDF records"):
-        read_molecule(path)
-
-
-@pytest.mark.parametrize("name", ["missing.sdf", "."])
-def test_unreadable_sdf_file(tmp_path, name):
-    with pytest.raises(MoleculeError, match="cannot be read"):
-        next(read_molecules(tmp_path / name))
-
-
-def test_unknown_file_ending_and_undecodable_file(tmp_path):
-    (tmp_path / "a.pdb").write_text("ATOM")
-    with pytest.raises(MoleculeError, match=r"ending is unknown; use one of \.sdf, \.mol, \.mol2, \.xyz"):
-        read_molecule(tmp_path / "a.pdb")
-    (tmp_path / "a.xyz").write_bytes(b"\xff\xfe")
-    with pytest.raises(MoleculeError, match="cannot be read"):
-        read_molecule(tmp_path / "a.xyz")
-
-
 def test_without_rdkit_coordinates_still_work_and_text_says_what_to_install(monkeypatch):
     monkeypatch.setattr(molecules_geomclip, "Chem", None)
     assert_is_water(read_molecule(WATER))
     assert_is_water(read_molecule(water_descriptions()["ase"]))
+    assert_is_water(read_molecule(WATER_XYZ))
     with pytest.raises(MoleculeError, match="pip install rdkit"):
         read_molecule("CCO")
+
+
+LOOK_ALIKES = "[C-]#[O+] [Na+].[Cl-] [Cl] [O][O] N->[Fe] [C] [CH3][CH3] C[N+](C)C"
+
+
+@pytest.mark.parametrize("smiles", LOOK_ALIKES.split())
+def test_smiles_that_look_like_something_else_are_smiles(smiles):
+    assert len(read_molecule(smiles)["positions"]) == Chem.AddHs(Chem.MolFromSmiles(smiles)).GetNumAtoms()
+
+
+# --------------------------------------------------------------------------------- kinds of files that people have
+
+MOL_ATOM = " {:9.4f} {:9.4f} {:9.4f} {:<3} 0  0  0  0  0  0  0  0  0  0  0  0"
+
+
+def write_mol(symbols: str, places: list, bonds: list, last: str = "", dimension: str = "3D") -> str:
+    counts = f"{len(places):3}{len(bonds):3}  0  0  0  0  0  0  0  0999 V2000"
+    atoms = [MOL_ATOM.format(*place, symbol) for symbol, place in zip(symbols.split(), places)]
+    lines = ["", f"  by hand           {dimension}", "", counts, *atoms, *(f"{i:3}{j:3}{k:3}  0" for i, j, k in bonds)]
+    return "\n".join([*lines, *([last] if last else []), "M  END", ""])
+
+
+METHANE = [[0, 0, 0], [0.63, 0.63, 0.63], [-0.63, -0.63, 0.63], [-0.63, 0.63, -0.63], [0.63, -0.63, -0.63]]
+METHANE_BONDS = [(1, i, 1) for i in range(2, 6)]
+METHANE_MOL = write_mol("C H H H H", METHANE, METHANE_BONDS)
+SQUARE = [[0, 0, 0], [1.5, 0, 0], [-1.5, 0, 0], [0, 1.5, 0], [0, -1.5, 0]]
+PROPANOL = [[0, 0, 0], [1.299, 0.75, 0], [2.598, 0, 0], [3.897, 0.75, 0]]
+CHAIN = [(1, 2, 1), (2, 3, 1), (3, 4, 1)]
+REPEATED = "M  STY  1   1 SRU\nM  SAL   1  2   2   3\nM  SBL   1  2   1   3\nM  SMT   1 n"
+NO_VERSION = METHANE_MOL.replace("  0  0  0  0  0  0  0  0999 V2000", "  0  0  0              1")
+GAFF = WATER_MOL2.replace("O.3", "oh").replace("H   1", "ho  1")
+
+READ = {  # as given, or a conformer of SMILES
+    "xyz with a byte order mark": ("\ufeff" + WATER_XYZ, WATER),
+    "xyz with decimal commas": (WATER_XYZ.replace(".", ","), WATER),
+    "extended xyz": (WATER_XYZ.replace("water", 'Properties=species:S:1:pos:R:3 pbc="F F F"'), WATER),
+    "raw qm9": (WATER_XYZ.replace("water", "gdb 3\t799.6") + "1671.5\t3799.2\nO\tO\nInChI\tInChI\n", WATER),
+    "mol with a byte order mark": ("\ufeff" + METHANE_MOL, METHANE),
+    "mol2 with a byte order mark": ("\ufeff" + WATER_MOL2, WATER),
+    "mol2 without the end of its last line": (WATER_MOL2.rstrip(), WATER),
+    "v2000 in lower case": (METHANE_MOL.replace("V2000", "v2000"), METHANE),
+    "no version": (NO_VERSION, METHANE),
+    "drawing without hydrogens": (write_mol("C C C O", PROPANOL, CHAIN), "CCCO"),
+    "drawing in another plane of one z": (write_mol("C C C O", np.add(PROPANOL, [0, 0, 2.5]), CHAIN), "CCCO"),
+    "drawing with hydrogens": (write_mol("C H H H H", SQUARE, METHANE_BONDS), "C"),
+    "drawing without any hydrogen": (write_mol("C F F F F", SQUARE, METHANE_BONDS), "FC(F)(F)F"),
+    "drawing that says 2D": (write_mol("C C C O", PROPANOL, CHAIN, dimension="2D"), "CCCO"),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_kinds_of_text_that_are_read(kind):
+    text, expected = READ[kind]
+    record = read_molecule(text)
+    if isinstance(expected, str):
+        expected = read_molecule(expected)
+    expected = expected if isinstance(expected, dict) else {"atomic_numbers": [6, 1, 1, 1, 1], "positions": expected}
+    np.testing.assert_array_equal(record["atomic_numbers"], expected["atomic_numbers"])
+    np.testing.assert_allclose(record["positions"], expected["positions"], atol=1e-9)
+
+
+REFUSED = {
+    "all zero": (write_mol("C H H H H", [[0, 0, 0]] * 5, METHANE_BONDS), "all of its atoms are at one place"),
+    "atoms twice": (write_mol("C H H H H C", [*METHANE, METHANE[0]], METHANE_BONDS), "atoms 0 and 5 coincide"),
+    "nanometres": (write_mol("C H H H H", np.multiply(METHANE, 0.1), METHANE_BONDS), "nanometres; multiply them by 10"),
+    "Bohr": (write_mol("C H H H H", np.divide(METHANE, 0.529177), METHANE_BONDS), "Bohr; multiply them by 0.529177"),
+    "xyz in nanometres": ("2\n\nO 0 0 0\nH 0 0 0.096\n", "nanometres"),
+    "mol2 in Bohr": (WATER_MOL2.replace("0.76", "1.44").replace("0.47", "0.98"), "Bohr"),
+    "periodic xyz": (WATER_XYZ.replace("water", 'Lattice="9 0 0 0 9 0 0 0 9" pbc="T T T"'), "periodic"),
+    "xyz of two": (WATER_XYZ + "1\n\nHe 0 0 0\n", "it holds several XYZ records"),
+    "polymer": (write_mol("C C C O", PROPANOL, CHAIN, REPEATED, "2D"), "repeating unit, so it is a polymer"),
+    "gaff types": (GAFF, r"MOL2 \(.*[Ee]lement 'oh' not found.*SYBYL types such as C\.3; oh is none"),
+    "an atom lost": (METHANE_MOL.replace("  5  4", "  6  4"), r"RDKit cannot read it as SDF \(.+\)"),
+    "a bond lost": (METHANE_MOL.replace("  1  5  1  0\n", ""), r"RDKit cannot read it as SDF \(.+\)"),
+    "no end": (METHANE_MOL.replace("M  END\n", ""), r"RDKit cannot read it as SDF \(.+\)"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_kinds_of_text_that_are_refused_as_what_they_are(kind, capfd):
+    text, told = REFUSED[kind]
+    with pytest.raises(MoleculeError, match=told):
+        read_molecule(text)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("dimension", ["2D", "3D"])
+def test_no_stereochemistry_is_seen_in_the_flat_centres_of_a_drawing(dimension):
+    """RDKit takes a sulfone that is drawn flat and called 3D for a square planar one."""
+    sulfone = write_mol("S C C O O", SQUARE, [(1, 2, 1), (1, 3, 1), (1, 4, 2), (1, 5, 2)], dimension=dimension)
+    np.testing.assert_array_equal(read_molecule(sulfone)["positions"], read_molecule("CS(C)(=O)=O")["positions"])
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.1, 1 / 0.529177])
+@pytest.mark.parametrize("form", ["mapping", "ase", "mol"])
+def test_coordinates_are_checked_in_every_form_alike(form, factor):
+    molecule = water_descriptions()[form]
+    positions = np.multiply(WATER["positions"], factor)
+    if form == "mapping":
+        molecule = {**molecule, "positions": positions}
+    elif form == "ase":
+        molecule.positions = positions
+    else:
+        molecule.GetConformer().SetPositions(positions)
+    with pytest.raises(MoleculeError, match=r"at one place|nanometres|Bohr"):
+        read_molecule(molecule)
+
+
+def test_a_record_that_was_found_to_be_damaged_is_raised_as_it_was_told():
+    error = MoleculeError("lines 3 to 9: truncated", "correct or drop it", "'a.sdf'")
+    with pytest.raises(MoleculeError, match=r"^molecule \('a\.sdf'\): lines 3 to 9: truncated; correct or drop it$"):
+        read_molecule(error)
+
+
+def test_a_conformer_says_how_it_was_made_and_is_that_of_read_molecule():
+    conformer = embed_smiles("C[C@H](N)C(=O)O")
+    np.testing.assert_array_equal(conformer.positions, read_molecule("C[C@H](N)C(=O)O")["positions"])
+    with pytest.raises(MoleculeError, match=r"molecule \('C1CC'\): RDKit cannot read it as SMILES \(unclosed ring\)"):
+        embed_smiles("C1CC")
+
+
+def test_the_coordinates_of_a_mol_block_or_none():
+    numbers, positions = read_mol_block(METHANE_MOL)
+    assert numbers.tolist() == [6, 1, 1, 1, 1]
+    np.testing.assert_array_equal(positions, METHANE)
+    assert read_mol_block(write_mol("C C C O", PROPANOL, CHAIN)) is None
+    for text, told in (REFUSED["all zero"], REFUSED["polymer"], REFUSED["Bohr"]):
+        with pytest.raises(MoleculeError, match=told):
+            read_mol_block(text)
+
+
+# ------------------------------------------------------------------------------------------------------------ anything
 
 
 def cut(text: str) -> st.SearchStrategy[str]:

@@ -2,12 +2,16 @@
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
-from transformers import BertTokenizer
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from transformers import BertTokenizer, DataCollatorWithPadding
 
 from modeling_geomclip.feature_extraction_geomclip import GeomCLIPFeatureExtractor
-from modeling_geomclip.processing_geomclip import GeomCLIPProcessor
+from modeling_geomclip.processing_geomclip import GeomCLIPProcessor, list_texts
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "water", "is", "wet", "ethanol", "burns"]
 LIMIT = 6
@@ -85,10 +89,104 @@ def test_what_is_refused(processor):
         processor()
     with pytest.raises(ValueError, match="list of texts is empty"):
         processor(text=[])
-    with pytest.raises(ValueError, match="text 1 is None, not a string"):
+    with pytest.raises(ValueError, match="text 1 is None, not a string; replace or drop it"):
         processor(text=["water", None])
     with pytest.raises(ValueError, match=r"molecule 1 \('C1CC'\)"):
         processor([WATER, "C1CC"])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("a", "b"),
+        (text for text in "ab"),
+        np.array(["a", "b"]),
+        pd.Series(["a", "b"], index=[7, 3]),
+        Dataset.from_dict({"text": ["a", "b"]})["text"],
+    ],
+)
+def test_texts_come_in_any_iterable(texts):
+    assert list_texts(texts) == ["a", "b"]
+
+
+def test_one_text_is_a_list_of_one():
+    assert list_texts("ab") == ["ab"]
+    assert list_texts(np.str_("ab")) == ["ab"]
+    assert list_texts("") == [""]
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a", b"b"], "text 1 is b'b', not a string; replace or drop it"),
+        (b"ab", "text 0 is b'ab', not"),
+        (None, "text 0 is None, not"),
+        (float("nan"), "text 0 is nan, not"),
+        ({"text": "a"}, r"text 0 is \{'text': 'a'\}, not"),
+        (["a", pd.NA], "text 1 is <NA>, not"),
+        (["a", ["b"] * 1000], r"text 1 is \['b', 'b', 'b', 'b', 'b', 'b', ...\], not"),
+        (pd.DataFrame({"text": ["a", "b"]}), "the texts have 2 dimensions; pass one column"),
+        (np.array(b"a"), r"text 0 is array\(b'a', dtype='|S1'\), not"),
+    ],
+)
+def test_what_is_no_text_is_named(texts, message):
+    with pytest.raises(ValueError, match=message):
+        list_texts(texts)
+
+
+MOLECULES, TEXTS = [WATER, ETHANOL, "CC", "CN=C", "C#N"], ["water", "ethanol burns", "wet", "water is wet", ""]
+
+
+@pytest.fixture
+def rows(processor) -> Dataset:
+    """Mapped in two batches, of which the first alone pads molecules to 5 rows."""
+    rows = Dataset.from_dict({"smiles": MOLECULES, "text": TEXTS, "label": [4, 3, 2, 1, 0]})
+
+    def prepare(rows: dict) -> dict:
+        return processor(rows["smiles"], text=rows["text"], padding=False, return_tensors=None)
+
+    return rows.map(prepare, batched=True, batch_size=3, remove_columns=["smiles", "text"])
+
+
+@pytest.mark.parametrize("places", [[0, 1], [2, 0], [4], [3, 1, 4, 0, 2]])
+def test_the_collator_of_transformers_pads_rows_to_what_the_processor_gives(processor, rows, places):
+    (batch,) = DataLoader(rows.select(places), batch_size=5, collate_fn=DataCollatorWithPadding(processor))
+    expected = processor([MOLECULES[place] for place in places], text=[TEXTS[place] for place in places])
+    assert batch.pop("labels").tolist() == [4 - place for place in places]
+    assert batch.keys() == expected.keys()
+    for name, values in expected.items():
+        torch.testing.assert_close(batch[name], values, rtol=0, atol=0)
+    assert batch.to(torch.bfloat16)["positions"].dtype == torch.float32
+
+
+def test_the_collator_of_transformers_pads_one_side_alone(processor, rows):
+    columns = [*GeomCLIPFeatureExtractor.model_input_names, "label"]
+    for padder in (processor, processor.feature_extractor):
+        batch = DataCollatorWithPadding(padder)(list(rows.select_columns(columns)))
+        assert batch.pop("labels").tolist() == [4, 3, 2, 1, 0]
+        torch.testing.assert_close(dict(batch), dict(processor(MOLECULES)), rtol=0, atol=0)
+    batch = DataCollatorWithPadding(processor)(list(rows.select_columns(["input_ids", "attention_mask", "label"])))
+    assert batch["labels"].shape == (5,)
+    torch.testing.assert_close(batch["input_ids"], processor(text=TEXTS)["input_ids"], rtol=0, atol=0)
+
+
+def test_the_collators_settings_are_the_tokenizers_and_the_multiple_is_for_both(processor, rows):
+    batch = DataCollatorWithPadding(processor, pad_to_multiple_of=8)(list(rows))
+    assert [batch[name].shape for name in ("atom_ids", "positions", "input_ids")] == [(5, 8), (5, 8, 3), (5, 8)]
+    assert batch["atom_mask"].sum(dim=1).tolist() == [1, 3, 2, 3, 2]
+    batch = DataCollatorWithPadding(processor, padding="max_length", max_length=6)(list(rows))
+    assert [batch[name].shape for name in ("atom_ids", "input_ids")] == [(5, 5), (5, 6)]
+
+
+def test_rows_that_were_not_mapped_are_refused(processor, rows):
+    collator = DataCollatorWithPadding(processor)
+    with pytest.raises(ValueError, match=r"row 0 has smiles, text: .*GeomCLIPDataCollator"):
+        collator([{"smiles": WATER, "text": "water"}])
+    geometry = {"atomic_numbers": [8, 1], "positions": [[0, 0, 0], [0, 0, 1]]}
+    with pytest.raises(ValueError, match=r"row 1 has atomic_numbers, positions, label: "):  # with its hydrogens
+        collator([geometry, geometry | {"label": 1}])
+    with pytest.raises(ValueError, match=r"row 1 is a batch, its atom_ids of shape \(1, 3\); map with batched=True"):
+        collator([rows[0], processor(WATER, text="water")])
 
 
 def test_decoding_passes_through(processor):

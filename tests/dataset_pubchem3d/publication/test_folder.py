@@ -112,7 +112,8 @@ def test_the_card_states_what_was_built(small):
     assert f"{sum(report['configs']['default'].values())} pairs" in card.text
     for stage, counted in report["counts"].items():
         assert all(f"| {stage} | {what} | {number} |" in card.text for what, number in counted.items())
-    assert "| `qm9` | all molecules of qm9 with their properties, without texts | 9 | 31 | 20 |" in card.text
+    assert "| `qm9` | all molecules of qm9 with their properties, without texts | 21 | 19 | 20 |" in card.text
+    assert "shares of 30 % for train, 30 % for validation, 40 % for test" in card.text
     assert all(f"| `{column.name}` | {column.dtype} |" in card.text for column in COLUMNS)
     assert "| `gap` | float64 | Hartree |" in card.text
     assert "{{" not in card.content

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_pubchem3d.quality.examine import CLASH_FAULT, NOT_FINITE_FAULT, SHAPE_FAULT
+from dataset_pubchem3d.quality.examine import DISTANCE_FAULT, ELEMENTS_FAULT, NOT_FINITE_FAULT, SHAPE_FAULT
 from dataset_pubchem3d.schema import FEATURES
 
 
@@ -16,7 +16,7 @@ def test_each_planted_fault_is_found_with_its_row(row, clashing, write, measure,
     far, near = row("CCCC"), row("CCCCC")
     near["further_positions"] = [np.array(near["positions"]).tolist()]
     near["further_positions"][0][1] = np.add(near["positions"][0], [0, 0, 0.5]).tolist()
-    far["further_positions"] = [(2 * np.array(far["positions"])).tolist()]
+    far["further_positions"] = [(1.2 * np.array(far["positions"])).tolist()]
     train = [
         row("CCO"),
         clashing,
@@ -33,16 +33,32 @@ def test_each_planted_fault_is_found_with_its_row(row, clashing, write, measure,
         return [f"default/train-00000-of-00001.parquet row {i}, {train[i]['inchikey']}" for i in indices]
 
     assert found == {
-        ("default", CLASH_FAULT): (2, at(1, 5)),
+        ("default", DISTANCE_FAULT): (2, at(1, 5)),
         ("default", SHAPE_FAULT): (3, at(2, 6, 7)),
         ("default", NOT_FINITE_FAULT): (1, at(4)),
         ("default", "the geometry has not n_heavy heavy atoms"): (1, at(7)),
+        ("default", ELEMENTS_FAULT): (1, at(7)),
     }
 
 
-def test_heavy_atoms_just_apart_and_hydrogens_do_not_clash(row, write, measure):
-    apart = row("CC", atomic_numbers=[6, 6, 1, 1], positions=[[0, 0, 0], [0, 0, 0.91], [0, 0, 0.5], [0, 0, 0.5]])
-    assert measure(write("default", train=[apart]))["faults"] == []
+def test_all_atoms_must_be_apart_and_in_angstroms(row, write, measure, faults):
+    close = row("C#C", atomic_numbers=[6, 6, 1, 1], positions=[[0, 0, 0], [0, 0, 1.2], [0, 0, 2.2], [0, 0, -1.0]])
+    assert measure(write("default", train=[close]))["faults"] == []
+    two_hydrogens = row("C", atomic_numbers=[6, 1, 1], positions=[[0, 0, 0], [0, 0, 1.1], [0, 0, 1.1]])
+    ethanol, propanol = row("CCO"), row("CCCO")
+    ethanol["positions"] = (np.array(ethanol["positions"]) / 0.529177).tolist()
+    propanol["positions"] = (np.array(propanol["positions"]) / 10).tolist()
+    at_one_place = row("CC", positions=[[0.0, 0.0, 0.0]] * 8)
+    found = faults(measure(write("default", train=[two_hydrogens, ethanol, propanol, at_one_place])))
+    assert found["default", DISTANCE_FAULT][0] == 4
+
+
+def test_a_geometry_of_other_elements_is_found(row, write, measure, faults):
+    found = faults(measure(write("default", train=[row("CCO"), row("CCO", smiles="CCS")])))
+    assert found["default", ELEMENTS_FAULT][0] == 1
+
+
+def test_one_atom_has_no_distances(row, write, measure):
     alone = row("C", atomic_numbers=[6], positions=[[0, 0, 0]])
     assert measure(write("default", train=[alone]))["faults"] == []
 
@@ -60,6 +76,7 @@ def test_faults_of_the_other_columns_are_found(row, write, measure, faults):
         "inchikey14 is not the first block of inchikey": 1,
         "RDKit cannot read the SMILES": 1,
         "an atomic number is not one of 1 to 118": 1,
+        ELEMENTS_FAULT: 1,
     }
     assert report["configs"]["default"]["rows"] == 8
     assert report["configs"]["default"]["inchikeys"] == 7  # without that of the row with a null

@@ -6,8 +6,6 @@ from rdkit import Chem
 from rdkit.Chem import rdMolAlign, rdMolTransforms
 
 from dataset_pubchem3d.quality.geometry_comparison import (
-    CONFORMER_ATTEMPTS,
-    MINIMISATION_STEPS,
     Comparison,
     compare_geometries,
     compare_geometry,
@@ -161,11 +159,6 @@ def test_the_first_conformer_is_that_of_a_single_one(conformer_of):
 def test_a_seed_that_makes_all_conformers_alike_is_refused():
     with pytest.raises(ValueError, match="seed is 0"):
         compare_geometries([], seed=0)
-
-
-def test_settings_are_those_of_the_model():
-    molecules = pytest.importorskip("modeling_geomclip.molecules_geomclip")
-    assert (CONFORMER_ATTEMPTS, MINIMISATION_STEPS) == (molecules.CONFORMER_ATTEMPTS, molecules.MINIMISATION_STEPS)
 
 
 def test_a_summary_by_hand():

@@ -1,6 +1,6 @@
 import pytest
 
-from dataset_pubchem3d.quality.examine import CLASH_FAULT
+from dataset_pubchem3d.quality.examine import DISTANCE_FAULT
 from dataset_pubchem3d.quality.page import write_page
 
 
@@ -12,7 +12,7 @@ def page(tmp_path, sound, row, clashing, write, measure):
 
 
 def test_faults_are_shown_with_their_rows(page):
-    assert f"| default | {CLASH_FAULT} | 1 | default/train-00000-of-00001.parquet row 0, " in page
+    assert f"| default | {DISTANCE_FAULT} | 1 | default/train-00000-of-00001.parquet row 0, " in page
 
 
 def test_each_figure_is_in_one_row_of_its_section(page):

@@ -69,6 +69,24 @@ def test_coordinates_of_a_row_are_used_and_missing_ones_made():
     np.testing.assert_allclose(made.positions[0], read_molecule("O", seed=source.seed)["positions"], atol=1e-4)
 
 
+def test_coordinates_of_another_molecule_and_broken_ones_are_refused():
+    for cells, reason in (
+        (WATER | {"atomic_numbers": [16, 1, 1]}, "the coordinates are of another molecule"),
+        (WATER | {"atomic_numbers": "8 1 1"}, "a cell is no list of numbers"),
+        ({"atomic_numbers": [8, 1, 1]}, "no positions"),
+    ):
+        with pytest.raises(RecordError) as refused:
+            source_of().parse_geometry(Row("row 0", {"smiles": "O", **cells}))
+        assert refused.value.reason == reason
+
+
+def test_errors_of_excel_are_missing_labels_and_encodings_are_read(tmp_path):
+    (tmp_path / "mine.csv").write_text("smiles;gap °;active\nO;#N/A;-\nC;1.5;1\n", encoding="cp1252")
+    source = source_of(tmp_path / "mine.csv", labels=("gap °", "active"), encoding="cp1252")
+    rows = list(source.read_records(tmp_path / "mine.csv"))
+    assert [[*source.parse_properties(row).values()] for row in rows] == [[None, None], [1.5, 1.0]]
+
+
 def test_columns_have_the_units_that_are_given():
     columns = source_of(units=("eV", "")).property_columns
     assert [(column.name, column.unit, column.dtype) for column in columns] == [

@@ -131,9 +131,7 @@ def test_a_record_that_cannot_be_identified_is_refused(row, reason):
     assert (refused.value.record_id, refused.value.reason) == ("shard:4", reason)
 
 
-@pytest.mark.parametrize(
-    ("sdf", "reason"), [(None, "it has no mol block"), ("garbage", "RDKit cannot read the mol block")]
-)
+@pytest.mark.parametrize(("sdf", "reason"), [(None, "it has no mol block"), ("garbage", "RDKit cannot read it as SDF")])
 def test_a_record_without_a_geometry_is_refused(sdf, reason):
     with pytest.raises(RecordError) as refused:
         Molecule3D().parse_geometry({"record_id": "shard:4", "cid": 702, "smiles": "CCO", "sdf": sdf})

@@ -33,8 +33,14 @@ def test_the_conformer_is_the_one_that_the_model_is_given():
 
 
 def test_the_method_names_the_force_field():
-    assert geometry("CCO").method is None  # that of the source
-    assert "UFF for lack of MMFF94 parameters" in geometry("OB(O)c1ccccc1").method
+    assert geometry("CCO").method == RDKitConformers.method
+    assert geometry("OB(O)c1ccccc1").method == "RDKit ETKDGv3 + UFF for lack of MMFF94 parameters, not a ground state"
+    unrelaxed = "ETKDGv3, unrelaxed for lack of force field parameters"
+    assert geometry("FS(F)(F)(F)(F)F").method == f"RDKit {unrelaxed}, not a ground state"
+    assert (
+        geometry("CC[NH3+].F[P-](F)(F)(F)(F)F").method == f"RDKit ETKDGv3 + MMFF94 and {unrelaxed}, not a ground state"
+    )
+    assert geometry("[Na+].CC(=O)[O-]").method == RDKitConformers.method
 
 
 def test_the_seed_decides_the_conformer():
@@ -48,7 +54,7 @@ def test_the_seed_decides_the_conformer():
         ("CCO", "it has … atoms, more than max_atoms=…"),
         ("CCCCO", "it has … atoms, more than max_atoms=…"),
         ("C*", "it has a dummy atom …, which has no element"),
-        ("C(C", "RDKit cannot read it as SMILES"),
+        ("C(C", "RDKit cannot read it as SMILES …"),
         ("", "it is empty"),
         ("C(C)(C)(C)(C)C", "RDKit refuses its chemistry …"),
     ],

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from rdkit import Chem
-from rdkit.Chem import rdDistGeom
+from rdkit.Chem import rdDepictor, rdDistGeom
 
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.sdf import read_sdf, read_sdf_geometry, read_sdf_tags
@@ -84,11 +84,21 @@ def test_a_truncated_gzip_file_is_named(tmp_path):
         list(read_sdf(tmp_path / "cut.sdf.gz"))
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.sdf.gz", b"<html>"), ("a.sdf", b"\xff\xfe\n$$$$\n")])
-def test_a_file_of_another_kind_is_named(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{name}.*broken"):
-        list(read_sdf(tmp_path / name))
+def test_a_file_of_another_kind_is_named(tmp_path):
+    (tmp_path / "a.sdf.gz").write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=r"a\.sdf\.gz.*broken"):
+        list(read_sdf(tmp_path / "a.sdf.gz"))
+
+
+def test_a_byte_that_is_no_utf8_costs_its_record(tmp_path):
+    first, second, _ = TWO_RECORDS.split("$$$$\n")
+    broken = ("benz\xe8ne" + first).encode("latin-1")
+    (tmp_path / "a.sdf").write_bytes(b"$$$$\n".join([broken, second.encode(), broken, b""]))
+    bad, good, last = read_sdf(tmp_path / "a.sdf")
+    assert good == second
+    assert bad == last
+    with pytest.raises(RecordError, match=r"r1: a byte is no UTF-8 \(byte 0xe8 in line 1 of the record\)"):
+        read_sdf_geometry("r1", bad)
 
 
 def test_a_missing_file_is_an_os_error(tmp_path):
@@ -139,23 +149,35 @@ def test_chemistry_that_rdkit_refuses_keeps_its_geometry():
     assert np.abs(positions - METHANOL.GetConformer().GetPositions()).max() < 1e-4
 
 
-def test_a_planar_molecule_that_is_marked_3d_passes():
-    mol = Chem.Mol(METHANOL)
-    for i in range(mol.GetNumAtoms()):
-        mol.GetConformer().SetAtomPosition(i, (i, i % 2, 0.0))
-    block = Chem.MolToMolBlock(mol)
-    assert read_sdf_geometry("a", block)[1][:, 2].tolist() == [0.0] * 6
-    with pytest.raises(RecordError, match="the coordinates are 2D"):
-        read_sdf_geometry("a", block.replace("3D", "2D"))
+def lay_flat(mol: Chem.Mol) -> Chem.Mol:
+    """In the plane of its first three atoms, which becomes z = 0."""
+    flat = Chem.Mol(mol)
+    positions = flat.GetConformer().GetPositions()
+    x = (positions[1] - positions[0]) / np.linalg.norm(positions[1] - positions[0])
+    y = positions[2] - positions[0] - x * np.dot(positions[2] - positions[0], x)
+    axes = np.stack([x, y / np.linalg.norm(y), np.zeros(3)])
+    flat.GetConformer().SetPositions((positions - positions[0]) @ axes.T)
+    return flat
+
+
+def test_a_planar_molecule_that_is_marked_3d_passes_and_a_drawing_does_not():
+    block = Chem.MolToMolBlock(lay_flat(PYRIDINE))
+    assert read_sdf_geometry("a", block)[1][:, 2].tolist() == [0.0] * 11
+    drawing = Chem.MolFromSmiles("c1ccncc1C")
+    rdDepictor.Compute2DCoords(drawing)
+    drawn = Chem.MolToMolBlock(drawing).replace("2D", "3D")
+    for flat in (block.replace("3D", "2D"), drawn):
+        with pytest.raises(RecordError, match="the coordinates are 2D"):
+            read_sdf_geometry("a", flat)
 
 
 @pytest.mark.parametrize(
     ("block", "reason"),
     [
-        ("", "RDKit cannot read the mol block"),
-        (Chem.MolToMolBlock(METHANOL).replace("  6  5", "  9  5"), "RDKit cannot read the mol block"),
-        (Chem.MolToMolBlock(METHANOL).replace(" O  ", " ** "), "RDKit cannot read the mol block"),
-        ("\n\n\n  0  0  0  0  0  0  0  0  0  0999 V2000\nM  END\n", "the mol block has no atoms"),
+        ("", "RDKit cannot read it as SDF"),
+        (Chem.MolToMolBlock(METHANOL).replace("  6  5", "  9  5"), "RDKit cannot read it as SDF …"),
+        (Chem.MolToMolBlock(METHANOL).replace(" O  ", " ** "), "… is no atomic number"),
+        ("\n\n\n  0  0  0  0  0  0  0  0  0  0999 V2000\nM  END\n", "it has no atoms"),
         (Chem.MolToMolBlock(Chem.MolFromSmiles("CO")), "the coordinates are 2D"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
-from dataset_pubchem3d.records import RecordError
+from dataset_pubchem3d.records import Identity, RecordError
 from dataset_pubchem3d.sources.table import Table, TableGeometry
 from dataset_pubchem3d.sources.table_files import Row, undouble_backslashes
 
@@ -22,6 +22,10 @@ WATER_KEY, ETHANOL_KEY = "XLYOFNOQVPJJNP-UHFFFAOYSA-N", "LFQSCWFLJHTTHZ-UHFFFAOY
 def text_of(**cells):
     (text,) = Table().parse_texts(Row("row 0", cells))
     return text
+
+
+def identify_and_parse(source, raw):
+    return source.identify(raw), source.parse_geometry(raw)
 
 
 def texts_of(file):
@@ -149,7 +153,7 @@ def test_rows_of_the_wrong_length_are_refused_and_the_others_kept(tmp_path):
     raw = list(Table().read_records(tmp_path / "a.tsv"))
     assert [record.record_id for record in raw] == ["row 0", "row 1", "row 2", "row 3"]
     assert [Table().parse_texts(raw[place])[0].text for place in (0, 3)] == ["Water", "Ethanol"]
-    for place, detail in ((1, "1 cells in line 3, 2 columns"), (2, "3 cells in line 4")):
+    for place, detail in ((1, "a.tsv: 1 cell in line 3, 2 columns"), (2, "a.tsv: 3 cells in line 4")):
         with pytest.raises(RecordError, match=f"row {place}: the row does not fit the head of its table .{detail}"):
             Table().parse_texts(raw[place])
 
@@ -276,6 +280,88 @@ def test_an_inchi_or_a_cid_can_stand_for_the_smiles():
     assert (compound.smiles, compound.title) == ("C/C=C/C", "but-2-ene")
     text = text_of(text="Water", cid="962")
     assert (text.cid, text.compound) == (962, None)
+
+
+OTHER_ATOMS = {"atomic_numbers": [6, 7, 8], "positions": [[0, 0, 0], [1.5, 0, 0], [2, 1.3, 0]]}
+ETHANOL = {**OTHER_ATOMS, "atomic_numbers": [6, 6, 8]}
+
+
+def test_coordinates_of_another_molecule_are_refused(conformer_of):
+    reason = "the coordinates are of another molecule"
+    with pytest.raises(RecordError, match=rf"{reason} \(CNO has not the atoms of C2H6O\)"):
+        geometry_of(smiles="CCO", **OTHER_ATOMS)
+    with pytest.raises(RecordError, match=reason):
+        geometry_of(inchi="InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", **OTHER_ATOMS)
+    assert geometry_of(**OTHER_ATOMS).atomic_numbers.tolist() == [6, 7, 8]  # nothing to compare with
+    isomer = conformer_of("COC")
+    with pytest.raises(RecordError, match=reason):
+        geometry_of(smiles="CCO", mol_block=Chem.MolToMolBlock(isomer))
+    assert len(geometry_of(mol_block=Chem.MolToMolBlock(isomer)).atomic_numbers) == 9
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        (OTHER_ATOMS, "the coordinates are of another molecule"),
+        ({"positions": "0 0 0", "atomic_numbers": "[6]"}, "a cell is no list of numbers"),
+        ({"atomic_numbers": "[6, 6, 8]"}, "no positions"),
+        ({"positions": "[[0, 0, 0]]"}, "the geometry has no atoms"),
+        ({"positions": "[" * 100_000, "atomic_numbers": "[6]"}, "a cell is no list of numbers"),
+        ({"positions": [[0, 0, 10**400]], "atomic_numbers": [6]}, "a cell is no list of numbers"),
+        ({"positions": [[0, 0, 0], [0, 0, 0.0]], "atomic_numbers": [6, 8]}, "all of its atoms are at one place"),
+    ],
+)
+def test_one_fault_of_a_geometry_is_refused_once(cells, reason):
+    raw = Row("row 0", {"text": "Ethanol.", "smiles": "CCO", **cells})
+    with pytest.raises(RecordError) as refused:
+        Table(with_geometries=True).parse_texts(raw)
+    assert refused.value.reason.startswith(reason)
+    assert TableGeometry(with_texts=True).identify(raw) == Identity()  # whom no text wants
+    assert Table().parse_texts(raw)[0].text == "Ethanol."  # of a recipe that takes geometries from elsewhere
+    with pytest.raises(RecordError) as refused:
+        TableGeometry().parse_geometry(raw)  # of one that takes texts from elsewhere
+    assert refused.value.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("cells", [{"smiles": "C1CC"}, {"smiles": "O", "inchikey": "water"}, {}, {"cid": "x"}])
+def test_what_the_texts_of_a_table_refuse_its_geometries_do_not_refuse_again(cells):
+    raw = Row("row 0", {"text": "It.", **cells, **ETHANOL})
+    assert TableGeometry(with_texts=True).identify(raw) == Identity()
+    with pytest.raises(RecordError):
+        identify_and_parse(TableGeometry(), raw)
+
+
+def test_a_row_without_coordinates_is_no_fault():
+    raw = Row("row 0", {"text": "Ethanol.", "smiles": "CCO"})
+    assert Table(with_geometries=True).parse_texts(raw)
+    assert TableGeometry(with_texts=True).identify(raw) == Identity()
+    whole = Row("row 0", {"text": "Ethanol.", "smiles": "CCO", **ETHANOL})
+    assert Table(with_geometries=True).parse_texts(whole)
+    assert TableGeometry(with_texts=True).identify(whole) == Identity(None, ETHANOL_KEY)
+    assert TableGeometry(with_texts=True).parse_geometry(whole).positions.shape == (1, 3, 3)
+
+
+def test_a_text_is_kept_as_it_was_given_too(tmp_path):
+    (tmp_path / "a.csv").write_text("smiles,text\nO,Boils at 100 &deg;C. \nC,A gas.\n")
+    first, second = texts_of(tmp_path / "a.csv")
+    assert (first.text, first.raw) == ("Boils at 100 °C.", "Boils at 100 &deg;C. ")
+    assert second.raw is None
+
+
+def test_another_encoding_is_an_option(tmp_path):
+    (tmp_path / "a.csv").write_text("smiles;text\nO;Wässer\n", encoding="cp1252")
+    source = Table(str(tmp_path / "a.csv"), encoding="cp1252")
+    (raw,) = source.read_records(tmp_path / "a.csv")
+    assert source.parse_texts(raw)[0].text == "Wässer"
+    (raw,) = Table().read_records(tmp_path / "a.csv")
+    with pytest.raises(RecordError, match=r"row 0: the row is damaged \(a\.csv: line 2 holds byte 0xe4"):
+        Table().parse_texts(raw)
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path):
+    file = tmp_path / "absent.csv"
+    with pytest.raises(FileNotFoundError, match=f"there is no file {file}; check the path"):
+        list(Table(str(file)).read_records(file))
 
 
 def test_doubled_backslashes_are_undoubled():

@@ -1,12 +1,20 @@
+import gzip
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from dataset_pubchem3d.sources.table_files import read_table
+from dataset_pubchem3d.sources.table_files import GIVEN_TEXT, is_table, list_column_keys, read_rows
 
 
-def rows_of(file):
-    rows = list(read_table(file, (("text",), ("smiles",))))
-    assert all(fault == "" for _, fault in rows)
-    return [cells for cells, _ in rows]
+def all_rows_of(file, encoding="utf-8"):
+    return list(read_rows([file], (("text",), ("smiles",)), encoding=encoding))
+
+
+def rows_of(file, encoding="utf-8"):
+    rows = all_rows_of(file, encoding)
+    assert all(row.fault is None for row in rows)
+    return [row.cells for row in rows]
 
 
 def test_quotes_are_characters_in_tsv_and_quoting_in_csv(tmp_path):
@@ -42,14 +50,109 @@ def test_greek_letters_and_long_cells_survive(tmp_path):
     ("name", "content", "message"),
     [
         ("a.parquet", b"PAR1 is not all", "broken or truncated"),
-        ("a.csv", b'smiles,text\nO,"Water', "broken or truncated"),
-        ("a.tsv", b"smiles\ttext\nO\t\xff", "broken or truncated"),
-        ("a.sdf", b"name\n\n\n  0  0\nM  END\n> <Description>\nWat", "truncated"),
+        ("a.sdf.gz", b"no archive", "cannot be read"),
+        ("a.sdf.gz", gzip.compress(b"name\n" * 99)[:-9], "is truncated or damaged"),
+        ("a.csv", b"\xff\xfes\x00m\x00", "begins as UTF-16 text; pass the encoding utf-16"),
+        ("a.csv", b"s\x00m\x00i\x00", "holds NUL characters; if it is UTF-16, pass the encoding utf-16"),
+        ("a.csv", b'smiles,"text" x\nO,Water', "its head is broken .a quote in line 1"),
         ("a.xlsx", b"", "not one of the formats .parquet, .csv, .tsv, .sdf"),
         ("a.csv", b"", "has the columns  and lacks text"),
     ],
 )
 def test_broken_files_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{name}: .*{message}"):
+    with pytest.raises(ValueError, match=rf"{name}.*{message}"):
         rows_of(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet", "a.sdf"])
+def test_a_file_that_is_not_there_is_named(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"there is no file .*{name}; check the path"):
+        rows_of(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "detail"),
+    [
+        ("a.csv", b'smiles,text\nO,"Water', "the quote that opens in line 2 does not close"),
+        ("a.tsv", b"smiles\ttext\nO\t\xff", "line 2 holds byte 0xff, which is no utf-8"),
+        ("a.csv", b"smiles,text\nO,a\x00b", "line 2 holds a NUL character"),
+    ],
+)
+def test_what_is_damaged_costs_its_row(tmp_path, name, content, detail):
+    comma = b"\t" if name == "a.tsv" else b","
+    (tmp_path / name).write_bytes(content + b"\nCCO" + comma + b"Ethanol\n")
+    damaged, whole = all_rows_of(tmp_path / name)
+    assert (damaged.record_id, damaged.cells, damaged.place) == ("row 0", {}, "line 2")
+    assert damaged.fault.reason == "the row is damaged"
+    assert damaged.fault.detail.startswith(f"{name}: {detail}")
+    assert (whole.record_id, whole.cells) == ("row 1", {"smiles": "CCO", "text": "Ethanol"})
+
+
+MOL = "name\n\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\n    0.0       0.0       0.0    C   0  0\nM  END\n"
+
+
+def test_one_byte_of_an_sdf_costs_its_record(tmp_path):
+    records = [f"{MOL}> <smiles>\nC\n\n> <text>\n{text}\n\n$$$$\n" for text in ("First.", "K\xf6ln.", "Third.")]
+    (tmp_path / "a.sdf").write_text("".join(records), encoding="latin-1")
+    first, damaged, third = all_rows_of(tmp_path / "a.sdf")
+    assert [row.cells["text"] for row in (first, third)] == ["First.", "Third."]
+    assert damaged.place == "record 2"
+    assert damaged.fault.detail.startswith("a.sdf: line 24 holds byte 0xf6")
+    assert [cells["text"] for cells in rows_of(tmp_path / "a.sdf", "latin-1")] == ["First.", "Köln.", "Third."]
+
+
+def test_a_truncated_record_of_an_sdf_is_told_with_its_lines(tmp_path):
+    record = f"{MOL}> <smiles>\nC\n\n> <text>\nA gas.\n\n$$$$\n"
+    (tmp_path / "a.sdf").write_text(record + record[:60])
+    whole, cut = all_rows_of(tmp_path / "a.sdf")
+    assert (whole.cells["text"], whole.fault) == ("A gas.", None)
+    assert cut.fault.detail.startswith("a.sdf: lines 14 to 1")
+    assert "truncated" in cut.fault.detail
+
+
+def test_texts_of_parquet_that_are_no_utf8_cost_their_row(tmp_path):
+    texts = pa.array([b"Water.", b"K\xf6ln.", None]).view(pa.string())
+    pq.write_table(pa.table({"smiles": ["O", "C", "CC"], "text": texts}), tmp_path / "a.parquet")
+    first, damaged, third = all_rows_of(tmp_path / "a.parquet")
+    assert (first.cells, third.cells) == ({"smiles": "O", "text": "Water."}, {"smiles": "CC"})
+    assert damaged.fault == (
+        "the row is damaged",
+        "a.parquet: row 2 holds bytes that are no utf-8 as text; write it again",
+    )
+
+
+@pytest.mark.parametrize("nothing", ["#N/A", "#VALUE!", "#name?", "#REF!", "#DIV/0!", "#SPILL!", "-", " -- ", "nan"])
+def test_errors_of_excel_and_dashes_are_missing_cells(tmp_path, nothing):
+    (tmp_path / "a.csv").write_text(f"smiles,text,name\nO,{nothing},{nothing}\n{nothing},Water.,None\n")
+    assert rows_of(tmp_path / "a.csv") == [{"smiles": "O"}, {"text": "Water.", "name": "None"}]
+
+
+def test_html_entities_with_a_semicolon_are_resolved_once(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "smiles,text,name\nO,25 &#176;C &alpha; &#x3b2; A&B AT&T; &amp;lt;,R&amp;D\nC,A & B,x\n"
+    )
+    first, second = rows_of(tmp_path / "a.csv")
+    assert first["text"] == "25 °C α β A&B AT&T; &lt;"
+    assert first["name"] == "R&D"
+    assert first[GIVEN_TEXT] == "25 &#176;C &alpha; &#x3b2; A&B AT&T; &amp;lt;"
+    assert second == {"smiles": "C", "text": "A & B", "name": "x"}
+
+
+def test_a_name_of_a_column_that_cannot_be_decoded_costs_nothing(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"smiles,text,T (\xb0C)\nO,Water.,100\n")
+    assert rows_of(tmp_path / "a.csv") == [{"smiles": "O", "text": "Water."}]
+
+
+def test_other_encodings_are_read_where_they_are_named(tmp_path):
+    for encoding in ("cp1252", "utf-16", "utf-16-le"):
+        (tmp_path / "a.csv").write_text("smiles;text\nO;Köln, 25 °C\n", encoding=encoding)
+        assert rows_of(tmp_path / "a.csv", encoding) == [{"smiles": "O", "text": "Köln, 25 °C"}]
+        assert list_column_keys(tmp_path / "a.csv", encoding) == {"smiles", "text"}
+    with pytest.raises(ValueError, match="there is no encoding 'cp99999'"):
+        rows_of(tmp_path / "a.csv", "cp99999")
+
+
+def test_what_is_a_table_is_told_by_its_ending():
+    assert all(map(is_table, ("a.csv", "b/c.TSV", "a.parquet", "a.sdf", "a.sdf.gz")))
+    assert not any(map(is_table, ("csv", "a.csv/part", "a.sdf.bz2", "a.txt")))

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rdkit import Chem
 
 from dataset_pubchem3d.records import GEOMETRY_SCHEMA, TEXT_SCHEMA, Compound
 from dataset_pubchem3d.stages.join import MATCH_LEVELS, ROW_SCHEMA, find_match_level, join_window
@@ -20,16 +21,17 @@ L_ALANINE, D_ALANINE = Compound.from_smiles("C[C@H](N)C(=O)O", ""), Compound.fro
 
 
 def text(compound: Compound, cid: int | None = None, record_id: str = "text", source: str = "texts") -> dict:
-    return text_of(compound.inchikey, cid, record_id, source)
+    return text_of(compound.inchikey, cid, record_id, source, compound.smiles)
 
 
-def text_of(inchikey: str, cid: int | None, record_id: str, source: str = "texts") -> dict:
+def text_of(inchikey: str, cid: int | None, record_id: str, source: str = "texts", smiles: str = "CC(=O)O") -> dict:
     block = inchikey[:14]
     return {
         "source": source,
         "record_id": record_id,
         "inchikey": inchikey,
         "inchikey14": block,
+        "smiles": smiles,
         "cid": cid,
         "text": "A.",
     }
@@ -51,7 +53,12 @@ def geometry(
         "geometry_source": source,
         "geometry_id": geometry_id,
         "conformer_energy": energy,
+        "atomic_numbers": list_elements(compound.smiles),
     }
+
+
+def list_elements(smiles: str) -> list[int]:
+    return [atom.GetAtomicNum() for atom in Chem.AddHs(Chem.MolFromSmiles(smiles)).GetAtoms()]
 
 
 def join(texts: list[dict], geometries: list[dict], loosest: str = "first_block", sources=SOURCES) -> Part:
@@ -213,6 +220,7 @@ def random_geometries(draw) -> dict:
         "cid": draw(CIDS),
         "geometry_source": draw(st.sampled_from(SOURCES)),
         "geometry_id": draw(st.sampled_from("012")),
+        "atomic_numbers": list_elements("CC(=O)O"),
         "conformer_energy": draw(st.sampled_from([None, -1.0, 0.0, 1.0])),
     }
 
@@ -267,3 +275,11 @@ def test_every_text_has_the_geometry_that_elimination_leaves_or_is_refused(texts
     assert [tuple(row.values()) for row in rows] == expected
     assert [(record["source"], record["id"]) for record in part.refused] == refused
     assert part.counts["texts"] == len(texts) == part.counts["rows"] + len(part.refused)
+
+
+def test_a_geometry_of_other_heavy_atoms_is_refused_whatever_it_matches_by():
+    wrong = geometry(ACETIC_ACID) | {"atomic_numbers": list_elements("CC(=O)S")}
+    part = join([text(ACETIC_ACID)], [wrong])
+    assert [record["reason"] for record in part.refused] == ["its geometry is of other elements"]
+    assert part.refused[0]["detail"] == "qm9 0"
+    assert matches([text(ACETIC_ACID)], [geometry(ACETIC_ACID) | {"atomic_numbers": [6, 6, 8, 8]}]) == [("inchikey", 0)]

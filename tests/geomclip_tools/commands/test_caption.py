@@ -51,7 +51,9 @@ def test_captions_of_a_list(save, tmp_path, prompt):
 def test_a_prompt_with_smiles_needs_them(save, tmp_path):
     folder = save("{smiles}:")
     (tmp_path / "water.xyz").write_text("3\nwater\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n")
-    with pytest.raises(ValueError, match="prompt shows the SMILES, and 1 molecules come without, the first in row 1"):
+    with pytest.raises(
+        ValueError, match="prompt shows the SMILES, and there is none of 1 molecule, the first in row 1"
+    ):
         main(
             [
                 "--model",

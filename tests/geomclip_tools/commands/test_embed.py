@@ -1,5 +1,6 @@
 """`geomclip embed`: the embeddings are those of the functions, whatever the file."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def test_molecules(model, processor, checkpoint, tmp_path, capsys):
     assert table["row"].tolist() == [0, 1, 3]
     printed = capsys.readouterr()
     assert "wrote 3 embeddings of size 16" in printed.out
-    assert "1 of 4 molecules are left out" in printed.err
+    assert "1 of 4 molecules is left out" in printed.err
 
 
 def test_texts(model, processor, checkpoint, tmp_path):
@@ -63,9 +64,31 @@ def test_texts_that_are_not_there_are_refused(tmp_path):
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(ValueError, match=r"there is no text in .*empty\.txt; give at least one"):
         main([*words, str(tmp_path / "empty.txt")])
-    pd.DataFrame({"caption": ["a"]}).to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(ValueError, match=r"a\.csv has the columns \['caption'\]; it needs 'text'"):
+    pd.DataFrame({"words": ["a"]}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ValueError, match=r"a\.csv: has the columns words and lacks text or description or caption"):
         main([*words, str(tmp_path / "a.csv")])
+    for name in ("missing.csv", "missing.txt", "missing.parquet"):
+        with pytest.raises(ValueError, match=f"there is no file .*{name}; check the path"):
+            main([*words, str(tmp_path / name)])
+
+
+def test_texts_that_are_damaged_are_left_out_and_listed(model, processor, checkpoint, tmp_path, capsys):
+    (tmp_path / "a.csv").write_bytes(b'Description\nan acid\nfrom K\xf6ln\n"a" ring\nthe ring\n')
+    (tmp_path / "b.txt").write_bytes(b"an amine\nat 5 \xb0C\n")
+    words = ["--model", str(checkpoint), "--texts", str(tmp_path / "a.csv"), str(tmp_path / "b.txt")]
+    main([*words, "--output", str(tmp_path / "out.npz")])
+    arrays = np.load(tmp_path / "out.npz")
+    assert arrays["ids"].tolist() == ["an acid", "the ring", "an amine"]
+    assert arrays["rows"].tolist() == [0, 3, 4]
+    lines = [json.loads(line) for line in (tmp_path / "out.rejected.jsonl").read_text().splitlines()]
+    assert [line["row"] for line in lines] == [1, 2, 5]
+    assert "line 3 holds byte 0xf6" in lines[0]["reason"]
+    assert "3 of 6 texts are left out" in capsys.readouterr().err
+    main([*words, "--output", str(tmp_path / "out.npz"), "--encoding", "latin-1"])
+    assert np.load(tmp_path / "out.npz")["rows"].tolist() == [0, 1, 3, 4, 5]
+    (tmp_path / "b.txt").write_bytes(b"\xf6\n")
+    with pytest.raises(ValueError, match="no text of 1 can be read: line 1 holds byte 0xf6"):
+        main(["--model", "nowhere", "--texts", str(tmp_path / "b.txt"), "--output", str(tmp_path / "out.npz")])
 
 
 @pytest.mark.parametrize("words", [["--molecules", "C"], ["--texts", "an acid"]])
@@ -90,7 +113,7 @@ def test_bfloat16(model, processor, checkpoint, tmp_path):
         ([], "give --molecules or --texts, and not both"),
         (["--molecules", "C", "--texts", "a"], "give --molecules or --texts, and not both"),
         (["--molecules", "C", "--dtype", "int8"], "--dtype is 'int8'; choose one of float32, bfloat16"),
-        (["--texts", "a", " "], "1 of 2 texts are empty, the first in row 1"),
+        (["--texts", "a", " "], "1 of 2 texts is empty, the first in row 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_a_model_is_loaded(words, message, tmp_path):

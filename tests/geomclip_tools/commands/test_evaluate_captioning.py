@@ -72,13 +72,20 @@ def test_a_name_given_twice_is_refused():
             "1 rows .*'train' .*have no smiles, first row 1; fill",
         ),
         ("smiles,text\nCO,an alcohol\nCN,an amine\nCS,  \nCF,\n", "2 rows .*'train' .*have no text, first row 2; fill"),
-        ("positions,atomic_numbers,text\n1,2,an alcohol\n", "1 rows .* have no smiles, first row 0"),
+        ("positions,atomic_numbers,text\n1,2,an alcohol\n", "it needs 'text', 'smiles'"),
     ],
 )
 def test_rows_without_smiles_or_text_are_refused(tmp_path, table, error):
-    (tmp_path / "pairs.csv").write_text(table)
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "train.csv").write_text(table)
     with pytest.raises(ValueError, match=error):
-        load_filled(settings_of(dataset=str(tmp_path / "pairs.csv")), "train")
+        load_filled(settings_of(dataset=str(tmp_path / "pairs")), "train")
+
+
+def test_faulty_rows_of_a_table_are_left_to_be_reported(tmp_path):
+    (tmp_path / "pairs.csv").write_text("smiles,text\nCO,an alcohol\n,an amine\nCS,  \n")
+    rows = load_filled(settings_of(dataset=str(tmp_path / "pairs.csv")), "train")
+    assert rows["row_fault"][:] == [None, "neither a structure nor a CID", "the text is empty"]
 
 
 # ---------------------------------------------------------------------------------------------------------- end to end
@@ -135,7 +142,7 @@ def test_from_checkpoints_to_results_and_captions(command, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "| true captions |" in printed
     assert "caption loss: " in printed
-    assert "not evaluated: 1 molecules: " in printed
+    assert "not evaluated: 1 molecule: " in printed
 
     record = json.loads(Path("results/captioning.json").read_text())
     others = ["blind", "blind low", "nearest by GeomCLIP", "nearest by ECFP4", "most frequent"]

@@ -16,4 +16,4 @@ def test_what_makes_no_sense_is_refused(coordinates, number, rule):
 
 def test_failures_are_counted_by_reason(capsys):
     print_failures([{"row": 1, "reason": "a"}, {"row": 2, "reason": "b"}, {"row": 3, "reason": "b"}])
-    assert capsys.readouterr().out.splitlines() == ["not evaluated: 2 molecules: b", "not evaluated: 1 molecules: a"]
+    assert capsys.readouterr().out.splitlines() == ["not evaluated: 2 molecules: b", "not evaluated: 1 molecule: a"]

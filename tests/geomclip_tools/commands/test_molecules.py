@@ -1,5 +1,6 @@
 """Molecules as they are given, in the forms that people have, and what is told of those that cannot be read."""
 
+import gzip
 import json
 
 import numpy as np
@@ -40,7 +41,7 @@ def test_names_are_kept_as_they_were_written(tmp_path):
     pd.DataFrame({"name": ["", "x"], "smiles": ["CO", None]}).to_parquet(tmp_path / "c.parquet")
     pd.DataFrame([{"atomic_numbers": [8], "positions": [[0.0, 0, 0]]}]).to_parquet(tmp_path / "d.parquet")
     given = list_given([str(tmp_path / name) for name in ("a.smi", "b.csv", "c.parquet", "d.parquet")])
-    names = ["ethyl amine", "ethanol", "7", "CS", "CO", "x", "d.parquet:0"]
+    names = ["ethyl amine", "ethanol", "7", "CS", "CO", "c.parquet:1", "d.parquet:0"]
     assert [molecule.name for molecule in given] == names
     assert [molecule.smiles for molecule in given] == ["CCN", "CCO", "CO", "CS", "CO", None, None]
 
@@ -49,23 +50,57 @@ def test_another_kind_of_file_is_no_smiles(tmp_path):
     (tmp_path / "molecules.txt").write_text("CCO\n")
     with pytest.raises(ValueError, match=r"molecules\.txt is told by its ending, and \.txt is unknown"):
         list_given([str(tmp_path / "molecules.txt")])
-    with pytest.raises(FileNotFoundError):
-        list_given([str(tmp_path / "missing.smi")])
+    for name in ("missing.smi", "missing.csv", "missing.sdf", "missing.xyz", "missing.mol2"):
+        with pytest.raises(ValueError, match=f"there is no file .*{name}; check the path"):
+            list_given([str(tmp_path / name)])
 
 
-def test_a_row_without_a_molecule_is_told_as_empty(tmp_path):
+def test_a_row_without_a_molecule_is_told(tmp_path):
     pd.DataFrame({"id": ["a", "b"], "smiles": ["CO", None]}).to_csv(tmp_path / "a.csv", index=False)
     given = list_given([str(tmp_path / "a.csv")])
     read_given(GeomCLIPFeatureExtractor(), given, str(tmp_path / "out.csv"))
     line = json.loads((tmp_path / "out.rejected.jsonl").read_text())
-    assert line == {"row": 1, "id": "b", "molecule": "''", "reason": "it is empty; drop it"}
+    reason = "neither a structure nor a CID"
+    assert line == {"row": 1, "id": "a.csv:1", "molecule": "a faulty row", "reason": reason}
+
+
+def test_what_is_damaged_in_a_file_costs_no_other_molecule(tmp_path, capsys):
+    (tmp_path / "a.smi").write_bytes(b"CCO ethanol\nCN K\xf6ln\nCO\n")
+    (tmp_path / "b.csv").write_bytes(b'smiles;name\nCC;ethane\nCF;"fluoro"methane\nCBr;K\xf6ln\n')
+    block = Chem.MolToMolBlock(Chem.MolFromSmiles("CF"))
+    (tmp_path / "c.sdf").write_bytes(f"one{block}$$$$\n".encode() + f"K\xf6ln{block}$$$$\n".encode("latin-1"))
+    given = list_given([str(tmp_path / name) for name in ("a.smi", "b.csv", "c.sdf")])
+    records = read_given(GeomCLIPFeatureExtractor(), given, str(tmp_path / "out.csv"))
+    assert [record["index"] for record in records] == [0, 2, 3, 6]
+    lines = [json.loads(line) for line in (tmp_path / "out.rejected.jsonl").read_text().splitlines()]
+    assert [(line["row"], line["id"]) for line in lines] == [
+        (1, "a.smi:2"),
+        (4, "b.csv:1"),
+        (5, "b.csv:2"),
+        (7, "c.sdf:1"),
+    ]
+    assert all("line 2 holds byte 0xf6" in line["reason"] for line in lines[:1])
+    assert "4 of 8 molecules are left out" in capsys.readouterr().err
+    names = [molecule.name for molecule in list_given([str(tmp_path / "a.smi")], "latin-1")]
+    assert names == ["ethanol", "Köln", "CO"]
+
+
+def test_files_of_several_structures_are_read_record_by_record(tmp_path):
+    (tmp_path / "a.xyz").write_text("1\nwater\nO 0 0 0\n" * 2)
+    (tmp_path / "b.smi.gz").write_bytes(gzip.compress(b"CO methanol\n"))
+    (tmp_path / "c.mol").write_text("")
+    given = list_given([str(tmp_path / name) for name in ("a.xyz", "b.smi.gz", "c.mol")])
+    assert [molecule.name for molecule in given] == ["a.xyz:0", "a.xyz:1", "methanol", "c.mol"]
+    records = read_given(GeomCLIPFeatureExtractor(), given, str(tmp_path / "out.csv"))
+    assert [record["index"] for record in records] == [0, 1, 2]
+    assert "the file holds no molecule" in (tmp_path / "out.rejected.jsonl").read_text()
 
 
 def test_many_reasons_do_not_fill_the_terminal(tmp_path, capsys):
     given = list_given(["CCO", *("C" * size for size in range(5, 18))])
     read_given(GeomCLIPFeatureExtractor(max_atoms=4), given, str(tmp_path / "out.csv"))
     told = capsys.readouterr().err
-    assert told.count("left out: 1 molecules: it has") == 10
+    assert told.count("left out: 1 molecule: it has") == 10
     assert "left out: others, for 3 more reasons" in told
     assert len((tmp_path / "out.rejected.jsonl").read_text().splitlines()) == 13
 

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[3]
 
 
 def make_pairs(num_rows: int = NUM_PAIRS) -> Dataset:
-    """Row k: its first two atoms lie 1 + k/10 Å apart, further atoms far away; its text is k."""
+    """Row k: its first two atoms lie 1.1 + k/20 Å apart, further atoms far away; its text is k."""
     rows = []
     for k in range(num_rows):
-        positions = [[0.0, 0.0, 0.0], [1 + k / 10, 0.0, 0.0], *([5.0, 5.0 + i, 0.0] for i in range(k % 5))]
+        positions = [[0.0, 0.0, 0.0], [1.1 + k / 20, 0.0, 0.0], *([5.0, 5.0 + 1.5 * i, 0.0] for i in range(k % 5))]
         rows.append({"text": str(k), "atomic_numbers": [6] * len(positions), "positions": positions})
     return Dataset.from_list(rows)
 
@@ -47,7 +47,7 @@ class StubModel(torch.nn.Module):
     def get_geometry_features(self, atom_ids, positions, atom_mask, **kwargs):
         assert not self.training
         assert atom_mask.sum(1).max() + 2 == atom_ids.shape[1] == positions.shape[1]  # cut to the largest
-        k = (10 * ((positions[:, 2] - positions[:, 1]).norm(dim=-1) - 1)).round().long()
+        k = (20 * ((positions[:, 2] - positions[:, 1]).norm(dim=-1) - 1.1)).round().long()
         return SimpleNamespace(pooler_output=self.embedding(k.clamp(0, len(self.embedding.weight) - 1)))
 
     def get_text_features(self, input_ids, attention_mask):

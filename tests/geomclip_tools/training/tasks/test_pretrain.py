@@ -177,7 +177,7 @@ def test_validation_is_by_the_mean_reciprocal_rank_of_both_directions(pretrainin
             "text": f"the molecule is {number}",
             "inchikey14": str(number),
             "atomic_numbers": [6, 6 + number % 3, 7],
-            "positions": torch.randn(3, 3, generator=generator).tolist(),
+            "positions": (1.5 * torch.eye(3) + 0.1 * torch.randn(3, 3, generator=generator)).tolist(),
         }
         for number in range(7)
     ]

@@ -1,0 +1,237 @@
+"""Files of molecules -> their records as text; which file and which text is of which format."""
+
+import os
+import re
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import NamedTuple
+
+from .molecule_checks_geomclip import MoleculeError
+from .text_files_geomclip import COMPRESSED, UTF8, TextFileError, describe_undecoded, open_text
+from .xyz_geomclip import count_lines, is_atom, is_count, starts_record
+
+ENDINGS = {".sdf": "SDF", ".sd": "SDF", ".mol": "SDF", ".mol2": "MOL2", ".xyz": "XYZ"}
+FILE_FORMATS = ENDINGS | {ending + COMPRESSED: name for ending, name in ENDINGS.items()}
+FOREIGN = {  # endings of files that are no SMILES either, and what to do with them
+    **dict.fromkeys((".smi", ".smiles", ".ism"), "pass its SMILES one by one"),
+    **dict.fromkeys((".csv", ".tsv", ".parquet", ".txt", ".xlsx", ".json"), "pass its molecules one by one"),
+    **dict.fromkeys((".pdb", ".ent", ".pdbqt"), "convert it to SDF, which has the bond orders that PDB has not"),
+    **dict.fromkeys((".cif", ".mmcif", ".mcif"), "convert it to SDF, one molecule without its cell"),
+    **dict.fromkeys((".rxn", ".rdf"), "pass the molecules of the reaction one by one"),
+    **dict.fromkeys((".cdx", ".cdxml", ".mrv", ".cml", ".mae", ".maegz", ".gjf", ".log", ".out"), "convert it to SDF"),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".bz2", ".xz", ".gz"), "unpack it"),
+}
+NUM_FIRST_LINES = 100  # that tell a file's format
+RECORD_END = "$$$$"
+STRUCTURE_END = "M  END"
+MOL2_START, MOL2_ATOMS = "@<TRIPOS>MOLECULE", "@<TRIPOS>ATOM"
+VERSION = re.compile(r"V[23]000", re.IGNORECASE)
+ATOM_LINE = re.compile(r"(?:\s*-?\d+\.\d+){3}\s+[A-Za-z]")  # the fifth line of a mol block
+PDB = re.compile(r"^(?:ATOM  |HETATM)", re.MULTILINE)
+CIF = re.compile(r"^(?:data_|_cell_|_atom_site)", re.MULTILINE)
+
+
+class Record(NamedTuple):
+    """A record of a file, without its separator, and the numbers of its first and last line.
+
+    `fault`: what is wrong with it as a record, "" if nothing is; its molecule may be wrong all the same.
+    """
+
+    text: str
+    first_line: int
+    last_line: int
+    fault: str = ""
+
+
+# ------------------------------------------------------------------------------------------------------------- formats
+
+
+def find_file_format(path: str | os.PathLike) -> str | None:
+    """The format of a file by its ending, None for one that is not known."""
+    name = os.fsdecode(path).lower().removesuffix(COMPRESSED)
+    return ENDINGS.get(os.path.splitext(name)[1])
+
+
+def refuse_foreign_file(path: str | os.PathLike) -> None:
+    """Raises: MoleculeError: the ending is that of a file, but of no format that is read."""
+    name = os.fsdecode(path).lower()
+    ending = os.path.splitext(name)[1]
+    if ending in FOREIGN and find_file_format(path) is None:
+        rule = f"a file with the ending {ending} is not read; known are {', '.join(ENDINGS)}, also with {COMPRESSED}"
+        raise MoleculeError(rule, FOREIGN[ending])
+
+
+def tell_format(text: str) -> str:
+    """SDF, MOL2 or XYZ, as text of several lines shows it.
+
+    Raises:
+        MoleculeError: it is of none of these formats, as far as can be told naming the one that it is of.
+    """
+    lines = text.splitlines()
+    if MOL2_START in text:
+        return "MOL2"
+    if text.lstrip().startswith(("$RXN", "$RDFILE")):
+        raise MoleculeError("it is a reaction", "pass its molecules one by one")
+    # The second line of XYZ may be anything.
+    if (
+        any(VERSION.search(line) for line in lines[2:])
+        or STRUCTURE_END in text
+        or (len(lines) > 4 and ATOM_LINE.match(lines[4]))
+    ):
+        return "SDF"
+    first = next((line.split() for line in lines if line.strip()), [""])
+    if is_count(first[0]):
+        return "XYZ"
+    if PDB.search(text) or CIF.search(text):
+        name = "PDB" if PDB.search(text) else "CIF"
+        raise MoleculeError(f"it is {name} text, which is not read", "convert it to SDF")
+    raise MoleculeError(
+        "it is neither SDF, MOL2 nor XYZ text", "give one of these, or a SMILES or InChI in a line of its own"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------- records
+
+
+def read_molecules(path: str | os.PathLike, encoding: str = UTF8) -> Iterator[str | MoleculeError]:
+    """The molecules of an SDF, MOL2 or XYZ file one by one, as text that `read_molecule` takes.
+
+    In place of a record that is damaged comes its MoleculeError, which `read_molecule` raises, so that places are kept
+    and one record costs no other.
+
+    Args:
+        path: with one of the endings of `FILE_FORMATS`, in upper or lower case.
+        encoding: of the file; a byte order mark is no content.
+    Raises:
+        MoleculeError: when the file cannot be read.
+    """
+    for record in read_records(path, encoding):
+        fault = MoleculeError(record.fault, "correct or drop it", repr(os.fsdecode(path)))
+        yield fault if record.fault else record.text
+
+
+def read_records(path: str | os.PathLike, encoding: str = UTF8) -> Iterator[Record]:
+    """The records of a file; of damaged ones, which lines they take, and reading goes on at the next separator.
+
+    The format is what the first lines show, and what the ending says only where they show none.
+    Raises:
+        MoleculeError: the ending is not known, or the file cannot be read.
+    """
+    if find_file_format(path) is None:
+        refuse_foreign_file(path)
+        raise MoleculeError(
+            "the file's ending is unknown",
+            f"use one of {', '.join(ENDINGS)}, also with {COMPRESSED}",
+            os.fsdecode(path),
+        )
+    try:
+        with open_text(path, encoding) as lines:
+            first_lines = [*islice(lines, NUM_FIRST_LINES)]
+            split = SPLITTERS[_tell_format_of(first_lines) or find_file_format(path)]
+            for record in split(enumerate(chain(first_lines, lines), start=1)):
+                yield _check_record(record, encoding)
+    except TextFileError as error:
+        rule, _, remedy = str(error).rpartition("; ")
+        raise MoleculeError(rule, remedy) from error
+
+
+def _tell_format_of(first_lines: list[str]) -> str | None:
+    try:
+        return tell_format("".join(first_lines))
+    except MoleculeError:
+        return None
+
+
+def _check_record(record: Record, encoding: str) -> Record:
+    fault = record.fault or describe_undecoded(record.text, record.first_line, encoding)
+    if not fault and "\n" not in record.text.strip():  # alone, it would be read as a SMILES
+        fault = f"line {record.first_line}: no structure is here"
+    return record._replace(fault=fault)
+
+
+def _make_record(lines: list[tuple[int, str]], fault: str = "") -> Record:
+    first, last = lines[0][0], lines[-1][0]
+    place = f"line {first}" if first == last else f"lines {first} to {last}"
+    return Record("".join(line for _, line in lines), first, last, f"{place}: {fault}" if fault else "")
+
+
+def _split_sdf(lines: Iterator[tuple[int, str]]) -> Iterator[Record]:
+    record: list[tuple[int, str]] = []
+    for number, line in lines:
+        if line.startswith(RECORD_END):
+            yield _finish_sdf(record or [(number, "")])
+            record = []
+        else:
+            record.append((number, line))
+    if any(line.strip() for _, line in record):
+        yield _finish_sdf(record, is_ended=False)
+
+
+def _finish_sdf(record: list[tuple[int, str]], is_ended: bool = True) -> Record:
+    """A record whose end is `$$$$` or the end of the file, where it must be seen to be complete."""
+    ends = [place for place, (_, line) in enumerate(record) if line.startswith(STRUCTURE_END)]
+    if len(ends) > 1:
+        return _make_record(record, f"{len(ends)} structures without a line {RECORD_END} between them")
+    if is_ended:
+        return _make_record(record)
+    if not ends:
+        return _make_record(record, f"the file ends within a structure, before {STRUCTURE_END}; it is truncated")
+    rest = [line.strip() for _, line in record[ends[0] + 1 :]]
+    if any(rest) and rest[-1]:  # a data item ends in a blank line
+        return _make_record(record, f"the file ends within data items, before {RECORD_END}; it is truncated")
+    return _make_record(record)
+
+
+def _split_mol2(lines: Iterator[tuple[int, str]]) -> Iterator[Record]:
+    record: list[tuple[int, str]] = []
+    for number, line in lines:
+        if line.startswith(MOL2_START) and record:
+            yield from _finish_mol2(record)
+            record = []
+        record.append((number, line))
+    yield from _finish_mol2(record)
+
+
+def _finish_mol2(record: list[tuple[int, str]]) -> Iterator[Record]:
+    if not any(line.strip() and not line.startswith("#") for _, line in record):  # comments before the first
+        return
+    text = "".join(line for _, line in record)
+    if not text.startswith(MOL2_START):
+        yield _make_record(record, f"no line {MOL2_START} before it")
+    elif text.count(MOL2_ATOMS) > 1:
+        yield _make_record(record, f"several molecules without a line {MOL2_START} between them")
+    else:
+        yield _make_record(record)
+
+
+def _split_xyz(lines: Iterator[tuple[int, str]]) -> Iterator[Record]:
+    """Records begin with a count; one whose count is wrong ends at the next line that is a count.
+
+    Atoms beyond its count stay with it, so that it is refused.
+    """
+    record: list[tuple[int, str]] = []
+    for number, line in lines:
+        if record and line.strip() and _ends_xyz([text for _, text in record[:2]], len(record), line):
+            yield _finish_xyz(record)
+            record = []
+        if record or line.strip():
+            record.append((number, line))
+    if record:
+        yield _finish_xyz(record)
+
+
+def _ends_xyz(start: list[str], number: int, line: str) -> bool:
+    """Whether a line is of the next record; `start` are the first two of so many lines of this one."""
+    if number == 1 and starts_record(start[0]):  # the line is the comment, which may be anything
+        return False
+    is_full = starts_record(start[0]) and number >= count_lines(*start)
+    return starts_record(line) or (is_full and not is_atom(line))
+
+
+def _finish_xyz(record: list[tuple[int, str]]) -> Record:
+    if starts_record(record[0][1]):
+        return _make_record(record)
+    return _make_record(record, "no number of atoms before it")
+
+
+SPLITTERS = {"SDF": _split_sdf, "MOL2": _split_mol2, "XYZ": _split_xyz}

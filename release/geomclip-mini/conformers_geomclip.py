@@ -1,0 +1,212 @@
+"""A molecule without coordinates -> a conformer with hydrogens, and how it was made.
+
+Source: Wang et al., JCIM 2020 (ETKDGv3); Tosco et al., J. Cheminform. 2014 (MMFF94 in RDKit); Rappé et al., JACS 1992
+(UFF); Blaney & Dixon, Rev. Comput. Chem. 1994 (distance geometry).
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .molecule_checks_geomclip import MoleculeError, check_num_atoms, measure_closest, sum_radii
+from .rdkit_log_geomclip import guard_rdkit
+
+try:
+    from rdkit import Chem, DistanceGeometry
+    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+except ImportError:
+    Chem = None
+
+FRAGMENT_GAP = 4.0  # Å between the extents of neighbouring fragments
+ITERATIONS = 50  # from each kind of starting coordinates
+SEEDS = 5  # that are tried where ligands clash
+MINIMISATION_STEPS = 500
+CLOSEST_UNBONDED = 1.1  # in sums of covalent radii, of heavy atoms without a bond between them
+SINGLE_BOND_MARGIN = 0.07  # Å; a multiple bond is at least so much shorter than a single one
+LIGAND_ANGLES = {5: 90.0, 6: 90.0, 7: 72.0, 8: 70.0}  # degrees between ligands of so many, at least
+LIGAND_TOLERANCE = 0.85  # of the distance at that angle
+
+ETKDG, DISTANCE_GEOMETRY = "ETKDGv3", "distance geometry without torsion knowledge"
+MMFF94, UFF, UNRELAXED, NOTHING = "MMFF94", "UFF", "unrelaxed", ""  # the last for a single atom
+
+
+class Conformer(NamedTuple):
+    """Atoms (atoms,) int64 and positions (atoms, 3) float64 in Å, hydrogens included.
+
+    `methods` says by which starting coordinates and which force field each fragment was made.
+    """
+
+    atomic_numbers: np.ndarray
+    positions: np.ndarray
+    methods: tuple[tuple[str, str], ...]
+
+
+def make_conformer(
+    mol: "Chem.Mol", seed: int, remove_hydrogens: bool = False, max_atoms: int | None = None
+) -> Conformer:
+    """A conformer that depends on the molecule and the seed only, not on how it was written down.
+
+    Each fragment goes through its canonical SMILES, ETKDGv3, or distance geometry without torsion knowledge where that
+    finds nothing (cages), and MMFF94, or UFF where MMFF94 has no parameters. What neither has parameters for stays as
+    it was embedded. Fragments are set side by side along x.
+
+    Raises:
+        MoleculeError: there is no atom, a dummy atom, or more than `max_atoms` (hydrogens that are to be removed not
+            counted); no conformer is found, or atoms clash in all of them.
+    """
+    if mol.GetNumAtoms() == 0:
+        raise MoleculeError("it has no atoms", "drop it")
+    for atom in mol.GetAtoms():
+        atom.SetAtomMapNum(0)
+        if atom.GetAtomicNum() == 0:
+            raise MoleculeError("it has a dummy atom (*), which has no element", "replace it by an atom or drop it")
+    # Before the costly part: a large molecule can take minutes.
+    check_num_atoms(mol.GetNumHeavyAtoms() if remove_hydrogens else mol.GetNumAtoms(onlyExplicit=False), max_atoms)
+
+    with guard_rdkit():
+        fragments = [_make_fragment(smiles, seed) for smiles in Chem.MolToSmiles(mol).split(".")]
+    edge = 0.0
+    for _, positions, _ in fragments:
+        positions[:, 0] += edge - positions[:, 0].min()
+        edge = positions[:, 0].max() + FRAGMENT_GAP
+    numbers, positions, methods = zip(*fragments)
+    return Conformer(np.concatenate(numbers), np.concatenate(positions), methods)
+
+
+def _make_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+    mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        raise MoleculeError(f"RDKit cannot read its own canonical SMILES {smiles!r}", "pass 3D coordinates")
+    mol = Chem.AddHs(mol)
+    numbers, clash = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()]), ""
+    for start in _embed(mol, smiles, seed):
+        force_field = _relax(mol, start)
+        positions = mol.GetConformer().GetPositions()
+        clash = _find_clash(mol, numbers, positions)
+        if not clash:
+            return numbers, positions, (start, force_field)
+    raise MoleculeError(f"in {SEEDS} conformers of {smiles!r} {clash}", "pass 3D coordinates")
+
+
+# ------------------------------------------------------------------------------------------------ starting coordinates
+
+
+def _embed(mol: "Chem.Mol", smiles: str, seed: int) -> Iterator[str]:
+    """How `mol` was given coordinates, as often as another seed is wanted."""
+    bounds = _make_bounds(mol) if _list_crowded_centres(mol) else None
+    for number in range(SEEDS):
+        yield _embed_once(mol, smiles, (seed + number) % 2**31, bounds)
+
+
+def _embed_once(mol: "Chem.Mol", smiles: str, seed: int, bounds: np.ndarray | None) -> str:
+    for name, make, is_random in (
+        (ETKDG, rdDistGeom.ETKDGv3, False),
+        (ETKDG, rdDistGeom.ETKDGv3, True),
+        (DISTANCE_GEOMETRY, rdDistGeom.EmbedParameters, True),
+    ):
+        parameters = make()
+        parameters.randomSeed, parameters.maxIterations, parameters.useRandomCoords = seed, ITERATIONS, is_random
+        if bounds is not None:
+            parameters.SetBoundsMat(bounds)
+            parameters.ignoreSmoothingFailures = True
+        if rdDistGeom.EmbedMolecule(mol, parameters) == 0:
+            return name
+    raise MoleculeError(f"no conformer was found for {smiles!r}", "check its stereochemistry or pass 3D coordinates")
+
+
+def _list_crowded_centres(mol: "Chem.Mol") -> list["Chem.Atom"]:
+    """Atoms of so many ligands that RDKit's distance geometry and UFF let the ligands overlap."""
+    return [atom for atom in mol.GetAtoms() if atom.GetDegree() in LIGAND_ANGLES]
+
+
+def _list_ligand_pairs(mol: "Chem.Mol") -> Iterator[tuple[int, int, int]]:
+    """A crowded centre and two of its ligands, which share neither a bond nor another neighbour."""
+    for centre in _list_crowded_centres(mol):
+        ligands = {atom.GetIdx(): {n.GetIdx() for n in atom.GetNeighbors()} for atom in centre.GetNeighbors()}
+        for one, other in combinations(ligands, 2):
+            if other not in ligands[one] and ligands[one] & ligands[other] == {centre.GetIdx()}:
+                yield centre.GetIdx(), one, other
+
+
+def _make_bounds(mol: "Chem.Mol") -> np.ndarray:
+    """RDKit's distance bounds, (atoms, atoms) in Å, upper ones above the diagonal; ligands at `LIGAND_ANGLES`."""
+    bounds = rdDistGeom.GetMoleculeBoundsMatrix(mol)
+    for centre, one, other in _list_ligand_pairs(mol):
+        lengths = [bounds[tuple(sorted((centre, ligand)))] for ligand in (one, other)]
+        low, high = max(one, other), min(one, other)  # the place of the lower bound
+        bounds[low, high] = _measure_chord(*lengths, mol.GetAtomWithIdx(centre).GetDegree())
+        bounds[high, low] = max(bounds[high, low], sum(lengths))
+    DistanceGeometry.DoTriangleSmoothing(bounds)
+    return bounds
+
+
+def _measure_chord(one: float, other: float, num_ligands: int) -> float:
+    """Distance of two ligands at the least angle, Å, from their bond lengths."""
+    angle = np.radians(LIGAND_ANGLES[num_ligands])
+    return float(np.sqrt(one**2 + other**2 - 2 * one * other * np.cos(angle)))
+
+
+# ---------------------------------------------------------------------------------------------------------- relaxation
+
+
+def _relax(mol: "Chem.Mol", start: str) -> str:
+    """Minimise the energy; returns the force field, or that none has parameters.
+
+    Crowded centres and their ligands stay where they are. Cages are left to UFF, since MMFF94 makes the bonds of
+    fullerenes 1.36 and 1.51 Å long.
+    """
+    crowded = {i for centre, *ligands in _list_ligand_pairs(mol) for i in (centre, *ligands)}
+    if mol.GetNumAtoms() == 1:
+        return NOTHING
+    if len(crowded) == mol.GetNumAtoms():
+        return UNRELAXED
+    properties = None if start == DISTANCE_GEOMETRY else rdForceFieldHelpers.MMFFGetMoleculeProperties(mol)
+    if properties is not None and not _has_stretched_bond(mol, properties):
+        name, field = MMFF94, rdForceFieldHelpers.MMFFGetMoleculeForceField(mol, properties)
+    elif rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
+        name, field = UFF, rdForceFieldHelpers.UFFGetMoleculeForceField(mol)
+    else:
+        return UNRELAXED
+    field.Initialize()
+    for atom in crowded:
+        field.AddFixedPoint(atom)
+    field.Minimize(maxIts=MINIMISATION_STEPS)
+    return name
+
+
+def _has_stretched_bond(mol: "Chem.Mol", properties: Any) -> bool:
+    """Whether MMFF94, for lack of a parameter of its own, makes a multiple bond as long as a single one (N2, CS2)."""
+    for bond in mol.GetBonds():
+        if bond.GetBondTypeAsDouble() >= 2:
+            one, other = bond.GetBeginAtom(), bond.GetEndAtom()
+            stretch = properties.GetMMFFBondStretchParams(mol, one.GetIdx(), other.GetIdx())
+            single = sum_radii(one.GetAtomicNum(), other.GetAtomicNum())
+            if stretch is not None and stretch[2] > single - SINGLE_BOND_MARGIN:
+                return True
+    return False
+
+
+# -------------------------------------------------------------------------------------------------------------- clashes
+
+
+def _find_clash(mol: "Chem.Mol", numbers: np.ndarray, positions: np.ndarray) -> str:
+    """Which atoms are too close for atoms without a bond between them; "" if none are."""
+    heavy = np.flatnonzero(numbers > 1)
+    unbonded = Chem.GetAdjacencyMatrix(mol)[np.ix_(heavy, heavy)] == 0
+    ratio, one, other = measure_closest(numbers[heavy], positions[heavy], unbonded)
+    if ratio < CLOSEST_UNBONDED:
+        return _describe_pair(numbers, positions, heavy[one], heavy[other])
+    for centre, one, other in _list_ligand_pairs(mol):
+        lengths = np.linalg.norm(positions[[one, other]] - positions[centre], axis=1)
+        chord = _measure_chord(*lengths, mol.GetAtomWithIdx(centre).GetDegree())
+        if np.linalg.norm(positions[one] - positions[other]) < LIGAND_TOLERANCE * chord:
+            return _describe_pair(numbers, positions, one, other)
+    return ""
+
+
+def _describe_pair(numbers: np.ndarray, positions: np.ndarray, one: int, other: int) -> str:
+    symbols = [Chem.GetPeriodicTable().GetElementSymbol(int(numbers[i])) for i in (one, other)]
+    distance = np.linalg.norm(positions[one] - positions[other])
+    return f"atoms {one} ({symbols[0]}) and {other} ({symbols[1]}), which share no bond, are {distance:.2f} Å apart"

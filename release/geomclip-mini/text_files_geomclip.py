@@ -1,0 +1,94 @@
+"""Text files of any encoding -> lines, of which one that cannot be decoded costs no other.
+
+The place where text files are opened; needs the standard library alone.
+"""
+
+import codecs
+import gzip
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+UTF8 = "utf-8"
+COMPRESSED = ".gz"
+UNDECODED = re.compile("[\ud800-\udfff]")  # what `surrogateescape` leaves of a byte that is no text (PEP 383)
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",  # before that of UTF-16, with which it begins
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+class TextFileError(ValueError):
+    """A text file that cannot be read, with its name and the remedy."""
+
+
+@contextmanager
+def open_text(path: str | os.PathLike, encoding: str = UTF8, newline: str | None = None) -> Iterator[TextIO]:
+    """A text file to read, gzipped or not, without its byte order mark.
+
+    Bytes that cannot be decoded become lone surrogates, which `describe_undecoded` finds, so that they cost the record
+    they are in and not the file.
+
+    Args:
+        encoding: of the file, by any name that Python knows.
+        newline: as for `open`; "" keeps line ends as they are, which the csv module needs.
+    Raises:
+        TextFileError: naming the file; it cannot be opened, is no gzip file although it is called so, is truncated, or
+            is in another encoding, as its byte order mark says. Within the block too.
+    """
+    name = os.fsdecode(path)
+    _check_encoding(name, encoding)
+    try:
+        if codecs.lookup(encoding).name == UTF8:
+            _check_byte_order_mark(name)
+            encoding = "utf-8-sig"
+        opened = gzip.open if name.lower().endswith(COMPRESSED) else open
+        with opened(name, "rt", encoding=encoding, errors="surrogateescape", newline=newline) as lines:
+            yield lines
+    except UnicodeError as error:  # of encodings that have no single bytes
+        raise TextFileError(f"{name} is not in {encoding} ({error}); pass the encoding it was written in") from error
+    except FileNotFoundError as error:
+        raise TextFileError(f"there is no file {name}; check the path") from error
+    except OSError as error:
+        raise TextFileError(f"{name} cannot be read ({error.strerror or error}); check the path") from error
+    except (EOFError, gzip.zlib.error) as error:
+        raise TextFileError(f"{name} is truncated or damaged ({error}); fetch or write it again") from error
+
+
+def _check_encoding(name: str, encoding: str) -> None:
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    except (LookupError, ValueError) as error:  # the latter for names with a null character
+        raise TextFileError(f"{name}: there is no encoding {encoding!r}; use one such as utf-8 or cp1252") from error
+    if "\0" in name:
+        raise TextFileError(f"{name!r} is no path, since it has a null character; check the path")
+
+
+def _check_byte_order_mark(name: str) -> None:
+    opened = gzip.open if name.lower().endswith(COMPRESSED) else open
+    with opened(name, "rb") as file:
+        start = file.read(4)
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if start.startswith(mark):
+            raise TextFileError(f"{name} begins as {encoding.upper()} text; pass the encoding {encoding}")
+
+
+def describe_undecoded(text: str, first_line: int = 1, encoding: str = UTF8) -> str:
+    """Which byte of a text could not be decoded, in which line, and what to do; "" where all could.
+
+    Args:
+        text: as `open_text` gives it.
+        first_line: the number of its first line in the file.
+    """
+    found = UNDECODED.search(text)
+    if found is None:
+        return ""
+    line = first_line + text.count("\n", 0, found.start())
+    code = ord(found.group())
+    byte = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X}"
+    return f"line {line} holds {byte}, which is no {encoding}; pass the encoding it was written in, such as cp1252"
