@@ -157,8 +157,8 @@ def test_a_faulty_row_says_why_and_is_null_elsewhere(tmp_path):
     assert rows["row_fault"][:] == [
         None,
         "RDKit cannot read the SMILES (C1CC)",
-        "the row is damaged (a.csv: line 4 holds byte 0xe4, which is no utf-8; pass the encoding it was written in, such "
-        "as cp1252)",
+        "the row is damaged (a.csv: line 4 holds byte 0xe4, which is no utf-8; pass the encoding it was written in, "
+        "such as cp1252)",
         "the text is empty",
     ]
     with pytest.raises(MoleculeError, match="the text is empty"):
