@@ -46,14 +46,14 @@ def load_molecules(
         rows = load_table(dataset, split, columns, encoding)
     elif Path(dataset).is_file():
         suffix = Path(dataset).suffix
-        raise ValueError(f"dataset {dataset!r} is a {suffix!r} file; give a folder, a Hub id or {sorted(READERS)}")
+        raise ValueError(f"dataset {dataset!r} is a {suffix} file; give a folder, a Hub id or {', '.join(READERS)}")
     else:
         rows = load_dataset(dataset, config, split=split)
     found = set(rows.column_names) - {ROW_FAULT}
     if not set(columns) <= found or not ({"atomic_numbers", "positions"} <= found or "smiles" in found):
+        needed = [*map(repr, columns), "either 'atomic_numbers' and 'positions' or 'smiles'"]
         raise ValueError(
-            f"dataset {dataset!r} has the columns {sorted(found)}; it needs {', '.join(map(repr, columns))} and either "
-            "'atomic_numbers' and 'positions' or 'smiles'; rename its columns"
+            f"dataset {dataset!r} has the columns {sorted(found)}; it needs {' and '.join(needed)}; rename its columns"
         )
     return rows
 

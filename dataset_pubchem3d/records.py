@@ -32,7 +32,9 @@ class RecordError(ValueError):
     @classmethod
     def of_molecule(cls, record_id: str, error: "MoleculeError") -> "RecordError":
         """Of a molecule that `modeling_geomclip` refuses, whose rule names the particulars."""
-        return cls(record_id, PARTICULARS.sub("…", error.rule), str(error))
+        reason = PARTICULARS.sub("…", error.rule)
+        told = "; ".join(part for part in (error.value, error.remedy) if part) if reason == error.rule else str(error)
+        return cls(record_id, reason, told)
 
     def __reduce__(self):  # or it could not come back from a worker process
         return RecordError, (self.record_id, self.reason, self.detail)

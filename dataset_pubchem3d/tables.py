@@ -190,13 +190,19 @@ def _generate_rows(
         try:
             made = _make_standard_cells(named, _check(named, wants_text), features)
         except RecordError as error:
-            reason = f"{error.reason} ({error.detail})" if error.detail else error.reason
-            yield dict.fromkeys(features) | {ROW_FAULT: reason}
+            yield dict.fromkeys(features) | {ROW_FAULT: _name_fault(error)}
             continue
         names = _name_standard_columns(file, row.cells)
         own = {name: row.cells.get(names.get(name, name)) for name in features}
         own = {name: _read_cell(cell, features[name]) if is_text else cell for name, cell in own.items()}
         yield own | made | {ROW_FAULT: None}
+
+
+def _name_fault(error: RecordError) -> str:
+    """The reason and its details, which alone say all where the reason leaves particulars out."""
+    if not error.detail or "…" in error.reason:
+        return error.detail or error.reason
+    return f"{error.reason} ({error.detail})"
 
 
 def _check(row: Row, wants_text: bool) -> CheckedRow:

@@ -18,6 +18,7 @@ from .molecule_files_geomclip import (
     MOL2_START,
     RECORD_END,
     STRUCTURE_END,
+    RecordText,
     find_file_format,
     read_records,
     refuse_foreign_file,
@@ -72,7 +73,7 @@ def read_molecule(
         is_kept = is_heavy if remove_hydrogens and is_heavy.any() else np.ones_like(is_heavy)
         check_num_atoms(int(is_kept.sum()), max_atoms)
     except MoleculeError as error:
-        error.value = error.value or _shortener.repr(molecule)
+        error.value = error.value or (molecule.place if isinstance(molecule, RecordText) else _shortener.repr(molecule))
         raise
     return {"atomic_numbers": numbers[is_kept], "positions": positions[is_kept]}
 
@@ -94,13 +95,20 @@ def _extract_atoms(
     if isinstance(molecule, (str, os.PathLike)):
         text, text_format = _take_text(molecule)
         if text_format == "XYZ":
-            return _check_given(*read_xyz(text))
+            return _check_given(*_read_xyz(text, getattr(molecule, "first_line", 1)))
         _require_rdkit()
         return _read_with_rdkit(lambda: _parse(text, text_format), seed, remove_hydrogens, max_atoms)
     if Chem is not None and isinstance(molecule, Chem.Mol):
         return _read_with_rdkit(lambda: molecule, seed, remove_hydrogens, max_atoms)
     expected = "SMILES, InChI, SDF, MOL2, XYZ, an RDKit Mol, an ASE Atoms or atomic_numbers with positions"
     raise MoleculeError(f"an object of type {type(molecule).__name__} is not a molecule", f"pass {expected}")
+
+
+def _read_xyz(text: str, first_line: int) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        return read_xyz(text)
+    except MoleculeError:
+        return read_xyz("\n" * (first_line - 1) + text)  # once more, to be told lines of the file
 
 
 def _check_given(numbers: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -160,7 +168,7 @@ def _take_text(molecule: str | os.PathLike) -> tuple[str, str]:
     line = text.strip()
     if line.startswith("InChI="):
         return line, "InChI"
-    _refuse_other_lines(line)
+    refuse_other_lines(line)
     return line, "SMILES"
 
 
@@ -170,7 +178,7 @@ def _read_file(path: str) -> tuple[str, str]:
     if not records:
         raise MoleculeError("the file holds no molecule", "drop it")
     if fault := next((record.fault for record in records if record.fault), ""):
-        raise MoleculeError(fault, "correct it, or read the others by read_molecules(path)")
+        raise MoleculeError(fault, "or read the others by read_molecules(path)")
     text_format = tell_format(records[0].text)
     if len(records) > 1:
         rule = f"it holds several {text_format} records"
@@ -189,7 +197,7 @@ def _check_single(text: str, text_format: str) -> tuple[str, str]:
     return text, text_format
 
 
-def _refuse_other_lines(line: str) -> None:
+def refuse_other_lines(line: str) -> None:
     """Refuse what is known to be no SMILES, although RDKit may read it as one.
 
     Raises:

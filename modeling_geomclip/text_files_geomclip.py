@@ -91,4 +91,6 @@ def describe_undecoded(text: str, first_line: int = 1, encoding: str = UTF8) -> 
     line = first_line + text.count("\n", 0, found.start())
     code = ord(found.group())
     byte = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"U+{code:04X}"
-    return f"line {line} holds {byte}, which is no {encoding}; pass the encoding it was written in, such as cp1252"
+    return (
+        f"line {line} holds {byte}, which is not valid {encoding}; pass the encoding it was written in, such as cp1252"
+    )

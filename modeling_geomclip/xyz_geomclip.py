@@ -80,7 +80,7 @@ def read_xyz(text: str) -> tuple[np.ndarray, np.ndarray]:
     atoms = lines[start + 2 : start + 2 + number]
     if len(atoms) < number:
         given = f"line {start + 1} says {number} atoms, and {len(atoms)} lines follow the comment line"
-        raise MoleculeError(given, "add what is missing; the second line is a comment, which may be empty")
+        raise MoleculeError(given, "add what is missing; the second line is a comment")
     _check_rest(lines, start + 2 + number, QM9_COMMENT.match(comment.strip()) is not None)
     read = [_read_atom(line, start + 3 + place, columns) for place, line in enumerate(atoms)]
     return np.array([element for element, _ in read]), np.array([position for _, position in read])
@@ -124,7 +124,9 @@ def _read_comment(comment: str) -> Columns:
     has_lattice = bool(settings.get("lattice", "").strip())
     periods = re.findall(r"[TtFf10]\w*", settings.get("pbc", "T T T" if has_lattice else ""))
     if any(period[0] in "Tt1" for period in periods):
-        raise MoleculeError("it is periodic, and distances across the cell would be lost", 'write pbc="F F F"')
+        raise MoleculeError(
+            "it is periodic, and distances across the cell would be lost", 'write pbc="F F F" if it is not'
+        )
     return _find_columns(settings.get("properties", PLAIN))
 
 

@@ -41,7 +41,7 @@ def find_disagreement(mol: Chem.Mol, atomic_numbers: Sequence[int], positions: n
         return ""
     num_missing = max(0, expected[HYDROGEN] - found[HYDROGEN])
     if found + Counter({HYDROGEN: num_missing}) != +expected:
-        return f"{_write_formula(found)} has not the atoms of {_write_formula(expected)}"
+        return f"they are of {_write_formula(found)}, the structure is {_write_formula(expected)}"
     if num_missing or not _is_plain(mol):
         return ""
     with BlockLogs():

@@ -193,8 +193,8 @@ def _take_quoted(lines: Lines, taken: list[str], place: int, is_last_line: bool)
 
 def _describe_quote(opened: int, last: int) -> str:
     if opened == last:
-        return f"a quote in line {opened} does not close before the next delimiter"
-    return f"the quote that opens in line {opened} does not close up to line {last}"
+        return f"a quotation mark in line {opened} does not end its cell; double it, or quote the cell"
+    return f"the quotation mark that opens in line {opened} is not closed up to line {last}; close or double it"
 
 
 def _describe_nul(text: str, first_line: int) -> str:

@@ -250,7 +250,8 @@ def _read_structure(raw: Row, key: str) -> Compound:
     """The compound by one of `STRUCTURE`."""
     cells, names = get_cells(raw), {"cid": _read_whole_number(raw, "cid"), "title": raw.cells.get("name", "")}
     if key == "smiles":
-        return Compound.from_smiles(read_smiles(cells), raw.record_id, **names)
+        _check_smiles(raw.record_id, smiles := read_smiles(cells))
+        return Compound.from_smiles(smiles, raw.record_id, **names)
     text = cells[key].strip() if key == "inchi" else cells[key]
     compound = Compound.from_smiles(Chem.MolToSmiles(_read_mol(raw, key)), raw.record_id, **names)
     is_standard = text.startswith(STANDARD_INCHI)
@@ -272,6 +273,8 @@ def _read_mol(raw: Row, key: str) -> Chem.Mol:
     """The molecule by one of `STRUCTURE`."""
     name, read = FORMS[key]
     text = read_smiles(raw.cells) if key == "smiles" else raw.cells[key]
+    if key == "smiles":
+        _check_smiles(raw.record_id, text)
     try:
         with BlockLogs():
             mol = read(text.strip() if key == "inchi" else text)
@@ -280,6 +283,17 @@ def _read_mol(raw: Row, key: str) -> Chem.Mol:
     if mol is None or mol.GetNumAtoms() == 0:
         raise RecordError(raw.record_id, f"RDKit cannot read the {name}", text.strip()[:80])
     return mol
+
+
+def _check_smiles(record_id: str, smiles: str) -> None:
+    """Refuse SELFIES, reactions and other texts that RDKit may read as another molecule."""
+    # Here, as it imports transformers, which a build from other sources does not need.
+    from modeling_geomclip.molecules_geomclip import MoleculeError, refuse_other_lines
+
+    try:
+        refuse_other_lines(smiles)
+    except MoleculeError as error:
+        raise RecordError(record_id, f"the SMILES is none: {error.rule}", smiles[:80]) from error
 
 
 def read_smiles(cells: dict[str, Any]) -> str:

@@ -174,6 +174,8 @@ def name_cells(record_id: str, row: FileRow, labels: Labels = ()) -> Row:
     if unfit := [key for key, value in cells.items() if isinstance(value, list) and key in STRINGS]:
         return Row(record_id, {}, Fault(UNFIT, f"a list as {unfit[0]}"), row.place)
     cells = {key: value for key, value in cells.items() if isinstance(value, list) or not is_missing(value, key)}
+    if cells.get("smiles", "").strip().startswith("InChI=") and "inchi" not in cells:
+        cells["inchi"] = cells.pop("smiles")
     for key in WORDS:
         if "&" in (given := cells.get(key, "")) and (text := resolve_entities(given)) != given:
             cells |= {key: text, GIVEN_TEXT: given} if key == "text" else {key: text}
@@ -246,10 +248,9 @@ def _read_sdf_rows(file: Path, choose: Choose, encoding: str) -> Iterator[FileRo
 
 READERS: dict[str, Callable[[Path, Choose, str], Iterator[FileRow]]] = {
     ".parquet": _read_parquet_rows,
-    ".csv": _read_delimited_rows,
-    ".tsv": partial(_read_delimited_rows, is_tsv=True),
-    ".sdf": _read_sdf_rows,
-    ".sdf.gz": _read_sdf_rows,
+    **dict.fromkeys((".csv", ".csv.gz"), _read_delimited_rows),
+    **dict.fromkeys((".tsv", ".tsv.gz"), partial(_read_delimited_rows, is_tsv=True)),
+    **dict.fromkeys((".sdf", ".sdf.gz"), _read_sdf_rows),
 }
 
 
@@ -258,8 +259,8 @@ def list_column_keys(file: Path, encoding: str = "utf-8") -> set[str]:
     suffix = find_format(file)
     if suffix == ".parquet":
         return set(find_columns(file, pq.read_schema(file).names, ()))
-    if suffix in (".csv", ".tsv"):
-        head, _ = read_delimited(file, suffix == ".tsv", encoding, KNOWN)
+    if suffix.startswith((".csv", ".tsv")):
+        head, _ = read_delimited(file, suffix.startswith(".tsv"), encoding, KNOWN)
         return set(find_columns(file, head, ()))
     return {MOL_BLOCK}
 

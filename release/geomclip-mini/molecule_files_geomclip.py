@@ -24,6 +24,7 @@ FOREIGN = {  # endings of files that are no SMILES either, and what to do with t
 NUM_FIRST_LINES = 100  # that tell a file's format
 RECORD_END = "$$$$"
 STRUCTURE_END = "M  END"
+TRUNCATED = "fetch or write it again"
 MOL2_START, MOL2_ATOMS = "@<TRIPOS>MOLECULE", "@<TRIPOS>ATOM"
 VERSION = re.compile(r"V[23]000", re.IGNORECASE)
 ATOM_LINE = re.compile(r"(?:\s*-?\d+\.\d+){3}\s+[A-Za-z]")  # the fifth line of a mol block
@@ -41,6 +42,30 @@ class Record(NamedTuple):
     first_line: int
     last_line: int
     fault: str = ""
+
+
+class RecordText(str):
+    """The text of a record of a file, which knows where it stands, for errors.
+
+    Attributes: `path`, `first_line` and `last_line`.
+    """
+
+    path, first_line, last_line = "", 1, 1
+
+    @classmethod
+    def of(cls, record: Record, path: str) -> "RecordText":
+        text = cls(record.text)
+        text.path, text.first_line, text.last_line = path, record.first_line, record.last_line
+        return text
+
+    @property
+    def place(self) -> str:
+        return f"{self.path}, {name_lines(self.first_line, self.last_line)}"
+
+
+def name_lines(first: int, last: int) -> str:
+    """Lines of a file in words."""
+    return f"line {first}" if first == last else f"lines {first} to {last}"
 
 
 # ------------------------------------------------------------------------------------------------------------- formats
@@ -105,9 +130,13 @@ def read_molecules(path: str | os.PathLike, encoding: str = UTF8) -> Iterator[st
     Raises:
         MoleculeError: when the file cannot be read.
     """
+    name = os.fsdecode(path)
     for record in read_records(path, encoding):
-        fault = MoleculeError(record.fault, "correct or drop it", repr(os.fsdecode(path)))
-        yield fault if record.fault else record.text
+        if record.fault:
+            rule, _, remedy = record.fault.partition("; ")
+            yield MoleculeError(rule, remedy, name)
+        else:
+            yield RecordText.of(record, name)
 
 
 def read_records(path: str | os.PathLike, encoding: str = UTF8) -> Iterator[Record]:
@@ -145,14 +174,15 @@ def _tell_format_of(first_lines: list[str]) -> str | None:
 def _check_record(record: Record, encoding: str) -> Record:
     fault = record.fault or describe_undecoded(record.text, record.first_line, encoding)
     if not fault and "\n" not in record.text.strip():  # alone, it would be read as a SMILES
-        fault = f"line {record.first_line}: no structure is here"
+        fault = f"line {record.first_line}: no structure is here; drop it"
     return record._replace(fault=fault)
 
 
 def _make_record(lines: list[tuple[int, str]], fault: str = "") -> Record:
     first, last = lines[0][0], lines[-1][0]
-    place = f"line {first}" if first == last else f"lines {first} to {last}"
-    return Record("".join(line for _, line in lines), first, last, f"{place}: {fault}" if fault else "")
+    return Record(
+        "".join(line for _, line in lines), first, last, f"{name_lines(first, last)}: {fault}" if fault else ""
+    )
 
 
 def _split_sdf(lines: Iterator[tuple[int, str]]) -> Iterator[Record]:
@@ -171,14 +201,14 @@ def _finish_sdf(record: list[tuple[int, str]], is_ended: bool = True) -> Record:
     """A record whose end is `$$$$` or the end of the file, where it must be seen to be complete."""
     ends = [place for place, (_, line) in enumerate(record) if line.startswith(STRUCTURE_END)]
     if len(ends) > 1:
-        return _make_record(record, f"{len(ends)} structures without a line {RECORD_END} between them")
+        return _make_record(record, f"{len(ends)} structures without a line {RECORD_END} between them; add it")
     if is_ended:
         return _make_record(record)
     if not ends:
-        return _make_record(record, f"the file ends within a structure, before {STRUCTURE_END}; it is truncated")
+        return _make_record(record, f"the file ends within a structure, before {STRUCTURE_END}; {TRUNCATED}")
     rest = [line.strip() for _, line in record[ends[0] + 1 :]]
     if any(rest) and rest[-1]:  # a data item ends in a blank line
-        return _make_record(record, f"the file ends within data items, before {RECORD_END}; it is truncated")
+        return _make_record(record, f"the file ends within data items, before {RECORD_END}; {TRUNCATED}")
     return _make_record(record)
 
 
@@ -197,9 +227,9 @@ def _finish_mol2(record: list[tuple[int, str]]) -> Iterator[Record]:
         return
     text = "".join(line for _, line in record)
     if not text.startswith(MOL2_START):
-        yield _make_record(record, f"no line {MOL2_START} before it")
+        yield _make_record(record, f"no line {MOL2_START} before it; add it")
     elif text.count(MOL2_ATOMS) > 1:
-        yield _make_record(record, f"several molecules without a line {MOL2_START} between them")
+        yield _make_record(record, f"several molecules without a line {MOL2_START} between them; add it")
     else:
         yield _make_record(record)
 
@@ -231,7 +261,7 @@ def _ends_xyz(start: list[str], number: int, line: str) -> bool:
 def _finish_xyz(record: list[tuple[int, str]]) -> Record:
     if starts_record(record[0][1]):
         return _make_record(record)
-    return _make_record(record, "no number of atoms before it")
+    return _make_record(record, "no number of atoms before it; add it")
 
 
 SPLITTERS = {"SDF": _split_sdf, "MOL2": _split_mol2, "XYZ": _split_xyz}

@@ -160,13 +160,13 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path):
 def test_a_line_that_cannot_be_decoded_is_named_and_read_by_its_encoding(tmp_path, name, head):
     lines = {"list.txt": "# Köln\nO Wässer\n", "list.csv": "O;Wässer\n", "list.tsv": "Wässer\tO\n"}
     (tmp_path / name).write_bytes((head + lines[name]).encode("cp1252"))
-    assert "line 2 holds byte 0xe4, which is no utf-8; pass the encoding" in refusal(tmp_path / name)
+    assert "line 2 holds byte 0xe4, which is not valid utf-8; pass the encoding" in refusal(tmp_path / name)
     assert read_benchmark(tmp_path / name, "cp1252").tolist() == [b"XLYOFNOQVPJJNP"]
 
 
 def test_a_damaged_row_of_a_list_is_named(tmp_path):
     file = write(tmp_path, "list.csv", 'smiles,name\nO,water\nCCO,"eth"anol\n')
-    assert refusal(file).startswith(f"{file}, line 3: the row is damaged (a quote in line 3 does not close")
+    assert refusal(file).startswith(f"{file}, line 3: the row is damaged (list.csv: a quotation mark in line 3")
 
 
 def test_a_row_without_a_key_is_taken_by_its_smiles(tmp_path):

@@ -157,8 +157,8 @@ def test_a_faulty_row_says_why_and_is_null_elsewhere(tmp_path):
     assert rows["row_fault"][:] == [
         None,
         "RDKit cannot read the SMILES (C1CC)",
-        "the row is damaged (a.csv: line 4 holds byte 0xe4, which is no utf-8; pass the encoding it was written in, "
-        "such as cp1252)",
+        "the row is damaged (a.csv: line 4 holds byte 0xe4, which is not valid utf-8; pass the encoding it was "
+        "written in, such as cp1252)",
         "the text is empty",
     ]
     with pytest.raises(MoleculeError, match="the text is empty"):
@@ -195,7 +195,7 @@ def test_slices_are_those_of_datasets(tmp_path):
         ("a.csv", b"smiles\nCCO\n", "has the columns .'smiles'.; it needs 'text'"),
         ("a.parquet", b"PAR1", "a.parquet: broken or truncated"),
         ("a.csv", b"\xff\xfea\x00", "begins as UTF-16 text"),
-        ("a.txt", b"CCO\n", "is a '.txt' file; give a folder, a Hub id or"),
+        ("a.txt", b"CCO\n", "is a .txt file; give a folder, a Hub id or"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_error(tmp_path, name, content, message):

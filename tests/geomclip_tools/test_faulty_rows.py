@@ -66,7 +66,7 @@ def test_the_builder_quarantines_each_once(table, tmp_path):
     assert report["configs"]["default"]["train"] == len(WHOLE)
     assert report["rows_by"]["geometry_source"] == {"rdkit": len(WHOLE) - 1, "table": 1}
     damaged = next(record for record in refused if record["id"] == "row 1")
-    assert damaged["detail"].startswith("mine.csv: line 3 holds byte 0xf6, which is no utf-8; pass the encoding")
+    assert damaged["detail"].startswith("mine.csv: line 3 holds byte 0xf6, which is not valid utf-8; pass the encoding")
 
 
 def test_training_and_evaluation_reject_the_same(table, tmp_path, processor):

@@ -225,7 +225,7 @@ def test_a_lost_end_of_an_sdf_record_costs_the_two_that_it_parted_and_no_more(tm
     path = save(tmp_path / "a.sdf", first + second.replace("$$$$\n", "") + third + first)
     assert [is_equal(molecule, 0) for molecule in read_all(path)[::2]] == [True, True]
     start, end = first.count("\n") + 1, (first + second + third).count("\n") - 2  # but for both `$$$$`
-    fault = f"lines {start} to {end}: 2 structures without a line $$$$ between them"
+    fault = f"lines {start} to {end}: 2 structures without a line $$$$ between them; add it"
     assert list_faults(path)[1] == (start, end, fault)
     with pytest.raises(MoleculeError, match="2 structures without a line"):
         read_molecule(save(tmp_path / "b.sdf", second.replace("$$$$\n", "") + third))
@@ -256,14 +256,14 @@ def test_a_lost_number_of_atoms_is_told_with_the_lines_that_it_costs(tmp_path):
     assert [is_equal(molecule, place) for molecule, place in zip(read_all(path)[::2], (0, 2))] == [True, True]
     start = first.count("\n") + 1
     end = start + second.count("\n") - 2
-    assert list_faults(path)[1] == (start, end, f"lines {start} to {end}: no number of atoms before it")
+    assert list_faults(path)[1] == (start, end, f"lines {start} to {end}: no number of atoms before it; add it")
 
 
 @pytest.mark.parametrize(
     ("keep", "fault"),
     [
-        ("M  END", "before M  END; it is truncated"),
-        (">  <NAME>\nNC#", "within data items, before $$$$; it is truncated"),
+        ("M  END", "before M  END; fetch or write it again"),
+        (">  <NAME>\nNC#", "within data items, before $$$$; fetch or write it again"),
     ],
 )
 def test_a_truncated_last_record_is_told_with_its_lines(tmp_path, keep, fault):
@@ -284,7 +284,7 @@ def test_a_byte_that_is_no_utf8_costs_its_record_or_is_read_in_the_encoding_that
     assert is_equal(one, 0)
     assert is_equal(three, 2)
     line = path.read_bytes().partition(b"\xe9")[0].count(b"\n") + 1
-    assert f"line {line} holds byte 0xe9, which is no utf-8; pass the encoding it was written in" in str(two)
+    assert f"line {line} holds byte 0xe9, which is not valid utf-8; pass the encoding it was written in" in str(two)
     assert path.name in str(two)
     assert [is_equal(m, place) for place, m in enumerate(read_all(path, encoding="cp1252"))] == [True] * 3
 

@@ -50,7 +50,7 @@ def test_a_byte_that_is_no_utf8_costs_no_other_and_is_told_with_its_line(tmp_pat
     (tmp_path / "a.csv").write_bytes("first\nbenzène, toluène\nlast ü\n".encode("cp1252"))
     lines = read(tmp_path / "a.csv").splitlines()
     assert lines[0] == "first"
-    told = "line 2 holds byte 0xe8, which is no utf-8; pass the encoding it was written in, such as cp1252"
+    told = "line 2 holds byte 0xe8, which is not valid utf-8; pass the encoding it was written in, such as cp1252"
     assert describe_undecoded("\n".join(lines)) == told
     assert describe_undecoded(lines[2], first_line=3).startswith("line 3 holds byte 0xfc")
     assert describe_undecoded(lines[0]) == ""
@@ -59,7 +59,7 @@ def test_a_byte_that_is_no_utf8_costs_no_other_and_is_told_with_its_line(tmp_pat
 def test_bytes_that_another_encoding_lacks_are_told_with_its_name(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"a\n\x81\n")  # of the five bytes that cp1252 leaves out
     text = read(tmp_path / "a.csv", encoding="cp1252")
-    assert describe_undecoded(text, encoding="cp1252").startswith("line 2 holds byte 0x81, which is no cp1252")
+    assert describe_undecoded(text, encoding="cp1252").startswith("line 2 holds byte 0x81, which is not valid cp1252")
 
 
 def test_a_lone_surrogate_that_came_with_the_text_is_told_as_what_it_is():

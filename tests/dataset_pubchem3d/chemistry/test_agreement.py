@@ -26,7 +26,7 @@ def compare(smiles, mol, order=None, is_kept=None):
 )
 def test_other_atoms_are_another_molecule(smiles, other, conformer_of):
     found = compare(smiles, conformer_of(other) if "." not in other else side_by_side(other, conformer_of))
-    assert "has not the atoms of" in found
+    assert ", the structure is " in found
 
 
 def side_by_side(smiles, conformer_of):
@@ -35,7 +35,7 @@ def side_by_side(smiles, conformer_of):
 
 
 def test_both_formulas_are_told(conformer_of):
-    assert compare("CCO", conformer_of("CNCl")) == "CH4ClN has not the atoms of C2H6O"
+    assert compare("CCO", conformer_of("CNCl")) == "they are of CH4ClN, the structure is C2H6O"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_one_molecule_however_it_is_written(smiles, other, conformer_of):
 def test_hydrogens_may_be_left_out(kept, conformer_of):
     mol = conformer_of("CC(=O)Nc1ccc(O)cc1")
     assert compare("CC(=O)Nc1ccc(O)cc1", mol, is_kept=kept) == ""
-    assert "has not the atoms of" in compare("CC(=O)Nc1ccccc1", mol, is_kept=kept)
+    assert ", the structure is " in compare("CC(=O)Nc1ccccc1", mol, is_kept=kept)
 
 
 def test_salts_and_what_stands_for_any_atom_pass(conformer_of):

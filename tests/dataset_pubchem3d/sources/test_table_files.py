@@ -54,8 +54,8 @@ def test_greek_letters_and_long_cells_survive(tmp_path):
         ("a.sdf.gz", gzip.compress(b"name\n" * 99)[:-9], "is truncated or damaged"),
         ("a.csv", b"\xff\xfes\x00m\x00", "begins as UTF-16 text; pass the encoding utf-16"),
         ("a.csv", b"s\x00m\x00i\x00", "holds NUL characters; if it is UTF-16, pass the encoding utf-16"),
-        ("a.csv", b'smiles,"text" x\nO,Water', "its head is broken .a quote in line 1"),
-        ("a.xlsx", b"", "not one of the formats .parquet, .csv, .tsv, .sdf"),
+        ("a.csv", b'smiles,"text" x\nO,Water', "its head is broken .a quotation mark in line 1"),
+        ("a.xlsx", b"", "not one of the formats .parquet, .csv, .csv.gz, .tsv"),
         ("a.csv", b"", "has the columns  and lacks text"),
     ],
 )
@@ -74,8 +74,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "content", "detail"),
     [
-        ("a.csv", b'smiles,text\nO,"Water', "the quote that opens in line 2 does not close"),
-        ("a.tsv", b"smiles\ttext\nO\t\xff", "line 2 holds byte 0xff, which is no utf-8"),
+        ("a.csv", b'smiles,text\nO,"Water', "the quotation mark that opens in line 2 is not closed"),
+        ("a.tsv", b"smiles\ttext\nO\t\xff", "line 2 holds byte 0xff, which is not valid utf-8"),
         ("a.csv", b"smiles,text\nO,a\x00b", "line 2 holds a NUL character"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_truncated_record_of_an_sdf_is_told_with_its_lines(tmp_path):
     whole, cut = all_rows_of(tmp_path / "a.sdf")
     assert (whole.cells["text"], whole.fault) == ("A gas.", None)
     assert cut.fault.detail.startswith("a.sdf: lines 14 to 1")
-    assert "truncated" in cut.fault.detail
+    assert "write it again" in cut.fault.detail
 
 
 def test_texts_of_parquet_that_are_no_utf8_cost_their_row(tmp_path):

@@ -72,7 +72,7 @@ def test_a_name_given_twice_is_refused():
             "1 rows .*'train' .*have no smiles, first row 1; fill",
         ),
         ("smiles,text\nCO,an alcohol\nCN,an amine\nCS,  \nCF,\n", "2 rows .*'train' .*have no text, first row 2; fill"),
-        ("positions,atomic_numbers,text\n1,2,an alcohol\n", "it needs 'text', 'smiles'"),
+        ("positions,atomic_numbers,text\n1,2,an alcohol\n", "it needs 'text' and 'smiles'"),
     ],
 )
 def test_rows_without_smiles_or_text_are_refused(tmp_path, table, error):

@@ -45,7 +45,7 @@ def test_rows_have_geometry_key_and_the_columns_asked_for(task, processor):
     assert rows["atomic_numbers"][1] == [6, 8]  # the heavy atoms of methanol
     assert len(rows["positions"][1]) == 2
     assert "smiles" not in rows.column_names
-    with pytest.raises(ValueError, match="it needs 'text', 'inchikey'"):
+    with pytest.raises(ValueError, match="it needs 'text' and 'inchikey'"):
         load_prepared(task(columns=("text", "inchikey")), processor.feature_extractor, "train")
 
 
