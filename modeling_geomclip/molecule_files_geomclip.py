@@ -26,6 +26,7 @@ RECORD_END = "$$$$"
 STRUCTURE_END = "M  END"
 TRUNCATED = "fetch or write it again"
 MOL2_START, MOL2_ATOMS = "@<TRIPOS>MOLECULE", "@<TRIPOS>ATOM"
+EXTENDED_XYZ = re.compile(r"\b(?:Properties|Lattice)\s*=", re.IGNORECASE)
 VERSION = re.compile(r"V[23]000", re.IGNORECASE)
 ATOM_LINE = re.compile(r"(?:\s*-?\d+\.\d+){3}\s+[A-Za-z]")  # the fifth line of a mol block
 PDB = re.compile(r"^(?:ATOM  |HETATM)", re.MULTILINE)
@@ -93,6 +94,8 @@ def tell_format(text: str) -> str:
         MoleculeError: it is of none of these formats, as far as can be told naming the one that it is of.
     """
     lines = text.splitlines()
+    if len(lines) > 1 and is_count(lines[0]) and EXTENDED_XYZ.search(lines[1]):  # whose columns may be any
+        return "XYZ"
     if MOL2_START in text:
         return "MOL2"
     if text.lstrip().startswith(("$RXN", "$RDFILE")):
@@ -100,7 +103,7 @@ def tell_format(text: str) -> str:
     # The second line of XYZ may be anything.
     if (
         any(VERSION.search(line) for line in lines[2:])
-        or STRUCTURE_END in text
+        or f"\n{STRUCTURE_END}" in text
         or (len(lines) > 4 and ATOM_LINE.match(lines[4]))
     ):
         return "SDF"
@@ -255,7 +258,7 @@ def _ends_xyz(start: list[str], number: int, line: str) -> bool:
     if number == 1 and starts_record(start[0]):  # the line is the comment, which may be anything
         return False
     is_full = starts_record(start[0]) and number >= count_lines(*start)
-    return starts_record(line) or (is_full and not is_atom(line))
+    return starts_record(line) or (is_full and not is_atom(line, start[1]))
 
 
 def _finish_xyz(record: list[tuple[int, str]]) -> Record:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from dataset_pubchem3d.sources.table_files import is_table, read_rows
-from modeling_geomclip import embed_molecules, embed_texts
+from modeling_geomclip import embed_texts
+from modeling_geomclip.embedding_geomclip import embed_records
 from modeling_geomclip.text_files_geomclip import describe_undecoded, open_text
 
 from ..loading import load_geomclip
@@ -63,7 +64,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "embed")) ->
         model, processor = load_geomclip(settings.model)
         records = read_given(processor.feature_extractor, given, settings.output)
         rows, ids = [record["index"] for record in records], [given[record["index"]].name for record in records]
-        embeds = embed_molecules(model, processor, records, settings.pair_budget, DTYPES[settings.dtype])
+        embeds = embed_records(model, processor, records, settings.pair_budget, DTYPES[settings.dtype])
     else:
         rows, ids = keep_texts(list_texts(settings.texts, settings.encoding), settings.output)
         model, processor = load_geomclip(settings.model)

@@ -23,10 +23,12 @@ FRAGMENT_GAP = 4.0  # Å between the extents of neighbouring fragments
 ITERATIONS = 50  # from each kind of starting coordinates
 SEEDS = 5  # that are tried where ligands clash
 MINIMISATION_STEPS = 500
-CLOSEST_UNBONDED = 1.1  # in sums of covalent radii, of heavy atoms without a bond between them
+CLOSEST_BONDED = 0.72  # in sums of covalent radii, of any atoms
+CLOSEST_UNBONDED = 1.1  # in the same, of heavy atoms without a bond between them
 SINGLE_BOND_MARGIN = 0.07  # Å; a multiple bond is at least so much shorter than a single one
 LIGAND_ANGLES = {5: 90.0, 6: 90.0, 7: 72.0, 8: 70.0}  # degrees between ligands of so many, at least
-LIGAND_TOLERANCE = 0.85  # of the distance at that angle
+LARGEST_CHELATE = 7  # atoms of a ring that holds two ligands together
+LIGAND_TOLERANCE = 0.78  # of the distance at that angle
 
 ETKDG, DISTANCE_GEOMETRY = "ETKDGv3", "distance geometry without torsion knowledge"
 MMFF94, UFF, UNRELAXED, NOTHING = "MMFF94", "UFF", "unrelaxed", ""  # the last for a single atom
@@ -82,11 +84,13 @@ def _make_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray, tupl
     mol = Chem.AddHs(mol)
     numbers, clash = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()]), ""
     for start in _embed(mol, smiles, seed):
+        embedded = mol.GetConformer().GetPositions()
         force_field = _relax(mol, start)
-        positions = mol.GetConformer().GetPositions()
-        clash = _find_clash(mol, numbers, positions)
-        if not clash:
-            return numbers, positions, (start, force_field)
+        # A force field may pull atoms into each other that were embedded well (UFF, of iodanes).
+        for positions, name in ((mol.GetConformer().GetPositions(), force_field), (embedded, UNRELAXED)):
+            clash = _find_clash(mol, numbers, positions)
+            if not clash:
+                return numbers, positions, (start, name)
     raise MoleculeError(f"in {SEEDS} conformers of {smiles!r} {clash}", "pass 3D coordinates")
 
 
@@ -97,10 +101,18 @@ def _embed(mol: "Chem.Mol", smiles: str, seed: int) -> Iterator[str]:
     """How `mol` was given coordinates, as often as another seed is wanted."""
     bounds = _make_bounds(mol) if _list_crowded_centres(mol) else None
     for number in range(SEEDS):
-        yield _embed_once(mol, smiles, (seed + number) % 2**31, bounds)
+        name = _embed_once(mol, (seed + number) % 2**31, bounds)
+        if not name and bounds is not None:  # which RDKit's own may contradict
+            name = _embed_once(mol, (seed + number) % 2**31, None)
+        if not name:
+            raise MoleculeError(
+                f"no conformer was found for {smiles!r}", "check its stereochemistry or pass 3D coordinates"
+            )
+        yield name
 
 
-def _embed_once(mol: "Chem.Mol", smiles: str, seed: int, bounds: np.ndarray | None) -> str:
+def _embed_once(mol: "Chem.Mol", seed: int, bounds: np.ndarray | None) -> str:
+    """How `mol` was given coordinates; "" if it was not."""
     for name, make, is_random in (
         (ETKDG, rdDistGeom.ETKDGv3, False),
         (ETKDG, rdDistGeom.ETKDGv3, True),
@@ -111,9 +123,13 @@ def _embed_once(mol: "Chem.Mol", smiles: str, seed: int, bounds: np.ndarray | No
         if bounds is not None:
             parameters.SetBoundsMat(bounds)
             parameters.ignoreSmoothingFailures = True
-        if rdDistGeom.EmbedMolecule(mol, parameters) == 0:
-            return name
-    raise MoleculeError(f"no conformer was found for {smiles!r}", "check its stereochemistry or pass 3D coordinates")
+        try:
+            if rdDistGeom.EmbedMolecule(mol, parameters) == 0:
+                return name
+        except RuntimeError:  # bounds that contradict each other
+            if bounds is None:
+                raise
+    return ""
 
 
 def _list_crowded_centres(mol: "Chem.Mol") -> list["Chem.Atom"]:
@@ -122,12 +138,13 @@ def _list_crowded_centres(mol: "Chem.Mol") -> list["Chem.Atom"]:
 
 
 def _list_ligand_pairs(mol: "Chem.Mol") -> Iterator[tuple[int, int, int]]:
-    """A crowded centre and two of its ligands, which share neither a bond nor another neighbour."""
+    """A crowded centre and two of its ligands, which are not held together by a ring."""
+    rings = [{*ring} for ring in mol.GetRingInfo().AtomRings() if len(ring) <= LARGEST_CHELATE]
     for centre in _list_crowded_centres(mol):
-        ligands = {atom.GetIdx(): {n.GetIdx() for n in atom.GetNeighbors()} for atom in centre.GetNeighbors()}
-        for one, other in combinations(ligands, 2):
-            if other not in ligands[one] and ligands[one] & ligands[other] == {centre.GetIdx()}:
-                yield centre.GetIdx(), one, other
+        for one, other in combinations([atom.GetIdx() for atom in centre.GetNeighbors()], 2):
+            trio = centre.GetIdx(), one, other
+            if not any(ring.issuperset(trio) for ring in rings):
+                yield trio
 
 
 def _make_bounds(mol: "Chem.Mol") -> np.ndarray:
@@ -192,7 +209,10 @@ def _has_stretched_bond(mol: "Chem.Mol", properties: Any) -> bool:
 
 
 def _find_clash(mol: "Chem.Mol", numbers: np.ndarray, positions: np.ndarray) -> str:
-    """Which atoms are too close for atoms without a bond between them; "" if none are."""
+    """Which atoms are too close, for any atoms or for atoms without a bond between them; "" if none are."""
+    ratio, one, other = measure_closest(numbers, positions, np.ones((len(numbers), len(numbers)), bool))
+    if ratio < CLOSEST_BONDED:
+        return _describe_pair(numbers, positions, one, other)
     heavy = np.flatnonzero(numbers > 1)
     unbonded = Chem.GetAdjacencyMatrix(mol)[np.ix_(heavy, heavy)] == 0
     ratio, one, other = measure_closest(numbers[heavy], positions[heavy], unbonded)
@@ -209,4 +229,4 @@ def _find_clash(mol: "Chem.Mol", numbers: np.ndarray, positions: np.ndarray) -> 
 def _describe_pair(numbers: np.ndarray, positions: np.ndarray, one: int, other: int) -> str:
     symbols = [Chem.GetPeriodicTable().GetElementSymbol(int(numbers[i])) for i in (one, other)]
     distance = np.linalg.norm(positions[one] - positions[other])
-    return f"atoms {one} ({symbols[0]}) and {other} ({symbols[1]}), which share no bond, are {distance:.2f} Å apart"
+    return f"atoms {one} ({symbols[0]}) and {other} ({symbols[1]}) are {distance:.2f} Å apart"

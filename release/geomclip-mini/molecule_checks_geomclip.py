@@ -29,10 +29,13 @@ RADII[1 : 1 + len(CORDERO.split())] = [float(radius) for radius in CORDERO.split
 NONMETALS = np.isin(np.arange(len(RADII)), [1, 2, *range(5, 11), *range(14, 19), *range(33, 37), *range(52, 55)])
 
 # The shortest bonds known, in sums of covalent radii: N2 0.77 between nonmetals, V2 0.58 with metals.
-CLOSEST = np.where(NONMETALS[:, None] & NONMETALS, 0.7, 0.55) * (RADII[:, None] + RADII)
+HEAVY_NONMETALS = NONMETALS & (np.arange(len(RADII)) > 1)
+CLOSEST_FACTORS = (0.65, 0.55)  # of the sum of radii; noise of 0.1 Å passes
+CLOSEST = np.where(HEAVY_NONMETALS[:, None] & HEAVY_NONMETALS, *CLOSEST_FACTORS) * (RADII[:, None] + RADII)
 CLOSEST_SQUARED = CLOSEST**2
 COINCIDENT = 1e-2  # Å
 IN_NANOMETRES = (0.05, 0.2)  # of the median distance to the nearest atom, in sums of covalent radii; in Å it is near 1
+IN_PICOMETRES = 25  # of the least distance, in the same
 IN_BOHR = (1.4, 2.3)  # the median and the ninth decile
 CLOSEST_IN_BOHR = 1.4  # no two atoms are nearer where bonds of 0.77 to 1.2 are read in Bohr
 ORGANIC = np.isin(np.arange(len(RADII)), [1, 6])  # of which one is in nearly every bond of an organic molecule
@@ -116,7 +119,7 @@ def check_distances(numbers: np.ndarray, positions: np.ndarray) -> None:
     nearest, partners = _find_nearest(numbers, positions)
     atom = int(np.argmin(nearest))
     if nearest[atom] >= 1:  # in the shortest distances that are allowed
-        _check_bohr(numbers, positions, nearest, partners)
+        _check_far(numbers, positions, nearest, partners)
         return
     if (np.ptp(positions, axis=0) < COINCIDENT).all():
         raise MoleculeError(
@@ -158,13 +161,17 @@ def _divide_by_radii(nearest: np.ndarray, numbers: np.ndarray, partners: np.ndar
     return nearest * CLOSEST[numbers, others] / (RADII[numbers] + RADII[others])
 
 
-def _check_bohr(numbers: np.ndarray, positions: np.ndarray, nearest: np.ndarray, partners: np.ndarray) -> None:
-    if nearest.min() < CLOSEST_IN_BOHR / 0.7:
+def _check_far(numbers: np.ndarray, positions: np.ndarray, nearest: np.ndarray, partners: np.ndarray) -> None:
+    """Refuse Bohr and picometres, of whose atoms no two are as near as bonds are in Å."""
+    if nearest.min() < CLOSEST_IN_BOHR / CLOSEST_FACTORS[0]:  # as nearly always
         return
-    others = numbers[partners]
-    is_organic = (ORGANIC[numbers] | ORGANIC[others]) & NONMETALS[numbers] & NONMETALS[others]
-    ratios = _divide_by_radii(nearest, numbers, partners)[is_organic]
-    if len(ratios) >= FEWEST_ORGANIC and IN_BOHR[0] < np.median(ratios) <= np.quantile(ratios, 0.9) < IN_BOHR[1]:
+    ratios, others = _divide_by_radii(nearest, numbers, partners), numbers[partners]
+    if ratios.min() > IN_PICOMETRES:
+        raise MoleculeError("its coordinates look like picometres", "multiply them by 0.01 to have Å")
+    bonds = ratios[(ORGANIC[numbers] | ORGANIC[others]) & NONMETALS[numbers] & NONMETALS[others]]
+    if ratios.min() < CLOSEST_IN_BOHR or len(bonds) < FEWEST_ORGANIC:
+        return
+    if IN_BOHR[0] < np.median(bonds) <= np.quantile(bonds, 0.9) < IN_BOHR[1]:
         raise MoleculeError("its coordinates look like Bohr", "multiply them by 0.529177 to have Å")
 
 
@@ -192,8 +199,8 @@ def sum_radii(one: int, other: int) -> float:
 
 FLAT = 1e-3  # Å; coordinates of a drawing have one z but for rounding
 TETRAHEDRAL = (5, 6, 7, 14, 15, 16)  # elements whose four neighbours never lie in a plane with them
-DRAWN_LENGTHS = (0.75, 1.25)  # in sums of covalent radii, between which half of a molecule's bonds lie
-LONGEST_MULTIPLE = 0.96  # in the same, of double and triple bonds
+DRAWN_LENGTHS = (0.77, 1.25)  # in sums of covalent radii, between which half of a molecule's bonds lie
+LONGEST_MULTIPLE = 0.98  # in the same, of double and triple bonds
 
 
 def is_drawing(
@@ -211,7 +218,9 @@ def is_drawing(
     extents = np.ptp(positions, axis=0) if len(numbers) else np.zeros(3)
     if extents[2] > FLAT or extents.max() < COINCIDENT:
         return False
-    return num_missing > 0 or _has_drawn_bonds(numbers, positions, bonds)
+    if num_missing and not (numbers == 1).any():
+        return True
+    return len(numbers) > 2 and _has_drawn_bonds(numbers, positions, bonds)  # two atoms may be anywhere
 
 
 def _has_drawn_bonds(numbers: np.ndarray, positions: np.ndarray, bonds: Sequence[tuple[int, int, float]]) -> bool:

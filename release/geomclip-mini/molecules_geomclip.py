@@ -35,9 +35,10 @@ except ImportError:
 
 BYTE_ORDER_MARK = "\ufeff"
 INCHIKEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
-SELFIES = re.compile(r"(?:\[[^\]]+\])+")
+SELFIES = re.compile(r"(?:\[[^\]]+\]\.?)+")
 SELFIES_ONLY = re.compile(r"\[(?:[=#/\\]|Branch|Ring|Expl)|\.?\[nop\]", re.IGNORECASE)  # in no SMILES within brackets
-BARE_ATOM = re.compile(r"\[(?:B|C|N|O|P|S|F|Cl|Br|I)\]")  # in SMILES an atom without hydrogens
+BARE_ATOM = re.compile(r"\[C\]")  # in SMILES a carbon without hydrogens
+DECIMAL_COMMAS = re.compile(r"(?:\s+[+-]?\d+,\d+){3}\s")
 POLYMERS = {"SRU", "MON", "MER", "COP", "CRO", "GRA", "MOD", "ANY"}  # types of S-groups (CTfile formats, chapter 4)
 SDF_END = re.compile(rf"^{re.escape(RECORD_END)}.*\n?", re.MULTILINE)
 MISSING_TYPE = re.compile(r"Element '(.*)' not found")
@@ -159,6 +160,7 @@ def _take_text(molecule: str | os.PathLike) -> tuple[str, str]:
             return _read_file(text)
         refuse_foreign_file(text)
     text = text.removeprefix(BYTE_ORDER_MARK)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if UNDECODED.search(text):
         raise MoleculeError("it holds broken Unicode characters", "decode the text it came from again")
     if not text.strip():
@@ -212,7 +214,7 @@ def refuse_other_lines(line: str) -> None:
     if INCHIKEY.fullmatch(line):
         raise MoleculeError("it is an InChIKey, which names a molecule and does not describe it", "pass its SMILES")
     tokens = line.split("]")[:-1]
-    is_bare = len(tokens) > 1 and "[C" in tokens and all(BARE_ATOM.fullmatch(f"{token}]") for token in tokens)
+    is_bare = len(tokens) > 1 and any(BARE_ATOM.fullmatch(f"{token.lstrip('.')}]") for token in tokens)
     if SELFIES.fullmatch(line) and (SELFIES_ONLY.search(line) or is_bare):
         raise MoleculeError("it is SELFIES", "pass the SMILES that selfies.decoder makes of it")
 
@@ -247,6 +249,8 @@ def _parse(text: str, text_format: str) -> "Chem.Mol":
     }[text_format]
     if text_format == "MOL2":
         text = f"{text.rstrip()}\n"  # RDKit refuses it without the last line's end
+    if comma := DECIMAL_COMMAS.search(text):
+        raise MoleculeError(f"its coordinates have decimal commas ({comma.group().strip()})", "write decimal points")
     mol = read(text, sanitize=False)
     if mol is None and text_format == "SDF":
         mol = _parse_leniently(text)
@@ -319,5 +323,7 @@ def _count_missing_hydrogens(mol: "Chem.Mol") -> int:
 
 
 def _take_coordinates(mol: "Chem.Mol") -> tuple[np.ndarray, np.ndarray]:
-    numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
+    numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], dtype=int)
+    if (numbers == 0).any():
+        raise MoleculeError("it has an atom without an element (R, A, *, Du, LP)", "replace it by an atom or drop it")
     return numbers, mol.GetConformer().GetPositions()

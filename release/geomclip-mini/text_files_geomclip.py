@@ -20,6 +20,7 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: UTF8,
 }
 
 
@@ -44,9 +45,8 @@ def open_text(path: str | os.PathLike, encoding: str = UTF8, newline: str | None
     name = os.fsdecode(path)
     _check_encoding(name, encoding)
     try:
-        if codecs.lookup(encoding).name == UTF8:
-            _check_byte_order_mark(name)
-            encoding = "utf-8-sig"
+        _check_byte_order_mark(name, codecs.lookup(encoding).name)
+        encoding = "utf-8-sig" if codecs.lookup(encoding).name == UTF8 else encoding
         opened = gzip.open if name.lower().endswith(COMPRESSED) else open
         with opened(name, "rt", encoding=encoding, errors="surrogateescape", newline=newline) as lines:
             yield lines
@@ -69,13 +69,15 @@ def _check_encoding(name: str, encoding: str) -> None:
         raise TextFileError(f"{name!r} is no path, since it has a null character; check the path")
 
 
-def _check_byte_order_mark(name: str) -> None:
+def _check_byte_order_mark(name: str, given: str) -> None:
     opened = gzip.open if name.lower().endswith(COMPRESSED) else open
     with opened(name, "rb") as file:
         start = file.read(4)
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if start.startswith(mark):
-            raise TextFileError(f"{name} begins as {encoding.upper()} text; pass the encoding {encoding}")
+            if given not in (encoding, f"{encoding}-sig"):
+                raise TextFileError(f"{name} begins as {encoding.upper()} text; pass the encoding {encoding}")
+            return
 
 
 def describe_undecoded(text: str, first_line: int = 1, encoding: str = UTF8) -> str:

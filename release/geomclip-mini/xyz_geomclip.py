@@ -35,6 +35,9 @@ class Columns(NamedTuple):
     position: int
 
 
+PLAIN_COLUMNS = Columns(0, 1)
+
+
 def is_count(line: str) -> bool:
     """Whether a line is a whole number alone, with which a record begins."""
     return COUNT.fullmatch(line) is not None
@@ -51,10 +54,10 @@ def count_lines(first: str, comment: str) -> int:
     return 2 + int(first.split()[0]) + (NUM_QM9_LINES if QM9_COMMENT.match(comment.strip()) else 0)
 
 
-def is_atom(line: str) -> bool:
-    """Whether a line is an atom of plain XYZ."""
+def is_atom(line: str, comment: str = "") -> bool:
+    """Whether a line is an atom, with the columns that the comment of its record names."""
     try:
-        _read_atom(line, 0, Columns(0, 1))
+        _read_atom(line, 0, _read_comment(comment))
     except MoleculeError:
         return False
     return True
@@ -82,6 +85,8 @@ def read_xyz(text: str) -> tuple[np.ndarray, np.ndarray]:
         given = f"line {start + 1} says {number} atoms, and {len(atoms)} lines follow the comment line"
         raise MoleculeError(given, "add what is missing; the second line is a comment")
     _check_rest(lines, start + 2 + number, QM9_COMMENT.match(comment.strip()) is not None)
+    if columns == PLAIN_COLUMNS:
+        _refuse_other_columns([line.split() for line in atoms], start + 3)
     read = [_read_atom(line, start + 3 + place, columns) for place, line in enumerate(atoms)]
     return np.array([element for element, _ in read]), np.array([position for _, position in read])
 
@@ -120,7 +125,7 @@ def _read_comment(comment: str) -> Columns:
     """
     settings = {name.lower(): value.strip("\"'[]{}") for name, value in SETTING.findall(comment)}
     if not settings.keys() & {"properties", "lattice", "pbc"}:
-        return Columns(0, 1)
+        return PLAIN_COLUMNS
     has_lattice = bool(settings.get("lattice", "").strip())
     periods = re.findall(r"[TtFf10]\w*", settings.get("pbc", "T T T" if has_lattice else ""))
     if any(period[0] in "Tt1" for period in periods):
@@ -159,6 +164,32 @@ def _read_atom(line: str, number: int, columns: Columns) -> tuple[int, list[floa
         raise MoleculeError(rule, "give 'symbol x y z', separated by white space")
     element = _read_element(cells[columns.species], number)
     return element, [_read_number(cell, number) for cell in cells[columns.position : columns.position + 3]]
+
+
+def _refuse_other_columns(rows: list[list[str]], number: int) -> None:
+    """Refuse plain XYZ that has something else between the element and x: an index, a charge, a mass, a flag.
+
+    Args:
+        rows: cells of the atoms; `number` is the line of the first.
+    """
+    if min(len(row) for row in rows) < 5:
+        return
+    counts_atoms = len(rows) > 2 and [row[0] for row in rows] == [str(place + 1) for place in range(len(rows))]
+    is_whole = all(row[1].lstrip("+-").isdigit() for row in rows)
+    has_points = all("." in cell for row in rows for cell in row[2:5])
+    if counts_atoms or (is_whole and has_points) or _is_of_the_element(rows):
+        rule = f"line {number} and those after it have a column between the element and x"
+        raise MoleculeError(rule, "give 'symbol x y z', or name the columns by Properties=")
+
+
+def _is_of_the_element(rows: list[list[str]]) -> bool:
+    """Whether the second column is the nuclear charge or a mass: one number for each element, no less than its own."""
+    values: dict[str, set[str]] = {}
+    for row in rows:
+        values.setdefault(row[0].lower(), set()).add(row[1])
+    if len(values) < 2 or any(len(found) > 1 or not NUMBER.fullmatch(*found) for found in values.values()):
+        return False
+    return all(float(*found) >= ATOMIC_NUMBERS.get(symbol.capitalize(), 999) for symbol, found in values.items())
 
 
 def _read_element(cell: str, number: int) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem import AllChem, rdDetermineBonds
 
-from modeling_geomclip import MoleculeError, molecules_geomclip
+from modeling_geomclip import MoleculeError, molecules_geomclip, read_molecules
 from modeling_geomclip.molecules_geomclip import embed_smiles, read_mol_block, read_molecule
 
 WATER = {"atomic_numbers": [8, 1, 1], "positions": [[0.0, 0.0, 0.1], [0.0, 0.76, -0.47], [0.1, -0.76, -0.47]]}
@@ -399,3 +399,38 @@ def test_anything_gives_a_molecule_or_a_molecule_error(molecule):
     assert len(record["atomic_numbers"]) >= 1
     assert record["positions"].shape == (len(record["atomic_numbers"]), 3)
     assert np.isfinite(record["positions"]).all()
+
+
+def test_decimal_commas_in_a_mol_block_are_refused():
+    lines = WATER_SDF.splitlines(keepends=True)
+    commas = "".join([*lines[:4], *(line.replace(".", ",") for line in lines[4:7]), *lines[7:]])
+    with pytest.raises(MoleculeError, match="its coordinates have decimal commas"):
+        read_molecule(commas)
+
+
+def test_two_atoms_along_x_are_no_drawing():
+    block = "\n     RDKit          3D\n\n  2  1  0  0  0  0  0  0  0  0999 V2000\n"
+    block += "    0.0000    0.0000    0.0000 N   0  0\n    1.4500    0.0000    0.0000 N   0  0\n  1  2  3  0\nM  END\n"
+    assert read_molecule(block)["positions"][1].tolist() == [1.45, 0.0, 0.0]
+
+
+def test_carriage_returns_alone_end_lines():
+    assert_is_water(read_molecule(WATER_SDF.replace("\n", "\r")))
+    assert_is_water(read_molecule(WATER_XYZ.replace("\n", "\r")))
+
+
+@pytest.mark.parametrize("scale", [100, 1000])
+def test_picometres_are_refused(scale):
+    far = {**WATER, "positions": (np.array(WATER["positions"]) * scale).tolist()}
+    with pytest.raises(MoleculeError, match="its coordinates look like picometres"):
+        read_molecule(far)
+
+
+def test_extended_xyz_with_positions_first_is_no_sdf(tmp_path):
+    text = '3\nProperties=pos:R:3:species:S:1 pbc="F F F"\n0.0 0.0 0.1 O\n0.0 0.76 -0.47 H\n0.1 -0.76 -0.47 H\n'
+    assert_is_water(read_molecule(text))
+    (tmp_path / "a.xyz").write_text(text * 2)
+    records = list(read_molecules(tmp_path / "a.xyz"))
+    assert len(records) == 2
+    for record in records:
+        assert_is_water(read_molecule(record))

@@ -285,3 +285,25 @@ def test_any_text_is_read_or_refused(text):
     except MoleculeError:
         return
     assert positions.shape == (len(numbers), 3)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["O 8.0 0.0 0.0 0.117", "H 1.0 0.0 0.757 -0.469", "H 1.0 0.0 -0.757 -0.469"],  # nuclear charges
+        ["O 15.999 0.0 0.0 0.117", "H 1.008 0.0 0.757 -0.469", "H 1.008 0.0 -0.757 -0.469"],  # masses
+        ["O 0 0.0 0.0 0.117", "H -1 0.0 0.757 -0.469", "H -1 0.0 -0.757 -0.469"],  # flags
+        ["O 1 0.0 0.0 0.117", "H 2 0.0 0.757 -0.469", "H 3 0.0 -0.757 -0.469"],  # places
+        ["1 8 0.0 0.0 0.117", "2 1 0.0 0.757 -0.469", "3 1 0.0 -0.757 -0.469"],
+    ],
+)
+def test_a_column_between_the_element_and_x_is_refused(rows):
+    with pytest.raises(MoleculeError, match="line 3 and those after it have a column between the element and x"):
+        read_xyz("\n".join(["3", "", *rows]))
+
+
+def test_columns_after_the_coordinates_are_ignored():
+    flat = ["O 0.0 0.0 0.117 0.1 0.2", "H 0.0 0.757 -0.469 0.1 0.2", "H 0.0 -0.757 -0.469 0.1 0.2"]
+    numbers, positions = read_xyz("\n".join(["3", "", *flat]))
+    assert numbers.tolist() == [8, 1, 1]
+    assert positions[1].tolist() == [0.0, 0.757, -0.469]

@@ -176,7 +176,7 @@ def test_a_planar_molecule_that_is_marked_3d_passes_and_a_drawing_does_not():
     [
         ("", "RDKit cannot read it as SDF"),
         (Chem.MolToMolBlock(METHANOL).replace("  6  5", "  9  5"), "RDKit cannot read it as SDF …"),
-        (Chem.MolToMolBlock(METHANOL).replace(" O  ", " ** "), "… is no atomic number"),
+        (Chem.MolToMolBlock(METHANOL).replace(" O  ", " ** "), "it has an atom without an element …"),
         ("\n\n\n  0  0  0  0  0  0  0  0  0  0999 V2000\nM  END\n", "it has no atoms"),
         (Chem.MolToMolBlock(Chem.MolFromSmiles("CO")), "the coordinates are 2D"),
     ],
