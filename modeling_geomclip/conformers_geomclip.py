@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .molecule_checks_geomclip import MoleculeError, check_num_atoms, measure_closest, sum_radii
+from .molecule_checks_geomclip import NONMETALS, MoleculeError, check_num_atoms, measure_closest, sum_radii
 from .rdkit_log_geomclip import guard_rdkit
 
 try:
@@ -24,7 +24,8 @@ ITERATIONS = 50  # from each kind of starting coordinates
 SEEDS = 5  # that are tried where ligands clash
 MINIMISATION_STEPS = 500
 CLOSEST_BONDED = 0.72  # in sums of covalent radii, of any atoms
-CLOSEST_UNBONDED = 1.1  # in the same, of heavy atoms without a bond between them
+CLOSEST_UNBONDED = 1.1  # in the same, of heavy nonmetals without a bond between them
+CLOSEST_OF_METALS = 0.9  # in the same, where one is a metal
 SINGLE_BOND_MARGIN = 0.07  # Å; a multiple bond is at least so much shorter than a single one
 LIGAND_ANGLES = {5: 90.0, 6: 90.0, 7: 72.0, 8: 70.0}  # degrees between ligands of so many, at least
 LARGEST_CHELATE = 7  # atoms of a ring that holds two ligands together
@@ -179,7 +180,7 @@ def _relax(mol: "Chem.Mol", start: str) -> str:
         return NOTHING
     if len(crowded) == mol.GetNumAtoms():
         return UNRELAXED
-    properties = None if start == DISTANCE_GEOMETRY else rdForceFieldHelpers.MMFFGetMoleculeProperties(mol)
+    properties = None if start == DISTANCE_GEOMETRY else _find_mmff_properties(mol)
     if properties is not None and not _has_stretched_bond(mol, properties):
         name, field = MMFF94, rdForceFieldHelpers.MMFFGetMoleculeForceField(mol, properties)
     elif rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
@@ -191,6 +192,14 @@ def _relax(mol: "Chem.Mol", start: str) -> str:
         field.AddFixedPoint(atom)
     field.Minimize(maxIts=MINIMISATION_STEPS)
     return name
+
+
+def _find_mmff_properties(mol: "Chem.Mol") -> Any:
+    """What MMFF94 knows of the atoms; None where it lacks parameters or cannot type them."""
+    try:
+        return rdForceFieldHelpers.MMFFGetMoleculeProperties(mol)
+    except Chem.MolSanitizeException:  # a ring that its own aromaticity cannot kekulize
+        return None
 
 
 def _has_stretched_bond(mol: "Chem.Mol", properties: Any) -> bool:
@@ -214,10 +223,13 @@ def _find_clash(mol: "Chem.Mol", numbers: np.ndarray, positions: np.ndarray) -> 
     if ratio < CLOSEST_BONDED:
         return _describe_pair(numbers, positions, one, other)
     heavy = np.flatnonzero(numbers > 1)
-    unbonded = Chem.GetAdjacencyMatrix(mol)[np.ix_(heavy, heavy)] == 0
-    ratio, one, other = measure_closest(numbers[heavy], positions[heavy], unbonded)
-    if ratio < CLOSEST_UNBONDED:
-        return _describe_pair(numbers, positions, heavy[one], heavy[other])
+    bonds = Chem.GetAdjacencyMatrix(mol)[np.ix_(heavy, heavy)]
+    unbonded = (bonds == 0) & (bonds @ bonds < 2)  # across rings of four atoms (Si2O2, Al2O2) they are nearer
+    of_nonmetals = NONMETALS[numbers[heavy]][:, None] & NONMETALS[numbers[heavy]]
+    for pairs, limit in ((unbonded & of_nonmetals, CLOSEST_UNBONDED), (unbonded, CLOSEST_OF_METALS)):
+        ratio, one, other = measure_closest(numbers[heavy], positions[heavy], pairs)
+        if ratio < limit:
+            return _describe_pair(numbers, positions, heavy[one], heavy[other])
     for centre, one, other in _list_ligand_pairs(mol):
         lengths = np.linalg.norm(positions[[one, other]] - positions[centre], axis=1)
         chord = _measure_chord(*lengths, mol.GetAtomWithIdx(centre).GetDegree())

@@ -66,5 +66,5 @@ class RDKitConformers(GeometrySource):
 
 def name_method(methods: Iterable[tuple[str, str]]) -> str:
     """The level of theory of a conformer, of whose fragments each was embedded and relaxed in its own way."""
-    ways = dict.fromkeys(FORCE_FIELDS[relaxed].format(start) for start, relaxed in methods if relaxed)
+    ways = sorted({FORCE_FIELDS[relaxed].format(start) for start, relaxed in methods if relaxed})
     return f"RDKit {' and '.join(ways) or 'single atoms'}, not a ground state"
