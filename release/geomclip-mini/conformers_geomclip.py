@@ -86,7 +86,10 @@ def _make_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray, tupl
     numbers, clash = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()]), ""
     for start in _embed(mol, smiles, seed):
         embedded = mol.GetConformer().GetPositions()
-        force_field = _relax(mol, start)
+        try:
+            force_field = _relax(mol, start)
+        except Chem.MolSanitizeException:  # a ring that the force field cannot kekulize
+            force_field = UNRELAXED
         # A force field may pull atoms into each other that were embedded well (UFF, of iodanes).
         for positions, name in ((mol.GetConformer().GetPositions(), force_field), (embedded, UNRELAXED)):
             clash = _find_clash(mol, numbers, positions)
@@ -180,7 +183,7 @@ def _relax(mol: "Chem.Mol", start: str) -> str:
         return NOTHING
     if len(crowded) == mol.GetNumAtoms():
         return UNRELAXED
-    properties = None if start == DISTANCE_GEOMETRY else _find_mmff_properties(mol)
+    properties = None if start == DISTANCE_GEOMETRY else rdForceFieldHelpers.MMFFGetMoleculeProperties(mol)
     if properties is not None and not _has_stretched_bond(mol, properties):
         name, field = MMFF94, rdForceFieldHelpers.MMFFGetMoleculeForceField(mol, properties)
     elif rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
@@ -192,14 +195,6 @@ def _relax(mol: "Chem.Mol", start: str) -> str:
         field.AddFixedPoint(atom)
     field.Minimize(maxIts=MINIMISATION_STEPS)
     return name
-
-
-def _find_mmff_properties(mol: "Chem.Mol") -> Any:
-    """What MMFF94 knows of the atoms; None where it lacks parameters or cannot type them."""
-    try:
-        return rdForceFieldHelpers.MMFFGetMoleculeProperties(mol)
-    except Chem.MolSanitizeException:  # a ring that its own aromaticity cannot kekulize
-        return None
 
 
 def _has_stretched_bond(mol: "Chem.Mol", properties: Any) -> bool:
