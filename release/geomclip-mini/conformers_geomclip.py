@@ -178,23 +178,33 @@ def _relax(mol: "Chem.Mol", start: str) -> str:
     Crowded centres and their ligands stay where they are. Cages are left to UFF, since MMFF94 makes the bonds of
     fullerenes 1.36 and 1.51 Å long.
     """
-    crowded = {i for centre, *ligands in _list_ligand_pairs(mol) for i in (centre, *ligands)}
     if mol.GetNumAtoms() == 1:
         return NOTHING
+    crowded = {i for centre, *ligands in _list_ligand_pairs(mol) for i in (centre, *ligands)}
     if len(crowded) == mol.GetNumAtoms():
         return UNRELAXED
     properties = None if start == DISTANCE_GEOMETRY else rdForceFieldHelpers.MMFFGetMoleculeProperties(mol)
-    if properties is not None and not _has_stretched_bond(mol, properties):
-        name, field = MMFF94, rdForceFieldHelpers.MMFFGetMoleculeForceField(mol, properties)
-    elif rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
-        name, field = UFF, rdForceFieldHelpers.UFFGetMoleculeForceField(mol)
-    else:
+    has_mmff = properties is not None and not _has_stretched_bond(mol, properties)
+    if not has_mmff and not rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
         return UNRELAXED
+    if crowded:
+        _minimise_around(mol, properties if has_mmff else None, crowded)
+    else:  # in C++, without Python's lock, so that molecules are relaxed in several threads
+        minimise = rdForceFieldHelpers.MMFFOptimizeMolecule if has_mmff else rdForceFieldHelpers.UFFOptimizeMolecule
+        minimise(mol, maxIters=MINIMISATION_STEPS)
+    return MMFF94 if has_mmff else UFF
+
+
+def _minimise_around(mol: "Chem.Mol", properties: Any, fixed: set[int]) -> None:
+    """Minimise the energy of MMFF94, or of UFF without properties, while some atoms stay where they are."""
+    if properties is None:
+        field = rdForceFieldHelpers.UFFGetMoleculeForceField(mol)
+    else:
+        field = rdForceFieldHelpers.MMFFGetMoleculeForceField(mol, properties)
     field.Initialize()
-    for atom in crowded:
+    for atom in fixed:
         field.AddFixedPoint(atom)
     field.Minimize(maxIts=MINIMISATION_STEPS)
-    return name
 
 
 def _has_stretched_bond(mol: "Chem.Mol", properties: Any) -> bool:
