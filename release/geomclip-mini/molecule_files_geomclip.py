@@ -11,7 +11,6 @@ from .text_files_geomclip import COMPRESSED, UTF8, TextFileError, describe_undec
 from .xyz_geomclip import count_lines, is_atom, is_count, starts_record
 
 ENDINGS = {".sdf": "SDF", ".sd": "SDF", ".mol": "SDF", ".mol2": "MOL2", ".xyz": "XYZ"}
-FILE_FORMATS = ENDINGS | {ending + COMPRESSED: name for ending, name in ENDINGS.items()}
 FOREIGN = {  # endings of files that are no SMILES either, and what to do with them
     **dict.fromkeys((".smi", ".smiles", ".ism"), "pass its SMILES one by one"),
     **dict.fromkeys((".csv", ".tsv", ".parquet", ".txt", ".xlsx", ".json"), "pass its molecules one by one"),
@@ -128,7 +127,7 @@ def read_molecules(path: str | os.PathLike, encoding: str = UTF8) -> Iterator[st
     and one record costs no other.
 
     Args:
-        path: with one of the endings of `FILE_FORMATS`, in upper or lower case.
+        path: with one of `ENDINGS`, in upper or lower case, or gzipped.
         encoding: of the file; a byte order mark is no content.
     Raises:
         MoleculeError: when the file cannot be read.

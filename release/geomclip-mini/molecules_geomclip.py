@@ -249,7 +249,7 @@ def _parse(text: str, text_format: str) -> "Chem.Mol":
     }[text_format]
     if text_format == "MOL2":
         text = f"{text.rstrip()}\n"  # RDKit refuses it without the last line's end
-    if comma := DECIMAL_COMMAS.search(text):
+    if comma := DECIMAL_COMMAS.search(text.partition(STRUCTURE_END)[0]):  # data items may hold any numbers
         raise MoleculeError(f"its coordinates have decimal commas ({comma.group().strip()})", "write decimal points")
     mol = read(text, sanitize=False)
     if mol is None and text_format == "SDF":

@@ -434,3 +434,7 @@ def test_extended_xyz_with_positions_first_is_no_sdf(tmp_path):
     assert len(records) == 2
     for record in records:
         assert_is_water(read_molecule(record))
+
+
+def test_numbers_with_commas_in_a_data_item_are_no_coordinates():
+    assert_is_water(read_molecule(WATER_SDF + "> <RANGES>\n 1,2 3,4 5,6 \n\n$$$$\n"))
