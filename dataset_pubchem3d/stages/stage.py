@@ -29,7 +29,7 @@ from tqdm import tqdm
 from ..records import RecordError
 
 logger = logging.getLogger(__name__)
-FORMAT = 1  # of the parts; another number makes all stages anew
+FORMAT = 2  # of the parts and of what is refused; another number makes all stages anew
 PRELOADED = ["modeling_geomclip", "dataset_pubchem3d.stages.parse"]
 TASKS_IN_FLIGHT = 2  # a worker: one it works on and one that waits for it
 
