@@ -16,7 +16,7 @@ from modeling_geomclip import MoleculeError, read_molecules
 from modeling_geomclip.molecule_files_geomclip import find_file_format
 from modeling_geomclip.text_files_geomclip import COMPRESSED, describe_undecoded, open_text
 
-TABLE_ENDINGS = (".csv", ".tsv", ".parquet")
+TABLE_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 LIST_ENDINGS = tuple(ending + packed for ending in (".smi", ".smiles", ".ism") for packed in ("", COMPRESSED))
 TITLED_ENDINGS = (".sdf", ".sd", ".sdf.gz", ".sd.gz")  # of files whose records are called by their titles
 NAME_COLUMNS = ("id", "cid", "name", "inchikey", "smiles")  # by the first of which a row is called

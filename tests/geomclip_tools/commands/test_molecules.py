@@ -134,3 +134,9 @@ def test_tables_hold_what_they_are_given(tmp_path, suffix):
     assert read[suffix](path).to_dict("list") == {"id": ["a", "b"], "gap (eV)": [1.5, 2.25]}
     with pytest.raises(ValueError, match=r"--output out\.txt ends in none of \.csv, \.npz"):
         check_output("out.txt", (".csv", ".npz"))
+
+
+def test_gzipped_tables_are_read(tmp_path):
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"id,smiles\nx,CO\n"))
+    assert [(given.name, given.smiles) for given in list_given([str(path)])] == [("x", "CO")]
