@@ -45,15 +45,15 @@ def read_json(path: str | Path) -> Any:
 
 def describe_training(settings: Any) -> dict[str, Any]:
     """The settings of a training, a dataclass; as `local`, which of them name files or folders of this machine and
-    nothing on the Hub; as `data`, what a dataset's folder says of its rows; as `earlier`, the records of checkpoints
-    that the run starts from. All as far as there is something to tell.
+    nothing on the Hub; as `data` and `further_data`, what the datasets' folders say of their rows; as `earlier`, the
+    records of checkpoints that the run starts from. All as far as there is something to tell.
     """
     record = dataclasses.asdict(settings)
     local = [name for name in ("dataset", *STARTS) if record.get(name) and Path(record[name]).exists()]
     files = {name: Path(record[name]) / RECORD for name in STARTS if record.get(name)}
     earlier = {name: read_json(file) for name, file in files.items() if file.is_file()}
-    data = describe_data(read_report(Path(settings.dataset)), settings.dataset_config)
-    found = {"local": local, "data": data, "earlier": earlier}
+    data, *further = (describe_data(read_report(Path(name)), settings.dataset_config) for name in settings.datasets)
+    found = {"local": local, "data": data, "further_data": further, "earlier": earlier}
     return record | {name: value for name, value in found.items() if value}
 
 

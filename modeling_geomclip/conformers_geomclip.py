@@ -32,7 +32,8 @@ LARGEST_CHELATE = 7  # atoms of a ring that holds two ligands together
 LIGAND_TOLERANCE = 0.78  # of the distance at that angle
 
 ETKDG, DISTANCE_GEOMETRY = "ETKDGv3", "distance geometry without torsion knowledge"
-MMFF94, UFF, UNRELAXED, NOTHING = "MMFF94", "UFF", "unrelaxed", ""  # the last for a single atom
+MMFF94, UFF, UNRELAXED = "MMFF94", "UFF", "unrelaxed"
+EMBEDDED, NOTHING = "as embedded", ""  # where no force field is wanted, and for a single atom
 
 
 class Conformer(NamedTuple):
@@ -47,13 +48,13 @@ class Conformer(NamedTuple):
 
 
 def make_conformer(
-    mol: "Chem.Mol", seed: int, remove_hydrogens: bool = False, max_atoms: int | None = None
+    mol: "Chem.Mol", seed: int, remove_hydrogens: bool = False, max_atoms: int | None = None, relax: bool = True
 ) -> Conformer:
     """A conformer that depends on the molecule and the seed only, not on how it was written down.
 
     Each fragment goes through its canonical SMILES, ETKDGv3, or distance geometry without torsion knowledge where that
     finds nothing (cages), and MMFF94, or UFF where MMFF94 has no parameters. What neither has parameters for stays as
-    it was embedded. Fragments are set side by side along x.
+    it was embedded, as does everything without `relax`. Fragments are set side by side along x.
 
     Raises:
         MoleculeError: there is no atom, a dummy atom, or more than `max_atoms` (hydrogens that are to be removed not
@@ -69,7 +70,7 @@ def make_conformer(
     check_num_atoms(mol.GetNumHeavyAtoms() if remove_hydrogens else mol.GetNumAtoms(onlyExplicit=False), max_atoms)
 
     with guard_rdkit():
-        fragments = [_make_fragment(smiles, seed) for smiles in Chem.MolToSmiles(mol).split(".")]
+        fragments = [_make_fragment(smiles, seed, relax) for smiles in Chem.MolToSmiles(mol).split(".")]
     edge = 0.0
     for _, positions, _ in fragments:
         positions[:, 0] += edge - positions[:, 0].min()
@@ -78,7 +79,7 @@ def make_conformer(
     return Conformer(np.concatenate(numbers), np.concatenate(positions), methods)
 
 
-def _make_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
+def _make_fragment(smiles: str, seed: int, relax: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, str]]:
     mol = Chem.MolFromSmiles(smiles)
     if mol is None:
         raise MoleculeError(f"RDKit cannot read its own canonical SMILES {smiles!r}", "pass 3D coordinates")
@@ -87,7 +88,7 @@ def _make_fragment(smiles: str, seed: int) -> tuple[np.ndarray, np.ndarray, tupl
     for start in _embed(mol, smiles, seed):
         embedded = mol.GetConformer().GetPositions()
         try:
-            force_field = _relax(mol, start)
+            force_field = _relax(mol, start) if relax else EMBEDDED
         except Chem.MolSanitizeException:  # a ring that the force field cannot kekulize
             force_field = UNRELAXED
         # A force field may pull atoms into each other that were embedded well (UFF, of iodanes).

@@ -118,8 +118,8 @@ def _check_given(numbers: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
     return numbers, positions
 
 
-def embed_smiles(smiles: str, seed: int = 42, max_atoms: int | None = None) -> Conformer:
-    """The conformer that `read_molecule` makes of a SMILES, with the ways it was made.
+def embed_smiles(smiles: str, seed: int = 42, max_atoms: int | None = None, relax: bool = True) -> Conformer:
+    """The conformer that `read_molecule` makes of a SMILES, with the ways it was made; without `relax`, as embedded.
 
     Raises:
         MoleculeError: as `read_molecule`.
@@ -128,7 +128,7 @@ def embed_smiles(smiles: str, seed: int = 42, max_atoms: int | None = None) -> C
     try:
         text, text_format = _take_text(smiles)
         with guard_rdkit():
-            return make_conformer(_sanitize(_parse(text, text_format)), seed, max_atoms=max_atoms)
+            return make_conformer(_sanitize(_parse(text, text_format)), seed, max_atoms=max_atoms, relax=relax)
     except MoleculeError as error:
         error.value = error.value or _shortener.repr(smiles)
         raise

@@ -17,16 +17,20 @@ FORCE_FIELDS = {  # by the name that `make_conformer` gives them
     "MMFF94": "{} + MMFF94",
     "UFF": "{} + UFF for lack of MMFF94 parameters",
     "unrelaxed": "{}, unrelaxed for lack of force field parameters",
+    "as embedded": "{}, unrelaxed",
 }
 
 
 @dataclass(frozen=True)
 class RDKitConformers(GeometrySource):
-    """One conformer each of the compounds that no other source has; it reads no file.
+    """Conformers of the compounds that no other source has; it reads no file.
 
     Args:
-        seed: of the conformers.
+        seed: of the first conformer; further ones have the seeds after it.
         max_atoms: the most atoms a molecule may have, hydrogens included; None for any number.
+        num_conformers: that are made of a molecule; a further one that cannot be made is left out. A recipe's
+            `conformers` says how many are kept.
+        relax: whether a force field relaxes them, which takes most of the time.
     """
 
     name: ClassVar[str] = "rdkit"
@@ -38,6 +42,8 @@ class RDKitConformers(GeometrySource):
     is_last_resort: ClassVar[bool] = True
     seed: int = 42
     max_atoms: int | None = None
+    num_conformers: int = 1
+    relax: bool = True
 
     def list_files(self, folder: Path) -> list[Path]:
         return []
@@ -54,14 +60,21 @@ class RDKitConformers(GeometrySource):
 
     def parse_geometry(self, raw: dict) -> Geometry:
         # Here, as it imports transformers, which only the workers need that make conformers.
+        from modeling_geomclip.molecule_checks_geomclip import check_distances
         from modeling_geomclip.molecules_geomclip import MoleculeError, embed_smiles
 
-        try:
-            conformer = embed_smiles(raw["smiles"], self.seed, self.max_atoms)
-        except MoleculeError as error:
-            raise RecordError.of_molecule(raw["inchikey"], error) from error
-        method = name_method(conformer.methods)
-        return check_geometry(raw["inchikey"], conformer.atomic_numbers, conformer.positions, method=method)
+        conformers = []
+        for seed in range(self.seed, self.seed + self.num_conformers):
+            try:
+                conformer = embed_smiles(raw["smiles"], seed, self.max_atoms, self.relax)
+                check_distances(conformer.atomic_numbers, conformer.positions)
+                conformers.append(conformer)
+            except MoleculeError as error:
+                if not conformers:
+                    raise RecordError.of_molecule(raw["inchikey"], error) from error
+        method = name_method(way for conformer in conformers for way in conformer.methods)
+        positions = [conformer.positions for conformer in conformers]
+        return check_geometry(raw["inchikey"], conformers[0].atomic_numbers, positions, method=method)
 
 
 def name_method(methods: Iterable[tuple[str, str]]) -> str:

@@ -105,10 +105,12 @@ def is_finished(settings: TrainingSettings) -> bool:
 
 
 def check_unchanged(folder: Path, saved: dict, settings: TrainingSettings) -> None:
+    """Raises: ValueError: the settings are not those that were saved; what was not saved had its default."""
+    saved = {field.name: field.default for field in dataclasses.fields(settings)} | saved
     changed = {
-        name: f"{saved.get(name)} -> {value}"
+        name: f"{saved[name]} -> {value}"
         for name, value in dataclasses.asdict(settings).items()
-        if name not in ("resume", "num_workers", "report_to", "save_steps") and saved.get(name) != value
+        if name not in ("resume", "num_workers", "report_to", "save_steps") and saved[name] != value
     }
     if changed:
         raise ValueError(f"{folder} was saved with other settings {changed}; restore them or take a new output_dir")

@@ -5,12 +5,15 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from datasets import Dataset, Features, List, Value
+import numpy as np
+from datasets import Dataset, Features, List, Value, concatenate_datasets
 
 from dataset_pubchem3d.pairs import ROW_FAULT, find_first_block, load_molecules
 from modeling_geomclip import GeomCLIPFeatureExtractor, read_molecule
 
+from .identity import hash_id
 from .sampling import sample_rows
 from .tasks.base import Task
 
@@ -21,6 +24,8 @@ MOLECULE_COLUMNS = {
     "positions": List(List(Value("float64"))),
     "inchikey14": Value("string"),
 }
+CONFORMER_COLUMNS = {"further_positions": List(List(List(Value("float64"))))}
+ROWS_OF_A_DATASET = 2**40  # by which the row ids of one dataset are apart from those of the next
 
 
 def refuse_faulty(row: dict) -> None:
@@ -34,48 +39,92 @@ def require_text(row: dict, columns: Sequence[str]) -> None:
         raise ValueError("there is no text; fill it in")
 
 
+def load_training_rows(task: Task, feature_extractor: GeomCLIPFeatureExtractor) -> tuple[Dataset, list[int]]:
+    """The rows of all datasets of a task, those of one after those of another, and how many each has.
+
+    `row_id` is unlike for all of them.
+    """
+    settings = task.settings
+    parts = [
+        load_prepared(task, feature_extractor, settings.train_split, settings.train_rows, number)
+        for number in range(len(settings.datasets))
+    ]
+    parts = [part if part.features == parts[0].features else part.cast(parts[0].features) for part in parts]
+    return concatenate_datasets(parts), [len(part) for part in parts]
+
+
 def load_prepared(
-    task: Task, feature_extractor: GeomCLIPFeatureExtractor, split: str, limit: int | None = None
+    task: Task,
+    feature_extractor: GeomCLIPFeatureExtractor,
+    split: str,
+    limit: int | None = None,
+    number: int = 0,
 ) -> Dataset:
     """Geometry, InChIKey block and the task's columns of each row whose molecule the feature extractor takes.
 
-    `limit` rows are read, see `sample_rows`. Those that it does not take are left out, counted, and listed with their
-    reasons in rejected-<split>.jsonl.
+    Of the dataset of that `number` among the task's, `limit` rows are read, see `sample_rows`. Those that it does not
+    take are left out, counted, and listed with their reasons in rejected-<split>.jsonl.
     """
-
     settings = task.settings
+    rows = load_molecules(settings.datasets[number], split, settings.dataset_config, task.columns, settings.encoding)
+    places = sample_rows(len(rows), limit)
+    rows = rows if limit is None else rows.select(places)
+    features = {"row_id": Value("int64"), "reason": Value("string"), **MOLECULE_COLUMNS}
+    features |= {column: rows.features[column] for column in task.columns}
+    if settings.num_conformers > 1:
+        features |= CONFORMER_COLUMNS
+    features |= task.derived_columns
     reading = {"seed": feature_extractor.conformer_seed, "max_atoms": feature_extractor.max_atoms}
     reading["remove_hydrogens"] = feature_extractor.remove_hydrogens
 
     def prepare(row: dict, index: int) -> dict:
+        row_id = {"row_id": number * ROWS_OF_A_DATASET + places[index]}
         try:
             refuse_faulty(row)
-            molecule = read_molecule(task.take_molecule(row), **reading)
+            given = task.take_molecule(row)
+            molecule = read_molecule(given, **reading)
             feature_extractor([molecule])  # what would stop a batch stops its row here
             require_text(row, task.columns)
             derived = task.derive(row, molecule)
+            if settings.num_conformers > 1:
+                derived |= {"further_positions": read_further(row, given, settings.num_conformers, reading)}
         except ValueError as error:
-            names = (*MOLECULE_COLUMNS, *task.columns, *task.derived_columns)
-            return {"row_id": places[index], "reason": str(error), **dict.fromkeys(names)}
+            return dict.fromkeys(features) | row_id | {"reason": str(error)}
         kept = {column: row[column] for column in task.columns} | derived
-        return {"row_id": places[index], "reason": None, "inchikey14": find_first_block(row), **kept, **molecule}
+        return {**row_id, "reason": None, "inchikey14": find_first_block(row), **kept, **molecule}
 
-    rows = load_molecules(settings.dataset, split, settings.dataset_config, task.columns, settings.encoding)
-    places = sample_rows(len(rows), limit)
-    rows = rows if limit is None else rows.select(places)
-    copied = {column: rows.features[column] for column in task.columns}
-    told = {"row_id": Value("int64"), "reason": Value("string")}
     prepared = rows.map(
         prepare,
         with_indices=True,
         remove_columns=rows.column_names,
-        features=Features(told | MOLECULE_COLUMNS | copied | task.derived_columns),  # not guessed from the first rows
+        features=Features(features),  # not guessed from the first rows
         num_proc=settings.num_workers or None,
         desc=f"reading {split}",
     )
     failures = [{"row": place, "reason": reason} for place, reason in zip(places, prepared["reason"]) if reason]
     if failures:
-        listing = Path(settings.output_dir) / f"rejected-{re.sub(r'[^a-z0-9]+', '-', split)}.jsonl"
+        part = f"-{number + 1}" if number else ""
+        listing = Path(settings.output_dir) / f"rejected-{re.sub(r'[^a-z0-9]+', '-', split)}{part}.jsonl"
         listing.write_text("".join(json.dumps(failure) + "\n" for failure in failures))
         logger.warning("%d of %d rows of %s are left out, see %s", len(failures), len(rows), split, listing)
     return prepared.filter(lambda reason: reason is None, input_columns="reason", desc=f"keeping {split}")
+
+
+def read_further(row: dict, given: Any, num_conformers: int, reading: dict[str, Any]) -> list[np.ndarray]:
+    """Positions (atoms, 3), Å, of the conformers that a row holds beside that which is `given`, of the same atoms.
+
+    Raises:
+        MoleculeError: one cannot be used.
+    """
+    if not isinstance(given, dict):  # a conformer of our own
+        return []
+    further = (row.get("further_positions") or [])[: num_conformers - 1]
+    return [read_molecule(given | {"positions": positions}, **reading)["positions"] for positions in further]
+
+
+def draw_conformer(row: dict, seed: int, epoch: int) -> dict:
+    """The row in one of its conformers, drawn by seed, epoch and row."""
+    if not row.get("further_positions"):
+        return row
+    conformers = [row["positions"], *row["further_positions"]]
+    return row | {"positions": conformers[hash_id(f"conformer {seed} {epoch} {row['row_id']}") % len(conformers)]}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 
 
@@ -19,26 +20,73 @@ def sample_rows(num_rows: int, limit: int | None) -> list[int]:
     return torch.randperm(num_rows, generator=torch.Generator().manual_seed(0))[:limit].tolist()
 
 
-class LengthGroupedSampler(Sampler[int]):
-    """Every row once an epoch, so that the rows of a batch are of like length and little is padded.
+def draw_epoch(sizes: Sequence[int], weights: Sequence[float], generator: torch.Generator) -> Tensor:
+    """Places of the rows of an epoch, in random order.
 
-    Rows are shuffled, sorted by length within pools of `pool` batches, and the batches shuffled again. An incomplete
-    batch comes last. The order depends on seed and epoch only.
+    Args:
+        sizes: rows of each dataset, which lie one after another.
+        weights: how often the epoch passes over each; of a part of a pass, the rows are drawn at random.
+    Returns:
+        (sum of `count_draws`) int64.
     """
+    drawn, start = [], 0
+    for size, number in zip(sizes, count_draws(sizes, weights)):
+        whole = [torch.arange(size)] * (number // size)
+        part = torch.randperm(size, generator=generator)[: number % size] if number % size else torch.arange(0)
+        drawn.append(start + torch.cat([*whole, part]))
+        start += size
+    drawn = torch.cat(drawn)
+    return drawn[torch.randperm(len(drawn), generator=generator)]
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, pool: int = 50):
-        self.lengths = torch.tensor(lengths)
-        self.batch_size, self.seed, self.pool, self.epoch = batch_size, seed, pool, 0
+
+def count_draws(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
+    """How many rows of each dataset an epoch has, at least one."""
+    return [max(1, round(weight * size)) for size, weight in zip(sizes, weights, strict=True)]
+
+
+class EpochSampler(Sampler[int]):
+    """The rows of an epoch, as `draw_epoch` draws them by seed and epoch only."""
+
+    def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int):
+        self.sizes, self.weights, self.seed, self.epoch = sizes, weights, seed, 0
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return sum(count_draws(self.sizes, self.weights))
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __iter__(self) -> Iterator[int]:
+    def draw(self) -> tuple[Tensor, torch.Generator]:
+        """Places of the rows, and the generator for what else depends on seed and epoch."""
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        pools = torch.randperm(len(self), generator=generator).split(self.pool * self.batch_size)
+        return draw_epoch(self.sizes, self.weights, generator), generator
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.draw()[0].tolist())
+
+
+class LengthGroupedSampler(EpochSampler):
+    """The rows of an epoch, ordered so that the rows of a batch are of like length and little is padded.
+
+    Rows are shuffled, sorted by length within pools of `pool` batches, and the batches shuffled again. An incomplete
+    batch comes last.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        seed: int,
+        lengths: Sequence[int],
+        batch_size: int,
+        pool: int = 50,
+    ):
+        super().__init__(sizes, weights, seed)
+        self.lengths, self.batch_size, self.pool = torch.tensor(lengths), batch_size, pool
+
+    def __iter__(self) -> Iterator[int]:
+        drawn, generator = self.draw()
+        pools = drawn.split(self.pool * self.batch_size)
         by_length = [indices[self.lengths[indices].argsort(stable=True)] for indices in pools]
         batches = [batch for indices in by_length for batch in indices.split(self.batch_size)]
         order = torch.randperm(len(batches), generator=generator).tolist()

@@ -1,6 +1,7 @@
 """The settings that every training task has."""
 
 import dataclasses
+import math
 
 import torch
 
@@ -27,7 +28,13 @@ class TrainingSettings:
 
     dataset: str = setting("Folder, Hub id, .csv, .tsv, .parquet or .sdf with `text` and geometries or `smiles`.")
     output_dir: str = setting("Folder of the checkpoint; the best one by validation lies in it, the last one in last/.")
-    dataset_config: str | None = setting("Config of the dataset, such as pretrain.", default=None)
+    further_datasets: list[str] | None = setting("Datasets whose rows are mixed in.", default=None)
+    dataset_weights: list[float] | None = setting(
+        "How often an epoch passes over each dataset, such as 1 0.5 for all rows of the first and half of those of the "
+        "second, others in each epoch; left out, once.",
+        default=None,
+    )
+    dataset_config: str | None = setting("Config of the datasets, such as pretrain.", default=None)
     encoding: str = setting("Encoding of a table that is a text file, such as cp1252.", default="utf-8")
     train_split: str = setting("Split, with slicing if wanted.", default="train")
     validation_split: str = setting("Split that chooses the best checkpoint; 'none' for none.", default="validation")
@@ -35,6 +42,10 @@ class TrainingSettings:
         "Training rows, if not all: drawn at random, for every seed the same, fewer being part of more.", default=None
     )
     validation_rows: int | None = setting("Validation rows, drawn likewise.", default=None)
+    num_conformers: int = setting(
+        "Conformers of a molecule, as far as its row holds them, of which training draws another in each epoch.",
+        default=1,
+    )
     num_train_epochs: int = setting("Passes over the training rows.", default=30)
     batch_size: int = setting("Rows in one batch over all processes.", default=64)
     gradient_accumulation_steps: int = setting("Batches per update; does not add negatives.", default=1)
@@ -55,11 +66,29 @@ class TrainingSettings:
     def __post_init__(self):
         if self.mixed_precision == "auto":
             object.__setattr__(self, "mixed_precision", choose_precision())  # so that the record names it
+        if self.num_conformers < 1:
+            raise ValueError(f"--num_conformers is {self.num_conformers}; give at least 1")
+        weights = " ".join(map(str, self.weights))
+        if len(self.weights) != len(self.datasets) or not all(0 < weight < math.inf for weight in self.weights):
+            raise ValueError(
+                f"--dataset_weights are {weights} for {len(self.datasets)} datasets; give each a number above 0, the "
+                "first to --dataset"
+            )
 
     @property
     def rows_per_batch(self) -> int:
         """Rows over which a loss is computed, on all processes together."""
         return self.batch_size
+
+    @property
+    def datasets(self) -> list[str]:
+        """All datasets that are trained on."""
+        return [self.dataset, *(self.further_datasets or ())]
+
+    @property
+    def weights(self) -> list[float]:
+        """Passes of an epoch over each of `datasets`."""
+        return self.dataset_weights or [1.0] * len(self.datasets)
 
     def choose(self, *names: str) -> dict:
         """Those of the named settings that are not left out."""

@@ -28,9 +28,9 @@ from .checkpoints import (
     save_checkpoint,
     save_state,
 )
-from .data import load_prepared
+from .data import draw_conformer, load_prepared, load_training_rows
 from .identity import hash_id
-from .sampling import LengthGroupedSampler
+from .sampling import EpochSampler, LengthGroupedSampler, count_draws
 from .settings import TrainingSettings
 from .tasks.base import Task
 
@@ -44,6 +44,7 @@ class Collator:
         self.task, self.processor, self.epoch = task, processor, 0
 
     def __call__(self, rows: list[dict]) -> dict[str, Tensor]:
+        rows = [draw_conformer(row, self.task.settings.seed, self.epoch) for row in rows]
         return self.task.collate(self.processor, rows, self.epoch)
 
 
@@ -63,14 +64,21 @@ def group_parameters(model: torch.nn.Module, task: Task) -> list[dict]:
     ]
 
 
-def build_loader(task: Task, rows: Dataset, collator: Collator) -> DataLoader:
-    """Batches of a task, at random or of rows of like length."""
+def build_loader(task: Task, rows: Dataset, sizes: list[int], collator: Collator) -> DataLoader:
+    """Batches of a task, at random or of rows of like length; `sizes`: rows of each of its datasets."""
     settings, lengths = task.settings, task.measure_lengths(rows)
+    drawn = (sizes, settings.weights, settings.seed)
+    if lengths is not None:
+        sampler = LengthGroupedSampler(*drawn, lengths, settings.rows_per_batch)
+    elif settings.further_datasets or settings.dataset_weights:
+        sampler = EpochSampler(*drawn)
+    else:
+        sampler = None
     return DataLoader(
         rows,
         batch_size=settings.rows_per_batch,
-        shuffle=lengths is None,
-        sampler=None if lengths is None else LengthGroupedSampler(lengths, settings.rows_per_batch, settings.seed),
+        shuffle=sampler is None,
+        sampler=sampler,
         drop_last=True,
         collate_fn=collator,
         num_workers=settings.num_workers,
@@ -80,11 +88,19 @@ def build_loader(task: Task, rows: Dataset, collator: Collator) -> DataLoader:
 class Trainer:
     """One run: what is trained, where it stands, and what it leaves on disk."""
 
-    def __init__(self, task: Task, accelerator: Accelerator, model: torch.nn.Module, processor: Any, rows: Dataset):
+    def __init__(
+        self,
+        task: Task,
+        accelerator: Accelerator,
+        model: torch.nn.Module,
+        processor: Any,
+        rows: Dataset,
+        sizes: list[int],
+    ):
         self.task, self.accelerator, self.processor = task, accelerator, processor
         self.settings, self.output_dir = task.settings, Path(task.settings.output_dir)
         self.collator = Collator(task, processor)
-        loader = build_loader(task, rows, self.collator)
+        loader = build_loader(task, rows, sizes, self.collator)
         updates_per_epoch = math.ceil(len(loader) / self.settings.gradient_accumulation_steps)
         self.num_updates = updates_per_epoch * self.settings.num_train_epochs
         num_warmup = round(self.settings.warmup_ratio * self.num_updates)
@@ -214,9 +230,9 @@ def run(task: Task) -> None:
     if settings.gradient_checkpointing:
         task.unwrap(model).activation_checkpointing_enable()
     with accelerator.main_process_first():
-        rows, validation = read_rows(task, processor)
+        rows, sizes, validation = read_rows(task, processor)
     task.prepare(model.to(accelerator.device), rows)
-    Trainer(task, accelerator, model, processor, rows).train(validation)
+    Trainer(task, accelerator, model, processor, rows, sizes).train(validation)
     # Not by `Trainer`: its DDP must go before the process group does. As the last to go it would hold the interpreter
     # and wait for gloo's threads, one of which may wait for the interpreter to release a tensor.
     accelerator.end_training()
@@ -231,18 +247,19 @@ def start_trackers(accelerator: Accelerator, settings: TrainingSettings) -> None
         accelerator.get_tracker(settings.report_to)
 
 
-def read_rows(task: Task, processor: Any) -> tuple[Dataset, Dataset | None]:
-    """Rows to train on, and those to validate on, if any.
+def read_rows(task: Task, processor: Any) -> tuple[Dataset, list[int], Dataset | None]:
+    """Rows to train on and how many of them are from each dataset; rows of the first one to validate on, if any.
 
     Raises:
         ValueError: the training rows do not fill one batch.
     """
     settings, extractor = task.settings, getattr(processor, "feature_extractor", processor)
-    rows = load_prepared(task, extractor, settings.train_split, settings.train_rows)
+    rows, sizes = load_training_rows(task, extractor)
     validation = None
     if settings.validation_split != "none":
         validation = load_prepared(task, extractor, settings.validation_split, settings.validation_rows)
-    if len(rows) < settings.rows_per_batch:
+    num_rows = sum(count_draws(sizes, settings.weights))
+    if num_rows < settings.rows_per_batch:
         name = "batch_size" if settings.rows_per_batch == settings.batch_size else "contrastive_batch_size"
-        raise ValueError(f"{len(rows)} rows do not fill one batch of {settings.rows_per_batch}; lower --{name}")
-    return rows, validation
+        raise ValueError(f"{num_rows} rows do not fill one batch of {settings.rows_per_batch}; lower --{name}")
+    return rows, sizes, validation

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,7 @@ from ..freezing import freeze_heads_without_loss
 from ..identity import hash_id
 from ..settings import TrainingSettings, setting
 from ..steps import GEOMETRY, ContrastiveStep, combine_losses
+from ..text_sampling import sample_sentences
 from ..towers import load_feature_extractor, load_geometry_tower
 from .base import Task
 
@@ -46,6 +48,13 @@ class PretrainSettings(TrainingSettings):
     text_learning_rate: float | None = setting(
         "Peak learning rate of the text tower, if another; 0 locks it, as it is: it reads every text once.",
         default=None,
+    )
+    text_layer_decay: float = setting(
+        "Learning rate of a layer of the text tower, as a share of that of the layer above it.", default=1.0
+    )
+    text_dropout: float | None = setting("Dropout of the text tower, if another than its own.", default=None)
+    sentence_sampling: float = setting(
+        "Probability that a text is reduced, for an epoch, to some of its sentences in random order.", default=0.0
     )
     contrastive_batch_size: int | None = setting(
         "Pairs that are contrasted, over all processes, if more than fit into memory at once: a multiple of "
@@ -80,6 +89,16 @@ class PretrainSettings(TrainingSettings):
                 f"--contrastive_batch_size {self.contrastive_batch_size} is no multiple of --batch_size "
                 f"{self.batch_size}; {self.rows_per_batch // self.batch_size * self.batch_size or self.batch_size} is"
             )
+        if not 0 <= self.sentence_sampling <= 1 or not 0 < self.text_layer_decay <= 1:
+            raise ValueError(
+                f"--sentence_sampling {self.sentence_sampling} must lie in [0, 1] and --text_layer_decay "
+                f"{self.text_layer_decay} in (0, 1]"
+            )
+        if self.text_learning_rate == 0 and self.sentence_sampling:
+            raise ValueError(
+                "--sentence_sampling needs a text tower that reads its texts in every epoch; leave out "
+                "--text_learning_rate 0"
+            )
 
     @property
     def rows_per_batch(self) -> int:
@@ -96,6 +115,8 @@ class Pretraining(Task):
     def build(self) -> tuple[ContrastiveStep, GeomCLIPProcessor]:
         model, self.processor = build_model(self.settings)
         self.config = model.config
+        if self.settings.text_dropout is not None:
+            set_dropout(model.text_model, self.settings.text_dropout)
         model.logit_scale.requires_grad_(self.config.learnable_temperature)
         model.denoising_head.requires_grad_(self.config.denoising_loss_weight > 0)
         freeze_heads_without_loss(model.denoising_head)
@@ -112,19 +133,31 @@ class Pretraining(Task):
             self.pooled_texts = pool_texts(step.model, self.processor, rows["text"][:], self.settings.batch_size)
 
     def choose_learning_rate(self, name: str) -> float:
-        is_own = name.startswith("model.text_model.") and self.settings.text_learning_rate is not None
-        return self.settings.text_learning_rate if is_own else self.settings.learning_rate
+        settings = self.settings
+        if not name.startswith("model.text_model."):
+            return settings.learning_rate
+        rate = settings.learning_rate if settings.text_learning_rate is None else settings.text_learning_rate
+        return rate * settings.text_layer_decay ** self.count_layers_above(name)
+
+    def count_layers_above(self, name: str) -> int:
+        """Layers of the text tower above the one that a parameter is of; below all are the embeddings."""
+        num_layers, layer = self.config.text_config.num_hidden_layers, re.search(r"\.(\d+)\.", name)
+        if layer:
+            return num_layers - 1 - int(layer[1])
+        return num_layers if "embed" in name else 0
 
     def collate(self, processor: GeomCLIPProcessor, rows: list[dict], epoch: int) -> dict[str, Tensor]:
+        seeds = [hash_id(f"{self.settings.seed} {epoch} {row['row_id']}") for row in rows]
         texts = [row["text"] for row in rows]
         if self.pooled_texts is None:
-            text_batch = processor(text=texts, return_tensors="pt")
+            read = [sample_sentences(text, self.settings.sentence_sampling, seed) for text, seed in zip(texts, seeds)]
+            text_batch = processor(text=read, return_tensors="pt")
         else:
             text_batch = {"pooled_text": torch.stack([self.pooled_texts[text] for text in texts])}
         geometry = dict(self.collate_geometries(processor, rows))
         if self.config.denoising_loss_weight > 0:
-            seeds = torch.tensor([hash_id(f"{self.settings.seed} {epoch} {row['row_id']}") for row in rows])
-            geometry |= draw_noise(*(geometry[name] for name in GEOMETRY), seeds, self.config.geometry_config)
+            noised = (geometry[name] for name in GEOMETRY)
+            geometry |= draw_noise(*noised, torch.tensor(seeds), self.config.geometry_config)
         return {**geometry, **text_batch, **identify_pairs(rows)}
 
     def collate_geometries(self, processor: GeomCLIPProcessor, rows: list[dict]) -> Mapping[str, Tensor]:
@@ -197,6 +230,15 @@ def load_geomclip(source: str, **config) -> GeomCLIPForPreTraining:
     if loading["missing_keys"]:
         logger.warning("%s has no denoising heads; new ones start from random weights", source)
     return model
+
+
+def set_dropout(model: torch.nn.Module, probability: float) -> None:
+    """Have all of a model's dropout, and that of its attention, drop out so much."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = probability
+        if isinstance(getattr(module, "attention_dropout", None), float):  # that attention functions read
+            module.attention_dropout = probability
 
 
 def pool_texts(model: GeomCLIPModel, processor: GeomCLIPProcessor, texts: list[str], batch_size: int) -> dict:

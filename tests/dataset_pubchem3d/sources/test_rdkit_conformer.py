@@ -3,11 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom
 
 from dataset_pubchem3d.records import Identity, RecordError
 from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
 from dataset_pubchem3d.sources.registry import GEOMETRY_SOURCES
-from modeling_geomclip.molecules_geomclip import read_molecule
+from modeling_geomclip.molecules_geomclip import MoleculeError, embed_smiles, read_molecule
 
 KEY = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
 
@@ -41,6 +43,38 @@ def test_the_method_names_the_force_field():
         geometry("CC[NH3+].F[P-](F)(F)(F)(F)F").method == f"RDKit ETKDGv3 + MMFF94 and {unrelaxed}, not a ground state"
     )
     assert geometry("[Na+].CC(=O)[O-]").method == RDKitConformers.method
+
+
+def test_conformers_of_consecutive_seeds_share_their_atoms():
+    three = geometry("CCCCO", seed=4, num_conformers=3)
+    assert three.positions.shape == (3, 15, 3)
+    for place in range(3):
+        alone = geometry("CCCCO", seed=4 + place)
+        assert three.atomic_numbers.tolist() == alone.atomic_numbers.tolist()
+        assert np.array_equal(three.positions[place], alone.positions[0])
+
+
+def test_a_further_conformer_that_cannot_be_made_is_left_out(monkeypatch):
+    def fail_after_the_first(smiles, seed, *rest):
+        if seed > 7:
+            raise MoleculeError("no conformer was found", "pass 3D coordinates")
+        return embed_smiles(smiles, seed, *rest)
+
+    monkeypatch.setattr("modeling_geomclip.molecules_geomclip.embed_smiles", fail_after_the_first)
+    assert geometry("CCO", seed=6, num_conformers=4).positions.shape == (2, 9, 3)
+
+
+def test_a_conformer_is_as_embedded_if_no_force_field_is_wanted():
+    mol = Chem.AddHs(Chem.MolFromSmiles("CCCCO"))
+    parameters = rdDistGeom.ETKDGv3()
+    parameters.randomSeed, parameters.maxIterations = 42, 50
+    rdDistGeom.EmbedMolecule(mol, parameters)
+    made = geometry("CCCCO", relax=False)
+    assert made.method == "RDKit ETKDGv3, unrelaxed, not a ground state"
+    distances = [
+        np.linalg.norm(p[:, None] - p, axis=-1) for p in (mol.GetConformer().GetPositions(), made.positions[0])
+    ]
+    assert np.abs(distances[0] - distances[1]).max() < 1e-4
 
 
 def test_the_seed_decides_the_conformer():

@@ -1,13 +1,15 @@
 """Rows of a dataset: what is kept of them, what is refused, and their ids."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from datasets import Value
+from datasets import Dataset, Value
 
-from geomclip_tools.training.data import load_prepared
+from geomclip_tools.training.data import ROWS_OF_A_DATASET, draw_conformer, load_prepared, load_training_rows
 from geomclip_tools.training.identity import hash_id
 from geomclip_tools.training.sampling import sample_rows
 from geomclip_tools.training.tasks.pretrain import Pretraining, PretrainSettings
@@ -145,3 +147,54 @@ def test_rows_without_text_are_listed_where_text_is_wanted(task, processor):
         (2, "the text is empty"),
     ]
     assert len(load_prepared(task(columns=()), processor.feature_extractor, "train")) == 3
+
+
+# ---------------------------------------------------------------------------------------- conformers and mixed datasets
+
+
+def save_ethanols(path: Path, number: int = 3) -> None:
+    """Ethanol, whose oxygen, a hydrogen before it, moves from one conformer to the next; then methane without more."""
+    others = [[0.0, 0, 0], [1.5, 0, 0], [2.0, 1.0, 0]]
+    conformers = [[*others, [2.2, -1.4 + 0.01 * place, 0.0]] for place in range(number)]
+    ethanol = {"atomic_numbers": [6, 6, 1, 8], "positions": conformers[0], "further_positions": conformers[1:]}
+    methane = {"atomic_numbers": [6], "positions": [[0.0, 0, 0]], "further_positions": []}
+    Dataset.from_list([ethanol | {"text": "ethanol"}, methane | {"text": "methane"}]).to_parquet(path)
+
+
+def test_further_conformers_have_the_atoms_of_the_first(task, processor, tmp_path):
+    save_ethanols(tmp_path / "ethanols.parquet", 4)
+    changed = {"dataset": str(tmp_path / "ethanols.parquet"), "num_conformers": 3}
+    settings = dataclasses.replace(task().settings, **changed)
+    prepared = load_prepared(task(settings=settings), processor.feature_extractor, "train")
+    assert [np.shape(further) for further in prepared["further_positions"]] == [(2, 3, 3), (0,)]  # without hydrogens
+    oxygens = [further[2][1] for further in prepared["further_positions"][0]]
+    assert oxygens == pytest.approx([-1.39, -1.38])
+    assert prepared["positions"][0][2][1] == pytest.approx(-1.4)
+    other = task(take_molecule=lambda row: "CCO", settings=settings)
+    given = load_prepared(other, processor.feature_extractor, "train")
+    assert given["further_positions"][:] == [[], []]  # those of the row are of other atoms than the SMILES's
+
+
+def test_a_conformer_is_drawn_by_seed_epoch_and_row():
+    row = {"row_id": 5, "positions": "first", "further_positions": ["second", "third"], "text": "a text"}
+    drawn = [draw_conformer(row, 0, epoch)["positions"] for epoch in range(300)]
+    assert all(70 < drawn.count(positions) < 130 for positions in ("first", "second", "third"))
+    assert drawn == [draw_conformer(row, 0, epoch)["positions"] for epoch in range(300)]
+    assert drawn != [draw_conformer(row, 1, epoch)["positions"] for epoch in range(300)]
+    assert drawn != [draw_conformer(row | {"row_id": 6}, 0, epoch)["positions"] for epoch in range(300)]
+    assert draw_conformer(row, 0, 1)["text"] == "a text"
+    for alone in ({"row_id": 5, "positions": "first"}, {"row_id": 5, "positions": "first", "further_positions": []}):
+        assert draw_conformer(alone, 0, 3) is alone
+
+
+def test_datasets_lie_one_after_another_with_ids_of_their_own(task, processor, tmp_path):
+    save_ethanols(tmp_path / "ethanols.parquet")
+    settings = dataclasses.replace(task().settings, further_datasets=[str(tmp_path / "ethanols.parquet")])
+    rows, sizes = load_training_rows(task(settings=settings), processor.feature_extractor)
+    assert sizes == [3, 2]
+    assert rows["text"][:] == ["ethanol", "methanol", "an amine", "ethanol", "methane"]
+    assert rows["row_id"][:] == [0, 2, 3, ROWS_OF_A_DATASET, ROWS_OF_A_DATASET + 1]
+    assert [failure["row"] for failure in rejected(settings, "train")] == [1]
+    bad = dataclasses.replace(settings, further_datasets=[settings.dataset])
+    load_training_rows(task(settings=bad), processor.feature_extractor)
+    assert [failure["row"] for failure in rejected(bad, "train-2")] == [1]

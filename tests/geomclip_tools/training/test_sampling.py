@@ -1,17 +1,23 @@
 """Which rows share a batch."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from geomclip_tools.training.sampling import LengthGroupedSampler
+from geomclip_tools.training.sampling import EpochSampler, LengthGroupedSampler, count_draws, draw_epoch
 from geomclip_tools.training.trainer import Collator
 
 LENGTHS = torch.randint(5, 500, (1003,), generator=torch.Generator().manual_seed(3)).tolist()
 
 
+def sampler_of(lengths: list[int], seed: int, **settings) -> LengthGroupedSampler:
+    return LengthGroupedSampler([len(lengths)], [1.0], seed, lengths, 8, **settings)
+
+
 def batches(sampler: LengthGroupedSampler) -> list[list[int]]:
-    return [batch.tolist() for batch in DataLoader(range(len(sampler)), batch_size=8, sampler=sampler)]
+    return [batch.tolist() for batch in DataLoader(range(len(LENGTHS)), batch_size=8, sampler=sampler)]
 
 
 def padding(groups: list[list[int]]) -> int:
@@ -19,13 +25,13 @@ def padding(groups: list[list[int]]) -> int:
 
 
 def test_every_row_comes_once_and_the_incomplete_batch_last():
-    groups = batches(LengthGroupedSampler(LENGTHS, 8, seed=1, pool=20))
+    groups = batches(sampler_of(LENGTHS, seed=1, pool=20))
     assert sorted(row for group in groups for row in group) == list(range(1003))
     assert [len(group) for group in groups] == [8] * 125 + [3]
 
 
 def test_rows_of_a_batch_are_of_like_length_and_batches_are_in_no_order():
-    groups = batches(LengthGroupedSampler(LENGTHS, 8, seed=1, pool=20))
+    groups = batches(sampler_of(LENGTHS, seed=1, pool=20))
     at_random = torch.randperm(1003, generator=torch.Generator().manual_seed(0)).split(8)
     assert padding(groups) < 0.15 * padding([group.tolist() for group in at_random])
     longest = torch.tensor([float(max(LENGTHS[row] for row in group)) for group in groups])
@@ -34,7 +40,7 @@ def test_rows_of_a_batch_are_of_like_length_and_batches_are_in_no_order():
 
 
 def test_the_order_depends_on_seed_and_epoch_only():
-    sampler, again, other = (LengthGroupedSampler(LENGTHS, 8, seed=seed) for seed in (1, 1, 2))
+    sampler, again, other = (sampler_of(LENGTHS, seed=seed) for seed in (1, 1, 2))
     first = list(sampler)
     torch.manual_seed(99)
     assert list(sampler) == list(again) == first != list(other)
@@ -50,11 +56,54 @@ def test_the_order_depends_on_seed_and_epoch_only():
 
 @pytest.mark.parametrize("number", [1, 7, 8])
 def test_few_rows(number):
-    assert sorted(LengthGroupedSampler(LENGTHS[:number], 8, seed=0)) == list(range(number))
+    assert sorted(sampler_of(LENGTHS[:number], seed=0)) == list(range(number))
+
+
+def test_an_epoch_passes_over_each_dataset_as_often_as_its_weight_says():
+    sampler = EpochSampler([5, 10, 4], [1.0, 0.5, 2.25], seed=0)
+    parts = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        drawn = list(sampler)
+        assert len(drawn) == len(sampler) == 5 + 5 + 9
+        assert sorted(row for row in drawn if row < 5) == [0, 1, 2, 3, 4]
+        part = [row for row in drawn if 5 <= row < 15]
+        assert len(set(part)) == 5
+        parts.append(set(part))
+        thrice = [row for row in drawn if row >= 15]
+        assert sorted({thrice.count(row) for row in range(15, 19)}) == [2, 3]
+        assert drawn != sorted(drawn)
+    assert len({frozenset(part) for part in parts}) == 3  # another half in each epoch
+
+
+def test_the_rows_of_an_epoch_depend_on_seed_and_epoch_only():
+    first, again, other = (EpochSampler([50, 30], [0.5, 1.5], seed) for seed in (1, 1, 2))
+    assert list(first) == list(first) == list(again) != list(other)
+    first.set_epoch(1)
+    assert list(first) != list(again)
+
+
+def test_one_whole_dataset_is_drawn_as_torch_does():
+    generators = [torch.Generator().manual_seed(7) for _ in range(2)]
+    assert torch.equal(draw_epoch([100], [1.0], generators[0]), torch.randperm(100, generator=generators[1]))
+
+
+def test_no_dataset_is_left_out():
+    assert count_draws([3, 1000], [0.01, 0.01]) == [1, 10]
+
+
+def test_lengths_and_weights_together():
+    sampler = LengthGroupedSampler([600, 403], [0.5, 1.0], 1, LENGTHS, 8, pool=20)
+    groups = batches(sampler)
+    assert sum(map(len, groups)) == 703
+    assert {row for group in groups for row in group} >= set(range(600, 1003))
+    assert padding(groups) < 0.3 * padding([group.tolist() for group in torch.randperm(1003)[:703].split(8)])
 
 
 def test_the_collator_tells_the_task_its_epoch():
     class Recorder:
+        settings = SimpleNamespace(seed=0)
+
         def collate(self, processor, rows, epoch):
             return {"seen": (processor, rows, epoch)}
 

@@ -73,3 +73,26 @@ def test_a_record_holds_what_the_folder_says_of_its_rows(tmp_path):
     for config, data in expected.items():
         settings = PretrainSettings(dataset=str(tmp_path), dataset_config=config, output_dir="o", text_model="org/text")
         assert describe_training(settings) == dataclasses.asdict(settings) | {"local": ["dataset"], "data": data}
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"num_conformers": 0}, "--num_conformers is 0; give at least 1"),
+        ({"dataset_weights": [1.0, 2.0]}, r"--dataset_weights are 1\.0 2\.0 for 1 datasets"),
+        ({"further_datasets": ["e"], "dataset_weights": [1.0]}, r"--dataset_weights are 1\.0 for 2 datasets"),
+        ({"dataset_weights": [0.0]}, "give each a number above 0"),
+        ({"dataset_weights": [float("inf")]}, "give each a number above 0"),
+    ],
+)
+def test_mixtures_and_conformers_that_make_no_sense_are_refused(changed, rule):
+    with pytest.raises(ValueError, match=rule):
+        TrainingSettings(dataset="d", output_dir="o", **changed)
+
+
+def test_a_record_holds_what_is_mixed_in(tmp_path):
+    (tmp_path / "build_report.json").write_text(json.dumps({"configs": {"default": {"train": 5}}}))
+    settings = TrainingSettings(dataset="d", output_dir="o", further_datasets=[str(tmp_path), "hub/e"])
+    assert settings.datasets == ["d", str(tmp_path), "hub/e"]
+    assert settings.weights == [1.0, 1.0, 1.0]
+    assert describe_training(settings)["further_data"] == [{"rows": {"train": 5}}, {}]

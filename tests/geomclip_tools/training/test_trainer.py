@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -51,6 +52,18 @@ def pairs_csv(tmp_path) -> Path:
         for i, smiles in enumerate(SMILES)
     ]
     path.write_text("\n".join(["smiles,text,gap", *rows]) + "\n")
+    return path
+
+
+def save_conformers(path: Path) -> Path:
+    """Four more pairs, whose rows hold two or three conformers."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for number in range(4):
+        conformers = [[[0.0, 0, 0], [1.4, 0, 0], [2.0, *generator.normal(1.2, 0.1, 2)]] for _ in range(2 + number % 2)]
+        row = {"atomic_numbers": [6, 6, 8], "positions": conformers[0], "further_positions": conformers[1:]}
+        rows.append(row | {"text": f"It is long. It is {number}. It ends. It is a ring."})
+    Dataset.from_list(rows).to_parquet(path)
     return path
 
 
@@ -90,6 +103,8 @@ def arguments(pretraining_model, processor, pairs_csv, tmp_path) -> Callable[...
             "learning_rate": 1e-3,
             "num_train_epochs": 3,
         }
+        if "further_datasets" in settings:
+            settings["further_datasets"] = save_conformers(tmp_path / settings["further_datasets"])
         return [task, *(f"--{name}={value}" for name, value in (shared | own[task] | settings).items())]
 
     return build
@@ -207,12 +222,15 @@ def losses(output_dir: Path) -> list[dict]:
     return [line for line in lines if "loss" in line]
 
 
+MIXED = {"further_datasets": "conformers.parquet", "num_conformers": 3}
+MIXED |= {"sentence_sampling": 0.5, "text_layer_decay": 0.8}
 CASES = [
     ("pretrain", {"denoising_loss_weight": 1.0}),
     ("pretrain", {"denoising_loss_weight": 0.0}),
     ("pretrain", {"denoising_loss_weight": 0.0, "text_learning_rate": 0}),
     ("pretrain", {"denoising_loss_weight": 1.0, "batch_size": 4, "contrastive_batch_size": 8}),
     ("pretrain", {"denoising_loss_weight": 1.0, "gradient_accumulation_steps": 2}),
+    ("pretrain", {"denoising_loss_weight": 0.0, **MIXED}),
     ("pretrain_geometry", {}),
     ("property", {}),
     ("property", {"geometry": "lora", "property_pooling": "sum"}),
@@ -270,6 +288,7 @@ def kill_after(num_steps: int, process: multiprocessing.Process, output_dir: Pat
 @pytest.mark.parametrize("task", TASKS)
 def test_a_killed_run_resumes_exactly(arguments, start, finish, tmp_path, task):
     settings = {"num_train_epochs": 10, "save_steps": 3, "validation_split": "train[:8]"}
+    settings |= MIXED if task == "pretrain" else {}
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     finish(start(arguments(task, undisturbed.name, **settings)))
     assert not (undisturbed / "states").exists()  # nothing is left to resume

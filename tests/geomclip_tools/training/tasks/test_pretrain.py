@@ -72,7 +72,60 @@ def test_a_text_learning_rate_of_its_own_and_none(checkpoint):
     model = step.model
     assert not any(parameter.requires_grad for parameter in model.text_model.parameters())
     assert model.text_projection.weight.requires_grad
-    assert Pretraining(settings_of(learning_rate=1e-3)).choose_learning_rate("model.text_model.x") == 1e-3
+    task = Pretraining(settings_of(model=checkpoint, learning_rate=1e-3))
+    task.build()
+    assert task.choose_learning_rate("model.text_model.encoder.layer.0.x") == 1e-3
+
+
+def test_the_learning_rate_falls_from_layer_to_layer(checkpoint):
+    task = Pretraining(settings_of(model=checkpoint, learning_rate=1e-3, text_learning_rate=1e-4, text_layer_decay=0.5))
+    step, _ = task.build()
+    num_layers = step.model.config.text_config.num_hidden_layers
+    assert num_layers > 1
+    rates = {
+        name.removeprefix("model.text_model."): task.choose_learning_rate(name) for name, _ in step.named_parameters()
+    }
+    assert rates["embeddings.word_embeddings.weight"] == 1e-4 * 0.5**num_layers
+    assert rates["encoder.layer.0.output.dense.weight"] == 1e-4 * 0.5 ** (num_layers - 1)
+    assert rates[f"encoder.layer.{num_layers - 1}.output.dense.weight"] == 1e-4
+    assert rates["model.text_projection.weight"] == rates["model.logit_scale"] == 1e-3
+
+
+def test_dropout_of_the_text_tower_can_be_another(checkpoint, processor):
+    def spread(dropout: float) -> float:
+        step, _ = Pretraining(settings_of(model=checkpoint, text_dropout=dropout)).build()
+        inputs = processor(text=["an acid with a long name"] * 16, return_tensors="pt")
+        return step.train().model.text_model(**inputs).last_hidden_state.std(dim=0).max().item()
+
+    assert spread(0.0) < 1e-6
+    assert spread(0.5) > 1e-2
+
+
+def test_texts_are_sampled_by_seed_epoch_and_row(processor, config):
+    molecule = {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]], "inchikey14": None}
+    text = "An acid. A base. A salt. A ring. A name."
+    rows = [{**molecule, "text": text, "row_id": index} for index in range(12)]
+    task = Pretraining(settings_of(model="m", sentence_sampling=1.0))
+    task.config = config
+    batches = [task.collate(processor, rows, epoch) for epoch in (0, 0, 1)]
+    assert torch.equal(batches[0]["input_ids"], batches[1]["input_ids"])
+    lengths = [batch["attention_mask"].sum(dim=1) for batch in batches]
+    assert len(set(lengths[0].tolist())) > 2
+    assert not torch.equal(lengths[0], lengths[2])
+    assert torch.equal(batches[0]["text_ids"], torch.full((12,), hash_id(text)))  # of the whole text
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"sentence_sampling": 1.5}, r"--sentence_sampling 1\.5 must lie in \[0, 1\]"),
+        ({"text_layer_decay": 0.0}, r"--text_layer_decay 0\.0 in \(0, 1\]"),
+        ({"sentence_sampling": 0.5, "text_learning_rate": 0.0}, "--sentence_sampling needs a text tower that reads"),
+    ],
+)
+def test_text_settings_that_make_no_sense_are_refused(changed, rule):
+    with pytest.raises(ValueError, match=rule):
+        settings_of(**changed)
 
 
 def test_a_locked_text_tower_reads_every_text_once(checkpoint, processor):
