@@ -20,7 +20,6 @@ from transformers.utils import ADAPTER_CONFIG_NAME, ModelOutput, is_peft_availab
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_geomclip import GeomCLIPCaptioningConfig
-from .geometry_geomclip import masked_mean
 from .modeling_geomclip import GeomCLIPModel
 from .modeling_geometry_geomclip import (
     GeomCLIPGeometryModel,
@@ -28,6 +27,7 @@ from .modeling_geometry_geomclip import (
     forget_origin,
     stop_dropout_if_frozen,
 )
+from .pooling_geomclip import GeomCLIPPooling
 
 if is_peft_available():
     from peft import LoraConfig
@@ -108,6 +108,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             self.name_or_path = os.path.abspath(self.name_or_path)  # an adapter may be saved from another directory
         self.geometry_model = geometry_model or GeomCLIPGeometryModel._from_config(config.geometry_config)
         geometry_size = config.geometry_config.hidden_size
+        self.geometry_pooling = GeomCLIPPooling(config.geometry_config, config.geometry_pooling)
         self.geometry_layer_norm = nn.LayerNorm(geometry_size, eps=config.geometry_config.layer_norm_eps)
         self.geometry_projection = nn.Linear(geometry_size, config.projection_dim)
         self.decoder = decoder or AutoModelForCausalLM.from_config(config.decoder_config)
@@ -174,8 +175,8 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         config = cls.config_class(**parts, **shared, **kwargs)
         config.geometry_config, config.decoder_config = tower.config, decoder.config
         model = cls(config, tower, decoder)
-        model.geometry_layer_norm.load_state_dict(geomclip.geometry_layer_norm.state_dict())
-        model.geometry_projection.load_state_dict(geomclip.geometry_projection.state_dict())
+        for name in ("geometry_pooling", "geometry_layer_norm", "geometry_projection"):
+            getattr(model, name).load_state_dict(getattr(geomclip, name).state_dict())
         if lora_config is not None:
             model.add_adapter(lora_config)
         return model
@@ -292,7 +293,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         states = self.geometry_model(atom_ids, positions, atom_mask).last_hidden_state
         if self.config.prefix == "atoms":
             return self.projector(states), atom_mask
-        pooled = states[:, 0] if self.config.geometry_pooling == "cls" else masked_mean(states, atom_mask)
+        pooled = self.geometry_pooling(states, atom_mask)
         embedding = nn.functional.normalize(self.geometry_projection(self.geometry_layer_norm(pooled)), dim=-1)
         if self.config.prefix == "pooled":
             prefix = embedding.unsqueeze(1)

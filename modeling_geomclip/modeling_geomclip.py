@@ -25,6 +25,7 @@ from .modeling_geometry_geomclip import (
     forget_origin,
     promote_to_float32,
 )
+from .pooling_geomclip import GeomCLIPPooling
 
 
 @dataclass
@@ -91,6 +92,7 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         self.geometry_model = geometry_model or GeomCLIPGeometryModel._from_config(config.geometry_config)
         self.text_model = text_model or _build_without_pooler(AutoModel.from_config, config.text_config)
         geometry_size, text_size = config.geometry_config.hidden_size, config.text_config.hidden_size
+        self.geometry_pooling = GeomCLIPPooling(config.geometry_config, config.geometry_pooling)
         self.geometry_layer_norm = nn.LayerNorm(geometry_size, eps=config.geometry_config.layer_norm_eps)
         self.geometry_projection = nn.Linear(geometry_size, config.projection_dim)
         self.text_layer_norm = nn.LayerNorm(text_size, eps=config.geometry_config.layer_norm_eps)
@@ -154,7 +156,7 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
         cls_only = only_pooled and self.config.geometry_pooling == "cls"
         outputs = self.geometry_model(atom_ids, positions, atom_mask, cls_only=cls_only, **kwargs)
-        pooled = self._pool(outputs.last_hidden_state, atom_mask, self.config.geometry_pooling)
+        pooled = self.geometry_pooling(outputs.last_hidden_state, atom_mask)
         return BaseModelOutputWithPooling(
             last_hidden_state=outputs.last_hidden_state,
             pooler_output=_normalise(self.geometry_projection(self.geometry_layer_norm(pooled))),
@@ -184,15 +186,13 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
 
     def pool_text(self, last_hidden_state: Tensor, attention_mask: Tensor) -> Tensor:
         """(texts, text hidden_size), one state a text, of the text tower's last states."""
-        return self._pool(last_hidden_state, attention_mask.bool(), self.config.text_pooling)
+        if self.config.text_pooling == "cls":
+            return last_hidden_state[:, 0]
+        return masked_mean(last_hidden_state, attention_mask.bool())
 
     def project_text(self, pooled_text: Tensor) -> Tensor:
         """(texts, projection_dim) L2-normalised embeddings of pooled states."""
         return _normalise(self.text_projection(self.text_layer_norm(pooled_text)))
-
-    @staticmethod
-    def _pool(states: Tensor, mask: Tensor, pooling: str) -> Tensor:
-        return states[:, 0] if pooling == "cls" else masked_mean(states, mask)
 
     @can_return_tuple
     @refuse_unequal_numbers

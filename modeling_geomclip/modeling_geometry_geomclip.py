@@ -18,6 +18,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_geomclip import GeomCLIPConfig, GeomCLIPGeometryConfig
 from .geometry_geomclip import centre_positions, edge_types, pair_distances
+from .pooling_geomclip import GeomCLIPPooling
 
 if is_peft_available():
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -244,6 +245,8 @@ class GeomCLIPPreTrainedModel(PreTrainedModel):
             init.uniform_(module.stds, 0.0, 3.0)
         elif isinstance(module, GeomCLIPChirality):
             init.zeros_(module.out_weight)
+        elif isinstance(module, GeomCLIPPooling):
+            module.reset_added()
 
     def merge_and_unload(self) -> "GeomCLIPPreTrainedModel":
         """The adapter's changes become part of the weights, in place: what is left is one plain model."""

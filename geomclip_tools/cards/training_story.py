@@ -19,7 +19,7 @@ def list_base_models(training: dict[str, Any]) -> list[str]:
 def tell_training(training: dict[str, Any], subject: str = "It") -> list[str]:
     """What was trained on what, the last training first."""
     data = f"`{redact_path(training['dataset'])}`" if training.get("dataset") else "data that are not recorded"
-    lines = [f"{subject} was trained on {data}.", *tell_data(training.get("data", {}))]
+    lines = [f"{subject} was trained on {data}.", *tell_data(training.get("data", {})), *tell_mixture(training)]
     if training.get("decoder"):
         tower = f"The geometry tower of {name_origin(training, 'model')} was {GEOMETRY[training['geometry']]}"
         lines.append(f"{tower}; the language model {name_origin(training, 'decoder')} was trained by LoRA.")
@@ -48,6 +48,18 @@ def tell_data(data: dict[str, Any]) -> list[str]:
     if "has_no_molecule_of" in data:
         facts.append(f"no molecule of {', '.join(data['has_no_molecule_of'])}")
     return [f"The data: {'; '.join(facts)}."] if facts else []
+
+
+def tell_mixture(training: dict[str, Any]) -> list[str]:
+    """Which datasets were mixed in, and how often an epoch passed over each, if there were several."""
+    further = training.get("further_datasets") or []
+    weights = training.get("dataset_weights") or [1] * (1 + len(further))
+    lines = []
+    for source, weight, data in zip(further, weights[1:], training.get("further_data", [{}] * len(further))):
+        lines += [f"Rows of `{redact_path(source)}` were mixed in, {weight:g} passes an epoch.", *tell_data(data)]
+    if weights[0] != 1:
+        lines.insert(0, f"An epoch was {weights[0]:g} passes over the former.")
+    return lines
 
 
 def name_origin(training: dict[str, Any], key: str) -> str:

@@ -10,6 +10,11 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def _require_geometry_pooling(pooling: str) -> None:
+    poolings = ("mean", "cls", "counting", "attention")
+    _require(pooling in poolings, f"geometry_pooling must be one of {', '.join(poolings)}, got {pooling!r}")
+
+
 @strict
 class GeomCLIPGeometryConfig(PreTrainedConfig):
     """Configuration of [`GeomCLIPGeometryModel`], the Uni-Mol tower (Zhou et al., ICLR 2023), and its denoising task.
@@ -146,7 +151,8 @@ class GeomCLIPConfig(PreTrainedConfig):
         text_config: configuration, or its dictionary with `model_type`, of any encoder that `AutoModel` builds; left
             out, it has the shape of SciBERT (Beltagy et al., EMNLP 2019).
         projection_dim: size of the shared space.
-        geometry_pooling: "mean" over atoms (GeomCLIP) or "cls", the state of the [CLS] row.
+        geometry_pooling: "mean" over atoms (GeomCLIP), "cls", the state of the [CLS] row, or "counting" or "attention",
+            which add to the mean, see [`GeomCLIPPooling`].
         text_pooling: "cls", the first token (GeomCLIP), or "mean" over tokens.
         temperature: start value of the contrastive temperature; logits are cosines / temperature.
         learnable_temperature: whether `geomclip train` trains it (the authors' code keeps it fixed).
@@ -176,10 +182,10 @@ class GeomCLIPConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     def validate_joint_model(self):
-        for name in ("geometry_pooling", "text_pooling"):
-            _require(
-                getattr(self, name) in ("mean", "cls"), f"{name} must be 'mean' or 'cls', got {getattr(self, name)!r}"
-            )
+        _require_geometry_pooling(self.geometry_pooling)
+        _require(
+            self.text_pooling in ("mean", "cls"), f"text_pooling must be 'mean' or 'cls', got {self.text_pooling!r}"
+        )
         _require(self.temperature > 0, f"temperature must be positive, got {self.temperature}")
         _require(
             self.denoising_loss_weight >= 0,
@@ -226,10 +232,7 @@ class GeomCLIPCaptioningConfig(PreTrainedConfig):
     def validate_captioner(self):
         prefixes = ("resampler", "atoms", "pooled", "none")
         _require(self.prefix in prefixes, f"prefix must be one of {prefixes}, got {self.prefix!r}")
-        _require(
-            self.geometry_pooling in ("mean", "cls"),
-            f"geometry_pooling must be 'mean' or 'cls', got {self.geometry_pooling!r}",
-        )
+        _require_geometry_pooling(self.geometry_pooling)
         hidden_size, heads = self.geometry_config.hidden_size, self.resampler_num_heads
         _require(
             hidden_size % heads == 0,

@@ -6,15 +6,22 @@ import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
-from transformers import TextIteratorStreamer, TextStreamer
+from transformers import AutoModelForCausalLM, LlamaConfig, TextIteratorStreamer, TextStreamer
 
-from modeling_geomclip import GeomCLIPCaptioningConfig, GeomCLIPForCaptioning
+from modeling_geomclip import GeomCLIPCaptioningConfig, GeomCLIPForCaptioning, GeomCLIPModel
 
 FAMILIES = ("llama", "gpt2", "opt", "qwen2")
 # Everything here is computed in float64, but transformers computes every loss, and what normalises the states of Llama
 # and Qwen2, in float32.
 SINGLE = {"rtol": 0, "atol": 1e-5}
 DOUBLE = {"rtol": 0, "atol": 1e-10}
+DECODER = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
 GEOMETRY = ("atom_ids", "positions", "atom_mask")
 
 
@@ -107,14 +114,19 @@ def test_the_mask_of_the_atoms_can_be_left_out(captioner, labelled):
     assert_close(captioner(**labelled | {"atom_mask": None}).loss, with_mask, rtol=0, atol=0)
 
 
-def test_pooling_is_that_of_geomclip(model, build_captioner, batch):
-    expected = model.double().get_geometry_features(**{name: batch[name] for name in GEOMETRY}).pooler_output
-    captioner = build_captioner(prefix="pooled").double()
-    tokens, mask = captioner.encode_geometry(**{name: batch[name] for name in GEOMETRY})
+@pytest.mark.parametrize("pooling", ["mean", "cls", "counting", "attention"])
+def test_pooling_is_that_of_geomclip(config, randomise, batch, pooling):
+    config.geometry_pooling = pooling
+    model, decoder = GeomCLIPModel(config).eval(), AutoModelForCausalLM.from_config(LlamaConfig(**DECODER))
+    if pooling in ("counting", "attention"):
+        randomise(model, "geometry_pooling")
+    geometry = {name: batch[name] for name in GEOMETRY}
+    captioner = GeomCLIPForCaptioning.from_geometry_decoder_pretrained(model, decoder, prefix="pooled")
+    captioner.eval().double()
+    tokens, mask = captioner.encode_geometry(**geometry)
+    expected = model.double().get_geometry_features(**geometry).pooler_output
     assert_close(tokens[:, 0], captioner.projector(expected), rtol=0, atol=1e-12)
     assert mask.tolist() == [[True]] * 3
-    captioner.config.geometry_pooling = "cls"
-    assert (captioner.encode_geometry(**{name: batch[name] for name in GEOMETRY})[0] - tokens).abs().max() > 1e-2
 
 
 # ---------------------------------------------------------------------------------------------------- loss and padding
@@ -256,7 +268,7 @@ def test_a_captioner_built_from_its_configuration_knows_the_end_of_a_caption(cap
     ("settings", "message"),
     [
         ({"prefix": "molecule"}, "prefix must be one of .* got 'molecule'"),
-        ({"geometry_pooling": "max"}, "geometry_pooling must be 'mean' or 'cls', got 'max'"),
+        ({"geometry_pooling": "max"}, "geometry_pooling must be one of mean, cls, counting, attention, got 'max'"),
         ({"resampler_num_heads": 5}, "hidden_size=512 must be a multiple of resampler_num_heads=5"),
         ({"num_prefix_tokens": 0}, "num_prefix_tokens must be positive, got 0"),
     ],

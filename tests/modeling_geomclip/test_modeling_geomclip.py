@@ -60,7 +60,7 @@ def embed(model, batch, **changes):
 # ------------------------------------------------------------------------------------------------------------ physics
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "counting", "attention"])
 def test_embedding_ignores_rotation_translation_and_reflection(config, batch, pooling):
     config.geometry_pooling = pooling
     model = GeomCLIPModel(config).eval()
@@ -113,7 +113,7 @@ def without_dropout(model):
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "counting", "attention"])
 def test_rows_that_pooling_does_not_read_change_nothing(config, batch, pooling, checkpointing):
     config.geometry_pooling = pooling
     config.geometry_config.hidden_dropout_prob = config.geometry_config.attention_probs_dropout_prob = 0.0

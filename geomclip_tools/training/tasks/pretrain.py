@@ -73,7 +73,7 @@ class PretrainSettings(TrainingSettings):
     )
     text_model: str | None = setting("New model: text tower, a folder or Hub id; left out, SciBERT.", default=None)
     projection_dim: int | None = setting("New model: size of the joint space.", default=None)
-    geometry_pooling: str | None = setting("New model: mean or cls.", default=None)
+    geometry_pooling: str | None = setting("New model: mean, cls, counting or attention.", default=None)
     text_pooling: str | None = setting("New model: cls or mean.", default=None)
     temperature: float | None = setting("New model: start value.", default=None)
     remove_hydrogens: bool | None = setting("New model: whether to read heavy atoms only.", default=None)
