@@ -11,12 +11,11 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from modeling_geomclip import GeomCLIPForPreTrainingOutput
 from modeling_geomclip.feature_extraction_geomclip import PAD_ID
 
 from .distributed import scale_to_mean
 from .grouping import cut_padding
-from .steps import GEOMETRY, NOISED, TEXT, combine_losses
+from .steps import GEOMETRY, NOISED, TEXT, ContrastiveOutput, combine_losses
 
 EMBEDS = ("geometry_embeds", "text_embeds")
 
@@ -47,8 +46,9 @@ def strip_padding(part: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def cached_backward(
-    compute: Callable[..., GeomCLIPForPreTrainingOutput],
+    compute: Callable[..., ContrastiveOutput],
     denoising_loss_weight: float,
+    text_target_weight: float,
     accelerator: Accelerator,
     model: torch.nn.Module,
     parts: list[dict[str, Tensor]],
@@ -63,7 +63,7 @@ def cached_backward(
     """
     seeds = torch.randint(2**63 - 1, (len(parts),)).tolist()
 
-    def forward(number: int, denoise: bool) -> GeomCLIPForPreTrainingOutput:
+    def forward(number: int, denoise: bool) -> ContrastiveOutput:
         torch.manual_seed(seeds[number])
         return compute(model, parts[number], denoise=denoise)
 
@@ -72,7 +72,7 @@ def cached_backward(
     embeds = {name: torch.cat([output[name] for output in outputs]).requires_grad_() for name in EMBEDS}
     logit_scale = outputs[0].logit_scale.clone().requires_grad_()
     ids = {name: torch.cat([part[name] for part in parts]) for name in ("molecule_ids", "text_ids")}
-    joined = GeomCLIPForPreTrainingOutput(**embeds, logit_scale=logit_scale)
+    joined = ContrastiveOutput(**embeds, logit_scale=logit_scale)
     losses = combine_losses(joined, ids, denoising_loss_weight)
     losses["loss"].backward()
 
@@ -87,9 +87,14 @@ def cached_backward(
                 denoising = output.denoising_loss * share
                 loss = loss + denoising_loss_weight * denoising
                 losses["denoising_loss"] = losses.get("denoising_loss", 0) + denoising.detach()
+            if output.text_target_loss is not None:
+                targets = output.text_target_loss / len(parts)
+                loss = loss + text_target_weight * targets
+                losses["text_target_loss"] = losses.get("text_target_loss", 0) + targets.detach()
             accelerator.backward(loss)
-    if "denoising_loss" in losses:
-        losses["loss"] = losses["contrastive_loss"] + denoising_loss_weight * losses["denoising_loss"]
+    for name, weight in (("denoising_loss", denoising_loss_weight), ("text_target_loss", text_target_weight)):
+        if name in losses:
+            losses["loss"] = losses["loss"] + weight * losses[name]
     return losses
 
 

@@ -43,12 +43,18 @@ def load_training_rows(task: Task, feature_extractor: GeomCLIPFeatureExtractor) 
     """The rows of all datasets of a task, those of one after those of another, and how many each has.
 
     `row_id` is unlike for all of them.
+
+    Raises:
+        ValueError: a dataset that is mixed in has no row that can be used.
     """
     settings = task.settings
     parts = [
         load_prepared(task, feature_extractor, settings.train_split, settings.train_rows, number)
         for number in range(len(settings.datasets))
     ]
+    for name, part in zip(settings.datasets[1:], parts[1:]):
+        if not len(part):
+            raise ValueError(f"no row of {name} can be used; its reasons are listed in {settings.output_dir}")
     parts = [part if part.features == parts[0].features else part.cast(parts[0].features) for part in parts]
     return concatenate_datasets(parts), [len(part) for part in parts]
 

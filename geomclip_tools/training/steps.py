@@ -1,5 +1,7 @@
 """What one training step computes around a model: the module that DDP or FSDP wraps."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,7 @@ from modeling_geomclip.modeling_geometry_geomclip import GeomCLIPPreTrainedModel
 from ..noise import GEOMETRY
 from .distributed import gather, scale_to_mean
 from .grouping import split_padded
+from .structure_heads import TextTargetHeads
 
 NOISED = ("noised_atom_ids", "noised_positions", "chosen")
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
@@ -30,6 +33,13 @@ class TrainingStep(nn.Module):
         return self.model._no_split_modules  # for FSDP, which shards by them
 
 
+@dataclass
+class ContrastiveOutput(GeomCLIPForPreTrainingOutput):
+    """With `text_target_loss`, () mean over texts, if there are such targets."""
+
+    text_target_loss: Tensor | None = None
+
+
 class ContrastiveStep(TrainingStep):
     """Embeds a batch of pairs and denoises its geometries, in groups of like size.
 
@@ -37,6 +47,10 @@ class ContrastiveStep(TrainingStep):
     """
 
     model: GeomCLIPForPreTraining
+
+    def __init__(self, model: GeomCLIPForPreTraining, has_text_targets: bool = False):
+        super().__init__(model)
+        self.text_heads = TextTargetHeads(model.config.projection_dim) if has_text_targets else None
 
     def train(self, mode: bool = True) -> "ContrastiveStep":
         """As for every module; a text tower that is not trained has no dropout."""
@@ -50,7 +64,7 @@ class ContrastiveStep(TrainingStep):
         pair_budget: int | None = None,
         token_budget: int | None = None,
         denoise: bool = True,
-    ) -> GeomCLIPForPreTrainingOutput:
+    ) -> ContrastiveOutput:
         """Embeddings of all pairs, and the denoising loss over all groups; no contrastive loss.
 
         Args:
@@ -66,12 +80,13 @@ class ContrastiveStep(TrainingStep):
         geometry_embeds = self._embed_geometries(groups, only_pooled=pair_budget is not None)[order.argsort()]
         text_embeds = self._embed_texts(batch, token_budget)
         denoising_loss, num_chosen = self._denoise(groups) if len(names) > len(GEOMETRY) else (None, None)
-        return GeomCLIPForPreTrainingOutput(
+        return ContrastiveOutput(
             geometry_embeds=geometry_embeds,
             text_embeds=text_embeds,
             logit_scale=self.model.bound_logit_scale(),
             denoising_loss=denoising_loss,
             num_chosen=num_chosen,
+            text_target_loss=self.text_heads(text_embeds, batch) if self.text_heads else None,
         )
 
     def _embed_geometries(self, groups: list[dict[str, Tensor]], only_pooled: bool) -> Tensor:
@@ -97,12 +112,15 @@ class ContrastiveStep(TrainingStep):
 
 
 def combine_losses(
-    outputs: GeomCLIPForPreTrainingOutput, batch: dict[str, Tensor], denoising_loss_weight: float
+    outputs: ContrastiveOutput,
+    batch: dict[str, Tensor],
+    denoising_loss_weight: float,
+    text_target_weight: float = 0.0,
 ) -> dict[str, Tensor]:
-    """L = L_contrastive + alpha * L_denoising of the batch over all processes, on each of them.
+    """L = L_contrastive + alpha * L_denoising (+ beta * L_text_targets) of the batch over all processes, on each.
 
     DDP averages gradients: the contrastive loss is whole on every process, the denoising loss of one process is
-    scaled to its share of the chosen atoms.
+    scaled to its share of the chosen atoms, and every process has as many texts.
     """
     ids = (gather(batch["molecule_ids"]), gather(batch["text_ids"]))
     embeds = (gather(outputs.geometry_embeds), gather(outputs.text_embeds))
@@ -112,4 +130,7 @@ def combine_losses(
         share = scale_to_mean(outputs.num_chosen, outputs.denoising_loss.dtype)
         losses["denoising_loss"] = outputs.denoising_loss * share
         losses["loss"] = losses["contrastive_loss"] + denoising_loss_weight * losses["denoising_loss"]
+    if outputs.text_target_loss is not None:
+        losses["text_target_loss"] = outputs.text_target_loss
+        losses["loss"] = losses["loss"] + text_target_weight * losses["text_target_loss"]
     return losses | {"temperature": 1 / outputs.logit_scale}

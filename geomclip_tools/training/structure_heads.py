@@ -1,6 +1,6 @@
-"""Heads that read a molecule's structure off the geometry tower, and their losses.
+"""Heads that read a molecule's structure off the geometry tower or off the embedding of a text, and their losses.
 
-They teach the tower its chemistry and are thrown away: a checkpoint has none of them.
+They teach the towers their chemistry and are thrown away: a checkpoint has none of them.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,6 +14,8 @@ from dataset_pubchem3d.chemistry.structure import BOND_ORDERS, FORMAL_CHARGES, F
 from modeling_geomclip import GeomCLIPGeometryConfig, GeomCLIPGeometryOutput
 from modeling_geomclip.geometry_geomclip import masked_mean
 from modeling_geomclip.modeling_geometry_geomclip import GeomCLIPMLP
+
+from .structure_labels import NUM_ELEMENTS
 
 NUM_LOGITS = {
     "bond_order": len(BOND_ORDERS),
@@ -60,6 +62,40 @@ class StructureHeads(nn.Module):
             pairs = self.pair_layer_norm(outputs.pair_representation)
             return self.heads[target](pairs + pairs.transpose(1, 2))
         return self.heads[target](outputs.last_hidden_state if target in OF_ATOMS else pooled)
+
+
+class TextTargetHeads(nn.Module):
+    """Reads ECFP4, functional groups and elements of a molecule off the embedding of its text.
+
+    Args:
+        projection_dim: of the embeddings.
+    """
+
+    def __init__(self, projection_dim: int):
+        super().__init__()
+        sizes = {name: NUM_LOGITS[name] for name in ("fingerprint", "functional_groups")} | {"elements": NUM_ELEMENTS}
+        self.heads = nn.ModuleDict(
+            {name: GeomCLIPMLP(projection_dim, projection_dim, size, "gelu") for name, size in sizes.items()}
+        )
+
+    def forward(self, text_embeds: Tensor, labels: Mapping[str, Tensor]) -> Tensor:
+        """() mean over texts of their losses: cross-entropy of all bits, for each bit that is on, plus 10 times the
+        smooth L1 of log(1 + count) of functional groups and of elements.
+
+        Args:
+            text_embeds: (texts, projection_dim), L2-normalised.
+            labels: as `collate_text_targets` gives them.
+        """
+        states = text_embeds * text_embeds.shape[-1] ** 0.5  # of the size that a layer norm gives
+        precise = torch.promote_types(states.dtype, torch.float32)
+        predicted = {name: head(states).to(precise) for name, head in self.heads.items()}
+        true = {name: labels[name].to(logits.dtype) for name, logits in predicted.items()}
+        bits = F.binary_cross_entropy_with_logits(predicted["fingerprint"], true["fingerprint"], reduction="none")
+        losses = bits.sum(dim=1) / true["fingerprint"].sum(dim=1).clamp(min=1)
+        for name in ("functional_groups", "elements"):
+            errors = F.smooth_l1_loss(predicted[name], true[name].log1p(), reduction="none")
+            losses = losses + 10 * errors.mean(dim=1)
+        return losses.mean()
 
 
 def structure_losses(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:

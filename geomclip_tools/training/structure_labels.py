@@ -22,15 +22,18 @@ from dataset_pubchem3d.chemistry.structure import (
     list_hybridizations,
     list_ring_membership,
 )
+from modeling_geomclip.rdkit_log_geomclip import silence_rdkit
 
 INTEGERS = List(Value("int64"))
+OF_MOLECULES = {"fingerprint": INTEGERS, "functional_groups": INTEGERS}
+TEXT_TARGETS = OF_MOLECULES | {"elements": INTEGERS}
+NUM_ELEMENTS = 119  # atomic numbers from 0
 LABELS = {
     "bonds": List(INTEGERS),
     "is_in_ring": INTEGERS,
     "formal_charge": INTEGERS,
     "hybridization": INTEGERS,
-    "fingerprint": INTEGERS,
-    "functional_groups": INTEGERS,
+    **OF_MOLECULES,
 }
 
 
@@ -66,6 +69,41 @@ def label_structure(
     }
 
 
+def label_text_targets(smiles: str | None) -> dict[str, list]:
+    """`fingerprint`: the bits of ECFP4 that are on; `functional_groups`: (groups), how often the molecule has each;
+    `elements`: the atomic numbers of its atoms, hydrogens aside.
+
+    Raises:
+        ValueError: the SMILES cannot be read.
+    """
+    with silence_rdkit():
+        mol = Chem.MolFromSmiles(smiles or "")
+    if mol is None or not smiles:
+        raise ValueError(f"RDKit cannot read {smiles!r} as SMILES; correct or drop it")
+    return {
+        "fingerprint": list(make_ecfp4().GetFingerprint(mol).GetOnBits()),
+        "functional_groups": count_functional_groups(mol),
+        "elements": [atom.GetAtomicNum() for atom in mol.GetAtoms()],
+    }
+
+
+def collate_text_targets(rows: Sequence[Mapping]) -> dict[str, Tensor]:
+    """`fingerprint` (batch, `FINGERPRINT_SIZE`), `functional_groups` (batch, groups) and `elements` (batch, atomic
+    numbers), how often a molecule has each, float32.
+    """
+    elements = [torch.tensor(row["elements"]).bincount(minlength=NUM_ELEMENTS) for row in rows]
+    return {**collate_molecule_labels(rows), "elements": torch.stack(elements).float()}
+
+
+def collate_molecule_labels(rows: Sequence[Mapping]) -> dict[str, Tensor]:
+    """`fingerprint` (batch, `FINGERPRINT_SIZE`) and `functional_groups` (batch, groups), float32."""
+    fingerprints = torch.zeros(len(rows), FINGERPRINT_SIZE)
+    for place, row in enumerate(rows):
+        fingerprints[place, row["fingerprint"]] = 1
+    groups = torch.tensor([row["functional_groups"] for row in rows], dtype=torch.float32)
+    return {"fingerprint": fingerprints, "functional_groups": groups}
+
+
 def collate_labels(rows: Sequence[Mapping], num_columns: int) -> dict[str, Tensor]:
     """Labels of several molecules as tensors; -1 where there is no atom.
 
@@ -79,8 +117,7 @@ def collate_labels(rows: Sequence[Mapping], num_columns: int) -> dict[str, Tenso
     shape = (len(rows), num_columns)
     batch = {name: torch.full(shape, -1) for name in ("is_in_ring", "formal_charge", "hybridization")}
     batch["bond_order"] = torch.full((*shape, num_columns), -1)
-    batch["fingerprint"] = torch.zeros(len(rows), FINGERPRINT_SIZE)
-    batch["functional_groups"] = torch.tensor([row["functional_groups"] for row in rows], dtype=torch.float32)
+    batch |= collate_molecule_labels(rows)
     for place, row in enumerate(rows):
         atoms = slice(1, 1 + len(row["is_in_ring"]))
         for name in ("is_in_ring", "formal_charge", "hybridization"):
@@ -89,5 +126,4 @@ def collate_labels(rows: Sequence[Mapping], num_columns: int) -> dict[str, Tenso
         begin, end, order = (torch.tensor(row["bonds"], dtype=torch.int64).reshape(-1, 3) + torch.tensor([1, 1, 0])).T
         batch["bond_order"][place, begin, end] = batch["bond_order"][place, end, begin] = order
         batch["bond_order"][place].fill_diagonal_(-1)
-        batch["fingerprint"][place, row["fingerprint"]] = 1
     return batch

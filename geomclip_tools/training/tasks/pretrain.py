@@ -16,7 +16,6 @@ from transformers import AutoModelForPreTraining, AutoProcessor, AutoTokenizer
 
 from modeling_geomclip import (
     GeomCLIPForPreTraining,
-    GeomCLIPForPreTrainingOutput,
     GeomCLIPModel,
     GeomCLIPProcessor,
     embed_texts,
@@ -32,7 +31,8 @@ from ..collators import identify_pairs
 from ..freezing import freeze_heads_without_loss
 from ..identity import hash_id
 from ..settings import TrainingSettings, setting
-from ..steps import GEOMETRY, ContrastiveStep, combine_losses
+from ..steps import GEOMETRY, ContrastiveOutput, ContrastiveStep, combine_losses
+from ..structure_labels import TEXT_TARGETS, collate_text_targets, label_text_targets
 from ..text_sampling import sample_sentences
 from ..towers import load_feature_extractor, load_geometry_tower
 from .base import Task
@@ -55,6 +55,11 @@ class PretrainSettings(TrainingSettings):
     text_dropout: float | None = setting("Dropout of the text tower, if another than its own.", default=None)
     sentence_sampling: float = setting(
         "Probability that a text is reduced, for an epoch, to some of its sentences in random order.", default=0.0
+    )
+    text_target_weight: float = setting(
+        "Weight of reading the molecule's ECFP4, functional groups and elements off the embedding of its text, by a "
+        "head that is thrown away; needs `smiles`.",
+        default=0.0,
     )
     contrastive_batch_size: int | None = setting(
         "Pairs that are contrasted, over all processes, if more than fit into memory at once: a multiple of "
@@ -89,6 +94,8 @@ class PretrainSettings(TrainingSettings):
                 f"--contrastive_batch_size {self.contrastive_batch_size} is no multiple of --batch_size "
                 f"{self.batch_size}; {self.rows_per_batch // self.batch_size * self.batch_size or self.batch_size} is"
             )
+        if self.text_target_weight < 0:
+            raise ValueError(f"--text_target_weight is {self.text_target_weight}; give 0 or more")
         if not 0 <= self.sentence_sampling <= 1 or not 0 < self.text_layer_decay <= 1:
             raise ValueError(
                 f"--sentence_sampling {self.sentence_sampling} must lie in [0, 1] and --text_layer_decay "
@@ -112,6 +119,17 @@ class Pretraining(Task):
     settings: PretrainSettings
     pooled_texts: dict[str, Tensor] | None = None  # of a text tower that is not trained
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("text", "smiles") if self.settings.text_target_weight else ("text",)
+
+    @property
+    def derived_columns(self) -> dict[str, Any]:
+        return TEXT_TARGETS if self.settings.text_target_weight else {}
+
+    def derive(self, row: dict, molecule: dict) -> dict[str, Any]:
+        return label_text_targets(row["smiles"]) if self.settings.text_target_weight else {}
+
     def build(self) -> tuple[ContrastiveStep, GeomCLIPProcessor]:
         model, self.processor = build_model(self.settings)
         self.config = model.config
@@ -122,7 +140,7 @@ class Pretraining(Task):
         freeze_heads_without_loss(model.denoising_head)
         if self.settings.text_learning_rate == 0:
             model.text_model.requires_grad_(False)
-        return ContrastiveStep(model), self.processor
+        return ContrastiveStep(model, self.settings.text_target_weight > 0), self.processor
 
     def unwrap(self, step: ContrastiveStep) -> GeomCLIPForPreTraining:
         return step.model
@@ -158,29 +176,33 @@ class Pretraining(Task):
         if self.config.denoising_loss_weight > 0:
             noised = (geometry[name] for name in GEOMETRY)
             geometry |= draw_noise(*noised, torch.tensor(seeds), self.config.geometry_config)
-        return {**geometry, **text_batch, **identify_pairs(rows)}
+        targets = collate_text_targets(rows) if self.settings.text_target_weight else {}
+        return {**geometry, **text_batch, **targets, **identify_pairs(rows)}
 
     def collate_geometries(self, processor: GeomCLIPProcessor, rows: list[dict]) -> Mapping[str, Tensor]:
         return processor(molecules=rows, return_tensors="pt")
 
-    def forward(
-        self, model: torch.nn.Module, batch: dict[str, Tensor], denoise: bool = True
-    ) -> GeomCLIPForPreTrainingOutput:
+    def forward(self, model: torch.nn.Module, batch: dict[str, Tensor], denoise: bool = True) -> ContrastiveOutput:
         pair_budget = self.settings.pair_budget or choose_pair_budget(batch["atom_ids"].device)
         budgets = {"pair_budget": pair_budget, "token_budget": self.settings.token_budget}
         if isinstance(model, FSDPModule):  # every process has to run the layers equally often
             budgets = {}
         return model(batch, **budgets, denoise=denoise)
 
-    def compute_losses(self, outputs: GeomCLIPForPreTrainingOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return combine_losses(outputs, batch, self.config.denoising_loss_weight)
+    @property
+    def loss_weights(self) -> tuple[float, float]:
+        """Of denoising and of the targets of texts."""
+        return self.config.denoising_loss_weight, self.settings.text_target_weight
+
+    def compute_losses(self, outputs: ContrastiveOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return combine_losses(outputs, batch, *self.loss_weights)
 
     def backward(self, accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         num_parts = self.settings.rows_per_batch // self.settings.batch_size
         if num_parts == 1:
             return super().backward(accelerator, model, batch)
         parts = split_batch(batch, num_parts)
-        return cached_backward(self.forward, self.config.denoising_loss_weight, accelerator, model, parts)
+        return cached_backward(self.forward, *self.loss_weights, accelerator, model, parts)
 
     def validate(self, step: ContrastiveStep, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
         """Mean reciprocal rank over both directions."""

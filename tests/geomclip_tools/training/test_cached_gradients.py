@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from dataset_pubchem3d.chemistry.fingerprints import FINGERPRINT_SIZE
+from dataset_pubchem3d.chemistry.structure import FUNCTIONAL_GROUPS
 from geomclip_tools.noise import draw_noise
 from geomclip_tools.training.cached_gradients import cached_backward, split_batch
 from geomclip_tools.training.steps import ContrastiveStep, combine_losses
+from geomclip_tools.training.structure_labels import NUM_ELEMENTS
 from geomclip_tools.training.tasks.pretrain import Pretraining, PretrainSettings
 from modeling_geomclip import MISSING_ID
 
@@ -22,7 +25,7 @@ SIZES = [7, 2, 9, 3, 5, 8]
 
 @pytest.fixture
 def step(pretraining_model) -> ContrastiveStep:
-    return ContrastiveStep(pretraining_model.double()).train()
+    return ContrastiveStep(pretraining_model, has_text_targets=True).double().train()
 
 
 @pytest.fixture
@@ -44,13 +47,16 @@ def pairs(geometry_config) -> dict[str, torch.Tensor]:
         **draw_noise(*geometry.values(), torch.arange(6), geometry_config),
         "input_ids": torch.randint(5, 60, (6, 6), generator=generator) * attention_mask,
         "attention_mask": attention_mask,
+        "fingerprint": (torch.rand(6, FINGERPRINT_SIZE, generator=generator) < 0.01).double(),
+        "functional_groups": torch.randint(3, (6, len(FUNCTIONAL_GROUPS)), generator=generator).double(),
+        "elements": torch.randint(3, (6, NUM_ELEMENTS), generator=generator).double(),
         "molecule_ids": torch.tensor([1, 2, 3, 1, MISSING_ID, MISSING_ID]),
         "text_ids": torch.tensor([1, 2, 3, 4, 5, 2]),
     }
 
 
 def task_of(**settings) -> Pretraining:
-    task = Pretraining(PretrainSettings(dataset="d", output_dir="o", model="m", **settings))
+    task = Pretraining(PretrainSettings(dataset="d", output_dir="o", model="m", text_target_weight=0.3, **settings))
     task.config = SimpleNamespace(denoising_loss_weight=0.7)
     return task
 
@@ -69,8 +75,9 @@ def test_without_dropout_they_are_those_of_the_plain_batch(step, pairs, num_part
             module.p = 0.0
     expected, whole = gradients_of(step, lambda: task.backward(ACCELERATOR, step, pairs))
     parts = split_batch(pairs, num_parts)
-    actual, cached = gradients_of(step, lambda: cached_backward(task.forward, 0.7, ACCELERATOR, step, parts))
-    assert expected.keys() == actual.keys() == {"loss", "contrastive_loss", "denoising_loss", "temperature"}
+    actual, cached = gradients_of(step, lambda: cached_backward(task.forward, 0.7, 0.3, ACCELERATOR, step, parts))
+    names = {"loss", "contrastive_loss", "denoising_loss", "text_target_loss", "temperature"}
+    assert expected.keys() == actual.keys() == names
     for name, loss in expected.items():
         assert_close(actual[name], loss, rtol=1e-12, atol=0, check_dtype=False)
     assert whole.keys() == cached.keys()
@@ -94,7 +101,8 @@ def test_with_dropout_they_are_those_of_the_parts_in_one_graph(step, pairs):
         whole.num_chosen = torch.stack([output.num_chosen for output in outputs]).sum()
         total = torch.stack([output.denoising_loss * output.num_chosen for output in outputs]).sum()
         whole.denoising_loss = total / whole.num_chosen
-        losses = combine_losses(whole, pairs, 0.7)
+        whole.text_target_loss = torch.stack([output.text_target_loss for output in outputs]).mean()
+        losses = combine_losses(whole, pairs, 0.7, 0.3)
         losses["loss"].backward()
         return losses
 

@@ -198,3 +198,7 @@ def test_datasets_lie_one_after_another_with_ids_of_their_own(task, processor, t
     bad = dataclasses.replace(settings, further_datasets=[settings.dataset])
     load_training_rows(task(settings=bad), processor.feature_extractor)
     assert [failure["row"] for failure in rejected(bad, "train-2")] == [1]
+    (tmp_path / "empty.csv").write_text("smiles,text\nC1CC,broken\n")
+    empty = dataclasses.replace(settings, further_datasets=[str(tmp_path / "empty.csv")])
+    with pytest.raises(ValueError, match=r"no row of .*empty\.csv can be used"):
+        load_training_rows(task(settings=empty), processor.feature_extractor)

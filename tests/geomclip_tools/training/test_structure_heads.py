@@ -6,8 +6,19 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from geomclip_tools.training.structure_heads import NUM_LOGITS, OF_ATOMS, StructureHeads, structure_losses
-from geomclip_tools.training.structure_labels import collate_labels, label_structure
+from geomclip_tools.training.structure_heads import (
+    NUM_LOGITS,
+    OF_ATOMS,
+    StructureHeads,
+    TextTargetHeads,
+    structure_losses,
+)
+from geomclip_tools.training.structure_labels import (
+    collate_labels,
+    collate_text_targets,
+    label_structure,
+    label_text_targets,
+)
 from modeling_geomclip import read_molecule
 
 SMILES = ("CC(=O)Nc1ccccc1", "C[N+](C)(C)CCO", "N#CC=C", "C1CC1O")
@@ -109,3 +120,43 @@ def test_structure_can_be_learnt(model, labelled):
         assert torch.equal(logits[target].argmax(dim=-1)[known], labelled[target][known]), target
     assert torch.equal(logits["fingerprint"] > 0, labelled["fingerprint"] > 0)
     assert_close(logits["functional_groups"].expm1().round(), labelled["functional_groups"])
+
+
+# ------------------------------------------------------------------------------------------------------------ of texts
+
+
+def test_text_targets_by_hand():
+    heads = TextTargetHeads(4).double()
+    for parameter in heads.parameters():
+        torch.nn.init.zeros_(parameter)
+    labels = collate_text_targets([label_text_targets("CCO"), label_text_targets("C")])
+    loss = heads(torch.nn.functional.normalize(torch.randn(2, 4).double(), dim=-1), labels)
+    num_bits = [len(label_text_targets(smiles)["fingerprint"]) for smiles in ("CCO", "C")]
+    of_bits = sum(2048 * math.log(2) / number for number in num_bits) / 2
+    # Every logit is 0, so that an error is log(1 + count): smooth L1 of log(2), log(3), ...
+    smooth = {count: 0.5 * math.log(1 + count) ** 2 if count < 2 else math.log(1 + count) - 0.5 for count in (1, 2)}
+    of_elements = 10 * (smooth[2] + smooth[1] + smooth[1]) / 119 / 2  # C2O and C
+    groups = torch.tensor(label_text_targets("CCO")["functional_groups"])
+    of_groups = 10 * sum(smooth[count] for count in groups.tolist() if count) / len(groups) / 2
+    assert groups.max() <= 2
+    assert loss.item() == pytest.approx(of_bits + of_elements + of_groups)
+
+
+def test_text_targets_can_be_learnt():
+    torch.manual_seed(0)
+    heads, labels = TextTargetHeads(16), collate_text_targets([label_text_targets(smiles) for smiles in SMILES])
+    embeds = torch.nn.functional.normalize(torch.randn(len(SMILES), 16), dim=-1)
+    optimizer = torch.optim.Adam(heads.parameters(), 3e-2)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        losses.append(heads(embeds, labels))
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < 0.05 < 10 < losses[0]
+
+
+@pytest.mark.parametrize("smiles", ["C1CC", "", None])
+def test_text_targets_need_a_molecule(smiles):
+    with pytest.raises(ValueError, match=r"RDKit cannot read .* as SMILES; correct or drop it"):
+        label_text_targets(smiles)

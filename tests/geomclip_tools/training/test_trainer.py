@@ -62,7 +62,7 @@ def save_conformers(path: Path) -> Path:
     for number in range(4):
         conformers = [[[0.0, 0, 0], [1.4, 0, 0], [2.0, *generator.normal(1.2, 0.1, 2)]] for _ in range(2 + number % 2)]
         row = {"atomic_numbers": [6, 6, 8], "positions": conformers[0], "further_positions": conformers[1:]}
-        rows.append(row | {"text": f"It is long. It is {number}. It ends. It is a ring."})
+        rows.append(row | {"text": f"It is long. It is {number}. It ends. It is a ring.", "smiles": "CCO"})
     Dataset.from_list(rows).to_parquet(path)
     return path
 
@@ -223,7 +223,7 @@ def losses(output_dir: Path) -> list[dict]:
 
 
 MIXED = {"further_datasets": "conformers.parquet", "num_conformers": 3}
-MIXED |= {"sentence_sampling": 0.5, "text_layer_decay": 0.8}
+MIXED |= {"sentence_sampling": 0.5, "text_layer_decay": 0.8, "text_target_weight": 0.1}
 CASES = [
     ("pretrain", {"denoising_loss_weight": 1.0}),
     ("pretrain", {"denoising_loss_weight": 0.0}),

@@ -119,6 +119,7 @@ def test_texts_are_sampled_by_seed_epoch_and_row(processor, config):
     ("changed", "rule"),
     [
         ({"sentence_sampling": 1.5}, r"--sentence_sampling 1\.5 must lie in \[0, 1\]"),
+        ({"text_target_weight": -1.0}, r"--text_target_weight is -1\.0; give 0 or more"),
         ({"text_layer_decay": 0.0}, r"--text_layer_decay 0\.0 in \(0, 1\]"),
         ({"sentence_sampling": 0.5, "text_learning_rate": 0.0}, "--sentence_sampling needs a text tower that reads"),
     ],
