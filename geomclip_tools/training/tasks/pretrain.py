@@ -119,13 +119,10 @@ class Pretraining(Task):
     settings: PretrainSettings
     pooled_texts: dict[str, Tensor] | None = None  # of a text tower that is not trained
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return ("text", "smiles") if self.settings.text_target_weight else ("text",)
-
-    @property
-    def derived_columns(self) -> dict[str, Any]:
-        return TEXT_TARGETS if self.settings.text_target_weight else {}
+    def __init__(self, settings: PretrainSettings):
+        super().__init__(settings)
+        if settings.text_target_weight:
+            self.columns, self.derived_columns = ("text", "smiles"), TEXT_TARGETS
 
     def derive(self, row: dict, molecule: dict) -> dict[str, Any]:
         return label_text_targets(row["smiles"]) if self.settings.text_target_weight else {}
