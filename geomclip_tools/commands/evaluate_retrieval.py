@@ -25,12 +25,20 @@ class RetrievalSettings(ConformerSettings, EvaluationSettings):
         metadata={"help": "CSV file to write: each row's molecule, and the rank of its first hit in every table"},
     )
     num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
+    further: list[str] | None = field(
+        default=None, metadata={"help": "datasets among whose molecules the texts are to find theirs too"}
+    )
+    further_split: str = field(default="train", metadata={"help": "split of these, such as train+validation"})
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "retrieval")) -> None:
     settings = parse_flags(RetrievalSettings, argv, " ".join(command), EXAMPLE)
     columns = ("text", *settings.columns)
     pairs = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns, settings.encoding)
+    further = [
+        load_molecules(name, settings.further_split, settings.dataset_config, settings.columns, settings.encoding)
+        for name in settings.further or ()
+    ]
     evaluation = evaluate_retrieval(
         *load_geomclip(settings.model),
         pairs,
@@ -40,6 +48,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
         with_random_positions=settings.coordinates == "given",
         coordinates=settings.coordinates,
         num_conformers=settings.num_conformers,
+        further=further,
     )
     print(format_table(evaluation["metrics"]))
     print_failures(evaluation["failures"])

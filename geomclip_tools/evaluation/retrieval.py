@@ -1,6 +1,6 @@
 """Does a text find its molecule, and a molecule its text, among molecules that the checkpoint has not seen?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import datasets
@@ -19,6 +19,7 @@ SCOPES = {
     "geometry_to_text_pool": "geometry -> text, random pools",
     "text_to_geometry_full": "text -> geometry, full set",
     "text_to_geometry_pool": "text -> geometry, random pools",
+    "text_to_geometry_further": "text -> geometry, with further molecules",  # where there are any
 }
 COLUMNS = {
     "recall_at_1": "R@1 %",
@@ -40,6 +41,7 @@ def evaluate_retrieval(
     coordinates: str = "given",
     num_conformers: int = 1,
     encode_texts: Callable[[Any, Any, list[str]], Tensor] = embed_texts,
+    further: Sequence[datasets.Dataset] = (),
 ) -> dict[str, Any]:
     """Retrieval of a model and, as a control, of the same model on random positions.
 
@@ -50,6 +52,8 @@ def evaluate_retrieval(
         with_random_positions: needs coordinates that are given.
         coordinates, num_conformers: as for `average_over_conformers`; embeddings are averaged.
         encode_texts: of model, processor and texts makes (texts, projection_dim) embeddings.
+        further: datasets of molecules among which the texts are to find theirs too. Of equal molecules one counts, and
+            none that is among the pairs; what the processor refuses is left out.
     Returns:
         `metrics`, `ranks`: as `score_retrieval` gives them; `num_rows` that were evaluated; `failures`: [{"row",
         "reason"}] of the molecules that the processor refused, which are not among them.
@@ -74,8 +78,39 @@ def evaluate_retrieval(
     }
     pairs = pairs.select(kept)
     text_embeds = encode_texts(model, processor, list(pairs["text"])).numpy()
-    metrics, ranks = score_retrieval(pairs, text_embeds, geometry_embeds, seed, num_bootstrap)
+    settings = {"coordinates": coordinates, "num_conformers": num_conformers}
+    among = embed_further(embed, processor, further, pairs, **settings) if further else {}
+    metrics, ranks = score_retrieval(pairs, text_embeds, geometry_embeds, seed, num_bootstrap, **among)
     return {"metrics": metrics, "ranks": ranks, "num_rows": len(kept), "failures": failures}
+
+
+def embed_further(
+    embed: Callable[[list[Record]], np.ndarray],
+    processor: Any,
+    datasets_of_molecules: Sequence[datasets.Dataset],
+    pairs: datasets.Dataset,
+    **settings: Any,
+) -> dict[str, Any]:
+    """`further_predictions` and `further_molecule_ids`, as for `molecule_text_retrieval`; see `evaluate_retrieval`."""
+    known, embeds, ids = {find_first_block(row) for row in pairs}, [], []
+    for rows in datasets_of_molecules:
+        chosen = rows.select(list_new_molecules(rows, known))
+        if len(chosen):
+            found, kept, _ = average_over_conformers(embed, processor, chosen, **settings)
+            embeds.append(found)
+            ids += [find_first_block(row) for row in chosen.select(kept)]
+    return {"further_predictions": np.concatenate(embeds), "further_molecule_ids": ids} if embeds else {}
+
+
+def list_new_molecules(rows: datasets.Dataset, known: set[str | None]) -> list[int]:
+    """The first row of each molecule whose first block is not known, and is from now on; one without is always new."""
+    places, names = [], [name for name in ("inchikey14", "inchikey", "smiles") if name in rows.column_names]
+    for place, row in enumerate(rows.select_columns(names)):
+        block = find_first_block(row)
+        if block is None or block not in known:
+            places.append(place)
+            known.add(block)
+    return places
 
 
 def score_retrieval(
@@ -84,9 +119,12 @@ def score_retrieval(
     geometry_embeds: dict[str, np.ndarray],
     seed: int,
     num_bootstrap: int,
+    **further: Any,
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, list]]]:
     """How embeddings of texts and of geometries (pairs, projection_dim) find each other, for every set of the latter.
 
+    Args:
+        further: `further_predictions` and `further_molecule_ids` as for `molecule_text_retrieval`, of the first set.
     Returns:
         flat metrics of `molecule_text_retrieval`, and columns with a value for each pair: `molecule`, the first block
         of its InChIKey, and its ranks by `SCOPES`.
@@ -95,11 +133,11 @@ def score_retrieval(
     metric = MoleculeTextRetrieval()
     shared = {"molecule_ids": molecules, "text_ids": texts, "seed": seed, "return_ranks": True}
     shared |= {"references": text_embeds, "num_bootstrap": num_bootstrap}
-    metrics = {name: metric.compute(predictions=embeds, **shared) for name, embeds in geometry_embeds.items()}
-    ranks = {
-        name: {"molecule": molecules} | {scope: values.pop(f"{scope}_ranks") for scope in SCOPES}
-        for name, values in metrics.items()
-    }
+    metrics, ranks = {}, {}
+    for number, (name, embeds) in enumerate(geometry_embeds.items()):
+        metrics[name] = metric.compute(predictions=embeds, **shared, **(further if number == 0 else {}))
+        scopes = [scope for scope in SCOPES if f"{scope}_ranks" in metrics[name]]
+        ranks[name] = {"molecule": molecules} | {scope: metrics[name].pop(f"{scope}_ranks") for scope in scopes}
     return metrics, ranks
 
 
@@ -124,11 +162,15 @@ def format_table(metrics: dict[str, dict[str, float]]) -> str:
     model = metrics[model_row]
     parts = []
     for scope, title in SCOPES.items():
+        if f"{scope}_median_rank" not in model:
+            continue
         size = int(model["pool_size" if scope.endswith("pool") else "num_rows"])
+        size += int(model["num_further"]) if scope.endswith("further") else 0
         lines = [[f"{title} of {size}", *COLUMNS.values()], ["---"] * (1 + len(COLUMNS))]
         lines += [
             [name, *(_format_cell(values, f"{scope}_{column}") for column in COLUMNS)]
             for name, values in metrics.items()
+            if f"{scope}_median_rank" in values
         ]
         lines += [
             [bound, *(_format_number(column, model[f"{scope}_{column}_{bound}"]) for column in COLUMNS)]
@@ -150,13 +192,14 @@ def _format_cell(values: dict[str, float], key: str) -> str:
 
 
 def _judge(model_row: str, model: dict[str, float], control_row: str, control: dict[str, float]) -> str:
-    lost = {scope: [] for scope in SCOPES}
-    for scope in SCOPES:
+    scopes = [scope for scope in SCOPES if f"{scope}_median_rank" in control]
+    lost = {scope: [] for scope in scopes}
+    for scope in scopes:
         for column, label in COLUMNS.items():
             gain = model[f"{scope}_{column}"] - control[f"{scope}_{column}"]
             if (-gain if column == "median_rank" else gain) <= 0:
                 lost[scope].append(label)
-    total, count = len(SCOPES) * len(COLUMNS), sum(map(len, lost.values()))
+    total, count = len(scopes) * len(COLUMNS), sum(map(len, lost.values()))
     if count == 0:
         return f"The row '{model_row}' beats '{control_row}' in all {total} columns."
     details = [f"- {SCOPES[scope]}: {', '.join(labels)}" for scope, labels in lost.items() if labels]

@@ -15,7 +15,7 @@ import pandas as pd
 from geomclip_tools.evaluation.bootstrap import interval, resample_ratio
 from geomclip_tools.evaluation.retrieval import SCOPES
 
-RECALL_RANKS = {"full": (1, 20), "pool": (1,)}  # by the last word of the scope
+RECALL_RANKS = {"full": (1, 20), "pool": (1,), "further": (1, 20)}  # by the last word of the scope
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
@@ -29,6 +29,8 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[fl
     molecules = first["molecule"].where(first["molecule"] != "", first.index.astype(str))
     columns = {}
     for scope, title in SCOPES.items():
+        if scope not in first or scope not in second:
+            continue
         for rank in RECALL_RANKS[scope.rpartition("_")[2]]:
             hits = [resampled_recall(table[scope] <= rank, molecules) for table in (first, second)]
             columns[f"{title}, R@{rank}"] = interval(hits[0] - hits[1])

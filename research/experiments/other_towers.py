@@ -14,7 +14,7 @@ import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -132,26 +132,26 @@ TOWERS = {
 class OtherTowerPretraining(Pretraining):
     """The task with another tower in its model, and that tower's tokens in the place of atoms."""
 
-    columns = ("text", "smiles")
-    derived_columns: ClassVar[dict[str, Any]] = {"tokens": List(Value("int64"))}
-
-    def __init__(self, settings, tower: Tower):
+    def __init__(self, settings, tower: Tower, start: str | None = None):
         super().__init__(settings)
-        self.tower = tower
+        self.tower, self.start, self.columns = tower, start, ("text", "smiles")
+        self.derived_columns = {"tokens": List(Value("int64")), **self.derived_columns}
 
     def derive(self, row: dict, molecule: dict) -> dict:
         mol = Chem.MolFromSmiles(row["smiles"] or "")
         if mol is None or mol.GetNumAtoms() == 0:
             raise ValueError(f"RDKit cannot read the SMILES {row['smiles']!r}")
-        return {"tokens": self.tower.tokens(row["smiles"], molecule)}
+        return {"tokens": self.tower.tokens(row["smiles"], molecule), **super().derive(row, molecule)}
 
     def build(self) -> tuple[ContrastiveStep, GeomCLIPProcessor]:
         step, processor = super().build()
         torch.manual_seed(self.settings.seed)
         tower = self.tower.make(self.config.geometry_config, FIRST_TOKEN + self.tower.num_tokens)
         model = GeomCLIPModel(self.config, tower, step.model.text_model)
+        if self.start:
+            model.load_state_dict(load_file(Path(self.start) / "model.safetensors"))
         model.logit_scale.requires_grad_(self.config.learnable_temperature)
-        return ContrastiveStep(model), processor
+        return ContrastiveStep(model, self.settings.text_target_weight > 0), processor
 
     def collate_geometries(self, processor, rows: list[dict]) -> dict[str, Tensor]:
         return padded([row["tokens"] for row in rows])
@@ -193,10 +193,11 @@ def main(argv: list[str]) -> None:
         "--output", required=True, help="results file; all other flags are those of train_accelerate.py"
     )
     parser.add_argument("--ranks", help="CSV file to write, as by `geomclip evaluate retrieval --ranks`")
+    parser.add_argument("--start", help="folder of an earlier run of this script with the same shape, to go on from")
     parser.add_argument("--split", default="test", help="split to measure: validation while choosing")
     given, flags = parser.parse_known_args(argv)
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
-    task = OtherTowerPretraining(settings, TOWERS[given.tower])
+    task = OtherTowerPretraining(settings, TOWERS[given.tower], given.start)
     run(task)
     step, processor = task.build()
     model = step.model

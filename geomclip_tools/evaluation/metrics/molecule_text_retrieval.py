@@ -15,6 +15,7 @@ import numpy as np
 TIE_TOLERANCE = 1e-6
 RECALL_RANKS = (1, 5, 20)
 SCOPES = ("geometry_to_text_full", "geometry_to_text_pool", "text_to_geometry_full", "text_to_geometry_pool")
+FURTHER = "text_to_geometry_further"
 NAMES = (*(f"recall_at_{rank}" for rank in RECALL_RANKS), "mean_reciprocal_rank", "median_rank")
 BLOCK_SCORES = 2**22  # scores held in memory at once
 
@@ -28,11 +29,15 @@ Args:
     pool_size: candidates in a random pool, the row itself included; at most the number of rows is used.
     seed: of the pools and of the bootstrap.
     num_bootstrap: resamples for the 95 % intervals; 0 leaves the intervals out.
+    further_predictions: (molecules, width) embeddings of molecules without texts, among which texts are to find theirs
+        too; None for none.
+    further_molecule_ids: their ids; one that is also in `molecule_ids` is the same molecule, and as right an answer.
     return_ranks: whether every row's rank is returned too.
 Returns:
     Flat dict of floats, keys `{direction}_{scope}_{name}{suffix}`: direction geometry_to_text or text_to_geometry,
-    scope full or pool, name recall_at_1, recall_at_5, recall_at_20, mean_reciprocal_rank or median_rank, suffix none,
-    _chance, _ceiling, _low or _high; and num_rows, num_molecules, num_texts, pool_size. With return_ranks also
+    scope full, pool or, of texts with further molecules, further, name recall_at_1, recall_at_5, recall_at_20,
+    mean_reciprocal_rank or median_rank, suffix none, _chance, _ceiling, _low or _high; and num_rows, num_molecules,
+    num_texts, pool_size and, if there are further molecules, num_further. With return_ranks also
     `{direction}_{scope}_ranks`: list of the rows' ranks of the first hit, of tied candidates the expected one.
 Raises:
     ValueError: on empty, ragged, non-finite or unequal input.
@@ -65,6 +70,8 @@ class MoleculeTextRetrieval(evaluate.Metric):
         pool_size: int = 64,
         seed: int = 0,
         num_bootstrap: int = 1000,
+        further_predictions: Sequence | None = None,
+        further_molecule_ids: Sequence | None = None,
         return_ranks: bool = False,
     ) -> dict[str, float | list[float]]:
         geometry, text = _unit_rows(predictions, "predictions"), _unit_rows(references, "references")
@@ -75,17 +82,24 @@ class MoleculeTextRetrieval(evaluate.Metric):
             )
         if pool_size < 1 or num_bootstrap < 0:
             raise ValueError(f"pool_size={pool_size} must be at least 1 and num_bootstrap={num_bootstrap} at least 0")
-        molecules = _group_numbers(molecule_ids, len(geometry), "molecule_ids")
-        texts = _group_numbers(text_ids, len(geometry), "text_ids")
+        listed = _list_ids(molecule_ids, len(geometry), "molecule_ids")
+        molecules = _group_numbers(listed)
+        texts = _group_numbers(_list_ids(text_ids, len(geometry), "text_ids"))
         pool_random, bootstrap_random = np.random.default_rng(seed).spawn(2)
         pools = _draw_pools(len(geometry), pool_size, pool_random)
 
-        placements = np.concatenate(
-            [
-                _place_hits(geometry, text, molecules, texts, pools),
-                _place_hits(text, geometry, molecules, texts, pools),
-            ]
-        )
+        scopes = SCOPES
+        placements = [
+            *_place_hits(geometry, text, molecules, texts, pools),
+            *_place_hits(text, geometry, molecules, texts, pools),
+        ]
+        num_further = 0 if further_predictions is None else len(further_predictions)
+        if num_further:
+            scopes = (*SCOPES, FURTHER)
+            candidates = np.concatenate([geometry, _unit_rows(further_predictions, "further_predictions")])
+            listed = listed + _list_ids(further_molecule_ids, num_further, "further_molecule_ids")
+            placements.append(_place_among(text, candidates, _group_numbers(listed), texts))
+        placements = np.stack(placements)
         above, tied, tied_hits, total, hits = np.moveaxis(placements, -1, 0)  # (scopes, rows) each
         outcomes = _expected_outcomes(above, tied, tied_hits)
         columns = {
@@ -98,12 +112,13 @@ class MoleculeTextRetrieval(evaluate.Metric):
         results = {
             f"{scope}_{name}{suffix}": float(values[i, j])
             for suffix, values in columns.items()
-            for i, scope in enumerate(SCOPES)
+            for i, scope in enumerate(scopes)
             for j, name in enumerate(NAMES)
         }
         counts = {"num_rows": len(geometry), "num_molecules": molecules.max() + 1, "num_texts": texts.max() + 1}
-        results |= {name: float(count) for name, count in counts.items()} | {"pool_size": float(pools.shape[1])}
-        ranks = {f"{scope}_ranks": rows.tolist() for scope, rows in zip(SCOPES, outcomes[..., -1])}
+        counts |= {"pool_size": pools.shape[1]} | ({"num_further": num_further} if num_further else {})
+        results |= {name: float(count) for name, count in counts.items()}
+        ranks = {f"{scope}_ranks": rows.tolist() for scope, rows in zip(scopes, outcomes[..., -1])}
         return results | (ranks if return_ranks else {})
 
 
@@ -126,11 +141,16 @@ def _unit_rows(embeddings: Sequence, name: str) -> np.ndarray:
     return rows / np.where(norms == 0, 1, norms)
 
 
-def _group_numbers(ids: Sequence | None, num_rows: int, name: str) -> np.ndarray:
-    """(rows,) int64, 0 up to the number of different ids; every missing id is a group of its own."""
+def _list_ids(ids: Sequence | None, num_rows: int, name: str) -> list:
+    """An id, or None, for each row."""
     ids = [None] * num_rows if ids is None else ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if len(ids) != num_rows:
         raise ValueError(f"{name} has {len(ids)} entries for {num_rows} rows; give one per row, or None")
+    return ids
+
+
+def _group_numbers(ids: list) -> np.ndarray:
+    """(rows,) int64, 0 up to the number of different ids; every missing id is a group of its own."""
     keys = [("missing", row) if value is None else ("id", value) for row, value in enumerate(ids)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return np.array([numbers[key] for key in keys])
@@ -149,7 +169,7 @@ def _place_hits(
 ) -> np.ndarray:
     """Where the best hit of each query lies, (2, rows, 5): among all candidates, and in its pool; see `_placement`."""
     full, pool = [], []
-    for rows in _blocks(len(queries)):
+    for rows in _blocks(len(queries), len(candidates)):
         scores = queries[rows] @ candidates.T
         is_hit = (molecules[rows, None] == molecules) | (texts[rows, None] == texts)
         full.append(_placement(scores, is_hit))
@@ -157,8 +177,18 @@ def _place_hits(
     return np.stack([np.concatenate(full), np.concatenate(pool)])
 
 
-def _blocks(num_rows: int) -> Iterator[slice]:
-    step = max(1, BLOCK_SCORES // num_rows)
+def _place_among(queries: np.ndarray, candidates: np.ndarray, molecules: np.ndarray, texts: np.ndarray) -> np.ndarray:
+    """Where the best hit of each text lies among the molecules of the rows and, after them, further ones, (rows, 5)."""
+    num_rows, placements = len(queries), []
+    for rows in _blocks(num_rows, len(candidates)):
+        is_hit = molecules[:num_rows][rows, None] == molecules
+        is_hit[:, :num_rows] |= texts[rows, None] == texts
+        placements.append(_placement(queries[rows] @ candidates.T, is_hit))
+    return np.concatenate(placements)
+
+
+def _blocks(num_rows: int, num_candidates: int) -> Iterator[slice]:
+    step = max(1, BLOCK_SCORES // num_candidates)
     return (slice(start, start + step) for start in range(0, num_rows, step))
 
 

@@ -20,7 +20,8 @@ def test_from_checkpoint_to_results_file(model, processor, tmp_path, capsys):
     flags = {"model": tmp_path / "tiny", "dataset": tmp_path / "pairs.csv", "split": "train", "output": output}
     flags["ranks"] = tmp_path / "results" / "ranks.csv"
     words = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
-    main([*words, "--num-bootstrap", "10"])
+    (tmp_path / "more.csv").write_text("smiles\nCCCO\nCCO\nOCCCC\n")
+    main([*words, "--num-bootstrap", "10", "--further", str(tmp_path / "more.csv")])
 
     printed = capsys.readouterr().out
     assert "random positions" in printed
@@ -30,6 +31,7 @@ def test_from_checkpoint_to_results_file(model, processor, tmp_path, capsys):
     assert record["num_rows"] == 4
     assert [failure["row"] for failure in record["failures"]] == [2, 5]
     assert record["metrics"]["model"]["num_molecules"] == 2  # by InChIKey from SMILES
+    assert record["metrics"]["model"]["num_further"] == 2  # without ethanol
     assert record["settings"]["dataset"] == "pairs.csv"
     assert record["settings"]["seed"] == 0
     assert record["command"].startswith("geomclip evaluate retrieval --model tiny --dataset pairs.csv --split train")

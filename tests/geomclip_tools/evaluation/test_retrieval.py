@@ -136,6 +136,22 @@ def test_the_first_block_of_the_key_tells_which_rows_are_one_molecule(pairs):
     assert metrics["geometry_to_text_full_recall_at_1"] == 1
 
 
+def test_further_molecules_are_those_that_are_not_among_the_pairs(pairs):
+    keys = [f"{chr(65 + row) * 14}-{'B' * 10}-N" for row in range(NUM_PAIRS)]
+    named = pairs.add_column("inchikey", keys)
+    half, again = named.select(range(12)), named.select([3, 12, 13, 13])
+    bad = pairs.select([20]).map(lambda row: {"atomic_numbers": [0] * len(row["atomic_numbers"])})
+    further = [again, named.select([13, 14]), bad.select_columns(["atomic_numbers", "positions"])]
+    evaluation = evaluate(half, further=further, with_random_positions=True)
+    metrics = evaluation["metrics"]["model"]
+    assert metrics["num_further"] == 3  # rows 12 to 14
+    assert metrics["text_to_geometry_further_recall_at_1"] == 1
+    assert "text_to_geometry_further_recall_at_1" not in evaluation["metrics"]["random positions"]
+    assert "text -> geometry, with further molecules of 15" in format_table(evaluation["metrics"])
+    assert "in all 20 columns" in format_table(evaluation["metrics"])
+    assert "num_further" not in evaluate(half, further=[half])["metrics"]["model"]
+
+
 def test_equal_texts_are_hits(pairs):
     texts = ["0", "0", *map(str, range(2, NUM_PAIRS))]
     metrics = evaluate(pairs.remove_columns("text").add_column("text", texts))["metrics"]["model"]

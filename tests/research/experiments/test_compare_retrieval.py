@@ -17,7 +17,7 @@ def table(molecules: list[str], ranks: list[float]) -> pd.DataFrame:
 def test_recall_of_the_first_minus_that_of_the_second():
     first, second = table([*"abcd"], [1, 2, 20, 21]), table([*"abcd"], [1, 1, 30, 40])
     columns = differences(first, second)
-    assert len(columns) == 6
+    assert len(columns) == 8
     assert columns[COLUMN][0] == 3 / 4 - 2 / 4
     assert columns["text -> geometry, random pools, R@1"][0] == 1 / 4 - 2 / 4
 

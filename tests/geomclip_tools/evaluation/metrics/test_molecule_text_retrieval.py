@@ -247,6 +247,41 @@ def test_ranks_of_the_rows_are_those_that_are_summarised(metric, random):
         assert np.median(ranks) == scores[f"{scope}_median_rank"]
 
 
+def test_further_molecules_by_hand(metric):
+    """Two texts; the first finds its molecule behind one of three further ones, or before it if that is its own."""
+    geometry, text = [[1.0, 0.2], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]
+    further = [[1.0, 0.0], [1.0, 1.0], [-1.0, 0.0]]
+    shared = {"predictions": geometry, "references": text, "molecule_ids": ["a", "b"], "num_bootstrap": 0}
+    shared |= {"further_predictions": further, "return_ranks": True}
+    scores = metric.compute(**shared, further_molecule_ids=["c", "d", "e"])
+    assert scores["text_to_geometry_further_ranks"] == [2, 1]
+    assert scores["text_to_geometry_further_recall_at_1"] == 0.5
+    assert scores["text_to_geometry_further_recall_at_1_chance"] == pytest.approx(1 / 5)
+    assert scores["text_to_geometry_full_ranks"] == [1, 1]
+    assert scores["num_further"] == 3
+    own = metric.compute(**shared, further_molecule_ids=["a", None, None])
+    assert own["text_to_geometry_further_ranks"] == [1, 1]
+    unnamed = metric.compute(**shared)
+    assert unnamed["text_to_geometry_further_ranks"] == [2, 1]
+    with pytest.raises(ValueError, match="further_molecule_ids has 1 entries for 3 rows"):
+        metric.compute(**shared, further_molecule_ids=["a"])
+
+
+def test_further_molecules_change_nothing_else_and_equal_a_full_sort(metric, random):
+    geometry, text, further = (random.normal(size=(size, 6)) for size in (40, 40, 300))
+    plain = metric.compute(predictions=geometry, references=text, return_ranks=True, num_bootstrap=5)
+    scores = metric.compute(
+        predictions=geometry, references=text, return_ranks=True, num_bootstrap=5, further_predictions=further
+    )
+    changed = {name for name in plain if not name.endswith(("_low", "_high")) and plain[name] != scores[name]}
+    assert changed == set()
+    unit = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (text, np.concatenate([geometry, further]))]
+    cosines = unit[0] @ unit[1].T
+    expected = 1 + (cosines > np.diag(cosines)[:, None]).sum(axis=1)
+    assert scores["text_to_geometry_further_ranks"] == expected.tolist()
+    assert scores["text_to_geometry_further_recall_at_20_low"] <= scores["text_to_geometry_further_recall_at_20"]
+
+
 def test_one_pair(metric):
     scores = metric.compute(predictions=[[1.0, 2.0]], references=[[1.0, -2.0]])
     assert values(scores, "geometry_to_text_full") == values(scores, "geometry_to_text_pool") == [1, 1, 1, 1, 1]
