@@ -33,13 +33,15 @@ class ConformerSettings:
     """Which geometries are evaluated."""
 
     coordinates: str = field(default="given", metadata={"help": "given, or rdkit for conformers from the SMILES"})
-    num_conformers: int = field(default=1, metadata={"help": "RDKit conformers over which is averaged"})
+    num_conformers: int = field(
+        default=1, metadata={"help": "conformers to average over, given or RDKit's"}
+    )
 
     def __post_init__(self):
         if self.coordinates not in COORDINATES:
             raise ValueError(f"--coordinates is {self.coordinates!r}; choose one of {', '.join(COORDINATES)}")
-        if self.num_conformers < 1 or (self.num_conformers > 1 and self.coordinates == "given"):
-            raise ValueError(f"--num_conformers {self.num_conformers}: at least 1; more need --coordinates rdkit")
+        if self.num_conformers < 1:
+            raise ValueError(f"--num_conformers is {self.num_conformers}; give at least 1")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -27,31 +27,59 @@ def average_over_conformers(
         processor: or a feature extractor.
         rows: with a molecule each.
         coordinates: "given", or "rdkit" for conformers made from the column `smiles`.
-        num_conformers: of consecutive seeds, as many as can be made, over which the values are averaged.
+        num_conformers: over which the values are averaged, as many as there are: those in `positions` and
+            `further_positions`, or of RDKit's those of consecutive seeds.
     Returns:
         (kept, values) float64; (kept,) int64, the rows; failures, {"row", "reason"} each.
     Raises:
         ValueError: the processor takes no molecule.
     """
     extractor = getattr(processor, "feature_extractor", processor)
-    if coordinates == "given":
-        records, failures = read_molecules_of(extractor, rows)
-        return np.asarray(encode(records), np.float64), _list_rows(records), failures
-    molecules, seed = [take_smiles(row) for row in rows], extractor.conformer_seed
-    totals, counts = 0.0, np.zeros(len(rows), dtype=np.int64)
-    try:
-        for number in range(num_conformers):
-            extractor.conformer_seed = seed + number
-            records, failures = read_or_list(extractor, molecules, len(molecules))
+    totals, counts, reasons = 0.0, np.zeros(len(rows), dtype=np.int64), {}
+    for number in range(num_conformers):
+        records, failures = read_conformers(extractor, rows, coordinates, number)
+        reasons = {failure["row"]: failure["reason"] for failure in failures} | reasons
+        if records:
             values, kept = np.asarray(encode(records), np.float64), _list_rows(records)
             spread = np.zeros((len(rows), values.shape[1]))
             spread[kept] = values
             totals = totals + spread
             counts[kept] += 1
-    finally:
-        extractor.conformer_seed = seed
     kept = np.flatnonzero(counts)
-    return totals[kept] / counts[kept, None], kept, [failure for failure in failures if not counts[failure["row"]]]
+    failures = [{"row": row, "reason": reason} for row, reason in sorted(reasons.items()) if not counts[row]]
+    return totals[kept] / counts[kept, None], kept, failures
+
+
+def read_conformers(
+    extractor: Any, rows: datasets.Dataset, coordinates: str, number: int
+) -> tuple[list[Record], list[dict[str, Any]]]:
+    """Records and failures, as `read_or_list` gives them, of the conformer of that number of each row that has it.
+
+    Raises:
+        ValueError: it is the first one, and none can be read.
+    """
+    if coordinates == "rdkit":
+        seed = extractor.conformer_seed
+        extractor.conformer_seed = seed + number
+        try:
+            return read_or_list(extractor, map(take_smiles, rows), len(rows))
+        finally:
+            extractor.conformer_seed = seed
+    if number == 0:
+        return read_molecules_of(extractor, rows)
+    if "further_positions" not in rows.column_names:
+        return [], []
+    lists = rows["further_positions"]
+    places = [place for place, further in enumerate(lists) if len(further or ()) >= number]
+    if not places:
+        return [], []
+    molecules = [
+        {"atomic_numbers": row["atomic_numbers"], "positions": row["further_positions"][number - 1]}
+        for row in rows.select(places)
+    ]
+    records, failures = extractor.read(molecules, errors="report")
+    records = [record | {"index": places[record["index"]]} for record in records]
+    return records, [{"row": places[failure["index"]], "reason": failure["reason"]} for failure in failures]
 
 
 def take_smiles(row: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from geomclip_tools.commands.evaluation_settings import ConformerSettings, print
 
 @pytest.mark.parametrize(
     ("coordinates", "number", "rule"),
-    [("xyz", 1, "--coordinates is 'xyz'"), ("given", 2, "more need --coordinates rdkit"), ("rdkit", 0, "at least 1")],
+    [("xyz", 1, "--coordinates is 'xyz'"), ("rdkit", 0, "--num_conformers is 0; give at least 1")],
 )
 def test_what_makes_no_sense_is_refused(coordinates, number, rule):
     with pytest.raises(ValueError, match=rule):

@@ -60,6 +60,31 @@ def test_a_conformer_that_cannot_be_made_is_left_out_of_the_mean(extractor, monk
     np.testing.assert_allclose(values[1], second[0], rtol=1e-12)
 
 
+def test_given_conformers_are_averaged_as_far_as_there_are_any(extractor):
+    lengths = [[1.0, 1.2, 1.6], [2.0], [1.4, np.nan, 1.8], [np.nan, 1.1]]
+    places = [[[[0.0, 0, 0], [0, 0, length]] for length in row] for row in lengths]
+    rows = Dataset.from_dict(
+        {
+            "atomic_numbers": [[6, 8]] * 4,
+            "positions": [row[0] for row in places],
+            "further_positions": [row[1:] for row in places],
+        }
+    )
+    values, kept, failures = average_over_conformers(encode, extractor, rows, num_conformers=3)
+    assert values[:, 0].tolist() == pytest.approx([(1.0 + 1.2 + 1.6) / 3, 2.0, (1.4 + 1.8) / 2, 1.1])
+    assert (kept.tolist(), failures) == ([0, 1, 2, 3], [])
+    two = average_over_conformers(encode, extractor, rows, num_conformers=2)[0]
+    assert two[:, 0].tolist() == pytest.approx([1.1, 2.0, 1.4, 1.1])
+    one, kept, failures = average_over_conformers(encode, extractor, rows)
+    assert (one[:, 0].tolist(), kept.tolist(), [failure["row"] for failure in failures]) == (
+        [1, 2, 1.4],
+        [0, 1, 2],
+        [3],
+    )
+    without = rows.remove_columns("further_positions")
+    assert np.array_equal(average_over_conformers(encode, extractor, without, num_conformers=3)[0], one)
+
+
 @pytest.mark.parametrize("coordinates", ["given", "rdkit"])
 def test_when_no_molecule_is_left_it_says_why(extractor, coordinates):
     rows = Dataset.from_dict({"smiles": ["C1CC"]})
