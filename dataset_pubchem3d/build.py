@@ -17,19 +17,21 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from .benchmarks import read_benchmark
+from .benchmarks import Benchmark, read_benchmark
 from .publication.folder import Folder, refuse_foreign_folder, stage_folder
 from .recipe import Recipe
 from .records import GEOMETRY_SCHEMA
+from .same_texts import hash_texts
 from .schema import GEOMETRY_COLUMNS
 from .stages.join import join_window
 from .stages.parse import Wanted
 from .stages.read import Reading, list_keys
 from .stages.rows import clean_rows, deduplicate_rows, group_rows
-from .stages.splits import Cuts, hash_groups, make_cuts
+from .stages.splits import SPLITS, TRAIN, Cuts, hash_groups, make_cuts
 from .stages.stage import Part, Stage, Task, Workers, make_folder
 from .stages.windows import make_window_bounds, name_window, read_window, write_windows
 
@@ -196,15 +198,15 @@ class Build(Reading):
     # ------------------------------------------------------------------------------------------------------ write
 
     @cached_property
-    def benchmarks(self) -> dict[str, np.ndarray]:
-        """The lists of molecules that are kept out of training."""
+    def benchmarks(self) -> dict[str, Benchmark]:
+        """What is kept out of training."""
         return {name: read_benchmark(Path(path)) for name, path in self.recipe.benchmarks.items()}
 
     @cached_property
     def report(self) -> dict:
         """Write the folder and tell what is in it."""
         with stage_folder(self.out) as path:
-            folder = Folder(path, self.recipe, self.benchmarks)
+            folder = Folder(path, self.recipe, self.benchmarks, self.split_texts if self.recipe.texts else {})
             for rows in self._gather_rows() if self.recipe.texts else ():
                 folder.add_pairs(rows)
             for molecules in self.molecules.read_tables() if self.molecules else ():
@@ -213,6 +215,15 @@ class Build(Reading):
                 folder.add_quarantine(title, stage)
             given = {source.name: source.profile(self.find_raw_folder(source)) for source in self.recipe.texts}
             return folder.finish(self.sum_counts(), {name: profile for name, profile in given.items() if profile})
+
+    @cached_property
+    def split_texts(self) -> dict[str, np.ndarray]:
+        """Hashes of the texts of all splits but train, distinct and ascending."""
+        hashes = {split: [np.empty(0, np.uint64)] for split in SPLITS if split != TRAIN}
+        for rows in map(self._add_splits, self.grouped.read_tables(["split_group", "text"])):
+            for split, found in hashes.items():
+                found.append(hash_texts(rows.filter(pc.equal(rows["split"], split))["text"].to_pylist()))
+        return {split: np.unique(np.concatenate(found)) for split, found in hashes.items()}
 
     def _gather_rows(self) -> Iterator[pa.Table]:
         """The complete rows, window by window."""

@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None, prog: str = "python -m dataset_pubchem3d
         argv: its name and arguments; those of the process if None. Flags may have underscores in place of dashes.
         prog: what precedes them where the command is told.
     Raises:
-        SystemExit: 1 for what a user can correct, for faults that `validate` and molecules that `overlap` finds; 130
-            after Ctrl-C.
+        SystemExit: 1 for what a user can correct, for faults that `validate` and molecules or texts that `overlap`
+            finds; 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
     args, unknown = make_parser(prog).parse_known_args(spell_with_dashes(argv))
@@ -119,7 +119,8 @@ def add_build(commands) -> None:
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="list of InChIKeys or SMILES that are kept out of pre-training; may be repeated",
+        help="list of InChIKeys or SMILES that are kept out of pre-training, and so are the texts of a table with a "
+        "column `text`; may be repeated",
     )
     build.set_defaults(
         parser=build, run=run_build, interrupted="the same command goes on from the stages that are finished"
@@ -149,9 +150,10 @@ def add_overlap(commands) -> None:
     overlap = commands.add_parser(
         "overlap",
         example="pubchem3d --dataset-config pretrain --benchmark chebi20=list.txt",
-        help="count the molecules of a dataset that are on a list; exit status 1 if there are any",
+        help="count the molecules and texts of a dataset that are on a list; exit status 1 if there are any",
         description="Count the molecules of a dataset, by the first block of their InChIKeys, that are on a list, such "
-        "as a benchmark's test set. Prints JSON, for the model card. The exit status is 1 if there are any.",
+        "as a benchmark's test set, and if that is a table with a column `text`, also the texts, whatever their "
+        "molecule. Prints JSON, for the model card. The exit status is 1 if there are any.",
     )
     overlap.add_argument("dataset", help="folder, Hub id or table: what was trained on")
     overlap.add_argument("--dataset-config", help="config of the dataset, such as pretrain")
@@ -161,7 +163,8 @@ def add_overlap(commands) -> None:
         action="append",
         required=True,
         metavar="NAME=PATH",
-        help="list of InChIKeys, first blocks or SMILES, or a table with such a column; may be repeated",
+        help="list of InChIKeys, first blocks or SMILES, or a table with such a column and, maybe, `text`; may be "
+        "repeated",
     )
     overlap.add_argument(
         "--encoding", default="utf-8", help="of lists and tables of text, such as cp1252 (default: %(default)s)"
@@ -220,7 +223,7 @@ def run_overlap(args: argparse.Namespace) -> None:
     report = count_overlap(rows, benchmarks)
     settings = {"dataset": args.dataset, "dataset_config": args.dataset_config, "split": args.split}
     print(json.dumps({"task": "overlap", **report, "settings": settings, "command": args.invocation}, indent=2))
-    if any(found["molecules"] for found in report["overlap"].values()):
+    if any(found["molecules"] or found.get("texts") for found in report["overlap"].values()):
         raise SystemExit(1)
 
 

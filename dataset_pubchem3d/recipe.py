@@ -36,7 +36,7 @@ class Recipe:
         split_by: rows of one "first_block" of the InChIKey, or of one "scaffold", are in one split.
         split_sizes: of train, validation and test, in proportion; they hold on average, see `splits.make_cuts`.
         seed: of the splits.
-        benchmarks: by name, lists of molecules that are kept out of what models are trained on.
+        benchmarks: by name, lists of molecules, and maybe texts, that are kept out of what models are trained on.
     Raises:
         ValueError: a setting has no such value.
     """

@@ -1,8 +1,9 @@
 """A published folder: Parquet files by config and split, card, report and what was refused, whole or not at all.
 
-Configs: `default` holds all pairs; `pretrain` its train and validation splits without benchmark molecules; `captioning`
-the pairs with longer texts, its train and validation splits without benchmark molecules; and the molecules of a source
-of properties are a config of the source's name, without texts.
+Configs: `default` holds all pairs; `pretrain` its train and validation splits without molecules and texts of benchmarks
+and without texts that a split after them has as well; `captioning` the pairs with longer texts, its train and
+validation splits without benchmark molecules; and the molecules of a source of properties are a config of the source's
+name, without texts.
 """
 
 import json
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..benchmarks import Benchmark
 from ..chemistry.identity import BLOCK
 from ..pairs import REPORT
 from ..pubchem3d import digest_content
@@ -24,6 +26,7 @@ from ..stages.splits import SPLITS, find_shares
 from ..stages.stage import Stage
 from ..stages.windows import read_column
 from .card import write_card
+from .held_out import HeldOut
 from .shards import ShardWriter
 from .tally import Tally
 
@@ -71,10 +74,13 @@ class Folder:
     Args:
         path: an empty folder.
         recipe: that the rows were made by.
-        benchmarks: by name, the first blocks of InChIKeys that are kept out of training, ascending, as 14 bytes each.
+        benchmarks: by name, what is kept out of training.
+        split_texts: of validation and test, see `HeldOut`.
     """
 
-    def __init__(self, path: Path, recipe: Recipe, benchmarks: dict[str, np.ndarray]):
+    def __init__(
+        self, path: Path, recipe: Recipe, benchmarks: dict[str, Benchmark], split_texts: dict[str, np.ndarray]
+    ):
         self.path, self.recipe, self.benchmarks = path, recipe, benchmarks
         splits = dict(PAIR_SPLITS) if recipe.texts else {}
         self.features = dict.fromkeys(splits, FEATURES)
@@ -82,18 +88,18 @@ class Folder:
             splits[recipe.properties.name] = (*SPLITS,)
             self.features[recipe.properties.name] = make_molecule_features(recipe.properties.property_columns)
         self.writer = ShardWriter(path / "data", splits, self.features)
-        self.tally = Tally(benchmarks)
+        self.held_out, self.tally = HeldOut(benchmarks, split_texts), Tally(benchmarks)
 
     def add_pairs(self, rows: pa.Table) -> None:
         """Add rows of `schema.FEATURES`, `benchmarks` aside, to the configs of pairs."""
         rows = self._add_benchmarks(rows)
         split = rows["split"].to_numpy(zero_copy_only=False)
-        is_held_out = (pc.list_value_length(rows["benchmarks"]).to_numpy() > 0) & (split != "test")
+        is_of_benchmark = (pc.list_value_length(rows["benchmarks"]).to_numpy() > 0) & (split != "test")
         words = np.array([len(text.split()) for text in rows["text"].to_pylist()])
         in_config = {
             "default": np.ones(len(rows), bool),
-            "pretrain": ~is_held_out,
-            "captioning": ~is_held_out & (words >= self.recipe.captioning_min_words),
+            "pretrain": ~self.held_out.find(rows),
+            "captioning": ~is_of_benchmark & (words >= self.recipe.captioning_min_words),
         }
         for config, mask in in_config.items():
             for name in PAIR_SPLITS[config]:
@@ -135,7 +141,7 @@ class Folder:
             "configs": {
                 config: {name: info.num_examples for name, info in splits.items()} for config, splits in infos.items()
             },
-            **(self.tally.report() if self.recipe.texts else {}),
+            **(self.tally.report() | self.held_out.report() if self.recipe.texts else {}),
             "units": self._collect_units(),
             "sha256": {config: digest_content(self.path, config) for config in infos},
         }
@@ -150,6 +156,6 @@ class Folder:
 
     def _add_benchmarks(self, rows: pa.Table) -> pa.Table:
         blocks = read_column(rows, "inchikey14", BLOCK)
-        listed = {name: np.isin(blocks, benchmark) for name, benchmark in self.benchmarks.items()}
+        listed = {name: np.isin(blocks, benchmark.blocks) for name, benchmark in self.benchmarks.items()}
         names = [[name for name, is_in in listed.items() if is_in[row]] for row in range(len(rows))]
         return rows.append_column("benchmarks", pa.array(names, pa.list_(pa.string())))

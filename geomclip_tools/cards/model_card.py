@@ -208,10 +208,13 @@ def format_captioning(record: dict[str, Any]) -> str:
 
 
 def format_overlap(record: dict[str, Any]) -> str:
-    """Which lists have how many molecules of those that were trained on."""
-    lines = [f"| {name} | {found['molecules']} | {found['rows']} |" for name, found in record["overlap"].items()]
-    head = [f"| of {record['molecules']:,} molecules, on the list | molecules | rows |", "| --- | --- | --- |"]
-    return "\n".join(head + lines)
+    """Which lists have how many molecules of those that were trained on and, if any list has texts, how many texts."""
+    columns = {"molecules": "molecules", "rows": "rows"}
+    if any("texts" in found for found in record["overlap"].values()):
+        columns |= {"texts": "texts", "rows_with_text": "rows with these"}
+    lines = [[name, *(found.get(column, "") for column in columns)] for name, found in record["overlap"].items()]
+    head = [f"of {record['molecules']:,} molecules, on the list", *columns.values()]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [head, ["---"] * len(head), *lines])
 
 
 def list_eval_results(record: dict[str, Any], task_type: str) -> list[EvalResult]:

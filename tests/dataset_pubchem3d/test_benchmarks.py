@@ -6,7 +6,8 @@ import pytest
 from datasets import Dataset
 from rdkit import Chem
 
-from dataset_pubchem3d.benchmarks import count_overlap, read_benchmark
+from dataset_pubchem3d.benchmarks import Benchmark, count_overlap, read_benchmark
+from dataset_pubchem3d.same_texts import hash_texts
 
 KEYS = {  # as PubChem states them
     "O": "XLYOFNOQVPJJNP-UHFFFAOYSA-N",
@@ -23,6 +24,10 @@ def write(folder, name, text):
     return file
 
 
+def make_list(blocks, texts=()):
+    return Benchmark(np.array(blocks, "S14"), np.unique(hash_texts(texts)))
+
+
 def refusal(file):
     with pytest.raises(ValueError) as raised:  # noqa: PT011, the callers look at the words
         read_benchmark(file)
@@ -37,8 +42,9 @@ def refusal(file):
 @pytest.mark.parametrize("name", ["list.txt", "list.smi", "list"])
 def test_a_text_file_has_one_molecule_of_any_kind_a_line(tmp_path, name, values):
     found = read_benchmark(write(tmp_path, name, "\n".join(values)))
-    assert found.dtype == np.dtype("S14")
-    assert found.tolist() == BLOCKS
+    assert found.blocks.dtype == np.dtype("S14")
+    assert found.blocks.tolist() == BLOCKS
+    assert (found.texts.dtype, len(found.texts)) == (np.uint64, 0)
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "parquet", "CSV", "Parquet"])
@@ -51,17 +57,17 @@ def test_a_table_may_have_any_of_the_columns_in_upper_or_lower_case(tmp_path, fo
         frame.to_parquet(file)
     else:
         frame.to_csv(file, index=False, sep="\t" if form == "tsv" else ",", quoting=3 if form == "tsv" else 0)
-    assert read_benchmark(file).tolist() == BLOCKS
+    assert read_benchmark(file).blocks.tolist() == BLOCKS
 
 
 def test_the_surest_of_several_columns_is_taken(tmp_path):
     text = "SMILES,InChIKey\nnot looked at,XLYOFNOQVPJJNP-UHFFFAOYSA-N\n"
-    assert read_benchmark(write(tmp_path, "list.csv", text)).tolist() == [b"XLYOFNOQVPJJNP"]
+    assert read_benchmark(write(tmp_path, "list.csv", text)).blocks.tolist() == [b"XLYOFNOQVPJJNP"]
 
 
 def test_a_tab_separated_file_knows_no_quotes(tmp_path):
     text = 'name\tsmiles\n"5\'-end\tO\n2" tube\tCCO\n'
-    assert read_benchmark(write(tmp_path, "list.tsv", text)).tolist() == [b"LFQSCWFLJHTTHZ", b"XLYOFNOQVPJJNP"]
+    assert read_benchmark(write(tmp_path, "list.tsv", text)).blocks.tolist() == [b"LFQSCWFLJHTTHZ", b"XLYOFNOQVPJJNP"]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_a_tab_separated_file_knows_no_quotes(tmp_path):
 )
 def test_first_blocks_of_smiles_are_those_of_rdkit(tmp_path, smiles):
     block = Chem.MolToInchiKey(Chem.MolFromSmiles(smiles))[:14]
-    assert read_benchmark(write(tmp_path, "list.txt", smiles)).tolist() == [block.encode()]
+    assert read_benchmark(write(tmp_path, "list.txt", smiles)).blocks.tolist() == [block.encode()]
 
 
 @pytest.mark.parametrize(
@@ -78,23 +84,25 @@ def test_first_blocks_of_smiles_are_those_of_rdkit(tmp_path, smiles):
 )
 @pytest.mark.parametrize("text", ["{}\n", "# SMILES\n{}\n"])
 def test_a_chain_of_fourteen_atoms_is_a_smiles_and_not_a_first_block(tmp_path, smiles, block, text):
-    assert read_benchmark(write(tmp_path, "list.txt", text.format(smiles))).tolist() == [block]
+    assert read_benchmark(write(tmp_path, "list.txt", text.format(smiles))).blocks.tolist() == [block]
 
 
 def test_stereoisomers_repeated_and_written_otherwise_are_one_molecule(tmp_path):
     text = "C[C@H](N)C(=O)O\nC[C@@H](N)C(=O)O\nOC(=O)C(N)C\nQNAYBMKLOCPYGJ\nQNAYBMKLOCPYGJ-UWTATZPHSA-N\n"
-    assert read_benchmark(write(tmp_path, "list.txt", text)).tolist() == [b"QNAYBMKLOCPYGJ"]
+    assert read_benchmark(write(tmp_path, "list.txt", text)).blocks.tolist() == [b"QNAYBMKLOCPYGJ"]
 
 
 @pytest.mark.parametrize("text", ["# title\n\n  O  \r\n\t\n#CCO\nc1ccccc1 benzene\n", "\ufeffO\nc1ccccc1\n"])
 def test_comments_blank_lines_names_and_a_byte_order_mark_do_no_harm(tmp_path, text):
     file = tmp_path / "list.txt"
     file.write_bytes(text.encode())
-    assert read_benchmark(file).tolist() == [b"UHOVQNZJYSORNB", b"XLYOFNOQVPJJNP"]
+    assert read_benchmark(file).blocks.tolist() == [b"UHOVQNZJYSORNB", b"XLYOFNOQVPJJNP"]
 
 
 def test_a_byte_order_mark_before_the_columns_does_no_harm(tmp_path):
-    assert read_benchmark(write(tmp_path, "list.csv", "\ufeffsmiles,n\r\nO,1\r\n")).tolist() == [b"XLYOFNOQVPJJNP"]
+    assert read_benchmark(write(tmp_path, "list.csv", "\ufeffsmiles,n\r\nO,1\r\n")).blocks.tolist() == [
+        b"XLYOFNOQVPJJNP"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +169,7 @@ def test_a_line_that_cannot_be_decoded_is_named_and_read_by_its_encoding(tmp_pat
     lines = {"list.txt": "# Köln\nO Wässer\n", "list.csv": "O;Wässer\n", "list.tsv": "Wässer\tO\n"}
     (tmp_path / name).write_bytes((head + lines[name]).encode("cp1252"))
     assert "line 2 holds byte 0xe4, which is not valid utf-8; pass the encoding" in refusal(tmp_path / name)
-    assert read_benchmark(tmp_path / name, "cp1252").tolist() == [b"XLYOFNOQVPJJNP"]
+    assert read_benchmark(tmp_path / name, "cp1252").blocks.tolist() == [b"XLYOFNOQVPJJNP"]
 
 
 def test_a_damaged_row_of_a_list_is_named(tmp_path):
@@ -171,12 +179,40 @@ def test_a_damaged_row_of_a_list_is_named(tmp_path):
 
 def test_a_row_without_a_key_is_taken_by_its_smiles(tmp_path):
     text = "inchikey,smiles\n,c1ccccc1\nXLYOFNOQVPJJNP-UHFFFAOYSA-N,CCO\n"
-    assert read_benchmark(write(tmp_path, "list.csv", text)).tolist() == [b"UHOVQNZJYSORNB", b"XLYOFNOQVPJJNP"]
+    assert read_benchmark(write(tmp_path, "list.csv", text)).blocks.tolist() == [b"UHOVQNZJYSORNB", b"XLYOFNOQVPJJNP"]
 
 
 def test_the_two_kinds_of_backslashes_are_one_molecule(tmp_path):
     file = write(tmp_path, "list.csv", "smiles\nC/C=C\\\\C\n")
-    assert read_benchmark(file).tolist() == [Chem.MolToInchiKey(Chem.MolFromSmiles("C/C=C\\C"))[:14].encode()]
+    assert read_benchmark(file).blocks.tolist() == [Chem.MolToInchiKey(Chem.MolFromSmiles("C/C=C\\C"))[:14].encode()]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("column", ["text", "Text", "description"])
+def test_texts_of_a_table_count_too(tmp_path, form, column):
+    frame = pd.DataFrame({"smiles": [*KEYS], column: ["A solvent.", "a  SOLVENT", None, "It is &alpha;."]})
+    file = tmp_path / f"list.{form}"
+    frame.to_parquet(file) if form == "parquet" else frame.to_csv(file, index=False, sep="\t" if form == "tsv" else ",")
+    found = read_benchmark(file)
+    assert found.blocks.tolist() == BLOCKS
+    assert found.texts.tolist() == sorted(hash_texts(["a solvent", "It is α"]).tolist())
+
+
+def test_texts_of_records_of_an_sdf_count_too(tmp_path):
+    record = Chem.MolToMolBlock(Chem.MolFromSmiles("O")) + ">  <smiles>\nO\n\n>  <text>\nA solvent.\n\n$$$$\n"
+    found = read_benchmark(write(tmp_path, "list.sdf", record))
+    assert (found.blocks.tolist(), found.texts.tolist()) == ([b"XLYOFNOQVPJJNP"], hash_texts(["A solvent"]).tolist())
+
+
+@pytest.mark.parametrize("nothing", ["", " ", ".", "nan", "-"])
+def test_a_cell_without_words_is_no_text(tmp_path, nothing):
+    file = tmp_path / "list.parquet"
+    pq.write_table(pa.table({"smiles": ["O"], "text": [nothing]}), file)
+    assert len(read_benchmark(file).texts) == 0
+
+
+def test_a_table_of_texts_alone_is_refused(tmp_path):
+    assert "lacks inchikey14 or inchikey or smiles" in refusal(write(tmp_path, "list.csv", "text\nA solvent.\n"))
 
 
 @pytest.mark.parametrize("column", ["smiles", "inchikey", "inchikey14"])
@@ -186,7 +222,7 @@ def test_overlap_counts_molecules_and_rows(column):
     values = [of_smiles[column](smiles) for smiles in ["O", "CCO", "CCO", "C[C@H](N)C(=O)O"]]
     values[-1] = mirror_image.get(column, values[-1])
     rows = Dataset.from_dict({column: [*values, None], "text": ["some"] * 5})
-    lists = {"some": np.array(BLOCKS, "S14"), "none": np.array([KEYS["c1ccccc1"][:14]], "S14")}
+    lists = {"some": make_list(BLOCKS), "none": make_list([KEYS["c1ccccc1"][:14]])}
     report = count_overlap(rows, lists)
     assert (report["num_rows"], report["molecules"], report["rows_without_molecule"]) == (5, 3, 1)
     shared = sorted(KEYS[smiles][:14] for smiles in KEYS if smiles != "c1ccccc1")
@@ -199,3 +235,39 @@ def test_overlap_counts_molecules_and_rows(column):
 def test_overlap_needs_to_know_the_molecules():
     with pytest.raises(ValueError, match="needs one of inchikey14, inchikey, smiles"):
         count_overlap(Dataset.from_dict({"text": ["some"]}), {})
+
+
+def test_overlap_counts_texts_whatever_their_molecule():
+    texts = ["A solvent.", "a solvent", None, "It is  an acid", "Another.", "", "A solvent"]
+    rows = Dataset.from_dict({"smiles": ["O", "CCO", "CCO", "CC(=O)O", "C", "CC", "O"], "text": texts})
+    lists = {
+        "texts": make_list([KEYS["O"][:14]], ["it is an acid", "A SOLVENT", "not there"]),
+        "other": make_list([KEYS["c1ccccc1"][:14]], ["not there"]),
+        "plain": make_list([KEYS["CCO"][:14]]),
+    }
+    found = count_overlap(rows, lists)["overlap"]
+    of_molecules = {
+        "texts": {"molecules": 1, "rows": 2, "first": [KEYS["O"][:14]]},
+        "other": {"molecules": 0, "rows": 0, "first": []},
+        "plain": {"molecules": 1, "rows": 2, "first": [KEYS["CCO"][:14]]},
+    }
+    of_texts = {
+        "texts": {"texts": 2, "rows_with_text": 4, "first_texts": ["A solvent.", "It is an acid"]},
+        "other": {"texts": 0, "rows_with_text": 0, "first_texts": []},
+        "plain": {},  # which has none to compare with
+    }
+    assert found == {name: of_molecules[name] | of_texts[name] for name in lists}
+
+
+def test_overlap_shows_the_first_texts_in_short():
+    texts = [f"{number} is " + "a number " * 20 for number in range(12)]
+    rows = Dataset.from_dict({"smiles": ["O"] * 24, "text": [*texts, *texts]})
+    found = count_overlap(rows, {"mine": make_list([], texts)})["overlap"]["mine"]
+    assert (found["texts"], found["rows_with_text"]) == (12, 24)
+    assert [text.split()[0] for text in found["first_texts"]] == [str(number) for number in range(10)]
+    assert max(map(len, found["first_texts"])) <= 80
+
+
+def test_a_dataset_without_texts_has_none_of_a_list():
+    found = count_overlap(Dataset.from_dict({"smiles": ["O"]}), {"mine": make_list([], ["A solvent"])})
+    assert found["overlap"]["mine"]["rows_with_text"] == 0

@@ -1,6 +1,7 @@
 """Whole builds of the small world: what comes out, that all is accounted for, and that bytes depend on nothing else."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
@@ -14,9 +15,11 @@ from dataset_pubchem3d.build import STAGES, build
 from dataset_pubchem3d.pairs import read_label_units
 from dataset_pubchem3d.pubchem3d import list_split_files
 from dataset_pubchem3d.recipe import Recipe
+from dataset_pubchem3d.same_texts import normalise_text
 from dataset_pubchem3d.schema import FEATURES
 from dataset_pubchem3d.sources.molecule3d import Molecule3D
 from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
+from dataset_pubchem3d.stages.splits import SPLITS
 from modeling_geomclip import read_molecule
 
 ETHANOL = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
@@ -136,6 +139,54 @@ def test_benchmark_molecules_stay_out_of_training(recipe, tmp_path):
     for config in ("default", "qm9"):
         for row in read(tmp_path / "out", config):
             assert row["benchmarks"] == (["mine"] if row["inchikey14"] in listed else [])
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """Recipe of 24 alcohols with four texts, and a list of one more alcohol with one of the texts."""
+    folder = tmp_path_factory.mktemp("shared")
+    texts = ["It is an alcohol.", "it is an  alcohol", "The molecule burns.", "A liquid"]
+    rows = [f"{'C' * carbons}O,{texts[carbons % 4]}" for carbons in range(1, 25)]
+    rows += ["O,Water alone is told so.", "[NH4+],Ammonium alone is told so.", "CN,Methylamine alone is told so."]
+    (folder / "mine.csv").write_text("\n".join(["smiles,text", *rows]) + "\n")
+    (folder / "list.csv").write_text("smiles,text\nOCCO,a  LIQUID.\n")
+    return Recipe.from_table(str(folder / "mine.csv"), split_sizes=(6, 2, 1)), str(folder / "list.csv")
+
+
+@pytest.fixture(scope="module")
+def of_shared(shared, tmp_path_factory):
+    """The folder of the recipe without a list, and its report."""
+    folder = tmp_path_factory.mktemp("of_shared") / "out"
+    return folder, build(shared[0], folder)
+
+
+def test_pretrain_has_no_text_of_a_split_after(of_shared):
+    folder, report = of_shared
+    texts = {name: {normalise_text(row["text"]) for row in read(folder) if row["split"] == name} for name in SPLITS}
+    assert texts["train"] & texts["test"]
+    assert texts["validation"] & texts["test"]
+    after = {"train": texts["validation"] | texts["test"], "validation": texts["test"], "test": set()}
+    kept = [row for row in read(folder) if normalise_text(row["text"]) not in after[row["split"]]]
+    assert read(folder, "pretrain") == [row for row in kept if row["split"] != "test"]
+    sizes = {config: Counter(row["split"] for row in read(folder, config)) for config in ("default", "pretrain")}
+    for split, reasons in report["left_out_of_pretrain"].items():
+        assert sum(reasons.values()) == sizes["default"][split] - sizes["pretrain"][split]
+        assert reasons["molecule of a benchmark"] == reasons["text of a benchmark"] == 0
+    assert report["left_out_of_pretrain"]["train"]["text of validation"] > 0
+    assert report["left_out_of_pretrain"]["validation"]["text of test"] > 0
+
+
+def test_benchmark_texts_stay_out_of_pretrain_and_are_counted_apart(shared, of_shared, tmp_path):
+    recipe, path = shared
+    recipe = replace(recipe, benchmarks={"mine": path}, captioning_min_words=1, split_sizes=(1, 0, 0))
+    report = build(recipe, tmp_path / "out")
+    rows = {config: read(tmp_path / "out", config) for config in ("default", "pretrain", "captioning")}
+    assert rows["default"] == rows["captioning"]
+    assert rows["pretrain"] == [row for row in rows["default"] if row["text"] != "A liquid"]
+    assert all(row["benchmarks"] == [] for row in rows["default"])  # which tells of molecules
+    assert report["left_out_of_pretrain"]["train"]["text of a benchmark"] == 6
+    assert report["rows_of_benchmark_texts"] == {"mine": {"train": 6}}
+    assert report["rows_of_benchmark_molecules"] == {"mine": {}}
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,17 @@ def test_overlap_with_a_list_is_counted_and_is_an_error(tmp_path):
     assert json.loads(result.stdout)["overlap"]["ethanol"] == {"molecules": 1, "rows": 2, "first": ["LFQSCWFLJHTTHZ"]}
 
 
+def test_overlap_with_a_text_alone_is_an_error_too(tmp_path):
+    (tmp_path / "mine.csv").write_text("smiles,text\nCCO,It is an alcohol.\nC,methane\n")
+    (tmp_path / "list.csv").write_text("smiles,text\nCO,it is an  alcohol\n")
+    result = run("overlap", "mine.csv", "--benchmark", "mine=list.csv", cwd=tmp_path)
+    assert result.returncode == 1
+    found = {"molecules": 0, "rows": 0, "first": [], "texts": 1, "rows_with_text": 1}
+    assert json.loads(result.stdout)["overlap"]["mine"] == {**found, "first_texts": ["It is an alcohol."]}
+    (tmp_path / "list.csv").write_text("smiles,text\nCO,It is one.\n")
+    assert run("overlap", "mine.csv", "--benchmark", "mine=list.csv", cwd=tmp_path).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

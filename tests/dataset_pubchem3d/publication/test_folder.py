@@ -120,8 +120,33 @@ def test_the_card_states_what_was_built(small):
     assert "{%" not in card.content
 
 
+def test_the_card_states_what_pretrain_lacks(recipe, tmp_path):
+    acetone = "The molecule is a methyl ketone that consists of propane with an OXO group"
+    contents = {
+        "mine.csv": f"smiles,text\nCCO,\nC,{acetone}\n",  # methane, with the text of acetone
+        "plain.txt": "O\n",
+        "none.csv": "smiles,text\nCCCCCC,Hexane.\n",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    lists = {name.partition(".")[0]: str(tmp_path / name) for name in contents}
+    # All in train, so that benchmarks alone count.
+    report = build(replace(recipe, benchmarks=lists, split_sizes=(1, 0, 0)), tmp_path / "out")
+    of_train = {"molecule of a benchmark": 3, "text of a benchmark": 1, "text of validation": 0, "text of test": 0}
+    assert report["left_out_of_pretrain"]["train"] == of_train
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert all(f"| train | {reason} | {number} |" in card for reason, number in of_train.items())
+    assert "| mine | train 2 | train 1 |\n| plain | train 1 | the list has no texts |\n| none | none | none |" in card
+    assert "\n\n\n" not in card[card.index("## Splits") : card.index("| mine |")]
+    check_tables(card)
+
+
 def test_every_table_of_the_card_is_one_table(small):
-    lines = (small / "README.md").read_text().splitlines()
+    check_tables((small / "README.md").read_text())
+
+
+def check_tables(card):
+    lines = card.splitlines()
     heads = [index for index, line in enumerate(lines) if line.startswith("|---")]
     assert len(heads) >= 5
     for head in heads:

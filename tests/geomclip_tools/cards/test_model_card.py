@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from geomclip_tools.cards.model_card import describe_handedness, write_model_card
+from geomclip_tools.cards.model_card import describe_handedness, format_overlap, write_model_card
 from geomclip_tools.evaluation.denoising import evaluate_denoising
 from geomclip_tools.evaluation.invariance import evaluate_invariance
 from geomclip_tools.evaluation.retrieval import evaluate_retrieval
@@ -152,6 +152,17 @@ def test_what_else_a_release_has_to_say(model, processor, folder, tmp_path):
     assert "| of 1,200 molecules, on the list | molecules | rows |" in text
     assert "| holdout | 0 | 0 |\n| mine | 1 | 2 |" in text
     assert text.index("## Training") < text.index("The texts are under CC BY 4.0.") < text.index("## Intended use")
+
+
+def test_texts_of_lists_are_told_where_a_list_has_any():
+    found = {"plain": {"molecules": 0, "rows": 0, "first": []}}
+    found["mine"] = {"molecules": 1, "rows": 2, "first": ["A"], "texts": 3, "rows_with_text": 4, "first_texts": ["a"]}
+    assert format_overlap({"molecules": 1200, "overlap": found}).splitlines() == [
+        "| of 1,200 molecules, on the list | molecules | rows | texts | rows with these |",
+        "| --- | --- | --- | --- | --- |",
+        "| plain | 0 | 0 |  |  |",
+        "| mine | 1 | 2 | 3 | 4 |",
+    ]
 
 
 def test_the_five_lines_run(model, processor, tmp_path, monkeypatch, capsys):
