@@ -6,6 +6,7 @@ from .base import GeometrySource, PropertySource, Source, StructureSource, TextS
 
 FILES = (
     "chemicals",
+    "generated",
     "labels",
     "molecule3d",
     "ncbi_3d",
