@@ -14,7 +14,7 @@ import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,15 +25,25 @@ from torch import Tensor, nn
 
 from dataset_pubchem3d.chemistry.fingerprints import FINGERPRINT_SIZE, make_ecfp4
 from geomclip_tools.commands.evaluate_retrieval import RetrievalSettings
+from geomclip_tools.commands.evaluate_word_queries import read_blocks
 from geomclip_tools.commands.evaluation_settings import write_ranks
 from geomclip_tools.commands.train import parse_settings
 from geomclip_tools.evaluation.retrieval import format_table, score_retrieval
+from geomclip_tools.evaluation.word_queries import WORD_QUERIES
+from geomclip_tools.evaluation.word_search import choose_molecules, judge_molecules, score_word_queries
+from geomclip_tools.evaluation.word_search import format_table as format_words
 from geomclip_tools.records import write_results
 from geomclip_tools.training.data import load_prepared
 from geomclip_tools.training.steps import ContrastiveStep
 from geomclip_tools.training.tasks.pretrain import Pretraining
 from geomclip_tools.training.trainer import run
-from modeling_geomclip import GeomCLIPGeometryModel, GeomCLIPGeometryOutput, GeomCLIPModel, GeomCLIPProcessor
+from modeling_geomclip import (
+    GeomCLIPGeometryModel,
+    GeomCLIPGeometryOutput,
+    GeomCLIPModel,
+    GeomCLIPProcessor,
+    embed_texts,
+)
 from modeling_geomclip.embedding_geomclip import inference
 from modeling_geomclip.feature_extraction_geomclip import CLS_ID, ID_OF_ATOMIC_NUMBER, PAD_ID, SEP_ID, VOCABULARY
 
@@ -165,16 +175,28 @@ class OtherTowerPretraining(Pretraining):
         self, model: GeomCLIPModel, processor, rows: Dataset, num_bootstrap: int
     ) -> tuple[dict[str, float], dict[str, list]]:
         """Flat metrics and ranks, see `score_retrieval`."""
+        embeds, seed = {"model": self.embed_tokens(model, rows)}, self.settings.seed
+        text_embeds = self.embed_texts(model, processor, rows["text"][:]).numpy()
+        metrics, ranks = score_retrieval(rows, text_embeds, embeds, seed, num_bootstrap)
+        return metrics["model"], ranks["model"]
+
+    def embed_tokens(self, model: GeomCLIPModel, rows: Dataset) -> np.ndarray:
+        """(rows, projection_dim), L2-normalised."""
         embeds = []
         with inference(model):
             for start in range(0, len(rows), self.settings.batch_size):
                 batch = padded(rows["tokens"][start : start + self.settings.batch_size])
                 batch = {name: values.to(model.device) for name, values in batch.items()}
                 embeds.append(model.get_geometry_features(**batch).pooler_output.float().cpu().numpy())
-        embeds, seed = {"model": np.concatenate(embeds)}, self.settings.seed
-        text_embeds = self.embed_texts(model, processor, rows["text"][:]).numpy()
-        metrics, ranks = score_retrieval(rows, text_embeds, embeds, seed, num_bootstrap)
-        return metrics["model"], ranks["model"]
+        return np.concatenate(embeds)
+
+    def search_words(self, model: GeomCLIPModel, processor, rows: Dataset, blocks: set[str]) -> dict[str, Any]:
+        """As `evaluate_word_queries`, among the molecules of these first blocks."""
+        molecules = choose_molecules(rows, blocks).molecules
+        relevance, judged, failures = judge_molecules(molecules)
+        texts = embed_texts(model, processor, [query.text for query in WORD_QUERIES]).numpy()
+        similarities = texts @ self.embed_tokens(model, molecules.select(judged)).T
+        return {**score_word_queries(similarities, relevance), "num_molecules": len(judged), "failures": failures}
 
 
 def padded(tokens: list[list[int]]) -> dict[str, Tensor]:
@@ -195,6 +217,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--ranks", help="CSV file to write, as by `geomclip evaluate retrieval --ranks`")
     parser.add_argument("--start", help="folder of an earlier run of this script with the same shape, to go on from")
     parser.add_argument("--split", default="test", help="split to measure: validation while choosing")
+    help = "for word queries: what is searched, on the same split; the first blocks of its molecules; the results file"
+    parser.add_argument("--words", nargs=3, metavar=("DATASET", "MOLECULES", "OUTPUT"), help=help)
     given, flags = parser.parse_known_args(argv)
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
     task = OtherTowerPretraining(settings, TOWERS[given.tower], given.start)
@@ -214,8 +238,15 @@ def main(argv: list[str]) -> None:
         split=given.split,
         seed=settings.seed,
     )
-    results = {"task": "retrieval", "metrics": {"model": metrics}, "num_rows": len(rows)}
-    write_results(record, rows, results, ["python", "research/experiments/other_towers.py", *argv])
+    command = ["python", "research/experiments/other_towers.py", *argv]
+    write_results(record, rows, {"task": "retrieval", "metrics": {"model": metrics}, "num_rows": len(rows)}, command)
+    if given.words:
+        dataset, molecules, output = given.words
+        task.settings = dataclasses.replace(settings, dataset=dataset, further_datasets=None, dataset_weights=None)
+        rows = load_prepared(task, processor.feature_extractor, given.split)
+        results = task.search_words(model, processor, rows, read_blocks(molecules))
+        print(format_words(results["metrics"]))
+        write_results(dataclasses.replace(record, dataset=dataset, output=output), rows, results, command)
 
 
 if __name__ == "__main__":
