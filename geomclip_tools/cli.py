@@ -8,14 +8,15 @@ from importlib import import_module
 COMMANDS = {
     "build": "make the dataset PubChem3D, or one of your own table",
     "train": "pre-train a GeomCLIP or a geometry tower, fine-tune a captioner or a predictor",
-    "evaluate": "measure retrieval, denoising, invariance, captioning or property prediction",
+    "evaluate": "measure retrieval, word queries, denoising, invariance, captioning or property prediction",
+    "study": "compare variants of a training over seeds, freeze a choice, test it once",
     "embed": "molecules or texts to embeddings in a file",
     "caption": "molecules to captions in a file",
     "predict": "molecules to properties in a file",
     "convert": "a checkpoint of Uni-Mol's to a geometry tower, and back",
     "card": "write the card of a checkpoint",
 }
-EVALUATIONS = ("retrieval", "denoising", "invariance", "captioning", "property_prediction")
+EVALUATIONS = ("retrieval", "word_queries", "denoising", "invariance", "captioning", "property_prediction")
 EXAMPLE = "geomclip embed --model release/geomclip-mini --molecules molecules.csv --output embeddings.npz"
 HELP = ("-h", "--help")
 

@@ -32,6 +32,7 @@ FLOORS = (
     ("geomclip_tools.evaluation",),
     ("geomclip_tools.cards",),
     ("geomclip_tools.training",),
+    ("geomclip_tools.studies",),
     ("geomclip_tools.commands",),
     ("geomclip_tools.cli", "geomclip_tools.__main__"),
 )

@@ -15,9 +15,7 @@ from rdkit import Chem
 Rule = Callable[[Chem.Mol], bool]
 
 ACID = "[$([CX3H]),$([CX3][#6])](=[OX1])[$([OX2H]),$([OX1-])]"
-AMINE = (
-    "[NX3+0,NX4+;!$(N~[!#6;!#1]);!$(N~[#6]=,:[O,S,#7]);!$(N-C#N)]"  # no amide, nothing but carbon and hydrogen on it
-)
+AMINE = "[NX3+0,NX4+;!$(N~[!#6;!#1]);!$(N~[#6]=,:[O,S,#7]);!$(N-C#N)]"  # no amide; carbon and hydrogen on it only
 NITRO = "[$([NX3+](=O)[O-])]"
 PHENOL_OXYGEN = "[OX2H,OX1-]"
 STEROID = (  # rings A, B, C and D, whatever their bonds; an aromatic ring C would be a phenanthrene
@@ -28,15 +26,14 @@ PORPHYRIN = (
     "[#6]1~[#6]~[#6]2~[#7]~[#6]~1~[#6]~[#6]1~[#7]~[#6](~[#6]~[#6]~1)~[#6]~[#6]1~[#7]~[#6](~[#6]~[#6]~1)"
     "~[#6]~[#6]1~[#7]~[#6](~[#6]~[#6]~1)~[#6]~2"
 )
-AZO_AS_HYDRAZONE = (
-    ",".join(  # the carbon of one that is drawn so: of a quinone, of a pyrazolone, of an acetoacetanilide
-        f"$({carbon})"
-        for carbon in (
-            "[#6]1(=N[#7])~[#6X3]~[#6X3]~[#6X3](=O)~[#6X3]~[#6X3]~1",
-            "[#6]1(=N[#7])~[#6X3]~[#6X3]~[#6X3]~[#6X3]~[#6X3]~1=O",
-            "[#6;R](=N[#7]a)@[#6;R]=[OX1]",
-            "[#6](=N[#7]a)([#6]~[#8])[#6]~[#8]",
-        )
+AZO_NITROGEN = "[#7;$([#7]a),$([#7]~[#6;R]~[#6;R]=[OX1])]"  # on the half of an azo dye that is drawn as such
+AZO_AS_HYDRAZONE = ",".join(  # the other half's carbon: of a quinone, of a pyrazolone, of an acetoacetanilide
+    f"$({carbon})"
+    for carbon in (
+        f"[#6]1(=N{AZO_NITROGEN})~[#6X3]~[#6X3]~[#6X3](=O)~[#6X3]~[#6X3]~1",
+        f"[#6]1(=N{AZO_NITROGEN})~[#6X3]~[#6X3]~[#6X3]~[#6X3]~[#6X3]~1=O",
+        "[#6;R](=N[#7]a)@[#6;R]=[OX1]",
+        "[#6](=N[#7]a)([#6]~[#8])[#6]~[#8]",
     )
 )
 XANTHENE_DYE = (
@@ -182,9 +179,7 @@ is_chlorinated_dioxin = all_of(
 )
 is_polychlorinated_biphenyl = all_of(consists_of("C", "Cl"), has("[#6]", 12, 12), has("Cl", 2), "c1ccccc1-c1ccccc1")
 is_azo_dye = any_of("a-[NX2]=[NX2]-a", "a-[NX2]=[NX2]-[#6]~[#6]~[#8]", f"[{AZO_AS_HYDRAZONE}]")
-is_hydrazone = has(
-    f"[$([CX3H][#6]),$([CX3]([#6])[#6]),$([CX3H2]);!{AZO_AS_HYDRAZONE.replace(',', ';!')}]=[NX2]-!@[NX3]"
-)
+is_hydrazone = has(f"[$([CX3H][#6]),$([CX3]([#6])[#6]),$([CX3H2]);!$([{AZO_AS_HYDRAZONE}])]=[NX2]-!@[NX3]")
 is_triarylmethane_dye = any_of(
     "[#6X3;!R](c1ccccc1)(c1ccccc1)=C1C=CC(=[N,O])C=C1", "[C+](c1ccc([#7,#8])cc1)(c1ccccc1)c1ccccc1"
 )

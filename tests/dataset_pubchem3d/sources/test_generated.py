@@ -9,6 +9,7 @@ from dataset_pubchem3d.pubchem3d import list_split_files
 from dataset_pubchem3d.recipe import Recipe, make_source
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.generated import Generated, draw_seed
+from dataset_pubchem3d.sources.rdkit_conformer import RDKitConformers
 from dataset_pubchem3d.sources.registry import TEXT_SOURCES
 from dataset_pubchem3d.sources.table import Table
 from dataset_pubchem3d.sources.table_files import Row

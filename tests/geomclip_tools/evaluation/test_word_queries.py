@@ -2,7 +2,6 @@ import pytest
 from rdkit import Chem
 
 from geomclip_tools.evaluation.word_queries import GROUPS, WORD_QUERIES
-from geomclip_tools.evaluation.word_query_rules import has
 
 RULES = {query.text: query.is_right for query in WORD_QUERIES}
 
@@ -196,7 +195,7 @@ EXAMPLES = {
     ),
     "an azo dye": (
         ["CN(C)c1ccc(N=Nc2ccccc2)cc1", "O=C1C=Cc2ccccc2C1=NNc1ccccc1", "CC(=O)C(N=Nc1ccccc1)C(=O)Nc1ccccc1"],
-        ["c1ccc(NNc2ccccc2)cc1", "CN=NC", "CC=NNc1ccccc1", "c1ccc(C=Nc2ccccc2)cc1", "N#[N+]c1ccccc1"],
+        ["c1ccc(NNc2ccccc2)cc1", "CN=NC", "CC=NNc1ccccc1", "O=C1C=CC=CC1=NNC(N)=O", "N#[N+]c1ccccc1"],
     ),
     "a triarylmethane dye": (
         ["CN(C)c1ccc(C(=C2C=CC(=[N+](C)C)C=C2)c2ccc(N(C)C)cc2)cc1.[Cl-]"],
@@ -303,7 +302,7 @@ EXAMPLES = {
     "a thiourea": (["NC(N)=S", "CNC(=S)Nc1ccccc1"], ["NC(N)=O", "CC(N)=S", "CSC(=N)N", "NC(=S)OC"]),
     "a nitrosamine": (["CN(C)N=O", "O=NN1CCOCC1"], ["CN(N=O)C(N)=O", "CN(C)[N+](=O)[O-]", "O=Nc1ccccc1", "CCON=O"]),
     "a hydrazone": (
-        ["CC(C)=NN", "O=[N+]([O-])c1ccc(NN=Cc2ccccc2)cc1", "O=C(NN=Cc1ccccc1)c1ccncc1"],
+        ["CC(C)=NN", "O=[N+]([O-])c1ccc(NN=Cc2ccccc2)cc1", "O=C1C=CC=CC1=NNC(N)=O"],
         ["CC(C)=NO", "CC(C)=NC", "O=C1C=Cc2ccccc2C1=NNc1ccccc1", "NN=C(N)N", "C1=NNCC1", "CC=NN=CC"],
     ),
     "an oxime": (["CC(C)=NO", "ON=Cc1ccccc1"], ["CC(C)=NOC", "CC(=O)NO", "CC(N)=NO", "CC(C)=NN", "CC(C)N=O"]),
@@ -387,8 +386,3 @@ def test_a_rule_does_not_mind_the_order_of_atoms(text):
         molecule = Chem.MolFromSmiles(smiles)
         backwards = Chem.RenumberAtoms(molecule, list(range(molecule.GetNumAtoms()))[::-1])
         assert RULES[text](backwards)
-
-
-def test_smarts_that_cannot_be_read():
-    with pytest.raises(ValueError, match=r"'\[C' cannot be read"):
-        has("[C")

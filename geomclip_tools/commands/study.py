@@ -1,0 +1,180 @@
+"""`geomclip study`: run the variants of a study, compare them, freeze a choice, test it once."""
+
+import argparse
+import dataclasses
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..studies.freezing import FROZEN, TEST_LOG, freeze, read_frozen
+from ..studies.results import collect
+from ..studies.running import DONE, Bench, StageError, list_flags, measure, read_inputs, run_stage
+from ..studies.runs import TEST, VALIDATION, Run, list_measurements, list_runs
+from ..studies.study import Evaluation, Study, read_study
+from ..studies.tables import compare, draw_differences, format_study
+from ..studies.testing import find_disagreements, log_reading, plan_reading
+from .evaluation_settings import EvaluationSettings
+from .parsing import parse_flags
+from .train import parse_settings
+
+EXAMPLE = "research/studies/text_tower.yaml --input pairs=/data/pairs text_model=/data/text_model"
+
+
+def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "study")) -> None:
+    """One of the four steps.
+
+    Raises:
+        SystemExit: after help; a process of the study ended with an error, with the end of its log.
+        ValueError: the study cannot be run as it stands.
+    """
+    settings = build_parser(" ".join(command)).parse_args(argv)
+    study = read_study(settings.study)
+    settings.runs = settings.runs or Path("runs", study.name)
+    settings.results = settings.results or Path("research", "results", study.name)
+    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the process that is running, too
+    try:
+        settings.step(study, settings)
+    except StageError as error:
+        raise SystemExit(str(error)) from error
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def build_parser(prog: str) -> argparse.ArgumentParser:
+    usage = f"{prog} run {EXAMPLE}\n\n       {prog} {{run,table,freeze,test}} STUDY ..."
+    parser = argparse.ArgumentParser(prog=prog, usage=usage, description=__doc__, allow_abbrev=False)
+    steps = parser.add_subparsers(required=True, prog=prog, metavar="run, table, freeze or test")
+    shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    shared.add_argument("study", metavar="STUDY", help="YAML file")
+    shared.add_argument("--results", type=Path, help="folder of tables that are kept; research/results/NAME")
+    shared.add_argument("--runs", type=Path, help="folder of checkpoints and logs; runs/NAME")
+    inputs = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    inputs.add_argument("--input", nargs="+", action="extend", default=[], help="name=path of what the study reads")
+    run = steps.add_parser("run", parents=[shared, inputs], help="train and validate what is not finished")
+    run.add_argument("--variants", nargs="+", help="these only")
+    run.add_argument("--seeds", nargs="+", type=int, help="these only")
+    run.set_defaults(step=run_study)
+    table = steps.add_parser("table", parents=[shared], help="print the figures of the variants and their differences")
+    table.add_argument("--split", default=VALIDATION, choices=(VALIDATION, TEST))
+    table.add_argument("--plot", type=Path, help="file to draw the differences into")
+    table.set_defaults(step=print_tables)
+    freezing = steps.add_parser("freeze", parents=[shared], help="write down the choice, before the test split is read")
+    freezing.add_argument("--variant", help="a choice by hand, which is then said to be one")
+    freezing.set_defaults(step=freeze_choice)
+    test = steps.add_parser("test", parents=[shared, inputs], help="measure the frozen choice on the test split")
+    test.set_defaults(step=test_choice)
+    return parser
+
+
+# ------------------------------------------------------------------------------------------------------------ the steps
+
+
+def run_study(study: Study, settings: argparse.Namespace) -> None:
+    """Train and validate the chosen runs, and write what is known into the tables after each."""
+    runs = list_runs(study.choose(settings.variants), settings.seeds)
+    bench = prepare(study, runs, settings)
+    finish_runs(study, runs, bench, settings.results)
+    print(format_study(study, settings.results, VALIDATION))
+
+
+def print_tables(study: Study, settings: argparse.Namespace) -> None:
+    print(format_study(study, settings.results, settings.split))
+    if settings.plot:
+        differences = compare(study, settings.results, study.evaluation, settings.split)
+        draw_differences(differences, study.baseline, settings.plot)
+
+
+def freeze_choice(study: Study, settings: argparse.Namespace) -> None:
+    record = freeze(study, settings.results, settings.variant)
+    print(f"{record['variant']} is frozen, chosen {record['chosen']}: {settings.results / FROZEN}")
+    for variant, values in record["validation"].items():
+        print(f"    {variant}: {', '.join(f'{value:.4g} (seed {seed})' for seed, value in values.items())}")
+
+
+def test_choice(study: Study, settings: argparse.Namespace) -> None:
+    """Measure the frozen variant and the controls; the second time and later, compare with the first.
+
+    Raises:
+        SystemExit: a reproduction does not agree.
+    """
+    variants = read_frozen(study, settings.results)
+    runs = list_runs(study.variants[name] for name in variants)
+    bench = prepare(study, runs, settings)
+    finish_runs(study, runs, bench, settings.results)
+    entries = []
+    for measurement in plan_reading(study, variants, settings.results):
+        measure(measurement, bench)
+        entries.append(log_reading(study, measurement, bench, settings.results))
+        collect_all(study, bench, settings.results)
+    if find_disagreements(entries):
+        raise SystemExit(f"the reproduction does not agree with the first reading; see {settings.results / TEST_LOG}")
+    print(format_study(study, settings.results, TEST))
+
+
+def prepare(study: Study, runs: list[Run], settings: argparse.Namespace) -> Bench:
+    """The bench of a study of which all flags are known to be right.
+
+    Raises:
+        SystemExit, ValueError: a flag that a command does not take; an input is missing.
+    """
+    check_flags(study, runs)
+    return Bench(settings.runs, read_inputs(settings.input, study, runs))
+
+
+def finish_runs(study: Study, runs: list[Run], bench: Bench, results: Path) -> None:
+    """Train and validate."""
+    for number, run in enumerate(runs, start=1):
+        for stage in run.stages:
+            is_done = (bench.folder / stage.folder / DONE).is_file()
+            print(f"{number} of {len(runs)}: {run.name}: {stage.folder}{' is finished' * is_done}", flush=True)
+            run_stage(stage, bench)
+        for measurement in list_measurements(study, [run], VALIDATION):
+            measure(measurement, bench)
+        collect_all(study, bench, results)
+
+
+def collect_all(study: Study, bench: Bench, results: Path) -> None:
+    """Bring the tables up to date with all that lies in the folder of the runs."""
+    runs = list_runs(study.variants.values())
+    measurements = [item for split in (VALIDATION, TEST) for item in list_measurements(study, runs, split)]
+    collect(study.name, measurements, bench.folder, results)
+
+
+# ---------------------------------------------------------------------------------------- flags, before hours are spent
+
+
+def check_flags(study: Study, runs: list[Run]) -> None:
+    """Read the flags of all stages and evaluations as their commands will.
+
+    Raises:
+        SystemExit, ValueError: a command does not take one.
+    """
+    stages = {stage.folder: stage for run in runs for stage in run.stages if "task" in stage.settings}
+    for stage in stages.values():
+        flags = {name: value for name, value in stage.settings.items() if name != "task"}
+        parse_settings([stage.settings["task"], *list_flags(flags | {"seed": stage.seed, "output_dir": stage.folder})])
+    measured = list_measurements(study, runs, VALIDATION)
+    for evaluation in {
+        item.evaluation.name: item.evaluation for item in measured if not item.run.stages[-1].measures
+    }.values():
+        flags = {"model": "model", "output": "output", "split": VALIDATION} | evaluation.settings
+        words = list_flags(flags)
+        parse_flags(find_settings(evaluation), words, f"geomclip evaluate {evaluation.command}", " ".join(words))
+
+
+def find_settings(evaluation: Evaluation) -> type[EvaluationSettings]:
+    """The settings class of an evaluation's command.
+
+    Raises:
+        ValueError: there is no such command.
+    """
+    name = f"{__package__}.evaluate_{evaluation.command}"
+    if not find_spec(name):
+        raise ValueError(
+            f"evaluation {evaluation.name!r}: there is no command `geomclip evaluate {evaluation.command}`"
+        )
+    found = [value for value in vars(import_module(name)).values() if dataclasses.is_dataclass(value)]
+    return next(value for value in found if issubclass(value, EvaluationSettings) and value.__module__ == name)

@@ -1,0 +1,123 @@
+"""The choice of a study, made on validation and written down before a test split is read."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..records import find_commit
+from .results import METRICS_FILE, select
+from .running import now
+from .runs import VALIDATION, list_measurements, list_runs
+from .study import Study
+
+FROZEN, TEST_LOG = "frozen.yaml", "test_log.jsonl"  # within the folder of results
+
+
+def freeze(study: Study, results: Path, by_hand: str | None = None) -> dict[str, Any]:
+    """Write which variant is chosen, with its settings, those of the controls, and the validation figures.
+
+    Args:
+        by_hand: a variant that is taken whatever its figures are.
+    Raises:
+        ValueError: a choice is frozen or the test split was read; a figure that the choice needs is missing; there is
+            no such variant.
+    """
+    for file, reason in ((FROZEN, "a choice is frozen"), (TEST_LOG, "a test split was read")):
+        if (results / file).exists():
+            raise ValueError(f"{reason}: {results / file}; a new choice is a new study, with a test split of its own")
+    if by_hand is not None and by_hand not in study.variants:
+        raise ValueError(f"study {study.name} has no variant {by_hand!r}; it has {', '.join(study.variants)}")
+    candidates = [by_hand] if by_hand else [name for name in study.variants if name not in study.controls]
+    validation = read_validation(study, results, [*candidates, *study.controls])
+    variant = by_hand or choose(study, {name: validation[name] for name in candidates})
+    how = f"by the {study.best} mean over seeds of {study.metric} on validation ({study.evaluation})"
+    record = {
+        "study": study.name,
+        "variant": variant,
+        "chosen": "by hand" if by_hand else how,
+        "metric": f"{study.evaluation}.{study.metric}",
+        "validation": validation,
+        **describe_choice(study, variant),
+        "study_sha256": study.sha256,
+        "commit": find_commit(),
+        "date": now(),
+    }
+    (results / FROZEN).write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return record
+
+
+def choose(study: Study, validation: dict[str, dict[int, float]]) -> str:
+    """The variant with the best mean over its seeds; of equal ones the first."""
+    means = {name: sum(values.values()) / len(values) for name, values in validation.items()}
+    return (max if study.best == "highest" else min)(means, key=means.get)
+
+
+def read_validation(study: Study, results: Path, variants: list[str]) -> dict[str, dict[int, float]]:
+    """The metric by variant and seed, as far as the evaluation is made of the variant.
+
+    Raises:
+        ValueError: a value is missing.
+    """
+    metrics = select(study, results, METRICS_FILE, study.evaluation, VALIDATION)
+    if len(metrics) and study.metric not in set(metrics["metric"]):
+        names = ", ".join(dict.fromkeys(metrics["metric"]))
+        raise ValueError(f"{study.evaluation} has no metric {study.metric!r}; it has {names}")
+    metrics = metrics[(metrics["row"] == "model") & (metrics["metric"] == study.metric)]
+    found = {(row.variant, int(row.seed)): float(row.value) for row in metrics.itertuples()}
+    validation = {}
+    for measurement in list_measurements(study, list_runs(study.variants[name] for name in variants), VALIDATION):
+        if measurement.evaluation.name == study.evaluation:
+            run = measurement.run
+            if (run.variant, run.seed) not in found:
+                raise ValueError(
+                    f"{study.metric} of {run.name} is not measured on validation; `geomclip study run` it, or freeze a "
+                    f"choice by hand with --variant"
+                )
+            validation.setdefault(run.variant, {})[run.seed] = found[run.variant, run.seed]
+    if missing := [name for name in variants if name not in validation and name not in study.controls]:
+        raise ValueError(f"variant {missing[0]!r} is not measured by {study.evaluation}; make it a control")
+    return validation
+
+
+def describe_choice(study: Study, variant: str) -> dict[str, Any]:
+    """All that must stay as it is: settings of the stages of the choice and of the controls, and the evaluations."""
+    names = dict.fromkeys([variant, *study.controls])
+    return {
+        "controls": list(study.controls),
+        "settings": {
+            name: {"seeds": list(study.variants[name].seeds), "stages": study.variants[name].stages} for name in names
+        },
+        "evaluations": {
+            name: {"command": evaluation.command, **evaluation.settings}
+            for name, evaluation in study.evaluations.items()
+        },
+    }
+
+
+def read_frozen(study: Study, results: Path) -> list[str]:
+    """The frozen variant and, after it, the controls.
+
+    Raises:
+        ValueError: none is frozen; the study says now something else of it.
+    """
+    if not (results / FROZEN).is_file():
+        raise ValueError(f"no choice is frozen in {results}; `geomclip study freeze` writes it, before the test split")
+    record = yaml.safe_load((results / FROZEN).read_text(encoding="utf-8"))
+    variant = record["variant"]
+    if variant not in study.variants:
+        raise ValueError(f"the frozen variant {variant!r} is no longer in the study; restore it")
+    for key, value in describe_choice(study, variant).items():
+        if record[key] != value:
+            change = first_change(record[key], value, key)
+            raise ValueError(f"the study has changed since its choice was frozen: {change}; restore it")
+    return list(record["settings"])
+
+
+def first_change(before: Any, after: Any, place: str) -> str:
+    """Where two values differ first, and how."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in [*before, *after]:
+            if before.get(name) != after.get(name):
+                return first_change(before.get(name), after.get(name), f"{place}.{name}")
+    return f"{place}: {before!r} -> {after!r}"

@@ -1,0 +1,161 @@
+"""Tables and figures of a study, from the tidy tables alone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..evaluation.bootstrap import interval, resample_ratio
+from .results import METRICS_FILE, RANKS_FILE, select
+from .study import Study
+
+COLUMNS = {  # of a table: metric
+    "T→G R@1": "text_to_geometry_full_recall_at_1",
+    "T→G R@20": "text_to_geometry_full_recall_at_20",
+    "T→G R@1 of 64": "text_to_geometry_pool_recall_at_1",
+    "G→T R@1": "geometry_to_text_full_recall_at_1",
+    "G→T R@20": "geometry_to_text_full_recall_at_20",
+    "G→T R@1 of 64": "geometry_to_text_pool_recall_at_1",
+}
+RECALL = "_recall_at_"
+DIFFERENCE_COLUMNS = ["variant", "num_seeds", "num_rows", "column", "value", "low", "high"]
+
+
+def format_study(study: Study, results: Path, split: str) -> str:
+    """Markdown: for each evaluation the figures of all variants, and their differences to the baseline.
+
+    Raises:
+        ValueError: nothing was measured on the split.
+    """
+    parts = []
+    for evaluation in study.evaluations:
+        metrics = select(study, results, METRICS_FILE, evaluation, split)
+        if len(metrics):
+            parts.append(f"{evaluation}, {split}: {study.about}")
+            parts.append(format_figures(study, metrics))
+            differences = compare(study, results, evaluation, split)
+            if len(differences):
+                parts.append(format_differences(differences, study.baseline))
+    if not parts:
+        raise ValueError(f"{results} has nothing of this study on {split}; `geomclip study` run or test measures")
+    return "\n\n".join(parts)
+
+
+# -------------------------------------------------------------------------------------------------------------- figures
+
+
+def format_figures(study: Study, metrics: pd.DataFrame) -> str:
+    """A row for each variant: mean over seeds and, of several, lowest and highest, in percent but for hours."""
+    metrics = metrics[metrics["row"] == "model"]
+    columns = {title: name for title, name in COLUMNS.items() if name in set(metrics["metric"])}
+    if not columns:  # another evaluation, of which all is shown that is no bound
+        columns = {
+            name: name for name in dict.fromkeys(metrics["metric"]) if not name.endswith(("_chance", "_ceiling"))
+        }
+    lines = [["mean over seeds (lowest to highest)", "seeds", *columns, "hours"]]
+    for variant in study.variants:
+        own = metrics[metrics["variant"] == variant]
+        if len(own):
+            cells = [format_spread(own[own["metric"] == name]["value"], RECALL in name) for name in columns.values()]
+            hours = own.groupby("seed")["hours"].first()
+            lines.append([variant, str(own["seed"].nunique()), *cells, f"{hours.mean():.2f}"])
+    return format_markdown(lines)
+
+
+def format_spread(values: pd.Series, is_share: bool) -> str:
+    """Mean, lowest and highest."""
+    low, mean, high = (
+        f"{100 * v:.1f}" if is_share else f"{v:.4g}" for v in (values.min(), values.mean(), values.max())
+    )
+    return mean if len(values) < 2 else f"{mean} ({low} to {high})"
+
+
+def format_markdown(lines: list[list[str]]) -> str:
+    rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+# ---------------------------------------------------------------------------------------------------------- differences
+
+
+def compare(study: Study, results: Path, evaluation: str, split: str) -> pd.DataFrame:
+    """Recall of each variant minus that of the baseline: the mean over the seeds that both have, and the ends of its
+    95 % interval over molecules that are drawn with all their rows.
+
+    Returns:
+        rows of `DIFFERENCE_COLUMNS`; none without the baseline's ranks.
+    Raises:
+        ValueError: the ranks are not of the same pairs.
+    """
+    ranks = select(study, results, RANKS_FILE, evaluation, split)
+    baseline = ranks[ranks["variant"] == study.baseline]
+    rows = []
+    for variant in study.variants:
+        own = ranks[ranks["variant"] == variant]
+        if variant != study.baseline and set(own["seed"]) & set(baseline["seed"]):
+            rows += [{"variant": variant, **row} for row in compare_ranks(own, baseline)]
+    return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
+
+
+def compare_ranks(own: pd.DataFrame, baseline: pd.DataFrame) -> Iterator[dict]:
+    """The differences of two variants, by column."""
+    both = own.merge(baseline, on=["seed", "scope", "place"], suffixes=("", "_baseline"), how="outer")
+    both = both[both["seed"].isin(set(own["seed"]) & set(baseline["seed"]))]
+    check_pairs(both, own, baseline)
+    molecules = both["molecule"].where(both["molecule"] != "", both["molecule_baseline"])
+    both["molecule"] = molecules.where(molecules != "", "row " + both["place"].astype(str))
+    for title, metric in COLUMNS.items():
+        scope, _, rank = metric.rpartition(RECALL)
+        table = both[both["scope"] == scope]
+        if len(table):
+            hits, hits_baseline = (table[name] <= int(rank) for name in ("rank", "rank_baseline"))
+            by_molecule = (hits.astype(int) - hits_baseline.astype(int)).groupby(table["molecule"])
+            samples = resample_ratio(by_molecule.sum().to_numpy(), by_molecule.count().to_numpy())
+            value, low, high = interval(samples)
+            sizes = {"num_seeds": table["seed"].nunique(), "num_rows": table["place"].nunique()}
+            yield sizes | {"column": title, "value": value, "low": low, "high": high}
+
+
+def check_pairs(both: pd.DataFrame, own: pd.DataFrame, baseline: pd.DataFrame) -> None:
+    """Refuse ranks of other pairs; a refused molecule has no name and fits each."""
+    is_named = (both["molecule"] != "") & (both["molecule_baseline"] != "")
+    names = [f"{table['variant'].iloc[0]}" for table in (own, baseline)]
+    if (both["molecule"] != both["molecule_baseline"])[is_named].any():
+        raise ValueError(f"{' and '.join(names)} were measured on other pairs; measure both on the same data set")
+
+
+def format_differences(differences: pd.DataFrame, baseline: str) -> str:
+    """A row for each variant, in points of percent."""
+    columns = list(dict.fromkeys(differences["column"]))
+    lines = [[f"minus {baseline}, points [95 % interval]", "seeds", *columns]]
+    for variant, own in differences.groupby("variant", sort=False):
+        cells = [f"{100 * row.value:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]" for row in own.itertuples()]
+        lines.append([variant, str(own["num_seeds"].iloc[0]), *cells])
+    return format_markdown(lines)
+
+
+def draw_differences(differences: pd.DataFrame, baseline: str, path: Path) -> None:
+    """The intervals of `compare`, a panel for each column.
+
+    Raises:
+        ImportError: matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("figures need matplotlib; pip install 'geomclip[plots]'") from error
+    columns, variants = (list(dict.fromkeys(differences[name])) for name in ("column", "variant"))
+    figure = Figure(figsize=(2.2 * len(columns) + 2, 0.4 * len(variants) + 1.2), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(columns), sharey=True))
+    for panel, column in zip(panels, columns):
+        own = differences[differences["column"] == column].set_index("variant").loc[variants]
+        value, low, high = (100 * own[name].to_numpy() for name in ("value", "low", "high"))
+        panel.errorbar(value, range(len(variants)), xerr=[value - low, high - value], fmt="o", capsize=3)
+        panel.axvline(0, color="grey", linewidth=0.8)
+        panel.set_title(column)
+    panels[0].set_yticks(range(len(variants)), variants)
+    panels[0].invert_yaxis()
+    figure.supxlabel(f"points more than {baseline}, 95 % interval")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
