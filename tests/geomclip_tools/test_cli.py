@@ -38,7 +38,7 @@ def test_help_loads_no_torch():
     ("words", "message"),
     [
         (
-            ["evaluate", "retrieval", "--model=m", "--dataset=d", "--output=o", "--num-conformers=2"],
+            ["evaluate", "retrieval", "--model=m", "--dataset=d", "--output=o", "--num-conformers=0"],
             "at least 1",
         ),
         (["train", "pretrain", "--dataset=d", "--output-dir=o", "--config=train/none"], "nor a shipped configuration"),
