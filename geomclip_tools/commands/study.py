@@ -20,7 +20,7 @@ from .evaluation_settings import EvaluationSettings
 from .parsing import parse_flags
 from .train import parse_settings
 
-EXAMPLE = "research/studies/text_tower.yaml --input pairs=/data/pairs text_model=/data/text_model"
+EXAMPLE = "my_study.yaml --input pairs=/data/pairs text_model=/data/text_model"
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "study")) -> None:
@@ -62,7 +62,9 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
     table.add_argument("--plot", type=Path, help="file to draw the differences into")
     table.set_defaults(step=print_tables)
     freezing = steps.add_parser("freeze", parents=[shared], help="write down the choice, before the test split is read")
-    freezing.add_argument("--variant", help="a choice by hand, which is then said to be one")
+    choice = freezing.add_mutually_exclusive_group()
+    choice.add_argument("--among", nargs="+", help="variants of which the best is chosen, if not of all")
+    choice.add_argument("--variant", help="a choice by hand, which is then said to be one")
     freezing.set_defaults(step=freeze_choice)
     test = steps.add_parser("test", parents=[shared, inputs], help="measure the frozen choice on the test split")
     test.set_defaults(step=test_choice)
@@ -88,7 +90,7 @@ def print_tables(study: Study, settings: argparse.Namespace) -> None:
 
 
 def freeze_choice(study: Study, settings: argparse.Namespace) -> None:
-    record = freeze(study, settings.results, settings.variant)
+    record = freeze(study, settings.results, settings.variant, settings.among)
     print(f"{record['variant']} is frozen, chosen {record['chosen']}: {settings.results / FROZEN}")
     for variant, values in record["validation"].items():
         print(f"    {variant}: {', '.join(f'{value:.4g} (seed {seed})' for seed, value in values.items())}")
@@ -156,10 +158,8 @@ def check_flags(study: Study, runs: list[Run]) -> None:
     for stage in stages.values():
         flags = {name: value for name, value in stage.settings.items() if name != "task"}
         parse_settings([stage.settings["task"], *list_flags(flags | {"seed": stage.seed, "output_dir": stage.folder})])
-    measured = list_measurements(study, runs, VALIDATION)
-    for evaluation in {
-        item.evaluation.name: item.evaluation for item in measured if not item.run.stages[-1].measures
-    }.values():
+    measurements = [item for item in list_measurements(study, runs, VALIDATION) if not item.run.stages[-1].measures]
+    for evaluation in {item.evaluation.name: item.evaluation for item in measurements}.values():
         flags = {"model": "model", "output": "output", "split": VALIDATION} | evaluation.settings
         words = list_flags(flags)
         parse_flags(find_settings(evaluation), words, f"geomclip evaluate {evaluation.command}", " ".join(words))

@@ -14,11 +14,12 @@ from .study import Study
 FROZEN, TEST_LOG = "frozen.yaml", "test_log.jsonl"  # within the folder of results
 
 
-def freeze(study: Study, results: Path, by_hand: str | None = None) -> dict[str, Any]:
+def freeze(study: Study, results: Path, by_hand: str | None = None, among: list[str] | None = None) -> dict[str, Any]:
     """Write which variant is chosen, with its settings, those of the controls, and the validation figures.
 
     Args:
         by_hand: a variant that is taken whatever its figures are.
+        among: variants, of which the best is taken, such as those that were run with all seeds.
     Raises:
         ValueError: a choice is frozen or the test split was read; a figure that the choice needs is missing; there is
             no such variant.
@@ -26,17 +27,21 @@ def freeze(study: Study, results: Path, by_hand: str | None = None) -> dict[str,
     for file, reason in ((FROZEN, "a choice is frozen"), (TEST_LOG, "a test split was read")):
         if (results / file).exists():
             raise ValueError(f"{reason}: {results / file}; a new choice is a new study, with a test split of its own")
-    if by_hand is not None and by_hand not in study.variants:
-        raise ValueError(f"study {study.name} has no variant {by_hand!r}; it has {', '.join(study.variants)}")
-    candidates = [by_hand] if by_hand else [name for name in study.variants if name not in study.controls]
+    candidates = [variant.name for variant in study.choose([by_hand] if by_hand else among)]
+    if by_hand and candidates != [by_hand]:
+        raise ValueError(f"{by_hand!r} is a grid; choose one of {', '.join(candidates)}")
+    candidates = [name for name in candidates if by_hand or name not in study.controls]
+    if not candidates:
+        raise ValueError(f"only controls are among {', '.join(among)}; name a variant that can be chosen")
     validation = read_validation(study, results, [*candidates, *study.controls])
     variant = by_hand or choose(study, {name: validation[name] for name in candidates})
     how = f"by the {study.best} mean over seeds of {study.metric} on validation ({study.evaluation})"
+    how += f", among {', '.join(candidates)}" if among else ""
     record = {
         "study": study.name,
         "variant": variant,
         "chosen": "by hand" if by_hand else how,
-        "metric": f"{study.evaluation}.{study.metric}",
+        "metric": f"{study.evaluation}.{study.row}.{study.metric}",
         "validation": validation,
         **describe_choice(study, variant),
         "study_sha256": study.sha256,
@@ -63,7 +68,7 @@ def read_validation(study: Study, results: Path, variants: list[str]) -> dict[st
     if len(metrics) and study.metric not in set(metrics["metric"]):
         names = ", ".join(dict.fromkeys(metrics["metric"]))
         raise ValueError(f"{study.evaluation} has no metric {study.metric!r}; it has {names}")
-    metrics = metrics[(metrics["row"] == "model") & (metrics["metric"] == study.metric)]
+    metrics = metrics[(metrics["row"] == study.row) & (metrics["metric"] == study.metric)]
     found = {(row.variant, int(row.seed)): float(row.value) for row in metrics.itertuples()}
     validation = {}
     for measurement in list_measurements(study, list_runs(study.variants[name] for name in variants), VALIDATION):
@@ -72,7 +77,7 @@ def read_validation(study: Study, results: Path, variants: list[str]) -> dict[st
             if (run.variant, run.seed) not in found:
                 raise ValueError(
                     f"{study.metric} of {run.name} is not measured on validation; `geomclip study run` it, or freeze a "
-                    f"choice by hand with --variant"
+                    f"choice by --among or --variant"
                 )
             validation.setdefault(run.variant, {})[run.seed] = found[run.variant, run.seed]
     if missing := [name for name in variants if name not in validation and name not in study.controls]:

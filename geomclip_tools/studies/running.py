@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from ..records import RECORD, describe_hardware, find_commit, read_json, redact_path
 from .runs import VALIDATION, Measurement, Run, Stage
-from .study import Settings, Study, fill, list_references
+from .study import SPLIT, Settings, Study, fill, list_references
 
 DONE, LOG = "stage.json", "stage.log"  # within the folder of a stage: written at its end; all that it printed
 RESULTS, RANKS = "results.json", "ranks.csv"  # within the folder of a measurement
@@ -186,7 +186,8 @@ def build_evaluation_command(measurement: Measurement, bench: Bench, folder: Pat
     if stage.measures:  # finds nothing left to train
         return build_training(stage, bench, written)
     words = [sys.executable, "-m", "geomclip_tools", "evaluate", evaluation.command]
-    flags = {"model": bench.folder / stage.folder} | fill(evaluation.settings, bench.find) | written
+    settings = fill(evaluation.settings, lambda name: measurement.split if name == SPLIT else bench.find(name))
+    flags = {"model": bench.folder / stage.folder} | settings | written
     return [*words, *list_flags(flags)]
 
 

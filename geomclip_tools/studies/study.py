@@ -18,6 +18,7 @@ KEYS = (*NEEDED, "inputs", "best", "baseline", "controls")
 OWN = ("seeds", "grid")  # keys of a variant that are no changes
 HARNESS = ("model", "split", "output", "ranks")  # flags of an evaluation that are the harness's
 STAGE_HARNESS = ("output_dir", "resume", "split", "output", "ranks")  # those of a stage
+SPLIT = "split"  # stands in braces in an evaluation for the split that is measured
 REFERENCE = re.compile(r"\{([\w-]+)\}")
 NAME = re.compile(r"[\w-]+")
 TEST_WORD = re.compile(r"(?i)(?<![a-z])test(?![a-z])")
@@ -51,6 +52,7 @@ class Study:
     name: str
     about: str
     evaluation: str  # whose
+    row: str  # of it
     metric: str  # chooses a variant
     best: str  # highest or lowest
     inputs: tuple[str, ...]
@@ -114,17 +116,20 @@ def build_study(name: str, values: Any, sha256: str) -> Study:
     inputs = tuple(values.get("inputs") or ())
     if shared := set(stages) & set(inputs):
         raise ValueError(f"{min(shared)!r} names both an input and a stage; rename one")
+    if SPLIT in (*stages, *inputs):
+        raise ValueError(f"{SPLIT!r} stands for the split that an evaluation measures; rename the input or stage")
     variants = {
         variant.name: variant
         for key, changes in values["variants"].items()
         for variant in build_variants(key, changes or {}, stages, values["seeds"], inputs)
     }
     evaluations = {key: build_evaluation(key, flags or {}, inputs) for key, flags in values["evaluations"].items()}
-    evaluation, _, metric = str(values["metric"]).rpartition(".")
+    evaluation, row, metric = read_metric(str(values["metric"]), next(iter(evaluations)))
     study = Study(
         name=name,
         about=values["about"],
-        evaluation=evaluation or next(iter(evaluations)),
+        evaluation=evaluation,
+        row=row,
         metric=metric,
         best=values.get("best", "highest"),
         inputs=inputs,
@@ -136,6 +141,17 @@ def build_study(name: str, values: Any, sha256: str) -> Study:
     )
     check_choice(study)
     return study
+
+
+def read_metric(name: str, first: str) -> tuple[str, str, str]:
+    """Evaluation, row and name of a metric that is given as `metric`, `evaluation.metric` or `evaluation.row.metric`.
+
+    Args:
+        first: the evaluation of one that names none.
+    """
+    *where, metric = name.split(".", 2)
+    evaluation, row = [*where, *(first, "model")[len(where) :]]
+    return evaluation, row, metric
 
 
 def check_choice(study: Study) -> None:
@@ -279,7 +295,7 @@ def build_evaluation(name: str, flags: Settings, inputs: tuple[str, ...]) -> Eva
     where, settings = f"evaluation {name!r}", {key: value for key, value in flags.items() if key != "command"}
     check_flags(where, settings, HARNESS)
     for reference in list_references(settings):
-        if reference not in inputs:
+        if reference not in (*inputs, SPLIT):
             raise ValueError(f"{where} names {{{reference}}}, which is none of the inputs {list(inputs)}")
     return Evaluation(name, flags.get("command", name), settings)
 

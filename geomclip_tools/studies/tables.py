@@ -1,5 +1,6 @@
 """Tables and figures of a study, from the tidy tables alone."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +11,18 @@ from ..evaluation.bootstrap import interval, resample_ratio
 from .results import METRICS_FILE, RANKS_FILE, select
 from .study import Study
 
-COLUMNS = {  # of a table: metric
+COLUMNS = {  # of a table, as far as they are measured: metric
     "T→G R@1": "text_to_geometry_full_recall_at_1",
     "T→G R@20": "text_to_geometry_full_recall_at_20",
     "T→G R@1 of 64": "text_to_geometry_pool_recall_at_1",
+    "T→G R@1 with further": "text_to_geometry_further_recall_at_1",
+    "T→G R@20 with further": "text_to_geometry_further_recall_at_20",
     "G→T R@1": "geometry_to_text_full_recall_at_1",
     "G→T R@20": "geometry_to_text_full_recall_at_20",
     "G→T R@1 of 64": "geometry_to_text_pool_recall_at_1",
 }
 RECALL = "_recall_at_"
+SHARES = re.compile("recall|precision|reciprocal_rank")  # metrics that are shown in percent
 DIFFERENCE_COLUMNS = ["variant", "num_seeds", "num_rows", "column", "value", "low", "high"]
 
 
@@ -47,27 +51,32 @@ def format_study(study: Study, results: Path, split: str) -> str:
 
 def format_figures(study: Study, metrics: pd.DataFrame) -> str:
     """A row for each variant: mean over seeds and, of several, lowest and highest, in percent but for hours."""
-    metrics = metrics[metrics["row"] == "model"]
-    columns = {title: name for title, name in COLUMNS.items() if name in set(metrics["metric"])}
-    if not columns:  # another evaluation, of which all is shown that is no bound
-        columns = {
-            name: name for name in dict.fromkeys(metrics["metric"]) if not name.endswith(("_chance", "_ceiling"))
-        }
+    columns = choose_columns(metrics)
     lines = [["mean over seeds (lowest to highest)", "seeds", *columns, "hours"]]
     for variant in study.variants:
         own = metrics[metrics["variant"] == variant]
         if len(own):
-            cells = [format_spread(own[own["metric"] == name]["value"], RECALL in name) for name in columns.values()]
+            values = own.set_index(["row", "metric"]).sort_index()["value"]
+            cells = [format_spread(values.loc[[key]], bool(SHARES.search(key[1]))) for key in columns.values()]
             hours = own.groupby("seed")["hours"].first()
             lines.append([variant, str(own["seed"].nunique()), *cells, f"{hours.mean():.2f}"])
     return format_markdown(lines)
 
 
+def choose_columns(metrics: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Row and metric by title: `COLUMNS` of the model; of an evaluation that has none, what has intervals, or all."""
+    known = set(metrics[metrics["row"] == "model"]["metric"])
+    if columns := {title: ("model", name) for title, name in COLUMNS.items() if name in known}:
+        return columns
+    shown = metrics[metrics["low"].notna()] if metrics["low"].notna().any() else metrics
+    keys = dict.fromkeys(zip(shown["row"], shown["metric"]))
+    return {metric if row == "model" else f"{row}: {metric}": (row, metric) for row, metric in keys}
+
+
 def format_spread(values: pd.Series, is_share: bool) -> str:
-    """Mean, lowest and highest."""
-    low, mean, high = (
-        f"{100 * v:.1f}" if is_share else f"{v:.4g}" for v in (values.min(), values.mean(), values.max())
-    )
+    """Mean and, of several, lowest and highest."""
+    numbers = (values.min(), values.mean(), values.max())
+    low, mean, high = (f"{100 * number:.1f}" if is_share else f"{number:.4g}" for number in numbers)
     return mean if len(values) < 2 else f"{mean} ({low} to {high})"
 
 
@@ -151,7 +160,7 @@ def draw_differences(differences: pd.DataFrame, baseline: str, path: Path) -> No
     for panel, column in zip(panels, columns):
         own = differences[differences["column"] == column].set_index("variant").loc[variants]
         value, low, high = (100 * own[name].to_numpy() for name in ("value", "low", "high"))
-        panel.errorbar(value, range(len(variants)), xerr=[value - low, high - value], fmt="o", capsize=3)
+        panel.errorbar(value, range(len(variants)), xerr=np.array([value - low, high - value]), fmt="o", capsize=3)
         panel.axvline(0, color="grey", linewidth=0.8)
         panel.set_title(column)
     panels[0].set_yticks(range(len(variants)), variants)

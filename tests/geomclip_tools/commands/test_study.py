@@ -1,18 +1,27 @@
 """`geomclip study`: a study from its first run to a reproduction of its test."""
 
 import json
+import os
+import re
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from geomclip_tools.commands.study import main
-from geomclip_tools.studies.running import RANKED
+from geomclip_tools.commands.study import check_flags, main
+from geomclip_tools.studies.running import RANKED, open_log
+from geomclip_tools.studies.runs import list_runs
+from geomclip_tools.studies.study import read_study
 
 SCRIPT = str(Path(__file__).parents[1] / "studies" / "fake_training.py")
 METRIC = "text_to_geometry_full_recall_at_1"
-COMMANDS = Path(__file__).parents[3] / "geomclip_tools" / "commands"
+ROOT = Path(__file__).parents[3]
+COMMANDS = ROOT / "geomclip_tools" / "commands"
+STUDIES = sorted((ROOT / "research" / "studies").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -104,6 +113,29 @@ def test_a_failing_stage_ends_the_command_with_its_log(path, folders, tmp_path):
     assert set(pd.read_parquet(tmp_path / "results" / "metrics.parquet")["variant"]) == {"base"}
 
 
+def terminate_when(folder: Path, pattern: str) -> None:
+    """End this process by SIGTERM as soon as there is such a file, within half a minute."""
+    for _ in range(600):
+        time.sleep(0.05)
+        if any(folder.glob(pattern)):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def test_a_termination_ends_the_training_too(path, folders, tmp_path):
+    Path(path).write_text(Path(path).read_text().replace("second.level: 4", "first.sleep: 60"))
+    former = signal.getsignal(signal.SIGTERM)
+    threading.Thread(target=terminate_when, args=(tmp_path / "runs", "first-*/steps.txt"), daemon=True).start()
+    with pytest.raises(SystemExit) as end:
+        main(["run", path, *folders, "--variants", "high"])
+    assert end.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is former
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert not (folder / "stage.json").exists()
+    with open_log(folder):  # nobody works there
+        pass
+
+
 @pytest.mark.parametrize(
     ("stage", "evaluation", "message"),
     [
@@ -120,6 +152,19 @@ def test_flags_are_read_before_hours_are_spent(folders, tmp_path, stage, evaluat
     with pytest.raises(ValueError, match=message):
         main(["run", str(tmp_path / "study.yaml"), *folders, "--input", "pairs=x"])
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["README.md", *(file.name for file in STUDIES)])
+def test_the_studies_that_are_kept_and_described_can_be_run(name, tmp_path):
+    path = ROOT / "research" / "studies" / name
+    if name == "README.md":
+        (described,) = re.findall(
+            r"```yaml\n(.*?)```", (ROOT / "research" / name).read_text(encoding="utf-8"), re.DOTALL
+        )
+        path = tmp_path / "described.yaml"
+        path.write_text(described, encoding="utf-8")
+    study = read_study(path)
+    check_flags(study, list_runs(study.variants.values()))
 
 
 def test_the_commands_that_write_ranks_are_known():

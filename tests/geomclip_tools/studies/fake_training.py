@@ -8,6 +8,7 @@ import csv
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 MOLECULES = list("AABBCDEFGH")
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path)
     parser.add_argument("--die_at", type=int)
     parser.add_argument("--error")
+    parser.add_argument("--sleep", type=float, default=0.0, help="seconds")
     for name in ("split", "output", "ranks"):
         parser.add_argument(f"--{name}")
     args = parser.parse_args()
@@ -30,6 +32,7 @@ def main() -> None:
         print(f"a line before\n{args.error}")
         raise SystemExit(3)
     train(args)
+    time.sleep(args.sleep)
     if args.output:
         measure(args)
 

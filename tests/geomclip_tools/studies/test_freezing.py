@@ -61,6 +61,23 @@ def test_a_choice_by_hand_says_so(study, tmp_path):
     assert (record["variant"], record["chosen"]) == ("base", "by hand")
 
 
+def test_the_best_of_some(study, tmp_path):
+    values = {key: value for key, value in VALUES.items() if key != ("high", 1)}
+    record = freeze(study, write_metrics(study, tmp_path, values), among=["base", "short"])
+    assert record["variant"] == "base"
+    assert record["chosen"].endswith("on validation (retrieval), among base")
+    assert list(record["validation"]) == ["base", "short"]
+
+
+def test_controls_and_grids_are_no_choice(study, write_study, tmp_path):
+    with pytest.raises(ValueError, match="only controls are among short"):
+        freeze(study, tmp_path, among=["short"])
+    variants = {"base": {}, "rate": {"grid": {"second.level": [1, 2]}}}
+    study = read_study(write_study(variants=variants, controls=[]))
+    with pytest.raises(ValueError, match=r"'rate' is a grid; choose one of rate:second.level=1, rate:second.level=2"):
+        freeze(study, tmp_path, by_hand="rate")
+
+
 def test_nothing_is_frozen_twice(study, tmp_path):
     freeze(study, write_metrics(study, tmp_path, VALUES))
     before = (tmp_path / FROZEN).read_text()

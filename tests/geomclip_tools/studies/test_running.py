@@ -3,6 +3,8 @@
 import fcntl
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -11,6 +13,7 @@ from geomclip_tools.studies.running import (
     LOG,
     Bench,
     StageError,
+    build_evaluation_command,
     build_training,
     list_flags,
     measure,
@@ -102,6 +105,17 @@ def test_two_processes_never_work_in_one_folder(bench):
         pass
 
 
+def test_a_command_that_outlives_its_starter_keeps_the_folder(bench):
+    with open_log(bench.folder) as log:
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=log)
+    with pytest.raises(ValueError, match="another process works in"), open_log(bench.folder):
+        pass
+    child.kill()
+    child.wait()
+    with open_log(bench.folder):
+        pass
+
+
 def test_another_input_of_the_same_name_is_refused(bench, tmp_path):
     stage = make_stage(start="{pairs}")
     run_stage(stage, bench)
@@ -137,6 +151,25 @@ def test_a_script_that_measures_is_told_validation_unless_the_test_split_is_meas
     words = build_training(run.stages[-1], bench)
     assert "--split=validation" in words
     assert "--split=test" in build_training(run.stages[-1], bench, {"split": TEST})
+
+
+def test_an_evaluation_may_depend_on_the_split(write_study, bench, tmp_path):
+    evaluations = {"words": {"command": "word_queries", "dataset": "{pairs}", "molecules": "list_{split}.txt"}}
+    stages = {"first": {"script": SCRIPT}}
+    changes = {"inputs": ["pairs"], "stages": stages, "variants": {"base": {}}, "controls": []}
+    study = read_study(write_study(evaluations=evaluations, **changes))
+    runs = list_runs(study.variants.values(), [0])
+    for split in (VALIDATION, TEST):
+        (measurement,) = list_measurements(study, runs, split)
+        words = build_evaluation_command(measurement, bench, tmp_path)
+        assert words[2:5] == ["geomclip_tools", "evaluate", "word_queries"]
+        assert words[5:] == [
+            f"--model={bench.folder / runs[0].stages[0].folder}",
+            f"--dataset={bench.inputs['pairs']}",
+            f"--molecules=list_{split}.txt",
+            f"--split={split}",
+            f"--output={tmp_path / 'results.json'}",
+        ]
 
 
 def test_flags():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from geomclip_tools.studies.study import build_study, change_stages, fill, read_study
+from geomclip_tools.studies.study import build_study, change_stages, fill, read_metric, read_study
 from tests.geomclip_tools.studies.conftest import SCRIPT
 
 
@@ -15,6 +15,18 @@ def test_a_study(study):
     assert list(short.stages) == ["second"]
     assert short.stages["second"] == {"script": SCRIPT, "measures": "retrieval", "level": 2}
     assert high.seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("recall", ("retrieval", "model", "recall")),
+        ("words.recall", ("words", "model", "recall")),
+        ("words.all.recall", ("words", "all", "recall")),
+    ],
+)
+def test_a_metric_s_evaluation_and_row(name, expected):
+    assert read_metric(name, "retrieval") == expected
 
 
 def test_a_grid_is_a_variant_for_each_combination(write_study):
@@ -71,6 +83,7 @@ def test_names_in_braces_are_filled_everywhere():
         ({"controls": ["x"]}, "`controls` names 'x'"),
         ({"controls": ["base", "high", "short"]}, "all variants are `controls`"),
         ({"inputs": ["first"]}, "'first' names both an input and a stage"),
+        ({"inputs": ["split"]}, "'split' stands for the split that an evaluation measures"),
         ({"inputs": "pairs"}, "`inputs` is 'pairs', not a list"),
         ({"stages": [1]}, "`stages` is no mapping"),
         ({"variants": {"a b": {}}}, "`variants` has the name 'a b'"),

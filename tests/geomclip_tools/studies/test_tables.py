@@ -8,7 +8,7 @@ import pytest
 
 from geomclip_tools.studies.results import METRICS_FILE, RANKS_FILE, describe
 from geomclip_tools.studies.runs import TEST, VALIDATION, list_measurements, list_runs
-from geomclip_tools.studies.tables import compare, draw_differences, format_spread, format_study
+from geomclip_tools.studies.tables import choose_columns, compare, draw_differences, format_spread, format_study
 
 TITLES = ["T→G R@1", "T→G R@20"]  # of the only scope below
 MOLECULES = list("AABCD")
@@ -34,7 +34,7 @@ def results(study, tmp_path) -> Path:
             shared = {"study": "levels", **describe(measurement), "row": "model", "hours": 1.0 + key[1]}
             for rank in (1, 20):
                 metric = f"text_to_geometry_full_recall_at_{rank}"
-                metrics.append(shared | {"metric": metric, "value": (own <= rank).mean()})
+                metrics.append(shared | {"metric": metric, "value": (own <= rank).mean(), "low": np.nan})
     pd.DataFrame(metrics).to_parquet(tmp_path / METRICS_FILE)
     pd.concat(ranks).to_parquet(tmp_path / RANKS_FILE)
     return tmp_path
@@ -96,11 +96,21 @@ def test_nothing_on_a_split(study, results):
 
 def test_other_evaluations_show_what_they_have(study, results):
     metrics = pd.read_parquet(results / METRICS_FILE)
-    names = metrics["metric"].map({"text_to_geometry_full_recall_at_1": "loss"}).fillna("loss_chance")
+    names = metrics["metric"].map({"text_to_geometry_full_recall_at_1": "loss"}).fillna("average_precision")
     metrics.assign(metric=names).to_parquet(results / METRICS_FILE)
     lines = format_study(study, results, VALIDATION).splitlines()
-    assert lines[2] == "| mean over seeds (lowest to highest) | seeds | loss | hours |"
-    assert lines[4] == "| base | 2 | 0.5 (0.4 to 0.6) | 1.50 |"
+    assert lines[2] == "| mean over seeds (lowest to highest) | seeds | loss | average_precision | hours |"
+    assert lines[4] == "| base | 2 | 0.5 (0.4 to 0.6) | 80.0 (80.0 to 80.0) | 1.50 |"
+
+
+def test_rows_of_an_evaluation_without_a_model_are_columns():
+    metrics = pd.DataFrame(
+        {"row": ["all", "all", "unseen"], "metric": ["precision_at_10", "num_queries", "loss"], "low": [0.1, None, 0.2]}
+    )
+    assert choose_columns(metrics) == {
+        "all: precision_at_10": ("all", "precision_at_10"),
+        "unseen: loss": ("unseen", "loss"),
+    }
 
 
 def test_a_spread():
