@@ -65,6 +65,7 @@ DESCRIBED: dict[str, rules.Rule] = {
     "a quinoline": has("n1[c;R1][c;R1][c;R1]c2[c;R1][c;R1][c;R1][c;R1]c12"),
     "a purine": has("[#6]1~[#7]~[#6]~[#7]~[#6]2~[#6]~1~[#7]~[#6]~[#7]~2"),
     "a chloropyridine": rules.is_chloropyridine,
+    "a phenothiazine drug": has("c1ccc2c(c1)Sc1ccccc1N2[CX4][CX4]"),
 }
 
 UNSEEN: dict[str, rules.Rule] = {
@@ -91,7 +92,6 @@ UNSEEN: dict[str, rules.Rule] = {
     "a tricyclic antidepressant": has(
         "c1ccc2c(c1)[#6,#8,#16;!$([#6]=O)]~[#6]c1ccccc1[#6,#7]2~[#6;!R]~[#6;!R]~[#6;!R][#7]"
     ),
-    "a phenothiazine drug": has("c1ccc2c(c1)Sc1ccccc1N2[CX4][CX4]"),
     "a nitrofuran antibacterial": has(f"{NITRO}[c;R1]1[c;R1][c;R1][c;R1]([#6])o1"),
     "a nitrogen mustard": has("Cl[CX4H2][CX4H2][NX3,NX4+][CX4H2][CX4H2]Cl"),
     "an aminoglycoside": has("[#7]C1CC([#7])C(O)C(O)C1O"),

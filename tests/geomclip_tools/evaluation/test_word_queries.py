@@ -1,6 +1,9 @@
+import re
+
 import pytest
 from rdkit import Chem
 
+from dataset_pubchem3d.text.structure_sentences import describe_structure
 from geomclip_tools.evaluation.word_queries import GROUPS, WORD_QUERIES
 
 RULES = {query.text: query.is_right for query in WORD_QUERIES}
@@ -386,3 +389,19 @@ def test_a_rule_does_not_mind_the_order_of_atoms(text):
         molecule = Chem.MolFromSmiles(smiles)
         backwards = Chem.RenumberAtoms(molecule, list(range(molecule.GetNumAtoms()))[::-1])
         assert RULES[text](backwards)
+
+
+# Words that say nothing of the family by themselves.
+PLAIN_WORDS = """a an or of with the acid acyl alcohol aromatic aryl chain chloride chlorinated compound diester drug ester
+ether fatty hydrocarbon like nitrogen organic ring salt steroid sulfate sulfonate"""
+
+
+@pytest.mark.parametrize("text", [query.text for query in WORD_QUERIES if query.group == "unseen"])
+def test_generated_descriptions_of_right_molecules_do_not_have_the_words(text):
+    """What training may read of these compounds never names the family."""
+    _, _, name = text.lower().partition(" ")
+    words = set(re.findall(r"[a-z0-9-]+", name)) - {*PLAIN_WORDS.split()}
+    for smiles in EXAMPLES[text][0]:
+        described = " ".join(" ".join(describe_structure(smiles, seed)) for seed in range(8)).lower()
+        assert name not in described
+        assert words.isdisjoint(re.findall(r"[a-z0-9-]+", described)), smiles
