@@ -33,9 +33,7 @@ class ConformerSettings:
     """Which geometries are evaluated."""
 
     coordinates: str = field(default="given", metadata={"help": "given, or rdkit for conformers from the SMILES"})
-    num_conformers: int = field(
-        default=1, metadata={"help": "conformers to average over, given or RDKit's"}
-    )
+    num_conformers: int = field(default=1, metadata={"help": "conformers to average over, given or RDKit's"})
 
     def __post_init__(self):
         if self.coordinates not in COORDINATES:

@@ -392,8 +392,8 @@ def test_a_rule_does_not_mind_the_order_of_atoms(text):
 
 
 # Words that say nothing of the family by themselves.
-PLAIN_WORDS = """a an or of with the acid acyl alcohol aromatic aryl chain chloride chlorinated compound diester drug ester
-ether fatty hydrocarbon like nitrogen organic ring salt steroid sulfate sulfonate"""
+PLAIN_WORDS = """a an or of with the acid acyl alcohol aromatic aryl chain chloride chlorinated compound diester drug
+ester ether fatty hydrocarbon like nitrogen organic ring salt steroid sulfate sulfonate"""
 
 
 @pytest.mark.parametrize("text", [query.text for query in WORD_QUERIES if query.group == "unseen"])
