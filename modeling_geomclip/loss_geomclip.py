@@ -13,6 +13,7 @@ def contrastive_loss(
     logit_scale: Tensor,
     molecule_ids: Tensor | None = None,
     text_ids: Tensor | None = None,
+    *further_ids: Tensor | None,
 ) -> Tensor:
     """Symmetric cross-entropy over a batch of pairs: each geometry finds its text and each text its geometry.
 
@@ -22,20 +23,22 @@ def contrastive_loss(
     Args:
         geometry_embeds, text_embeds: (pairs, projection_dim), L2-normalised; row i of both is one pair.
         logit_scale: () 1 / temperature.
-        molecule_ids, text_ids: (pairs,) int64; `MISSING_ID` is unlike any other, None says so for all rows.
+        molecule_ids, text_ids, further_ids: (pairs,) int64; `MISSING_ID` is unlike any other, None says so for all rows.
     Returns:
         () mean over pairs and both directions.
     """
     logits = logit_scale * geometry_embeds @ text_embeds.T  # (geometries, texts)
-    logits = logits.masked_fill(find_same_pairs(len(logits), molecule_ids, text_ids).to(logits.device), float("-inf"))
+    logits = logits.masked_fill(
+        find_same_pairs(len(logits), molecule_ids, text_ids, *further_ids).to(logits.device), float("-inf")
+    )
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def find_same_pairs(num_pairs: int, molecule_ids: Tensor | None, text_ids: Tensor | None) -> Tensor:
-    """(pairs, pairs) bool, True where two different rows share a molecule or a text."""
+def find_same_pairs(num_pairs: int, *all_ids: Tensor | None) -> Tensor:
+    """(pairs, pairs) bool, True where two different rows share an id, such as that of a molecule or of a text."""
     same = torch.zeros(num_pairs, num_pairs, dtype=torch.bool)
-    for ids in (molecule_ids, text_ids):
+    for ids in all_ids:
         if ids is not None:
             same = same.to(ids.device) | ((ids.unsqueeze(0) == ids.unsqueeze(1)) & (ids != MISSING_ID))
     return same & ~torch.eye(num_pairs, dtype=torch.bool, device=same.device)

@@ -15,7 +15,7 @@ from modeling_geomclip.feature_extraction_geomclip import PAD_ID
 
 from .distributed import scale_to_mean
 from .grouping import cut_padding
-from .steps import GEOMETRY, NOISED, TEXT, ContrastiveOutput, combine_losses
+from .steps import GEOMETRY, IDS, NOISED, TEXT, ContrastiveOutput, combine_losses
 
 EMBEDS = ("geometry_embeds", "text_embeds")
 
@@ -71,7 +71,7 @@ def cached_backward(
         outputs = [forward(number, denoise=False) for number in range(len(parts))]
     embeds = {name: torch.cat([output[name] for output in outputs]).requires_grad_() for name in EMBEDS}
     logit_scale = outputs[0].logit_scale.clone().requires_grad_()
-    ids = {name: torch.cat([part[name] for part in parts]) for name in ("molecule_ids", "text_ids")}
+    ids = {name: torch.cat([part[name] for part in parts]) for name in IDS if name in parts[0]}
     joined = ContrastiveOutput(**embeds, logit_scale=logit_scale)
     losses = combine_losses(joined, ids, denoising_loss_weight)
     losses["loss"].backward()

@@ -92,3 +92,49 @@ class LengthGroupedSampler(EpochSampler):
         order = torch.randperm(len(batches), generator=generator).tolist()
         order.sort(key=lambda place: len(batches[place]) < self.batch_size)
         return iter(torch.cat([batches[place] for place in order]).tolist())
+
+
+class NeighbourSampler(EpochSampler):
+    """The rows of an epoch, ordered so that molecules of like structure stand together, as hard negatives.
+
+    Rows are sorted by hashes that two of them share with a probability equal to the Tanimoto similarity of their
+    fingerprints, cut into groups, and the groups shuffled; an incomplete one comes last. Other hashes in each epoch.
+
+    Source: MinHash (Broder, SEQUENCES 1997).
+
+    Args:
+        fingerprints: the bits that are on, for each row.
+        group_size: rows that stand together; batches of a multiple of it hold whole groups.
+        num_bits: of a fingerprint.
+    """
+
+    num_hashes = 3
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        weights: Sequence[float],
+        seed: int,
+        fingerprints: Sequence[Sequence[int]],
+        group_size: int,
+        num_bits: int,
+    ):
+        super().__init__(sizes, weights, seed)
+        self.group_size, self.num_bits = group_size, num_bits
+        self.bits = torch.tensor([bit for bits in fingerprints for bit in bits])
+        self.rows = torch.arange(len(fingerprints)).repeat_interleave(
+            torch.tensor([len(bits) for bits in fingerprints])
+        )
+
+    def __iter__(self) -> Iterator[int]:
+        drawn, generator = self.draw()
+        hashes = torch.full((self.num_hashes, sum(self.sizes)), self.num_bits)
+        for row_hashes in hashes:
+            values = torch.randperm(self.num_bits, generator=generator)[self.bits]
+            row_hashes.scatter_reduce_(0, self.rows, values, "amin")
+        for row_hashes in hashes.flip(0):  # sorted by the first, then by the second, then by the third
+            drawn = drawn[row_hashes[drawn].argsort(stable=True)]
+        groups = drawn.split(self.group_size)
+        order = torch.randperm(len(groups), generator=generator).tolist()
+        order.sort(key=lambda place: len(groups[place]) < self.group_size)
+        return iter(torch.cat([groups[place] for place in order]).tolist())

@@ -14,6 +14,7 @@ from .grouping import split_padded
 from .structure_heads import TextTargetHeads
 
 NOISED = ("noised_atom_ids", "noised_positions", "chosen")
+IDS = ("molecule_ids", "text_ids", "structure_ids")  # of rows that are not negatives of each other if they share one
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -122,7 +123,7 @@ def combine_losses(
     DDP averages gradients: the contrastive loss is whole on every process, the denoising loss of one process is
     scaled to its share of the chosen atoms, and every process has as many texts.
     """
-    ids = (gather(batch["molecule_ids"]), gather(batch["text_ids"]))
+    ids = [gather(batch[name]) for name in IDS if name in batch]
     embeds = (gather(outputs.geometry_embeds), gather(outputs.text_embeds))
     losses = {"contrastive_loss": contrastive_loss(*embeds, outputs.logit_scale, *ids)}
     losses["loss"] = losses["contrastive_loss"]

@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
+from dataset_pubchem3d.chemistry.fingerprints import FINGERPRINT_SIZE
+
 from .checkpoints import (
     LAST,
     STATES,
@@ -30,7 +32,7 @@ from .checkpoints import (
 )
 from .data import draw_conformer, load_prepared, load_training_rows
 from .identity import hash_id
-from .sampling import EpochSampler, LengthGroupedSampler, count_draws
+from .sampling import EpochSampler, LengthGroupedSampler, NeighbourSampler, count_draws
 from .settings import TrainingSettings
 from .tasks.base import Task
 
@@ -65,11 +67,13 @@ def group_parameters(model: torch.nn.Module, task: Task) -> list[dict]:
 
 
 def build_loader(task: Task, rows: Dataset, sizes: list[int], collator: Collator) -> DataLoader:
-    """Batches of a task, at random or of rows of like length; `sizes`: rows of each of its datasets."""
-    settings, lengths = task.settings, task.measure_lengths(rows)
+    """Batches of a task, at random or of rows of like length or structure; `sizes`: rows of each of its datasets."""
+    settings, lengths, fingerprints = task.settings, task.measure_lengths(rows), task.list_fingerprints(rows)
     drawn = (sizes, settings.weights, settings.seed)
     if lengths is not None:
         sampler = LengthGroupedSampler(*drawn, lengths, settings.rows_per_batch)
+    elif fingerprints is not None:
+        sampler = NeighbourSampler(*drawn, fingerprints, settings.neighbours, FINGERPRINT_SIZE)
     elif settings.further_datasets or settings.dataset_weights:
         sampler = EpochSampler(*drawn)
     else:

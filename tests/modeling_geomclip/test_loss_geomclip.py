@@ -88,6 +88,8 @@ def test_pairs_that_share_an_id_are_no_negatives(embeds, molecule_ids, text_ids,
     assert {tuple(pair) for pair in same.nonzero().tolist()} == shared
     expected = np.mean(directions_by_hand(*embeds, excluded=shared))
     assert_close(contrastive_loss(*embeds, SCALE, molecule_ids, text_ids).item(), expected, rtol=1e-12, atol=0)
+    for ids in ((None, None, molecule_ids, text_ids), (text_ids, None, molecule_ids)):
+        assert_close(contrastive_loss(*embeds, SCALE, *ids).item(), expected, rtol=1e-12, atol=0)
     if shared:
         assert abs(expected - contrastive_loss(*embeds, SCALE).item()) > 1e-6
 

@@ -76,6 +76,10 @@ class Task(ABC):
         """By which rows are grouped into batches; None for batches drawn at random."""
         return None
 
+    def list_fingerprints(self, rows: Dataset) -> list[list[int]] | None:
+        """By whose bits rows of like structure come together; None for batches drawn at random."""
+        return None
+
     def choose_learning_rate(self, name: str) -> float:
         """Peak learning rate of the parameter `name`."""
         return self.settings.learning_rate

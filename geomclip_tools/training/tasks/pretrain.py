@@ -61,6 +61,11 @@ class PretrainSettings(TrainingSettings):
         "head that is thrown away; needs `smiles`.",
         default=0.0,
     )
+    neighbours: int = setting(
+        "Rows of like structure, by ECFP4, that stand together in a batch as hard negatives; equal ones are no negatives. "
+        "Needs `smiles`.",
+        default=1,
+    )
     contrastive_batch_size: int | None = setting(
         "Pairs that are contrasted, over all processes, if more than fit into memory at once: a multiple of "
         "batch_size, of which so many are encoded at a time, twice.",
@@ -94,6 +99,11 @@ class PretrainSettings(TrainingSettings):
                 f"--contrastive_batch_size {self.contrastive_batch_size} is no multiple of --batch_size "
                 f"{self.batch_size}; {self.rows_per_batch // self.batch_size * self.batch_size or self.batch_size} is"
             )
+        if self.neighbours < 1 or self.rows_per_batch % self.neighbours:
+            raise ValueError(
+                f"--neighbours is {self.neighbours}; give 1 or more, of which a batch of {self.rows_per_batch} is a "
+                "multiple"
+            )
         if self.text_target_weight < 0:
             raise ValueError(f"--text_target_weight is {self.text_target_weight}; give 0 or more")
         if not 0 <= self.sentence_sampling <= 1 or not 0 < self.text_layer_decay <= 1:
@@ -111,6 +121,11 @@ class PretrainSettings(TrainingSettings):
     def rows_per_batch(self) -> int:
         return self.contrastive_batch_size or self.batch_size
 
+    @property
+    def needs_structure(self) -> bool:
+        """Whether the molecules' structure is read from the column `smiles`."""
+        return self.text_target_weight > 0 or self.neighbours > 1
+
 
 class Pretraining(Task):
     """L = L_contrastive + alpha * L_denoising over pairs of geometry and text; chosen by retrieval."""
@@ -121,11 +136,14 @@ class Pretraining(Task):
 
     def __init__(self, settings: PretrainSettings):
         super().__init__(settings)
-        if settings.text_target_weight:
+        if settings.needs_structure:
             self.columns, self.derived_columns = ("text", "smiles"), TEXT_TARGETS
 
     def derive(self, row: dict, molecule: dict) -> dict[str, Any]:
-        return label_text_targets(row["smiles"]) if self.settings.text_target_weight else {}
+        return label_text_targets(row["smiles"]) if self.settings.needs_structure else {}
+
+    def list_fingerprints(self, rows: Dataset) -> list[list[int]] | None:
+        return rows["fingerprint"][:] if self.settings.neighbours > 1 else None
 
     def build(self) -> tuple[ContrastiveStep, GeomCLIPProcessor]:
         model, self.processor = build_model(self.settings)
@@ -173,8 +191,10 @@ class Pretraining(Task):
         if self.config.denoising_loss_weight > 0:
             noised = (geometry[name] for name in GEOMETRY)
             geometry |= draw_noise(*noised, torch.tensor(seeds), self.config.geometry_config)
-        targets = collate_text_targets(rows) if self.settings.text_target_weight else {}
-        return {**geometry, **text_batch, **targets, **identify_pairs(rows)}
+        structure = collate_text_targets(rows) if self.settings.text_target_weight else {}
+        if self.settings.neighbours > 1:
+            structure["structure_ids"] = torch.tensor([hash_id(str(sorted(row["fingerprint"]))) for row in rows])
+        return {**geometry, **text_batch, **structure, **identify_pairs(rows)}
 
     def collate_geometries(self, processor: GeomCLIPProcessor, rows: list[dict]) -> Mapping[str, Tensor]:
         return processor(molecules=rows, return_tensors="pt")

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from geomclip_tools.training.sampling import EpochSampler, LengthGroupedSampler, count_draws, draw_epoch
+from geomclip_tools.training.sampling import (
+    EpochSampler,
+    LengthGroupedSampler,
+    NeighbourSampler,
+    count_draws,
+    draw_epoch,
+)
 from geomclip_tools.training.trainer import Collator
 
 LENGTHS = torch.randint(5, 500, (1003,), generator=torch.Generator().manual_seed(3)).tolist()
@@ -98,6 +104,48 @@ def test_lengths_and_weights_together():
     assert sum(map(len, groups)) == 703
     assert {row for group in groups for row in group} >= set(range(600, 1003))
     assert padding(groups) < 0.3 * padding([group.tolist() for group in torch.randperm(1003)[:703].split(8)])
+
+
+# ---------------------------------------------------------------------------------------------------------- neighbours
+
+
+def families(num_rows: int = 400) -> list[list[int]]:
+    """Fingerprints of 40 bits each, of which those of row i and row i + 10 share three in four on average."""
+    generator = torch.Generator().manual_seed(0)
+    common = [torch.randperm(2048, generator=generator)[:46] for _ in range(10)]
+    return [common[row % 10][torch.randperm(46, generator=generator)[:40]].tolist() for row in range(num_rows)]
+
+
+def neighbours_of(fingerprints: list[list[int]], seed: int = 1, group_size: int = 4) -> NeighbourSampler:
+    return NeighbourSampler([len(fingerprints)], [1.0], seed, fingerprints, group_size, 2048)
+
+
+def test_rows_of_like_structure_stand_together():
+    rows = list(neighbours_of(families(402)))
+    assert sorted(rows) == list(range(402))
+    groups = [rows[start : start + 4] for start in range(0, 400, 4)]
+    of_one_family = sum(len({row % 10 for row in group}) == 1 for group in groups)
+    assert of_one_family > 70  # of 100; at random one in a thousand
+    assert len({group[0] % 10 for group in groups[:12]}) > 3  # and the groups are in no order
+
+
+def test_neighbours_are_others_in_each_epoch_and_depend_on_the_seed_only():
+    sampler, again, other = (neighbours_of(families(), seed) for seed in (1, 1, 2))
+    assert list(sampler) == list(sampler) == list(again) != list(other)
+    pairs = []
+    for epoch in range(2):
+        sampler.set_epoch(epoch)
+        rows = list(sampler)
+        pairs.append({frozenset(rows[start : start + 2]) for start in range(0, 400, 2)})
+    assert len(pairs[0] & pairs[1]) < 100
+
+
+def test_a_molecule_without_bits_and_datasets_by_weight():
+    fingerprints = [[], *families(20), []]
+    assert sorted(NeighbourSampler([22], [1.0], 0, fingerprints, 4, 2048)) == list(range(22))
+    drawn = list(NeighbourSampler([11, 11], [1.0, 0.5], 0, fingerprints, 4, 2048))
+    assert len(drawn) == 11 + 6
+    assert set(drawn) >= set(range(11))
 
 
 def test_the_collator_tells_the_task_its_epoch():

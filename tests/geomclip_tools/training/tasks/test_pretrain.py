@@ -115,10 +115,27 @@ def test_texts_are_sampled_by_seed_epoch_and_row(processor, config):
     assert torch.equal(batches[0]["text_ids"], torch.full((12,), hash_id(text)))  # of the whole text
 
 
+def test_rows_of_equal_structure_are_no_negatives_among_neighbours(processor, config):
+    molecule = {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]], "inchikey14": None}
+    bits = [[3, 1], [1, 3], [1, 4]]
+    rows = [{**molecule, "text": str(index), "row_id": index, "fingerprint": on} for index, on in enumerate(bits)]
+    batches = []
+    for neighbours in (1, 2):
+        task = Pretraining(settings_of(model="m", neighbours=neighbours, denoising_loss_weight=0.0))
+        task.config = config
+        batches.append(task.collate(processor, rows, 0))
+        assert task.list_fingerprints(Dataset.from_list(rows)) == (None if neighbours == 1 else bits)
+    assert "structure_ids" not in batches[0]
+    first, second, third = batches[1]["structure_ids"].tolist()
+    assert first == second != third
+
+
 @pytest.mark.parametrize(
     ("changed", "rule"),
     [
         ({"sentence_sampling": 1.5}, r"--sentence_sampling 1\.5 must lie in \[0, 1\]"),
+        ({"neighbours": 0}, "--neighbours is 0; give 1 or more"),
+        ({"neighbours": 5, "batch_size": 64}, "of which a batch of 64 is a multiple"),
         ({"text_target_weight": -1.0}, r"--text_target_weight is -1\.0; give 0 or more"),
         ({"text_layer_decay": 0.0}, r"--text_layer_decay 0\.0 in \(0, 1\]"),
         ({"sentence_sampling": 0.5, "text_learning_rate": 0.0}, "--sentence_sampling needs a text tower that reads"),
