@@ -23,7 +23,7 @@ def contrastive_loss(
     Args:
         geometry_embeds, text_embeds: (pairs, projection_dim), L2-normalised; row i of both is one pair.
         logit_scale: () 1 / temperature.
-        molecule_ids, text_ids, further_ids: (pairs,) int64; `MISSING_ID` is unlike any other, None says so for all rows.
+        molecule_ids, text_ids, further_ids: (pairs,) int64; `MISSING_ID` is unlike any other, None says so for all.
     Returns:
         () mean over pairs and both directions.
     """
