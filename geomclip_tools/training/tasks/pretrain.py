@@ -62,8 +62,8 @@ class PretrainSettings(TrainingSettings):
         default=0.0,
     )
     neighbours: int = setting(
-        "Rows of like structure, by ECFP4, that stand together in a batch as hard negatives; equal ones are none. Needs "
-        "`smiles`.",
+        "Rows of like structure, by ECFP4, that stand together in a batch as hard negatives; equal ones are none. "
+        "Needs `smiles`.",
         default=1,
     )
     contrastive_batch_size: int | None = setting(
