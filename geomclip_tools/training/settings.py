@@ -73,6 +73,10 @@ class TrainingSettings:
     weight_decay: float = setting("AdamW; norms, biases, embeddings and single numbers have none.", default=0.05)
     warmup_ratio: float = setting("Share of the updates over which the learning rate rises.", default=0.1)
     max_grad_norm: float = setting("Gradients are scaled down to this norm.", default=1.0)
+    ema_decay: float = setting(
+        "Decay of a moving average of the weights, which is validated and saved in their place; 0 for none.",
+        default=0.0,
+    )
     mixed_precision: str = setting(
         "no, bf16, fp16, or auto: bf16 where the hardware is faster in it, else no.", default="no"
     )
@@ -86,6 +90,8 @@ class TrainingSettings:
     def __post_init__(self):
         if self.mixed_precision == "auto":
             object.__setattr__(self, "mixed_precision", choose_precision())  # so that the record names it
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"--ema_decay is {self.ema_decay}; give 0, or less than 1")
         if self.num_conformers < 1:
             raise ValueError(f"--num_conformers is {self.num_conformers}; give at least 1")
         weights = " ".join(map(str, self.weights))

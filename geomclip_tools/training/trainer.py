@@ -14,6 +14,8 @@ from accelerate import Accelerator, skip_first_batches
 from accelerate.utils import DataLoaderConfiguration, broadcast, set_seed
 from datasets import Dataset
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
@@ -112,7 +114,26 @@ class Trainer:
         scheduler = get_cosine_schedule_with_warmup(optimizer, num_warmup, self.num_updates)
         prepared = accelerator.prepare(model, optimizer, loader, scheduler)
         self.model, self.optimizer, self.loader, self.scheduler = prepared
+        self.average = self.start_average() if self.settings.ema_decay else None
         self.progress = self.resume() if self.settings.resume else Progress()
+
+    def start_average(self) -> AveragedModel:
+        """A moving average of the weights, a part of the training states.
+
+        Raises:
+            ValueError: the weights are split over processes.
+        """
+        if isinstance(self.model, FSDPModule):
+            raise ValueError("--ema_decay needs whole weights on every process, which FSDP splits; leave it out")
+        decay = get_ema_multi_avg_fn(self.settings.ema_decay)
+        average = AveragedModel(self.accelerator.unwrap_model(self.model), multi_avg_fn=decay)
+        self.accelerator.register_for_checkpointing(average)
+        return average
+
+    @property
+    def result(self) -> torch.nn.Module:
+        """What is validated and saved."""
+        return self.accelerator.unwrap_model(self.model) if self.average is None else self.average.module
 
     def resume(self) -> Progress:
         """Load the newest training state, if there is one."""
@@ -173,6 +194,8 @@ class Trainer:
             self.optimizer.step()
             self.scheduler.step()
             self.optimizer.zero_grad()
+        if self.average is not None and accelerator.sync_gradients:
+            self.average.update_parameters(accelerator.unwrap_model(self.model))
         return losses, grad_norm
 
     def log_update(self, losses: dict[str, Tensor], grad_norm: Any) -> None:
@@ -189,7 +212,7 @@ class Trainer:
         accelerator = self.accelerator
         score = torch.zeros(1, device=accelerator.device)
         if rows is not None and accelerator.is_main_process:
-            value, metrics = self.task.validate(accelerator.unwrap_model(self.model), self.processor, rows)
+            value, metrics = self.task.validate(self.result, self.processor, rows)
             score += value
             accelerator.log({"epoch": self.progress.epoch, **metrics}, self.progress.step)
         return broadcast(score).item()
@@ -197,7 +220,7 @@ class Trainer:
     def save(self, folder: Path) -> None:
         """A checkpoint, as it stands."""
         seconds = self.progress.seconds
-        save_checkpoint(self.accelerator, self.task, self.model, self.processor, folder, seconds)
+        save_checkpoint(self.accelerator, self.task, self.result, self.processor, folder, seconds)
 
 
 def build_accelerator(settings: TrainingSettings) -> Accelerator:

@@ -89,6 +89,7 @@ def test_a_record_holds_what_the_folder_says_of_its_rows(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "rule"),
     [
+        ({"ema_decay": 1.0}, r"--ema_decay is 1\.0; give 0, or less than 1"),
         ({"num_conformers": 0}, "--num_conformers is 0; give at least 1"),
         ({"dataset_weights": [1.0, 2.0]}, r"--dataset_weights are 1\.0 2\.0 for 1 datasets"),
         ({"further_datasets": ["e"], "dataset_weights": [1.0]}, r"--dataset_weights are 1\.0 for 2 datasets"),

@@ -223,6 +223,7 @@ def losses(output_dir: Path) -> list[dict]:
 
 
 MIXED = {"further_datasets": "conformers.parquet", "num_conformers": 3}
+MIXED |= {"ema_decay": 0.9}
 MIXED |= {"sentence_sampling": 0.5, "text_layer_decay": 0.8, "text_target_weight": 0.1}
 CASES = [
     ("pretrain", {"denoising_loss_weight": 1.0}),
@@ -322,6 +323,28 @@ def test_the_best_checkpoint_is_chosen_by_validation(arguments, start, finish, t
         AutoProcessor.from_pretrained(folder)
         assert json.loads((folder / "train_config.json").read_text())["learning_rate"] == 1e-3
         assert "Not evaluated" in (folder / "README.md").read_text()
+
+
+def test_a_moving_average_is_validated_and_saved_in_place_of_the_weights(arguments, start, finish, tmp_path):
+    settings = {
+        "batch_size": 16,
+        "num_train_epochs": len(SCORES),
+        "validation_split": "train[:8]",
+    }  # an update an epoch
+    for name, decay in (("plain", 0.0), ("average", 0.7)):
+        finish(start(arguments("pretrain", name, ema_decay=decay, **settings), Scored))
+
+    def load(run: str, folder: str) -> dict[str, torch.Tensor]:
+        return load_file(tmp_path / run / folder / "model.safetensors")
+
+    expected = load("plain", "after_0")
+    for epoch in range(1, len(SCORES)):
+        weights = load("plain", f"after_{epoch}")
+        expected = {name: 0.7 * value + 0.3 * weights[name] for name, value in expected.items()}
+        for name, value in load("average", f"after_{epoch}").items():
+            assert_close(value, expected[name], rtol=1e-4, atol=1e-6)
+    assert (load("plain", "last")["text_projection.weight"] - expected["text_projection.weight"]).abs().max() > 1e-5
+    assert all(torch.equal(value, load("average", "after_3")[name]) for name, value in load("average", "last").items())
 
 
 def last_step(log: Path) -> int:
