@@ -8,12 +8,12 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard
 
-from ..evaluation import caption_table, denoising, invariance, property_prediction, retrieval
+from ..evaluation import caption_table, denoising, invariance, property_prediction, retrieval, word_search
 from ..records import RECORD, find_hub_id, read_json, redact_paths
 from .training_story import list_base_models, tell_training
 
 TASKS = {  # whose results a card shows
-    "geomclip": ("retrieval", "denoising", "invariance", "overlap"),
+    "geomclip": ("retrieval", "word_queries", "denoising", "invariance", "overlap"),
     "geomclip_captioning": ("captioning",),
     "geomclip_geometry": ("denoising", "overlap"),
     "geomclip_property": ("property_prediction",),
@@ -177,7 +177,8 @@ def write_evaluation_section(record: dict[str, Any]) -> str:
     """The numbers of one results file, with what they were measured on and the command that repeats them."""
     settings = record["settings"]
     title = record["task"].replace("_", " ").capitalize()
-    facts = [f"{record['num_rows']:,} rows"]
+    is_of_words = record["task"] == "word_queries"
+    facts = [f"{record['num_molecules']:,} molecules" if is_of_words else f"{record['num_rows']:,} rows"]
     if record.get("failures"):
         facts.append(f"{len(record['failures'])} molecules refused by the processor")
     if "seed" in settings:
@@ -193,6 +194,7 @@ def format_numbers(record: dict[str, Any]) -> str:
     """The figures as the command that measured them prints them."""
     formats = {
         "retrieval": lambda: retrieval.format_table(record["metrics"]),
+        "word_queries": lambda: word_search.format_table(record["metrics"]),
         "captioning": lambda: format_captioning(record),
         "property_prediction": lambda: property_prediction.format_properties(record),
         "overlap": lambda: format_overlap(record),

@@ -56,10 +56,14 @@ def tell_mixture(training: dict[str, Any]) -> list[str]:
     weights = training.get("dataset_weights") or [1] * (1 + len(further))
     lines = []
     for source, weight, data in zip(further, weights[1:], training.get("further_data", [{}] * len(further))):
-        lines += [f"Rows of `{redact_path(source)}` were mixed in, {weight:g} passes an epoch.", *tell_data(data)]
+        lines += [f"Rows of `{redact_path(source)}` were mixed in, {tell_passes(weight)} an epoch.", *tell_data(data)]
     if weights[0] != 1:
-        lines.insert(0, f"An epoch was {weights[0]:g} passes over the former.")
+        lines.insert(0, f"An epoch was {tell_passes(weights[0])} over the former.")
     return lines
+
+
+def tell_passes(number: float) -> str:
+    return "one pass" if number == 1 else f"{number:g} passes"
 
 
 def name_origin(training: dict[str, Any], key: str) -> str:

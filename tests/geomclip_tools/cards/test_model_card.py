@@ -16,6 +16,8 @@ from geomclip_tools.cards.model_card import describe_handedness, format_overlap,
 from geomclip_tools.evaluation.denoising import evaluate_denoising
 from geomclip_tools.evaluation.invariance import evaluate_invariance
 from geomclip_tools.evaluation.retrieval import evaluate_retrieval
+from geomclip_tools.evaluation.word_search import evaluate_word_queries
+from geomclip_tools.evaluation.word_search import format_table as format_words
 from geomclip_tools.records import find_hub_id
 from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPFeatureExtractor, GeomCLIPForCaptioning
 
@@ -152,6 +154,15 @@ def test_what_else_a_release_has_to_say(model, processor, folder, tmp_path):
     assert "| of 1,200 molecules, on the list | molecules | rows |" in text
     assert "| holdout | 0 | 0 |\n| mine | 1 | 2 |" in text
     assert text.index("## Training") < text.index("The texts are under CC BY 4.0.") < text.index("## Intended use")
+
+
+def test_what_words_find(model, processor, folder, tmp_path):
+    molecules = Dataset.from_list([{"smiles": smiles} for smiles in ("C1CC1", "OB(O)c1ccccc1", "CCO")])
+    found = evaluate_word_queries(model, processor, molecules, num_bootstrap=10)
+    text = ModelCard.load(write_model_card(folder, [save(tmp_path / "w.json", "word_queries", found)])).text
+    assert "### Word queries" in text
+    assert ", 3 molecules, " in text
+    assert format_words(found["metrics"]) in text
 
 
 def test_texts_of_lists_are_told_where_a_list_has_any():
