@@ -47,5 +47,5 @@ def test_a_tower_without_a_head_is_refused(geometry_config, tmp_path):
 
 
 def test_settings_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="--num_conformers 3: at least 1; more need --coordinates rdkit"):
-        main(["--model", "m", "--dataset", "d", "--output", "o", "--num_conformers", "3"])
+    with pytest.raises(ValueError, match="--num_conformers is 0; give at least 1"):
+        main(["--model", "m", "--dataset", "d", "--output", "o", "--num_conformers", "0"])

@@ -118,7 +118,9 @@ def test_parameter_groups(config):
     rates = ["--learning_rate", "1e-3", "--text_learning_rate", "1e-5"]
     settings = parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", *rates])
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = trainer.group_parameters(model, TASKS["pretrain"](settings))
+    task = TASKS["pretrain"](settings)
+    task.config = config
+    groups = trainer.group_parameters(model, task)
     listed = [names[id(parameter)] for group in groups for parameter in group["params"]]
     assert sorted(listed) == sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     for group in groups:
