@@ -46,8 +46,15 @@ def test_automatic_precision_is_the_faster_one(monkeypatch, capabilities, gain, 
         assert settings.mixed_precision == expected
 
 
-def test_the_gain_of_bfloat16_is_a_ratio_of_times():
-    assert 0.001 < settings_module.measure_bfloat16_gain() < 100
+def test_the_gain_of_bfloat16_is_a_ratio_of_times(monkeypatch):
+    clock = [0.0]
+
+    def multiply(one, other):
+        clock[0] += 3.0 if one.dtype == torch.float32 else 2.0
+
+    monkeypatch.setattr(torch, "mm", multiply)
+    monkeypatch.setattr(settings_module.time, "perf_counter", lambda: clock[0])
+    assert settings_module.measure_bfloat16_gain.__wrapped__() == 1.5
 
 
 def test_a_record_holds_those_of_the_checkpoints_that_it_started_from(tmp_path):

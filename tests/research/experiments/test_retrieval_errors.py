@@ -39,6 +39,7 @@ def test_similarity_is_that_of_the_fingerprints():
     scores = np.eye(6)
     scores[0, 1] = 2
     (error,) = list_errors(scores, PAIRS).to_dict("records")
-    # CCO and CCCO share the environments CH3, CH2-O(H) and OH of radius 0 and those of larger radius that are alike.
-    assert error["similarity"] == pytest.approx(0.5, abs=0.2)
+    # CCO has the environments CH3, CH2, OH, each alone and with its neighbours (6), CCCO has 8; alike are three alone,
+    # CH3 with its neighbour and OH with its neighbour: 5 of 9.
+    assert error["similarity"] == pytest.approx(5 / 9)
     assert error["smiles_first"] == "CCCO"
