@@ -28,6 +28,8 @@ def tell_training(training: dict[str, Any], subject: str = "It") -> list[str]:
     else:
         towers = [(tower, name_origin(training, key)) for key, tower in TOWERS.items() if key in training]
         lines += [f"The {tower} tower started from {start}." for tower, start in towers]
+    if seeds := training.get("averaged_seeds"):
+        lines.append(f"Its weights are the mean of {len(seeds)} such runs, with seeds {', '.join(map(str, seeds))}.")
     if training.get("hardware"):
         lines.append(f"This took {format_duration(training['seconds'])} on {training['hardware']}.")
     for key, record in training.get("earlier", {}).items():

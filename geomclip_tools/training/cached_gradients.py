@@ -15,7 +15,7 @@ from modeling_geomclip.feature_extraction_geomclip import PAD_ID
 
 from .distributed import scale_to_mean
 from .grouping import cut_padding
-from .steps import GEOMETRY, IDS, NOISED, TEXT, ContrastiveOutput, combine_losses
+from .steps import CONTRASTED, GEOMETRY, NOISED, TEXT, ContrastiveOutput, combine_losses
 
 EMBEDS = ("geometry_embeds", "text_embeds")
 
@@ -49,6 +49,7 @@ def cached_backward(
     compute: Callable[..., ContrastiveOutput],
     denoising_loss_weight: float,
     text_target_weight: float,
+    soft_label_temperature: float,
     accelerator: Accelerator,
     model: torch.nn.Module,
     parts: list[dict[str, Tensor]],
@@ -71,9 +72,9 @@ def cached_backward(
         outputs = [forward(number, denoise=False) for number in range(len(parts))]
     embeds = {name: torch.cat([output[name] for output in outputs]).requires_grad_() for name in EMBEDS}
     logit_scale = outputs[0].logit_scale.clone().requires_grad_()
-    ids = {name: torch.cat([part[name] for part in parts]) for name in IDS if name in parts[0]}
+    contrasted = {name: torch.cat([part[name] for part in parts]) for name in CONTRASTED if name in parts[0]}
     joined = ContrastiveOutput(**embeds, logit_scale=logit_scale)
-    losses = combine_losses(joined, ids, denoising_loss_weight)
+    losses = combine_losses(joined, contrasted, denoising_loss_weight, soft_label_temperature=soft_label_temperature)
     losses["loss"].backward()
 
     gradients = {name: embeds[name].grad.chunk(len(parts)) for name in EMBEDS}

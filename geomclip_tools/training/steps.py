@@ -15,6 +15,7 @@ from .structure_heads import TextTargetHeads
 
 NOISED = ("noised_atom_ids", "noised_positions", "chosen")
 IDS = ("molecule_ids", "text_ids", "structure_ids")  # of rows that are not negatives of each other if they share one
+CONTRASTED = (*IDS, "fingerprint")
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -117,15 +118,21 @@ def combine_losses(
     batch: dict[str, Tensor],
     denoising_loss_weight: float,
     text_target_weight: float = 0.0,
+    soft_label_temperature: float = 0.0,
 ) -> dict[str, Tensor]:
     """L = L_contrastive + alpha * L_denoising (+ beta * L_text_targets) of the batch over all processes, on each.
+
+    With a `soft_label_temperature`, the contrastive targets are a softmax of the molecules' likeness by `fingerprint`.
 
     DDP averages gradients: the contrastive loss is whole on every process, the denoising loss of one process is
     scaled to its share of the chosen atoms, and every process has as many texts.
     """
     ids = [gather(batch[name]) for name in IDS if name in batch]
     embeds = (gather(outputs.geometry_embeds), gather(outputs.text_embeds))
-    losses = {"contrastive_loss": contrastive_loss(*embeds, outputs.logit_scale, *ids)}
+    soft_labels = None
+    if soft_label_temperature:
+        soft_labels = compare_fingerprints(gather(batch["fingerprint"])) / soft_label_temperature
+    losses = {"contrastive_loss": contrastive_loss(*embeds, outputs.logit_scale, *ids, soft_labels=soft_labels)}
     losses["loss"] = losses["contrastive_loss"]
     if outputs.denoising_loss is not None:
         share = scale_to_mean(outputs.num_chosen, outputs.denoising_loss.dtype)
@@ -135,3 +142,13 @@ def combine_losses(
         losses["text_target_loss"] = outputs.text_target_loss
         losses["loss"] = losses["loss"] + text_target_weight * losses["text_target_loss"]
     return losses | {"temperature": 1 / outputs.logit_scale}
+
+
+def compare_fingerprints(fingerprints: Tensor) -> Tensor:
+    """(molecules, molecules) Tanimoto similarity, 0 for two without a bit.
+
+    Args:
+        fingerprints: (molecules, bits), 0 or 1.
+    """
+    num_common, num_bits = fingerprints @ fingerprints.T, fingerprints.sum(dim=1)
+    return num_common / (num_bits.unsqueeze(0) + num_bits.unsqueeze(1) - num_common).clamp(min=1)

@@ -14,6 +14,7 @@ def contrastive_loss(
     molecule_ids: Tensor | None = None,
     text_ids: Tensor | None = None,
     *further_ids: Tensor | None,
+    soft_labels: Tensor | None = None,
 ) -> Tensor:
     """Symmetric cross-entropy over a batch of pairs: each geometry finds its text and each text its geometry.
 
@@ -24,14 +25,18 @@ def contrastive_loss(
         geometry_embeds, text_embeds: (pairs, projection_dim), L2-normalised; row i of both is one pair.
         logit_scale: () 1 / temperature.
         molecule_ids, text_ids, further_ids: (pairs,) int64; `MISSING_ID` is unlike any other, None says so for all.
+        soft_labels: (pairs, pairs), how alike two pairs are, on the scale of logits, the same both ways; their softmax
+            is the target. Left out, a pair's target is itself alone.
     Returns:
         () mean over pairs and both directions.
     """
     logits = logit_scale * geometry_embeds @ text_embeds.T  # (geometries, texts)
-    logits = logits.masked_fill(
-        find_same_pairs(len(logits), molecule_ids, text_ids, *further_ids).to(logits.device), float("-inf")
-    )
-    target = torch.arange(len(logits), device=logits.device)
+    same = find_same_pairs(len(logits), molecule_ids, text_ids, *further_ids).to(logits.device)
+    if soft_labels is None:
+        logits, target = logits.masked_fill(same, float("-inf")), torch.arange(len(logits), device=logits.device)
+    else:  # whose zeros would meet infinite logarithms
+        logits = logits.masked_fill(same, torch.finfo(logits.dtype).min)
+        target = soft_labels.to(logits.dtype).masked_fill(same, float("-inf")).softmax(dim=1)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 

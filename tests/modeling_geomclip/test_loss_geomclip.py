@@ -107,10 +107,36 @@ def test_a_batch_of_one_molecule_has_nothing_to_learn_from(embeds):
     assert all((x.grad == 0).all() for x in embeds)
 
 
+LIKENESS = torch.rand(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 4
+LIKENESS = LIKENESS + LIKENESS.T
+
+
+@pytest.mark.parametrize("soft_labels", [None, LIKENESS])
 @pytest.mark.parametrize("ids", [(None, None), (MOLECULE_IDS, TEXT_IDS)])
-def test_gradients_of_the_contrastive_loss(embeds, ids):
+def test_gradients_of_the_contrastive_loss(embeds, ids, soft_labels):
     inputs = [x.clone().requires_grad_() for x in (*embeds, SCALE)]
-    assert torch.autograd.gradcheck(lambda *x: contrastive_loss(*x, *ids), inputs)
+    assert torch.autograd.gradcheck(lambda *x: contrastive_loss(*x, *ids, soft_labels=soft_labels), inputs)
+
+
+@pytest.mark.parametrize(("ids", "excluded"), [((None, None), set()), ((MOLECULE_IDS, TEXT_IDS), SHARED)])
+def test_soft_labels_share_the_target_among_like_pairs(embeds, ids, excluded):
+    logits = SCALE.item() * embeds[0].numpy() @ embeds[1].numpy().T
+    losses = []
+    for scores in (logits, logits.T):
+        for i in range(6):
+            kept = [j for j in range(6) if (i, j) not in excluded]
+            target = np.exp(LIKENESS[i, kept].numpy()) / np.exp(LIKENESS[i, kept].numpy()).sum()
+            log_probabilities = scores[i, kept] - np.log(np.exp(scores[i, kept]).sum())
+            losses.append(-(target * log_probabilities).sum())
+    loss = contrastive_loss(*embeds, SCALE, *ids, soft_labels=LIKENESS)
+    assert_close(loss.item(), np.mean(losses), rtol=1e-12, atol=0)
+
+
+def test_labels_of_sharp_contrast_are_no_other_than_the_pairs_themselves(embeds):
+    sharp = 1e4 * torch.eye(6, dtype=torch.float64)
+    for ids in ((), (MOLECULE_IDS, TEXT_IDS)):
+        expected = contrastive_loss(*embeds, SCALE, *ids)
+        assert_close(contrastive_loss(*embeds, SCALE, *ids, soft_labels=sharp), expected)
 
 
 # ----------------------------------------------------------------------------------------------------------- denoising

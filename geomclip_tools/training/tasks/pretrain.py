@@ -61,6 +61,11 @@ class PretrainSettings(TrainingSettings):
         "head that is thrown away; needs `smiles`.",
         default=0.0,
     )
+    soft_label_temperature: float = setting(
+        "Temperature of a softmax over the ECFP4 Tanimoto similarities of a batch, which a text is to reach in place "
+        "of its own molecule alone; 0 for none. Needs `smiles`.",
+        default=0.0,
+    )
     neighbours: int = setting(
         "Rows of like structure, by ECFP4, that stand together in a batch as hard negatives; equal ones are none. "
         "Needs `smiles`.",
@@ -104,8 +109,9 @@ class PretrainSettings(TrainingSettings):
                 f"--neighbours is {self.neighbours}; give 1 or more, of which a batch of {self.rows_per_batch} is a "
                 "multiple"
             )
-        if self.text_target_weight < 0:
-            raise ValueError(f"--text_target_weight is {self.text_target_weight}; give 0 or more")
+        for name in ("text_target_weight", "soft_label_temperature"):
+            if (value := getattr(self, name)) < 0:
+                raise ValueError(f"--{name} is {value}; give 0 or more")
         if not 0 <= self.sentence_sampling <= 1 or not 0 < self.text_layer_decay <= 1:
             raise ValueError(
                 f"--sentence_sampling {self.sentence_sampling} must lie in [0, 1] and --text_layer_decay "
@@ -124,7 +130,12 @@ class PretrainSettings(TrainingSettings):
     @property
     def needs_structure(self) -> bool:
         """Whether the molecules' structure is read from the column `smiles`."""
-        return self.text_target_weight > 0 or self.neighbours > 1
+        return self.reads_structure or self.neighbours > 1
+
+    @property
+    def reads_structure(self) -> bool:
+        """Whether the loss needs it."""
+        return self.text_target_weight > 0 or self.soft_label_temperature > 0
 
 
 class Pretraining(Task):
@@ -191,7 +202,7 @@ class Pretraining(Task):
         if self.config.denoising_loss_weight > 0:
             noised = (geometry[name] for name in GEOMETRY)
             geometry |= draw_noise(*noised, torch.tensor(seeds), self.config.geometry_config)
-        structure = collate_text_targets(rows) if self.settings.text_target_weight else {}
+        structure = collate_text_targets(rows) if self.settings.reads_structure else {}
         if self.settings.neighbours > 1:
             structure["structure_ids"] = torch.tensor([hash_id(str(sorted(row["fingerprint"]))) for row in rows])
         return {**geometry, **text_batch, **structure, **identify_pairs(rows)}
@@ -207,19 +218,20 @@ class Pretraining(Task):
         return model(batch, **budgets, denoise=denoise)
 
     @property
-    def loss_weights(self) -> tuple[float, float]:
-        """Of denoising and of the targets of texts."""
-        return self.config.denoising_loss_weight, self.settings.text_target_weight
+    def loss_settings(self) -> tuple[float, float, float]:
+        """What `combine_losses` takes: weights of denoising and of the targets of texts, temperature of soft labels."""
+        settings = self.settings
+        return self.config.denoising_loss_weight, settings.text_target_weight, settings.soft_label_temperature
 
     def compute_losses(self, outputs: ContrastiveOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return combine_losses(outputs, batch, *self.loss_weights)
+        return combine_losses(outputs, batch, *self.loss_settings)
 
     def backward(self, accelerator: Accelerator, model: torch.nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         num_parts = self.settings.rows_per_batch // self.settings.batch_size
         if num_parts == 1:
             return super().backward(accelerator, model, batch)
         parts = split_batch(batch, num_parts)
-        return cached_backward(self.forward, *self.loss_weights, accelerator, model, parts)
+        return cached_backward(self.forward, *self.loss_settings, accelerator, model, parts)
 
     def validate(self, step: ContrastiveStep, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
         """Mean reciprocal rank over both directions."""

@@ -21,6 +21,7 @@ ACCELERATOR = SimpleNamespace(
     backward=lambda loss: loss.backward(), no_sync=lambda model: nullcontext(), unwrap_model=lambda model: model
 )
 SIZES = [7, 2, 9, 3, 5, 8]
+TARGETS = {"text_target_weight": 0.3, "soft_label_temperature": 0.2}
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def pairs(geometry_config) -> dict[str, torch.Tensor]:
 
 
 def task_of(**settings) -> Pretraining:
-    task = Pretraining(PretrainSettings(dataset="d", output_dir="o", model="m", text_target_weight=0.3, **settings))
+    task = Pretraining(PretrainSettings(dataset="d", output_dir="o", model="m", **TARGETS, **settings))
     task.config = SimpleNamespace(denoising_loss_weight=0.7)
     return task
 
@@ -75,7 +76,7 @@ def test_without_dropout_they_are_those_of_the_plain_batch(step, pairs, num_part
             module.p = 0.0
     expected, whole = gradients_of(step, lambda: task.backward(ACCELERATOR, step, pairs))
     parts = split_batch(pairs, num_parts)
-    actual, cached = gradients_of(step, lambda: cached_backward(task.forward, 0.7, 0.3, ACCELERATOR, step, parts))
+    actual, cached = gradients_of(step, lambda: cached_backward(task.forward, 0.7, 0.3, 0.2, ACCELERATOR, step, parts))
     names = {"loss", "contrastive_loss", "denoising_loss", "text_target_loss", "temperature"}
     assert expected.keys() == actual.keys() == names
     for name, loss in expected.items():
@@ -102,7 +103,7 @@ def test_with_dropout_they_are_those_of_the_parts_in_one_graph(step, pairs):
         total = torch.stack([output.denoising_loss * output.num_chosen for output in outputs]).sum()
         whole.denoising_loss = total / whole.num_chosen
         whole.text_target_loss = torch.stack([output.text_target_loss for output in outputs]).mean()
-        losses = combine_losses(whole, pairs, 0.7, 0.3)
+        losses = combine_losses(whole, pairs, 0.7, 0.3, 0.2)
         losses["loss"].backward()
         return losses
 

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
+from rdkit.Chem import MolFromSmiles
+from rdkit.DataStructs import TanimotoSimilarity
 from torch.testing import assert_close
 from transformers import BertConfig, DistilBertConfig, ModernBertConfig, RobertaConfig
 
+from dataset_pubchem3d.chemistry.fingerprints import make_ecfp4
 from geomclip_tools.noise import draw_noise
-from geomclip_tools.training.steps import ContrastiveStep, combine_losses
-from modeling_geomclip import GeomCLIPConfig, GeomCLIPForPreTraining
+from geomclip_tools.training.steps import ContrastiveStep, combine_losses, compare_fingerprints
+from modeling_geomclip import GeomCLIPConfig, GeomCLIPForPreTraining, contrastive_loss
 
 SHAPE = {"vocab_size": 64, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 ENDS = {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2}
@@ -81,3 +84,24 @@ def test_a_text_tower_that_is_not_trained_has_no_dropout(pretraining_model, nois
     step.train()
     assert step.model.geometry_model.training
     assert_close(step(noised_batch).text_embeds, step(noised_batch).text_embeds, rtol=0, atol=0)
+
+
+def test_likeness_is_tanimoto_similarity():
+    mols = [MolFromSmiles(smiles) for smiles in ("CCO", "CCCO", "c1ccccc1O", "c1ccccc1O")]
+    bits = [make_ecfp4().GetFingerprint(mol) for mol in mols]
+    expected = torch.tensor([[TanimotoSimilarity(one, other) for other in bits] for one in bits])
+    assert_close(compare_fingerprints(torch.tensor([list(x) for x in bits]).float()), expected)
+    assert 0 < expected[0, 1] < 1
+    assert (compare_fingerprints(torch.zeros(2, 8)) == 0).all()
+
+
+def test_soft_labels_are_of_the_molecules_of_the_batch(pretraining_model, batch):
+    step = ContrastiveStep(without_dropout(pretraining_model)).train()
+    outputs = step(batch)
+    fingerprint = torch.tensor([[1.0, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 1]])
+    ids = {"molecule_ids": torch.arange(3), "fingerprint": fingerprint}
+    likeness = torch.tensor([[1, 2 / 3, 0], [2 / 3, 1, 0], [0, 0, 1]])
+    embeds = (outputs.geometry_embeds, outputs.text_embeds, outputs.logit_scale)
+    losses = combine_losses(outputs, ids, 0.0, soft_label_temperature=0.5)
+    assert_close(losses["loss"], contrastive_loss(*embeds, soft_labels=likeness / 0.5))
+    assert abs(losses["loss"] - combine_losses(outputs, ids, 0.0)["loss"]) > 1e-3

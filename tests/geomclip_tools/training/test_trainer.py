@@ -234,7 +234,7 @@ CASES = [
     ("pretrain", {"denoising_loss_weight": 1.0, "batch_size": 4, "contrastive_batch_size": 8}),
     ("pretrain", {"denoising_loss_weight": 1.0, "gradient_accumulation_steps": 2}),
     ("pretrain", {"denoising_loss_weight": 0.0, **MIXED}),
-    ("pretrain", {"denoising_loss_weight": 0.0, "neighbours": 4}),
+    ("pretrain", {"denoising_loss_weight": 0.0, "neighbours": 4, "soft_label_temperature": 0.2}),
     ("pretrain_geometry", {}),
     ("property", {}),
     ("property", {"geometry": "lora", "property_pooling": "sum"}),

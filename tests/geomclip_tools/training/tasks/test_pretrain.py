@@ -137,6 +137,7 @@ def test_rows_of_equal_structure_are_no_negatives_among_neighbours(processor, co
         ({"neighbours": 0}, "--neighbours is 0; give 1 or more"),
         ({"neighbours": 5, "batch_size": 64}, "of which a batch of 64 is a multiple"),
         ({"text_target_weight": -1.0}, r"--text_target_weight is -1\.0; give 0 or more"),
+        ({"soft_label_temperature": -0.1}, r"--soft_label_temperature is -0\.1; give 0 or more"),
         ({"text_layer_decay": 0.0}, r"--text_layer_decay 0\.0 in \(0, 1\]"),
         ({"sentence_sampling": 0.5, "text_learning_rate": 0.0}, "--sentence_sampling needs a text tower that reads"),
     ],

@@ -1,0 +1,70 @@
+"""The mean of the weights of GeomCLIPs that were trained alike from one start, with other seeds.
+
+    python research/experiments/average.py --models runs/seed_0 runs/seed_1 --output_dir runs/mean
+
+Also a stage of a study, after stages that have a `seed` of their own.
+Source: model soups (Wortsman et al., ICML 2022).
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForPreTraining, AutoProcessor, PreTrainedModel
+
+from geomclip_tools.cards.model_card import write_model_card
+from geomclip_tools.records import RECORD, read_json
+
+OF_A_RUN = ("seed", "output_dir", "seconds", "hardware", "resume")  # in which the records of the runs may differ
+
+
+def average(model_dirs: list[Path], output_dir: Path) -> None:
+    """Write a checkpoint with the mean weights and the processor of the first folder.
+
+    Raises:
+        ValueError: the runs differ in more than the seed.
+    """
+    records = [read_json(folder / RECORD) for folder in model_dirs]
+    settings = [{name: value for name, value in record.items() if name not in OF_A_RUN} for record in records]
+    for folder, other in zip(model_dirs, settings):
+        if different := [name for name in {*settings[0], *other} if settings[0].get(name) != other.get(name)]:
+            raise ValueError(
+                f"{folder} has another {', '.join(sorted(different))} than {model_dirs[0]}; give runs alike"
+            )
+    models = [AutoModelForPreTraining.from_pretrained(folder, dtype=torch.float32) for folder in model_dirs]
+    models[0].load_state_dict(average_weights(models))
+    models[0].save_pretrained(output_dir)
+    AutoProcessor.from_pretrained(model_dirs[0]).save_pretrained(output_dir)
+    record = records[0] | {
+        "averaged_seeds": [record["seed"] for record in records],
+        "seconds": sum(record["seconds"] for record in records),
+        "output_dir": str(output_dir),
+    }
+    (output_dir / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    write_model_card(output_dir)
+
+
+def average_weights(models: list[PreTrainedModel]) -> dict[str, torch.Tensor]:
+    """Mean of the models' floating-point states, summed in float64; other states are the first model's."""
+    states = [model.state_dict() for model in models]
+    return {
+        name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(first.dtype)
+        if first.is_floating_point()
+        else first
+        for name, first in states[0].items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="checkpoint folders of the trainer")
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder to write")
+    for flag in ("--seed", "--resume"):  # which every stage of a study is given
+        parser.add_argument(flag, nargs="?", help="changes nothing")
+    args = parser.parse_args()
+    average(args.models, args.output_dir)
+
+
+if __name__ == "__main__":
+    main()
