@@ -268,7 +268,7 @@ def run(task: Task) -> None:
 def start_trackers(accelerator: Accelerator, settings: TrainingSettings) -> None:
     """Give every tracker the settings; one whose package is missing would log nothing in silence, and is an error."""
     given = {name: value for name, value in dataclasses.asdict(settings).items() if value is not None}
-    given = {name: " ".join(value) if isinstance(value, list) else value for name, value in given.items()}
+    given = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in given.items()}
     accelerator.init_trackers("geomclip", given)
     if settings.report_to != "none":
         accelerator.get_tracker(settings.report_to)
