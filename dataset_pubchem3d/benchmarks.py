@@ -1,4 +1,4 @@
-"""Lists of benchmark molecules, as first blocks of InChIKeys, and their texts; what training data have of them."""
+"""Read lists of benchmark molecules and texts, and count their overlap with training data."""
 
 import re
 from collections import Counter
@@ -16,19 +16,19 @@ from .pairs import find_first_block
 from .same_texts import hash_texts, normalise_text
 from .sources.table_files import is_table, read_rows, undouble_backslashes
 
-CHAIN = re.compile("[BCFINOPS]{14}")  # looks like a first block, but is a SMILES, such as that of tetradecane
+CHAIN = re.compile("[BCFINOPS]{14}")  # a SMILES that looks like a first block, such as that of tetradecane
 COLUMNS = ("inchikey14", "inchikey", "smiles")
 TEXT = "text"
 SHOWN = 10
-SHOWN_CHARACTERS = 80  # of a text
+SHOWN_CHARACTERS = 80  # per text
 
 
 class Benchmark(NamedTuple):
-    """What a list has, distinct and ascending.
+    """The contents of a benchmark list, distinct and ascending.
 
     Attributes:
-        blocks: first blocks of InChIKeys, as 14 bytes each.
-        texts: hashes as of `hash_texts`; none of a list without texts.
+        blocks: (molecules,) first blocks of InChIKeys, 14 bytes each.
+        texts: (texts,) uint64, hashes by `hash_texts`; empty for a list without texts.
     """
 
     blocks: np.ndarray
@@ -36,16 +36,16 @@ class Benchmark(NamedTuple):
 
 
 def read_benchmark(path: Path, encoding: str = "utf-8") -> Benchmark:
-    """Molecules of a list and, if it is a table with texts, these.
+    """Read the molecules of a list and, if it is a table with texts, its texts.
 
     Args:
-        path: a text file with one InChIKey, first block or SMILES a line, or a table with a column `inchikey14`,
-            `inchikey` or `smiles`, in upper or lower case; of those that a row has, the first counts. Of a table with a
-            column of texts, as `table_files.ALIASES` name it, they count too; rows may lack them.
-        encoding: of a text file.
+        path: text file with one InChIKey, first block or SMILES per line, or a table with a column `inchikey14`,
+            `inchikey` or `smiles`, in upper or lower case. The first of these that a row has is used. Texts are read
+            from a column with one of the names in `table_files.ALIASES`; rows may lack them.
+        encoding: encoding of a text file.
     Raises:
-        ValueError: the file cannot be read; or a line or row that is none of these, named by its number: a list that
-            is read in part would let its other molecules pass.
+        ValueError: the file cannot be read or names no molecule, or a line or row is invalid; the message gives its
+            number. Invalid lines are not skipped, because their molecules would then go unnoticed in training data.
     """
     read = _read_table if is_table(path) else _read_lines
     blocks, texts = set(), set()
@@ -54,22 +54,23 @@ def read_benchmark(path: Path, encoding: str = "utf-8") -> Benchmark:
         if normalise_text(text):
             texts.add(text)
     if not blocks:
-        raise ValueError(f"{path} names no molecule; a benchmark list without molecules is surely a mistake")
+        raise ValueError(f"{path} names no molecule; a benchmark list needs at least one")
     return Benchmark(np.array(sorted(blocks), dtype=BLOCK), np.unique(hash_texts(texts)))
 
 
 def count_overlap(rows: Dataset, benchmarks: Mapping[str, Benchmark]) -> dict:
-    """Which molecules and texts of a dataset are on the lists.
+    """Count the molecules and texts of a dataset that are on benchmark lists.
 
     Args:
-        rows: with one of `COLUMNS` and, if there are texts, `text`.
-        benchmarks: by name.
+        rows: rows with one of `COLUMNS` and optionally `text`.
+        benchmarks: lists by name.
     Returns:
-        `num_rows`, `molecules` (distinct first blocks), `rows_without_molecule`, which no list can be compared with,
-        and by the name of each list `overlap`: its `molecules` and their `rows`, and the `first` of them; of a list
-        with texts also its `texts`, the `rows_with_text` of them, whatever their molecule, and the `first_texts`.
+        `num_rows`; `molecules`, the number of distinct first blocks; `rows_without_molecule`, the rows that cannot be
+        compared; and `overlap`, by the name of each list: the shared `molecules`, their `rows` and the `first` of
+        them. For a list with texts, also the shared `texts`, the `rows_with_text`, whatever their molecule, and the
+        `first_texts`.
     Raises:
-        ValueError: there is no such column.
+        ValueError: the dataset has none of `COLUMNS`.
     """
     columns = [column for column in COLUMNS if column in rows.column_names]
     if not columns:
@@ -88,20 +89,20 @@ def count_overlap(rows: Dataset, benchmarks: Mapping[str, Benchmark]) -> dict:
 
 
 def _count_shared_texts(rows: Dataset, benchmarks: Mapping[str, np.ndarray]) -> dict[str, dict]:
-    """By the name of each list, what `count_overlap` tells of its texts."""
+    """Return the part of `count_overlap` about texts, by the name of each list."""
     texts = rows[TEXT] if TEXT in rows.column_names else []
     hashes = hash_texts(text or "" for text in tqdm(texts, desc="reading texts"))
     overlap = {}
     for name, benchmark in benchmarks.items():
         found = np.flatnonzero(np.isin(hashes, benchmark))
-        firsts = np.sort(np.unique(hashes[found], return_index=True)[1])  # of each text the first row
+        firsts = np.sort(np.unique(hashes[found], return_index=True)[1])  # first row of each text
         shown = [shorten(texts[int(row)], SHOWN_CHARACTERS) for row in found[firsts[:SHOWN]]]
         overlap[name] = {"texts": len(firsts), "rows_with_text": len(found), "first_texts": shown}
     return overlap
 
 
 def _read_table(path: Path, encoding: str) -> Iterator[tuple[str, str, str]]:
-    """Molecules and texts of a table, "" where there is none, each with its place in the file."""
+    """Yield the place in the file, the molecule and the text of each row; "" for a missing one."""
     for row in read_rows([path], (COLUMNS,), encoding=encoding):
         if row.fault:
             raise ValueError(f"{path}, {row.place}: {row.fault.reason} ({row.fault.detail}); correct it")
@@ -110,8 +111,8 @@ def _read_table(path: Path, encoding: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _read_lines(path: Path, encoding: str) -> Iterator[tuple[str, str, str]]:
-    """Molecules of a list without texts, each with its place in the file."""
-    # Here, as it imports transformers, which a build without lists does not need.
+    """Yield the place in the file and the molecule of each line of a list without texts."""
+    # Imported here because it loads transformers, which a build without lists does not need.
     from modeling_geomclip.text_files_geomclip import describe_undecoded, open_text
 
     with open_text(path, encoding) as lines:

@@ -1,8 +1,8 @@
-"""A recipe to a published folder, stage by stage: fetch, read, join, clean, deduplicate, split, write.
+"""Build a dataset folder from a recipe in stages: fetch, read, join, clean, deduplicate, split, write.
 
-Every stage lies in a folder of its own below the work folder and is made once; a build that was interrupted, or is
-asked for again with other settings, makes only what is missing or made otherwise. Memory stays flat: of most molecules
-no more than some bytes are held at any time.
+Each stage writes to its own folder below the work folder. If a build was interrupted or is run with other settings, it
+redoes only the stages that are missing or whose settings changed. Memory use stays low: the build holds only a few
+bytes of most molecules.
 """
 
 import logging
@@ -35,68 +35,68 @@ from .stages.splits import SPLITS, TRAIN, Cuts, hash_groups, make_cuts
 from .stages.stage import Part, Stage, Task, Workers, make_folder
 from .stages.windows import make_window_bounds, name_window, read_window, write_windows
 
-STAGES = {  # each with the parts of `Build` that it makes
+STAGES = {  # and the properties of `Build` that run each stage
     "fetch": ("fetched",),
     "read": ("geometries", "molecules"),
     "join": ("joined",),
     "clean": ("cleaned",),
     "deduplicate": ("deduplicated",),
     "split": ("cuts",),
-    "write": (),  # `report`, by one process
+    "write": (),  # `report`, in a single process
 }
 OF_PAIRS = ("geometries", "joined", "cleaned", "deduplicated")
 
 
 def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1, last_stage: str = "write") -> dict:
-    """Build a dataset, or go on with a build that was interrupted.
+    """Build a dataset, or resume an interrupted build.
 
     Args:
-        recipe: what to build.
-        out: folder to make; nothing appears there before it is complete, and a folder built earlier is then replaced.
-        work: folder for raw files and finished stages, to go on from; beside `out` if None.
-        num_proc: processes that work at once.
-        last_stage: one of `STAGES`; those after it are not run.
+        recipe: settings of the build.
+        out: folder to build. It appears only when it is complete, and then replaces a folder built earlier.
+        work: folder for raw files and finished stages, from which a build resumes; beside `out` if None.
+        num_proc: number of processes.
+        last_stage: last of `STAGES` to run.
     Returns:
-        The report that is also written to the folder, or what was counted so far.
+        The report, which is also written to the folder, or the counts so far if `last_stage` is not "write".
     Raises:
-        FileExistsError: `out` exists and was not made by this function.
+        FileExistsError: `out` exists and was not built by this function.
         FileNotFoundError, ModuleNotFoundError: the raw data of a source is missing.
-        OSError, ValueError: a download failed for good, a file is damaged, or the disk is full; finished parts stay.
-            Or `work` lies in `out`, which a finished build replaces.
+        OSError: a download failed for good, or the disk is full; finished parts are kept.
+        ValueError: a file is damaged, or `work` lies in `out`, which a finished build replaces.
     """
     refuse_foreign_folder(out)
     work = work or out.resolve().with_name(f".{out.name}.work")
     if work.resolve().is_relative_to(out.resolve()):
-        raise ValueError(f"--work {work} lies in --out {out}, which a finished build replaces; choose one beside it")
+        raise ValueError(f"--work {work} is inside --out {out}, which a finished build replaces; choose one outside it")
     with _hold_folder(work), _log(work / "build.log"):
         with Workers(num_proc) as workers:
             stages = Build(recipe, work, workers, out)
             if last_stage == "write":
-                stages.benchmarks  # noqa: B018  now: a fault in a list is not to be told after hours
+                stages.benchmarks  # noqa: B018  read now, so that a faulty list fails at once and not after hours
             for stage, parts in STAGES.items():
                 for part in parts:
                     if recipe.texts or part not in OF_PAIRS:
                         getattr(stages, part)
                 if stage == last_stage:
                     break
-        # Without the workers, whose memory is not needed any more.
+        # Write after the workers have ended, which frees their memory.
         return stages.report if last_stage == "write" else {"counts": stages.sum_counts()}
 
 
 @contextmanager
 def _hold_folder(work: Path) -> Iterator[None]:
-    """Hold the work folder against other builds."""
+    """Lock the work folder against other builds."""
     work.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(work / "lock", timeout=0):
             yield
     except Timeout as error:
-        raise OSError(f"another build is at work in {work}; wait for its end or choose another --work") from error
+        raise OSError(f"another build is running in {work}; wait until it ends or choose another --work") from error
 
 
 @contextmanager
 def _log(path: Path) -> Iterator[None]:
-    """Add to a file what the stages tell, and where an error came from."""
+    """Append the log messages of the stages, and the traceback of an error, to a file."""
     logger, file = logging.getLogger(__package__), logging.FileHandler(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     level = logger.level
@@ -118,14 +118,14 @@ class Build(Reading):
     """All stages of one build.
 
     Args:
-        out: folder to make.
+        out: folder to build.
     """
 
     out: Path
 
     @cached_property
     def windows(self) -> Path:
-        """Texts and geometries, dealt to windows of first blocks."""
+        """Folder of the texts and geometries, split into windows by first block."""
         folder = self.work / "windows"
 
         def deal(folder: Path) -> None:
@@ -141,7 +141,7 @@ class Build(Reading):
 
     @cached_property
     def joined(self) -> Stage:
-        """Texts with their geometries."""
+        """Texts joined with their geometries."""
         sources = tuple(source.name for source in self.recipe.geometries)
         settings = {
             "texts": self.described_key,
@@ -155,7 +155,7 @@ class Build(Reading):
 
     @cached_property
     def cleaned(self) -> Stage:
-        """Texts cleaned."""
+        """Rows with cleaned texts."""
         recipe = self.recipe
         settings = (recipe.min_words, recipe.text_licenses == "permissive", recipe.replace_names)
         return self._transform("cleaned", self.joined, settings, clean_rows)
@@ -167,12 +167,16 @@ class Build(Reading):
 
     @cached_property
     def grouped(self) -> Stage:
-        """Rows with the group by which they are split."""
+        """Rows with their split group."""
         return self._transform("grouped", self.deduplicated, (self.recipe.split_by,), group_rows)
 
     @cached_property
     def cuts(self) -> Cuts:
-        """Which groups are in which split."""
+        """Cuts that assign the groups to the splits.
+
+        Raises:
+            ValueError: no row is left.
+        """
         tables = (self.grouped if self.recipe.texts else self.molecules).read_tables(["split_group"])
         hashes = [hash_groups(table.column(0).to_pylist(), self.recipe.seed) for table in tables]
         if not sum(len(part) for part in hashes):
@@ -180,7 +184,7 @@ class Build(Reading):
         return make_cuts(np.concatenate(hashes), self.recipe.split_sizes)
 
     def _describe_refusals(self) -> str:
-        """How many records were refused for which reason, with the first of each."""
+        """Count the refused records by reason and quote the first of each."""
         counts, firsts = Counter(), {}
         for note in chain.from_iterable(stage.read_notes() for stage in self.stages.values()):
             for record in note["refused"]:
@@ -199,12 +203,12 @@ class Build(Reading):
 
     @cached_property
     def benchmarks(self) -> dict[str, Benchmark]:
-        """What is kept out of training."""
+        """Benchmarks that are kept out of training, by name."""
         return {name: read_benchmark(Path(path)) for name, path in self.recipe.benchmarks.items()}
 
     @cached_property
     def report(self) -> dict:
-        """Write the folder and tell what is in it."""
+        """The report on the folder; the folder is written when the report is first read."""
         with stage_folder(self.out) as path:
             folder = Folder(path, self.recipe, self.benchmarks, self.split_texts if self.recipe.texts else {})
             for rows in self._gather_rows() if self.recipe.texts else ():
@@ -218,7 +222,7 @@ class Build(Reading):
 
     @cached_property
     def split_texts(self) -> dict[str, np.ndarray]:
-        """Hashes of the texts of all splits but train, distinct and ascending."""
+        """Distinct hashes of the texts of each split except train, ascending."""
         hashes = {split: [np.empty(0, np.uint64)] for split in SPLITS if split != TRAIN}
         for rows in map(self._add_splits, self.grouped.read_tables(["split_group", "text"])):
             for split, found in hashes.items():
@@ -226,7 +230,7 @@ class Build(Reading):
         return {split: np.unique(np.concatenate(found)) for split, found in hashes.items()}
 
     def _gather_rows(self) -> Iterator[pa.Table]:
-        """The complete rows, window by window."""
+        """Yield the complete rows, window by window."""
         tables = tqdm(
             self.grouped.read_tables(), desc="writing", total=len(self.grouped.names), unit=" windows", disable=None
         )

@@ -1,4 +1,4 @@
-"""The commands `build`, `validate` and `overlap`: flags to functions, and what a user got wrong to one line."""
+"""The commands `build`, `validate` and `overlap`: parse their flags and report a user's mistake in one line."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ class ExampleParser(argparse.ArgumentParser):
     """A parser whose help begins with an example.
 
     Args:
-        example: arguments of it, "" for none.
+        example: arguments of the example; "" for no example.
     """
 
     def __init__(self, *args, example: str = "", **options):
@@ -28,7 +28,7 @@ class ExampleParser(argparse.ArgumentParser):
         self.example = example
 
     def format_help(self) -> str:
-        """The example, then usage and flags."""
+        """Return the example, followed by the usage and the flags."""
         return (f"{self.prog} {self.example}\n\n" if self.example else "") + super().format_help()
 
 
@@ -36,11 +36,11 @@ def main(argv: list[str] | None = None, prog: str = "python -m dataset_pubchem3d
     """Run a command.
 
     Args:
-        argv: its name and arguments; those of the process if None. Flags may have underscores in place of dashes.
-        prog: what precedes them where the command is told.
+        argv: name and arguments of the command; those of the process if None. Flags may be spelled with underscores.
+        prog: program name in help, messages and the recorded command line.
     Raises:
-        SystemExit: 1 for what a user can correct, for faults that `validate` and molecules or texts that `overlap`
-            finds; 130 after Ctrl-C.
+        SystemExit: 1 for an error that the user can correct, if `validate` finds faults, or if `overlap` finds shared
+            molecules or texts; 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
     args, unknown = make_parser(prog).parse_known_args(spell_with_dashes(argv))
@@ -50,16 +50,16 @@ def main(argv: list[str] | None = None, prog: str = "python -m dataset_pubchem3d
     args.invocation = shlex.join([*prog.split(), *argv])
     try:
         args.run(args)
-    except (OSError, ValueError, ModuleNotFoundError) as error:  # what a user can cause; finished stages stay
+    except (OSError, ValueError, ModuleNotFoundError) as error:  # errors a user can cause; finished stages are kept
         args.parser.exit(1, f"{args.parser.prog}: {error}\n")
     except KeyboardInterrupt:
         args.parser.exit(130, f"{args.parser.prog}: interrupted; {args.interrupted}\n")
 
 
 def make_parser(prog: str) -> ExampleParser:
-    """The parser of all commands."""
+    """Return the parser of all commands."""
     parser = ExampleParser(
-        prog=prog, description="Make the PubChem3D dataset.", example="build --source qm9 --out pubchem3d"
+        prog=prog, description="Build and check PubChem3D datasets.", example="build --source qm9 --out pubchem3d"
     )
     commands = parser.add_subparsers(dest="command", required=True)
     add_build(commands)
@@ -69,7 +69,7 @@ def make_parser(prog: str) -> ExampleParser:
 
 
 def spell_with_dashes(argv: list[str]) -> list[str]:
-    """Arguments whose flags have dashes for underscores; values stay as they are."""
+    """Return the arguments with underscores in flags replaced by dashes; values are unchanged."""
     spelled = []
     for argument in argv:
         flag, equals, value = argument.partition("=")
@@ -78,102 +78,116 @@ def spell_with_dashes(argv: list[str]) -> list[str]:
 
 
 def add_build(commands) -> None:
+    """Add the command `build`."""
     build = commands.add_parser(
         "build",
         example="--source qm9 --out pubchem3d",
-        help="make a folder that load_dataset reads",
-        description="Make a folder that load_dataset reads. A build that was interrupted goes on where it stopped.",
+        help="build a dataset folder for load_dataset",
+        description="Build a dataset folder for load_dataset. Run the same command again to resume an interrupted "
+        "build.",
     )
     what = build.add_mutually_exclusive_group()
-    what.add_argument("--config", type=Path, help="recipe in YAML, such as configs/data/pubchem3d.yaml")
+    what.add_argument("--config", type=Path, help="YAML recipe, such as configs/data/pubchem3d.yaml")
     what.add_argument(
         "--source",
         choices=["qm9", "table", "labels"],
         default="qm9",
-        help="instead of a recipe. qm9: PyPI's qm9pack and chemicals, no network (default). table: your own texts, by "
-        "--path. labels: your own molecules with properties, by --path and --labels",
+        help="data source, instead of a recipe. qm9: geometries and texts from PyPI's qm9pack and chemicals, without "
+        "network (default). table: your own texts, from --path. labels: your own molecules with properties, from "
+        "--path and --labels",
     )
-    build.add_argument("--path", help="the table of --source table or labels: .parquet, .csv, .tsv or .sdf")
-    build.add_argument("--encoding", help="of that table, if it is text in another than utf-8, such as cp1252")
-    build.add_argument("--labels", nargs="+", default=[], help="columns of --source labels to predict")
-    build.add_argument("--units", nargs="+", default=[], help="unit of each of the --labels")
-    build.add_argument("--out", type=Path, default=Path("pubchem3d"), help="folder to make (default: %(default)s)")
+    build.add_argument("--path", help="table for --source table or labels: .parquet, .csv, .tsv or .sdf")
+    build.add_argument("--encoding", help="encoding of a CSV, TSV or SDF table, such as cp1252 (default: utf-8)")
+    build.add_argument("--labels", nargs="+", default=[], help="columns with the properties, for --source labels")
+    build.add_argument("--units", nargs="+", default=[], help="units of the --labels, one each")
+    build.add_argument("--out", type=Path, default=Path("pubchem3d"), help="output folder (default: %(default)s)")
     build.add_argument("--work", type=Path, help="folder for raw files and finished stages (default: beside --out)")
-    build.add_argument("--stage", default="write", help="last of fetch, read, join, clean, deduplicate, split, write")
-    build.add_argument("--num-proc", type=int, default=NUM_PROC, help="processes (default: %(default)s)")
+    build.add_argument(
+        "--stage",
+        default="write",
+        help="last stage to run: fetch, read, join, clean, deduplicate, split or write (default: %(default)s)",
+    )
+    build.add_argument("--num-proc", type=int, default=NUM_PROC, help="number of processes (default: %(default)s)")
     build.add_argument("--seed", type=int, help="seed of the splits")
-    build.add_argument("--split-by", help="first_block or scaffold")
+    build.add_argument("--split-by", help="what rows of one split group share: first_block or scaffold")
     build.add_argument(
         "--split-sizes",
         type=float,
         nargs=3,
         metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="in proportion; rows are dealt by a hash, so sizes hold on average and a refused row moves no other",
+        help="relative sizes of the splits. Rows are assigned by a hash, so the sizes hold only on average, and "
+        "removing a row does not move the others",
     )
-    build.add_argument("--match", help="inchikey, cid or first_block: the loosest match of text and geometry")
-    build.add_argument("--min-words", type=int, help="shorter texts are refused")
-    build.add_argument("--conformers", type=int, help="how many of a molecule are kept")
-    build.add_argument("--text-licenses", help="all, or permissive: texts under other or unknown licences are refused")
+    build.add_argument("--match", help="loosest accepted match of text and geometry: inchikey, cid or first_block")
+    build.add_argument("--min-words", type=int, help="minimum words of a text; shorter texts are refused")
+    build.add_argument("--conformers", type=int, help="maximum number of conformers to keep for each molecule")
+    build.add_argument(
+        "--text-licenses", help="all or permissive; permissive refuses texts under other or unknown licences"
+    )
     build.add_argument(
         "--benchmark",
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="list of InChIKeys or SMILES that are kept out of pre-training, and so are the texts of a table with a "
-        "column `text`; may be repeated",
+        help="list of InChIKeys or SMILES to keep out of pre-training. If it is a table with a column `text`, its "
+        "texts are kept out too. May be repeated",
     )
     build.set_defaults(
-        parser=build, run=run_build, interrupted="the same command goes on from the stages that are finished"
+        parser=build, run=run_build, interrupted="run the same command again to resume after the finished stages"
     )
 
 
 def add_validate(commands) -> None:
+    """Add the command `validate`."""
     validate = commands.add_parser(
         "validate",
         example="pubchem3d",
-        help="measure a built folder: quality_report.json, QUALITY.md, plots",
-        description="Measure a built folder and write quality_report.json, QUALITY.md and plots into it.",
+        help="check a built folder and write quality_report.json, QUALITY.md and plots",
+        description="Check a built folder and write quality_report.json, QUALITY.md and plots into it.",
     )
-    validate.add_argument("folder", type=Path)
+    validate.add_argument("folder", type=Path, help="built folder")
     validate.add_argument(
         "--sample",
         type=int,
         default=2500,
-        help="geometries of each method that are compared with RDKit's (default: %(default)s)",
+        help="number of geometries of each method to compare with RDKit conformers (default: %(default)s)",
     )
-    validate.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
-    validate.add_argument("--num-proc", type=int, default=NUM_PROC, help="processes (default: %(default)s)")
+    validate.add_argument("--seed", type=int, default=0, help="seed of the sample (default: %(default)s)")
+    validate.add_argument("--num-proc", type=int, default=NUM_PROC, help="number of processes (default: %(default)s)")
     validate.set_defaults(parser=validate, run=run_validate, interrupted="nothing was written")
 
 
 def add_overlap(commands) -> None:
+    """Add the command `overlap`."""
     overlap = commands.add_parser(
         "overlap",
         example="pubchem3d --dataset-config pretrain --benchmark chebi20=list.txt",
         help="count the molecules and texts of a dataset that are on a list; exit status 1 if there are any",
-        description="Count the molecules of a dataset, by the first block of their InChIKeys, that are on a list, such "
-        "as a benchmark's test set, and if that is a table with a column `text`, also the texts, whatever their "
-        "molecule. Prints JSON, for the model card. The exit status is 1 if there are any.",
+        description="Count the molecules of a dataset that are on a list, such as a benchmark's test set. Molecules "
+        "are compared by the first block of their InChIKey. If the list is a table with a column `text`, shared texts "
+        "are counted too, whatever their molecule. Prints JSON for the model card. The exit status is 1 if anything "
+        "is shared.",
     )
-    overlap.add_argument("dataset", help="folder, Hub id or table: what was trained on")
+    overlap.add_argument("dataset", help="training data: folder, Hub id or table")
     overlap.add_argument("--dataset-config", help="config of the dataset, such as pretrain")
-    overlap.add_argument("--split", default="train", help="split of the dataset (default: train)")
+    overlap.add_argument("--split", default="train", help="split of the dataset (default: %(default)s)")
     overlap.add_argument(
         "--benchmark",
         action="append",
         required=True,
         metavar="NAME=PATH",
-        help="list of InChIKeys, first blocks or SMILES, or a table with such a column and, maybe, `text`; may be "
-        "repeated",
+        help="list of InChIKeys, first blocks or SMILES, or a table with a column of them and optionally a column "
+        "`text`. May be repeated",
     )
     overlap.add_argument(
-        "--encoding", default="utf-8", help="of lists and tables of text, such as cp1252 (default: %(default)s)"
+        "--encoding", default="utf-8", help="encoding of lists and text tables, such as cp1252 (default: %(default)s)"
     )
     overlap.set_defaults(parser=overlap, run=run_overlap, interrupted="nothing was written")
 
 
 def run_build(args: argparse.Namespace) -> None:
-    from .build import STAGES, build  # only now: --help reads no data library
+    """Build a dataset and print its report as JSON."""
+    from .build import STAGES, build  # imported here so that --help does not load the data libraries
 
     if args.stage not in STAGES:
         raise ValueError(f"--stage is {args.stage!r}; choose one of {', '.join(STAGES)}")
@@ -191,11 +205,11 @@ def _make_recipe(args: argparse.Namespace, overrides: dict) -> "Recipe":
 
     source = None if args.config is not None else args.source
     if (args.path is not None) != (source in ("table", "labels")):
-        raise ValueError("--path names the table of --source table or labels; give both or neither")
+        raise ValueError("--path goes with --source table or labels; give both or neither")
     if bool(args.labels) != (source == "labels"):
-        raise ValueError("--labels names columns of --source labels; give both or neither")
+        raise ValueError("--labels goes with --source labels; give both or neither")
     if args.encoding is not None and args.path is None:
-        raise ValueError("--encoding is that of --path; in a recipe, `encoding` is an option of the sources of tables")
+        raise ValueError("--encoding goes with --path; in a recipe, set the option `encoding` of the table's source")
     encoding = args.encoding or "utf-8"
     if source == "labels":
         return Recipe.from_labels(args.path, args.labels, args.units, encoding, **overrides)
@@ -205,15 +219,25 @@ def _make_recipe(args: argparse.Namespace, overrides: dict) -> "Recipe":
 
 
 def run_validate(args: argparse.Namespace) -> None:
+    """Check a folder and print its faults.
+
+    Raises:
+        SystemExit: 1 if there are faults.
+    """
     from .quality.report import write_quality
 
     report = write_quality(args.folder, args.sample, args.seed, args.num_proc)
-    print(f"{args.folder / 'QUALITY.md'} tells the whole; faults: {json.dumps(report['faults'], indent=2)}")
+    print(f"full report: {args.folder / 'QUALITY.md'}; faults: {json.dumps(report['faults'], indent=2)}")
     if report["faults"]:
         raise SystemExit(1)
 
 
 def run_overlap(args: argparse.Namespace) -> None:
+    """Print the overlap of a dataset with benchmark lists as JSON.
+
+    Raises:
+        SystemExit: 1 if they share a molecule or a text.
+    """
     from .benchmarks import count_overlap, read_benchmark
     from .pairs import load_molecules
 
@@ -228,13 +252,13 @@ def run_overlap(args: argparse.Namespace) -> None:
 
 
 def _name_paths(benchmarks: list[str]) -> dict[str, str]:
-    """Paths of lists by name."""
+    """Return the paths of the lists by name."""
     paths = {}
     for benchmark in benchmarks:
         name, is_named, path = benchmark.partition("=")
         if not is_named:
             raise ValueError(f"--benchmark {benchmark!r}: write it as NAME=PATH")
         if name in paths:
-            raise ValueError(f"--benchmark {benchmark}: {name} is the name of {paths[name]}; give each list its own")
+            raise ValueError(f"--benchmark {benchmark}: {name} already names {paths[name]}; use another name")
         paths[name] = path
     return paths

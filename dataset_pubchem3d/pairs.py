@@ -1,4 +1,4 @@
-"""Rows of a folder, of the Hub or of a table, under the column names of `schema.py`."""
+"""Load rows from a folder, the Hub or a table, under the column names of `schema.py`."""
 
 import json
 from collections.abc import Sequence
@@ -17,30 +17,30 @@ from .tables import ROW_FAULT, load_table
 if TYPE_CHECKING:
     from modeling_geomclip.molecule_checks_geomclip import MoleculeError
 
-REPORT = "build_report.json"  # that a build leaves in its folder
+REPORT = "build_report.json"  # written by a build into its folder
 
 
 def load_pairs(dataset: str, split: str, config: str | None = None, encoding: str = "utf-8") -> Dataset:
-    """Load pairs of molecule and text, see `load_molecules`."""
+    """Load pairs of a molecule and a text, see `load_molecules`."""
     return load_molecules(dataset, split, config, ("text",), encoding)
 
 
 def load_molecules(
     dataset: str, split: str, config: str | None, columns: Sequence[str], encoding: str = "utf-8"
 ) -> Dataset:
-    """Load molecules whose geometry is given by coordinates or by a SMILES.
+    """Load molecules that have coordinates or a SMILES.
 
     Args:
-        dataset: a folder or Hub id that `load_dataset` takes, or a table, see `tables.load_table`.
-        split: split with optional slicing, for example "train[:90%]"; a table has the one split "train".
-        config: of a folder or Hub dataset, for example "pretrain"; its default one if None.
-        columns: that are needed besides, such as "text".
-        encoding: of a table that is a text file.
+        dataset: folder or Hub id for `load_dataset`, or a table, see `tables.load_table`.
+        split: split with optional slicing, for example "train[:90%]"; a table has only the split "train".
+        config: config of a folder or Hub dataset, for example "pretrain"; its default config if None.
+        columns: other required columns, such as "text".
+        encoding: encoding of a table in a text file.
     Returns:
-        the rows with `columns` and either `atomic_numbers` (N) and `positions` (N, 3), Å, or `smiles`; of a table also
-        `row_fault`, why a row cannot be used, null where it can.
+        The rows, with `columns` and either `atomic_numbers` (N) and `positions` (N, 3), Å, or `smiles`. Rows of a
+        table also have `row_fault`: why a row cannot be used, or null.
     Raises:
-        ValueError: a column that is needed is missing; a table cannot be read.
+        ValueError: a required column is missing, or a table cannot be read.
     """
     if is_table(dataset) and not Path(dataset).is_dir():
         rows = load_table(dataset, split, columns, encoding)
@@ -59,7 +59,7 @@ def load_molecules(
 
 
 def read_label_units(dataset: str) -> dict[str, str]:
-    """Units of the properties of a dataset that `python -m dataset_pubchem3d` built; none of any other."""
+    """Return the units of the properties of a built dataset; empty for any other dataset."""
     if Path(dataset).is_file() or is_table(dataset):
         return {}
     folder = Path(dataset)
@@ -72,19 +72,20 @@ def read_label_units(dataset: str) -> dict[str, str]:
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """What a build says of the dataset in its folder; nothing of any other."""
+    """Return the build report of a folder; empty if the folder was not made by a build."""
     report = folder / REPORT
     return json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
 
 
 def get_molecule_input(row: dict) -> "dict | str | MoleculeError | None":
-    """What the processor takes for the molecule of a row: its coordinates if it has them, else its SMILES, if any.
+    """Return the molecule of a row as the processor takes it: its coordinates if it has them, else its SMILES, if any.
 
-    Coordinates may be (atoms, 3) or, as tables often have them, one flat list (3 atoms); in a cell of text, JSON; or
-    those of an SDF record. Of a faulty row of a table it is the fault, for which a processor refuses it.
+    Coordinates may be (atoms, 3), a flat list (3 atoms) as in many tables, JSON in a text cell, or an SDF record. For a
+    faulty row of a table, the result is its fault as a `MoleculeError`, which the processor refuses.
     """
     if fault := row.get(ROW_FAULT):
-        from modeling_geomclip.molecule_checks_geomclip import MoleculeError  # here, as it imports transformers
+        # Imported here because it loads transformers.
+        from modeling_geomclip.molecule_checks_geomclip import MoleculeError
 
         return MoleculeError(fault, value="a faulty row")
     numbers, positions = (_read_number_list(row.get(name)) for name in ("atomic_numbers", "positions"))
@@ -97,7 +98,7 @@ def get_molecule_input(row: dict) -> "dict | str | MoleculeError | None":
 
 
 def _read_number_list(cell: Any) -> Any:
-    """A list that a cell of text holds; any other cell as it is, to be refused where it is read."""
+    """Parse a JSON list in a text cell; return any other cell unchanged, to be checked where it is used."""
     try:
         value = json.loads(cell) if isinstance(cell, str) else None
     except ValueError:
@@ -106,9 +107,10 @@ def _read_number_list(cell: Any) -> Any:
 
 
 def find_first_block(row: dict) -> str | None:
-    """First block of the molecule's InChIKey, which names it up to stereochemistry, isotopes and charge.
+    """Return the first block of the molecule's InChIKey, which ignores stereochemistry, isotopes and charge.
 
-    Read from `inchikey14` or `inchikey`, else computed from `smiles`; None where none of them tells.
+    It is read from `inchikey14` or `inchikey`, or computed from `smiles`; None if the row has none of them or the
+    SMILES is invalid.
     """
     key = row.get("inchikey14") or row.get("inchikey")
     if not key and row.get("smiles"):

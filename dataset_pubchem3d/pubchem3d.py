@@ -1,7 +1,7 @@
-"""`PubChem3D`: the loading code of a built folder, for direct use.
+"""`PubChem3D`: a `datasets` builder over a built folder.
 
-`datasets` 5 runs no loading scripts, so `load_dataset("pubchem3d")` reads the folder's Parquet files and card itself;
-this class reads the same files where a builder object is wanted.
+`datasets` 5 does not run loading scripts: `load_dataset("pubchem3d")` reads the folder's Parquet files and card. Use
+this class to read the same files through a builder object.
 """
 
 import hashlib
@@ -18,20 +18,20 @@ from .stages.splits import SPLITS
 
 
 class PubChem3D(datasets.ArrowBasedBuilder):
-    """Builder over a folder made by `python -m dataset_pubchem3d build`.
+    """Builder over a folder built by `python -m dataset_pubchem3d build`.
 
     Args:
-        data_dir: the built folder.
-        config_name: a folder below `data`.
+        data_dir: built folder.
+        config_name: name of a folder below `data`.
     Raises:
-        FileNotFoundError: `data_dir` holds no file of the config.
+        FileNotFoundError: `data_dir` has no files of the config.
     """
 
     VERSION = datasets.Version("1.0.0")
     DEFAULT_CONFIG_NAME = "default"
 
     def __init__(self, *args, data_dir: str, config_name: str = DEFAULT_CONFIG_NAME, **kwargs):
-        # A hash of the content, or else a rebuilt folder is read from the cache.
+        # Hash the content; otherwise the cache would hide that a folder was rebuilt.
         digest = kwargs.pop("hash", None) or digest_content(Path(data_dir), config_name)
         super().__init__(*args, data_dir=str(data_dir), config_name=config_name, hash=digest, **kwargs)
 
@@ -53,21 +53,21 @@ class PubChem3D(datasets.ArrowBasedBuilder):
 
 
 def list_split_files(folder: Path, config: str = "default") -> dict[str, list[Path]]:
-    """The Parquet files of each split that a config of a built folder has, in order.
+    """Return the Parquet files of each split of a config, in order; splits without files are left out.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: the config has no files.
     """
     found = {split: sorted((folder / "data" / config).glob(f"{split}-*.parquet")) for split in SPLITS}
     if not any(found.values()):
         raise FileNotFoundError(
-            f"no data/{config}/*.parquet in {folder}; make them with `python -m dataset_pubchem3d build --out ...`"
+            f"no data/{config}/*.parquet in {folder}; build it with `python -m dataset_pubchem3d build --out ...`"
         )
     return {split: files for split, files in found.items() if files}
 
 
 def digest_content(folder: Path, config: str = "default") -> str:
-    """SHA-256 over the Parquet files of a config of a built folder, in hexadecimal."""
+    """Return the SHA-256 digest, in hexadecimal, of the Parquet files of a config of a built folder."""
     digest = hashlib.sha256()
     for path in chain.from_iterable(list_split_files(folder, config).values()):
         with open(path, "rb") as file:

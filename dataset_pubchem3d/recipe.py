@@ -1,4 +1,4 @@
-"""What a dataset is made of: a recipe, read from YAML or made for one source."""
+"""Recipes: all settings of a build, read from YAML or made for one source."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -23,22 +23,22 @@ class Recipe:
     """All settings of a build.
 
     Args:
-        texts: where descriptions come from; none where the molecules of `properties` are all that is built.
-        geometries: where geometries of described molecules come from, the preferred source first.
-        structures: who a PubChem CID is; needed where a text source gives CIDs alone.
-        properties: a source whose molecules become a config of their own, with all of their properties.
-        match: the loosest of `join.MATCH_LEVELS` at which a geometry belongs to a text.
-        conformers: how many of a molecule are kept where a source has several, the lowest in energy first.
-        min_words: shorter texts are refused.
-        captioning_min_words: shorter texts are not in the config `captioning`.
-        text_licenses: "permissive" refuses texts whose licence is not known to be permissive.
-        replace_names: whether the molecule's name becomes "The molecule" where it is the subject.
-        split_by: rows of one "first_block" of the InChIKey, or of one "scaffold", are in one split.
-        split_sizes: of train, validation and test, in proportion; they hold on average, see `splits.make_cuts`.
-        seed: of the splits.
-        benchmarks: by name, lists of molecules, and maybe texts, that are kept out of what models are trained on.
+        texts: sources of descriptions; empty to build only the molecules of `properties`.
+        geometries: sources of the described molecules' geometries, in order of preference.
+        structures: source that identifies PubChem CIDs; needed if a text source gives only CIDs.
+        properties: source whose molecules become a separate config, with all their properties.
+        match: loosest of `join.MATCH_LEVELS` at which a geometry is accepted for a text.
+        conformers: maximum number of conformers to keep for each molecule, lowest energy first.
+        min_words: minimum words of a text; shorter texts are refused.
+        captioning_min_words: minimum words of a text in the config `captioning`.
+        text_licenses: "all", or "permissive" to refuse texts whose licence is not known to be permissive.
+        replace_names: whether to replace the molecule's name by "The molecule" where it is the subject.
+        split_by: "first_block" (of the InChIKey) or "scaffold"; rows that share it are in the same split.
+        split_sizes: relative sizes of train, validation and test; they hold on average, see `splits.make_cuts`.
+        seed: seed of the splits.
+        benchmarks: paths, by name, of lists of molecules and optionally texts to keep out of training.
     Raises:
-        ValueError: a setting has no such value.
+        ValueError: a setting has an invalid value.
     """
 
     texts: tuple[TextSource, ...] = ()
@@ -68,22 +68,22 @@ class Recipe:
         if type(self.replace_names) is not bool:
             raise ValueError(f"recipe: replace_names is {self.replace_names!r}; give true or false")
         if not isinstance(self.benchmarks, Mapping) or not all(isinstance(p, str) for p in self.benchmarks.values()):
-            raise ValueError(f"recipe: benchmarks are {self.benchmarks!r}; give a path for each name")
+            raise ValueError(f"recipe: benchmarks is {self.benchmarks!r}; map each name to a path")
         for role in ("texts", "geometries"):
             names = [source.name for source in getattr(self, role)]
             if not names and (self.texts or self.geometries or not self.properties):
-                raise ValueError(f"recipe: {role} are {names}; name at least one source, or `properties` alone")
+                raise ValueError(f"recipe: {role} is {names}; name at least one source, or set only `properties`")
             if len(names) != len(set(names)):
-                raise ValueError(f"recipe: {role} are {names}; give each once")
+                raise ValueError(f"recipe: {role} is {names}; name each source once")
         sizes = self.split_sizes
         if len(sizes) != len(SPLITS) or not all(isinstance(size, int | float) and 0 <= size < inf for size in sizes):
-            raise ValueError(f"recipe: split_sizes are {sizes}; give one number, 0 or more, for each of {[*SPLITS]}")
+            raise ValueError(f"recipe: split_sizes is {sizes}; give one number, 0 or more, for each of {[*SPLITS]}")
         if not sizes[0] > 0:
-            raise ValueError(f"recipe: split_sizes are {sizes}; the first, of train, must be above 0")
+            raise ValueError(f"recipe: split_sizes is {sizes}; the first, for train, must be greater than 0")
         self._pair_tables()
 
     def _pair_tables(self) -> None:
-        """Have a table that gives texts and geometries refuse a row once."""
+        """Link the sources of a table that gives both texts and geometries, so that it refuses a row only once."""
         paired = {source.path for source in self.texts if isinstance(source, Table)}
         paired &= {source.path for source in self.geometries if isinstance(source, TableGeometry)}
         for role, option in (("texts", "with_geometries"), ("geometries", "with_texts")):
@@ -96,12 +96,12 @@ class Recipe:
 
     @classmethod
     def from_yaml(cls, path: Path, **overrides) -> "Recipe":
-        """Read a recipe; a source is a name or a mapping with `source` and its options.
+        """Read a recipe from YAML. A source is a name, or a mapping of `source` and its options.
 
         Args:
-            overrides: settings that count instead of the file's.
+            overrides: settings that replace those of the file.
         Raises:
-            ValueError: the file is no recipe; names the setting, source or option that is wrong.
+            ValueError: the file is not a valid recipe; the message names the wrong setting, source or option.
         """
         try:
             settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ class Recipe:
 
     @classmethod
     def from_packages(cls, **overrides) -> "Recipe":
-        """The one that needs no network: QM9's geometries, texts of names and measured properties."""
+        """Make a recipe that needs no network: geometries of QM9, texts of names and measured properties."""
         qm9 = make_source(GEOMETRY_SOURCES, "qm9")
         texts = (make_source(TEXT_SOURCES, "chemicals"),)
         # With seed 0: 1,779, 223 and 222 pairs, as by configs/data/qm9_pairs.yaml.
@@ -123,13 +123,27 @@ class Recipe:
     def from_labels(
         cls, path: str, labels: Sequence[str], units: Sequence[str] = (), encoding: str = "utf-8", **overrides
     ) -> "Recipe":
-        """A table of molecules with columns to predict; where it gives no coordinates, RDKit conformers."""
+        """Make a recipe for a table of molecules with properties; without coordinates, RDKit makes the conformers.
+
+        Args:
+            path: table, see `sources.labels`.
+            labels: columns with the properties.
+            units: units of the labels, one each.
+            encoding: encoding of a text file.
+            overrides: other settings.
+        """
         description = {"source": "labels", "path": path, "labels": [*labels], "units": [*units], "encoding": encoding}
         return cls(properties=make_source(PROPERTY_SOURCES, description), **overrides)
 
     @classmethod
     def from_table(cls, path: str, encoding: str = "utf-8", **overrides) -> "Recipe":
-        """A table that a user brings; molecules that it gives no coordinates for get an RDKit conformer."""
+        """Make a recipe for a user's table of texts; molecules without coordinates get an RDKit conformer.
+
+        Args:
+            path: table, see `sources.table`.
+            encoding: encoding of a text file.
+            overrides: other settings.
+        """
         description = {"source": "table", "path": path, "encoding": encoding}
         texts, last_resort = (make_source(TEXT_SOURCES, description),), make_source(GEOMETRY_SOURCES, "rdkit")
         given = make_source(GEOMETRY_SOURCES, description)
@@ -137,7 +151,7 @@ class Recipe:
         return cls(**{"texts": texts, "geometries": geometries} | overrides)
 
     def to_dict(self) -> dict:
-        """The recipe as it is published: sources by name and options, files by their names without folders."""
+        """Return the recipe for publication: sources as names and options, files without their folders."""
         plain = {setting.name: getattr(self, setting.name) for setting in fields(self)}
         for role in ("texts", "geometries"):
             plain[role] = [_publish_source(source) for source in plain[role]]
@@ -148,12 +162,12 @@ class Recipe:
 
 
 def _make_sources(settings: Any) -> dict:
-    """The settings of a file with their sources made."""
+    """Return the settings of a file with source objects in place of their descriptions."""
     known = {setting.name for setting in fields(Recipe)}
     if not isinstance(settings, dict) or not ({"texts", "geometries"} <= settings.keys() or "properties" in settings):
-        raise ValueError("a recipe names at least `texts` and `geometries`, or `properties`")
+        raise ValueError("a recipe needs `texts` and `geometries`, or `properties`; add them")
     if unknown := [name for name in settings if name not in known]:
-        raise ValueError(f"no setting is called {', '.join(map(str, unknown))}; known: {', '.join(sorted(known))}")
+        raise ValueError(f"unknown setting {', '.join(map(str, unknown))}; choose from {', '.join(sorted(known))}")
     for role, registry in (("texts", TEXT_SOURCES), ("geometries", GEOMETRY_SOURCES)):
         settings.setdefault(role, [])
         if not isinstance(settings[role], list):
@@ -168,26 +182,26 @@ def _make_sources(settings: Any) -> dict:
 
 
 def make_source(registry: Mapping[str, type[Source]], description: str | dict) -> Any:
-    """A source from its name, or from a mapping with `source` and its options.
+    """Make a source from its name, or from a mapping of `source` and its options.
 
     Raises:
-        ValueError: no such source or option.
+        ValueError: the source or an option is unknown.
     """
     options = dict(description) if isinstance(description, dict) else {"source": description}
     name = options.pop("source", None)
     if not isinstance(name, str) or name not in registry:
-        raise ValueError(f"recipe: no source is called {name!r} here; choose one of {', '.join(sorted(registry))}")
+        raise ValueError(f"recipe: {name!r} is not a source of this kind; choose one of {', '.join(sorted(registry))}")
     known = {option.name for option in fields(registry[name])}
     if unknown := options.keys() - known:
         raise ValueError(
-            f"recipe: source {name!r} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+            f"recipe: source {name!r} has no option {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
         )
     tuples = {option: tuple(value) for option, value in options.items() if isinstance(value, list)}
     return registry[name](**options | tuples)
 
 
 def describe_source(source: Source) -> dict:
-    """Name and options of a source."""
+    """Return the name and options of a source."""
     return {"source": source.name, **asdict(source)}
 
 

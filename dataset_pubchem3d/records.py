@@ -1,4 +1,4 @@
-"""What sources yield and stages pass on: texts, compounds and geometries of one molecule each, and refused records."""
+"""The records that sources yield and stages pass on: texts, compounds, geometries, and errors of refused records."""
 
 import re
 from dataclasses import dataclass
@@ -14,15 +14,17 @@ from .chemistry.identity import take_first_block
 if TYPE_CHECKING:
     from modeling_geomclip import MoleculeError
 
-PARTICULARS = re.compile(r"'[^']*'|\(.*\)|\b\d[\d.]*")  # what differs from molecule to molecule
+PARTICULARS = re.compile(r"'[^']*'|\(.*\)|\b\d[\d.]*")  # the parts of a rule that differ from molecule to molecule
 POSITIONS = pa.list_(pa.list_(pa.float32(), 3))
 
 
 class RecordError(ValueError):
-    """A record that cannot be used; it goes to the quarantine and the build goes on.
+    """A record that cannot be used. The build puts it into the quarantine and continues.
 
-    Attributes: `record_id` (its id in the source) and `reason` (the same words for the same fault, so that reasons can
-    be counted; what differs from record to record belongs into `detail`).
+    Attributes:
+        record_id: id of the record in its source.
+        reason: the fault, in the same words for all records that have it, so that reasons can be counted.
+        detail: particulars of this record.
     """
 
     def __init__(self, record_id: str, reason: str, detail: str = ""):
@@ -31,20 +33,22 @@ class RecordError(ValueError):
 
     @classmethod
     def of_molecule(cls, record_id: str, error: "MoleculeError") -> "RecordError":
-        """Of a molecule that `modeling_geomclip` refuses, whose rule names the particulars."""
+        """Make the error of a molecule that `modeling_geomclip` refuses; particulars move from the rule to `detail`."""
         reason = PARTICULARS.sub("…", error.rule)
         told = "; ".join(part for part in (error.value, error.remedy) if part) if reason == error.rule else str(error)
         return cls(record_id, reason, told)
 
-    def __reduce__(self):  # or it could not come back from a worker process
+    def __reduce__(self):  # makes the error picklable, so that a worker process can return it
         return RecordError, (self.record_id, self.reason, self.detail)
 
 
 @dataclass(frozen=True, slots=True)
 class Compound:
-    """A described molecule; the identifiers are those of its record, whatever a geometry may show besides.
+    """A described molecule. Its identifiers come from its record, never from a geometry.
 
-    `synonyms` are further names; `title` is the preferred one, "" if there is none.
+    Attributes:
+        title: preferred name; "" if there is none.
+        synonyms: other names.
     """
 
     inchikey: str
@@ -58,12 +62,12 @@ class Compound:
 
     @classmethod
     def from_smiles(cls, smiles: str, record_id: str, **names) -> "Compound":
-        """Identifiers computed by RDKit from a SMILES.
+        """Compute the identifiers from a SMILES with RDKit.
 
         Args:
-            names: `cid`, `title`, `synonyms`, as far as they are known.
+            names: `cid`, `title` and `synonyms`, if known.
         Raises:
-            RecordError: RDKit cannot read the SMILES or finds no InChI.
+            RecordError: RDKit cannot read the SMILES or cannot compute an InChI.
         """
         with BlockLogs():
             mol = Chem.MolFromSmiles(smiles)
@@ -84,11 +88,14 @@ class Compound:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A description of one molecule, whose identity is either `compound` or, to be looked up, `cid`.
+    """A description of one molecule, identified by `compound` or, if that is still to be looked up, by `cid`.
 
-    `text` has its paragraphs joined by line breaks and is otherwise as the source gives it; `raw` is what it was made
-    from where that is something else. `name` is what the source calls the molecule. `is_composed` marks texts that we
-    make from facts: their names are their content and stay. `kind` is None where the text itself is to tell it.
+    Attributes:
+        text: text as the source gives it, with paragraphs joined by line breaks.
+        name: name of the molecule in the source.
+        raw: what the text was made from, if it is not the source's own text.
+        kind: kind of text; None if it is to be determined from the text.
+        is_composed: whether we made the text from facts. The names in it are content and are not replaced.
     """
 
     record_id: str
@@ -108,7 +115,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """By what a geometry can be joined; both where the source gives both. `inchikey` may be its first block alone."""
+    """Identifiers by which a geometry can be joined. `inchikey` may be a first block alone."""
 
     cid: int | None = None
     inchikey: str | None = None
@@ -116,12 +123,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The conformers of one molecule in one atom order, hydrogens included as far as the source has them.
+    """The conformers of one molecule in one atom order, with the hydrogens that the source gives.
 
-    atomic_numbers: (atoms,) uint8.
-    positions: (conformers, atoms, 3) float32, Å; the first is the lowest in energy.
-    energies: (conformers,) float64, eV, ascending, or None where the source gives none.
-    method, license: only where they differ from those of the source as a whole.
+    Attributes:
+        atomic_numbers: (atoms,) uint8.
+        positions: (conformers, atoms, 3) float32, Å; the conformer of lowest energy comes first.
+        energies: (conformers,) float64, eV, ascending; None if the source does not give them.
+        method, license: of this geometry; None if they are those of the source.
     """
 
     geometry_id: str
@@ -135,7 +143,7 @@ class Geometry:
 def check_geometry(
     record_id: str, atomic_numbers: np.ndarray, positions: np.ndarray, energies: np.ndarray | None = None, **rest
 ) -> Geometry:
-    """A Geometry of correct types and shapes, its conformers in ascending order of energy.
+    """Check a geometry and return it with the correct types and shapes and its conformers sorted by energy.
 
     Args:
         atomic_numbers: (atoms,).
@@ -143,13 +151,14 @@ def check_geometry(
         energies: (conformers,), eV, in any order.
         rest: `method` and `license` of this record.
     Raises:
-        RecordError: no atoms, shapes that do not fit, an atomic number that is none, a coordinate that is not finite,
-            distances that no molecule has, see `modeling_geomclip.molecule_checks_geomclip.check_distances`.
+        RecordError: there are no atoms, shapes do not match, an atomic number is not one of 1 to 118, a coordinate or
+            an energy is not finite, or distances between atoms are impossible (see
+            `modeling_geomclip.molecule_checks_geomclip.check_distances`).
     """
-    # Here, as it imports transformers, which only the workers need that read geometries.
+    # Imported here because it loads transformers, which only workers that read geometries need.
     from modeling_geomclip.molecule_checks_geomclip import MoleculeError, check_distances
 
-    with np.errstate(over="ignore"):  # what float32 cannot hold is refused as not finite
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite and are refused below
         atomic_numbers, positions = np.asarray(atomic_numbers), np.asarray(positions, dtype=np.float32)
     if positions.ndim == 2:
         positions = positions[None]
@@ -171,17 +180,17 @@ def check_geometry(
     if energies is not None:
         energies = np.asarray(energies, dtype=np.float64)
         if energies.shape != (len(positions),) or not np.isfinite(energies).all():
-            raise RecordError(record_id, "energies are not one finite number a conformer")
+            raise RecordError(record_id, "energies are not one finite number per conformer")
         order = np.argsort(energies, kind="stable")
         energies, positions = energies[order], positions[order]
     return Geometry(record_id, atomic_numbers.astype(np.uint8), positions, energies, **rest)
 
 
 def make_geometry_columns(geometries: list[Geometry], num_conformers: int) -> dict[str, pa.Array]:
-    """The columns of `schema.py` that a source's geometries fill, one row a geometry.
+    """Return the columns of `schema.py` that come from geometries, with one row per geometry.
 
     Args:
-        num_conformers: how many conformers of each are kept, the lowest first; `n_conformers` counts them all.
+        num_conformers: maximum number of conformers to keep, lowest energy first; `n_conformers` counts all of them.
     """
     kept = [geometry.positions[:num_conformers] for geometry in geometries]
     further = [positions[1:] for positions in kept]
@@ -250,7 +259,7 @@ GEOMETRY_SCHEMA = pa.schema(
 
 
 def make_text_row(source: str, text: Text) -> dict:
-    """A row of `TEXT_SCHEMA`; the columns of the identity are null where it is still to be looked up."""
+    """Return a row of `TEXT_SCHEMA`. The identity columns are missing if the compound is still to be looked up."""
     return {
         "source": source,
         "record_id": text.record_id,
@@ -270,6 +279,6 @@ def make_text_row(source: str, text: Text) -> dict:
 
 
 def make_compound_row(compound: Compound) -> dict:
-    """The columns of `TEXT_SCHEMA` that tell the identity."""
-    columns = {name: getattr(compound, name) for name in compound.__slots__}  # `asdict` would copy them, slowly
+    """Return the identity columns of `TEXT_SCHEMA`."""
+    columns = {name: getattr(compound, name) for name in compound.__slots__}  # `asdict` makes slow deep copies
     return {**columns, "synonyms": list(compound.synonyms), "inchikey14": take_first_block(compound.inchikey)}

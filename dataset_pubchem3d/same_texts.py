@@ -1,4 +1,4 @@
-"""When two texts are the same, so that a model which has read one has seen the other."""
+"""Compare texts: when two texts count as the same, so that training on one leaks the other."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -9,16 +9,18 @@ from .quality.findings import hash_values
 
 
 def normalise_text(text: str) -> str:
-    """What a text is compared by: texts are the same if this is.
+    """Normalise a text for comparison: two texts are the same if their normalised forms are equal.
 
-    Unicode NFKC, case folded, each run of whitespace one space, none at the ends, a full stop at the end ignored;
-    nothing more. So texts that differ in a name, or of which one has "The molecule" or "It" in its place, differ.
+    Applies Unicode NFKC and case folding, collapses whitespace, and drops a final full stop. It does not touch names:
+    texts that differ in a name, or that have "The molecule" or "It" in its place, differ.
     """
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split()).removesuffix(".").rstrip()
 
 
 def hash_texts(texts: Iterable[str]) -> np.ndarray:
-    """Hashes that are equal where texts are the same, see `normalise_text` and, for wrong hits, `quality.findings`.
+    """Hash texts so that the same texts (see `normalise_text`) have equal hashes.
+
+    `quality.findings` gives the rate of collisions.
 
     Returns:
         (texts,) uint64.

@@ -1,4 +1,4 @@
-"""The columns of PubChem3D: the one list of names, types, units and meanings."""
+"""The columns of PubChem3D: names, types, units and descriptions."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from datasets import Features, List, Value
 
 
 class Column(NamedTuple):
-    """One column: its name, its `datasets` feature, its unit ("" if it has none) and its meaning."""
+    """A column: name, `datasets` feature, unit ("" if it has none) and description."""
 
     name: str
     feature: Value | List
@@ -15,7 +15,7 @@ class Column(NamedTuple):
 
     @property
     def dtype(self) -> str:
-        """The feature in short, e.g. `list<list<float32>[3]>`."""
+        """Short form of the feature, e.g. `list<list<float32>[3]>`."""
         return _name_dtype(self.feature)
 
 
@@ -31,37 +31,37 @@ COLUMNS = (
     Column("inchikey", STRING, "", "Standard InChIKey of the described record."),
     Column("inchikey14", STRING, "", "First block of the InChIKey (the connectivity)."),
     Column("inchi", STRING, "", "Standard InChI of the described record."),
-    Column("smiles", STRING, "", "RDKit's canonical SMILES of the described record, with its stereo."),
-    Column("cid", Value("int64"), "", "PubChem compound id, or null."),
-    Column("name", STRING, "", "The name the text leads with, or null."),
-    Column("text", STRING, "", "Description in natural language, cleaned."),
+    Column("smiles", STRING, "", "RDKit's canonical SMILES of the described record, with stereochemistry."),
+    Column("cid", Value("int64"), "", "PubChem compound ID (CID), or null."),
+    Column("name", STRING, "", "Name of the molecule that the text begins with, or null."),
+    Column("text", STRING, "", "Cleaned description in natural language."),
     Column("text_raw", STRING, "", "What the text was made from: the source's own text, or its facts as JSON."),
-    Column("text_kind", STRING, "", "What the text tells, e.g. `names_and_properties`."),
-    Column("text_source", STRING, "", "Where the text or its facts come from."),
-    Column("text_source_id", STRING, "", "Id of the record in `text_source` (for `chemicals`: the CAS number)."),
-    Column("text_url", STRING, "", "Page of the described record, or null."),
-    Column("text_license_url", STRING, "", "Licence of `text_source`, or null if unknown."),
-    Column("anid", Value("int64"), "", "PubChem annotation id, or null."),
+    Column("text_kind", STRING, "", "Kind of content of the text, e.g. `names_and_properties`."),
+    Column("text_source", STRING, "", "Source of the text or of its facts."),
+    Column("text_source_id", STRING, "", "ID of the record in `text_source` (for `chemicals`: the CAS number)."),
+    Column("text_url", STRING, "", "Web page of the described record, or null."),
+    Column("text_license_url", STRING, "", "URL of the licence of `text_source`, or null if unknown."),
+    Column("anid", Value("int64"), "", "PubChem annotation ID (ANID), or null."),
     Column("atomic_numbers", List(Value("uint8")), "", "Atomic numbers, in the order of the geometry source."),
-    Column("positions", List(List(Value("float32"), length=3)), "Å", "Atom positions, explicit hydrogens."),
+    Column("positions", List(List(Value("float32"), length=3)), "Å", "Atom positions, with explicit hydrogens."),
     Column(
         "further_positions",
         List(List(List(Value("float32"), length=3))),
         "Å",
-        "Further conformers of higher energy, as many as the build kept; atoms in the same order.",
+        "Other conformers that the build kept, of higher energy; atoms in the same order.",
     ),
-    Column("n_conformers", Value("int32"), "", "Number of conformers the source gives for this record."),
+    Column("n_conformers", Value("int32"), "", "Number of conformers that the source gives for this record."),
     Column("conformer_energy", Value("float64"), "eV", "Energy of `positions` as the source defines it, or null."),
-    Column("geometry_source", STRING, "", "Where the geometry comes from."),
+    Column("geometry_source", STRING, "", "Source of the geometry."),
     Column("geometry_method", STRING, "", "Level of theory of the geometry."),
-    Column("geometry_id", STRING, "", "Id of the geometry in its source (for QM9: the index)."),
+    Column("geometry_id", STRING, "", "ID of the geometry in its source (for QM9: the index)."),
     Column("geometry_license", STRING, "", "Licence of the geometry."),
-    Column("match_level", STRING, "", "What text and geometry agree on: `inchikey`, `cid` or `first_block`."),
+    Column("match_level", STRING, "", "Identifier that text and geometry share: `inchikey`, `cid` or `first_block`."),
     Column("n_heavy", Value("int32"), "", "Number of heavy atoms."),
     Column("formal_charge", Value("int32"), "e", "Total formal charge."),
-    Column("benchmarks", List(STRING), "", "Names of the recipe's benchmark lists that have the molecule."),
+    Column("benchmarks", List(STRING), "", "Names of the recipe's benchmark lists that contain the molecule."),
     Column("split", STRING, "", "`train`, `validation` or `test`."),
-    Column("split_group", STRING, "", "Rows of one group are in one split: `inchikey14`, or the scaffold."),
+    Column("split_group", STRING, "", "Group that is never divided between splits: `inchikey14`, or the scaffold."),
 )
 
 FEATURES = Features({column.name: column.feature for column in COLUMNS})
@@ -76,7 +76,7 @@ GEOMETRY_COLUMNS = (
     "geometry_id",
     "geometry_license",
 )
-MOLECULE_COLUMNS = tuple(  # those of a molecule without a text
+MOLECULE_COLUMNS = tuple(  # columns of a molecule without a text
     column
     for column in COLUMNS
     if column.name in ("inchikey", "inchikey14", "inchi", "smiles", "n_heavy", "formal_charge", *GEOMETRY_COLUMNS)
@@ -85,5 +85,5 @@ MOLECULE_COLUMNS = tuple(  # those of a molecule without a text
 
 
 def make_molecule_features(property_columns: tuple[Column, ...]) -> Features:
-    """The features of molecules without texts, with columns for their properties."""
+    """Return the features of molecules without texts, with columns for their properties."""
     return Features({column.name: column.feature for column in (*MOLECULE_COLUMNS, *property_columns)})

@@ -1,4 +1,4 @@
-"""A user's table as a `datasets.Dataset`: the rows that a build would take, and why it would not take the others."""
+"""Load a user's table as a `datasets.Dataset`: the rows that a build would use, and the faults of the other rows."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,37 +24,37 @@ from .sources.table_files import (
     read_file_rows,
 )
 
-FORMAT = 1  # of the rows; another number makes `datasets` read every table again
+FORMAT = 1  # version of the rows; a new number makes `datasets` read every table again
 SPLIT = "train"
 ROW_FAULT = "row_fault"
-WORDS = ("text", "smiles", "inchi", "inchikey", "inchikey14", "name", MOL_BLOCK)  # standard columns of text
+WORDS = ("text", "smiles", "inchi", "inchikey", "inchikey14", "name", MOL_BLOCK)  # standard string columns
 COORDINATES = {"atomic_numbers": List(Value("int64")), "positions": List(List(Value("float64")))}
-STANDARD = (*WORDS, "cid", *COORDINATES)  # columns that have these names whatever the file calls them
+STANDARD = (*WORDS, "cid", *COORDINATES)  # columns that get these names whatever the file calls them
 
-WHOLE_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})", re.ASCII)  # a leading zero makes an id of it
+WHOLE_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})", re.ASCII)  # with a leading zero it is an id
 NUMBER = re.compile(
     r"[+-]?(?:(?:0|[1-9]\d{0,17})(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|inf(?:inity)?)", re.ASCII | re.IGNORECASE
 )
 TRUTH = {"true": True, "false": False}
-# By the names that `datasets` has for types, how a cell is read.
+# How a cell is read, by the name of its type in `datasets`.
 KINDS = {"int64": int, "float64": float, "bool": lambda cell: TRUTH[cell.lower()], "string": str}
 
 
 def load_table(path: str, split: str, columns: Sequence[str] = (), encoding: str = "utf-8") -> Dataset:
-    """The rows of a table, read by the builder's own reader and kept in the cache of `datasets`.
+    """Load the rows of a table with the reader of the build, and cache them with `datasets`.
 
     Args:
-        path: a Parquet, CSV, TSV or SDF file.
-        split: "train" or slices of it, as `load_dataset` takes them.
-        columns: that are needed, by their standard or their own names; with `text` among them, a row without a text is
-            faulty.
-        encoding: of a text file.
+        path: Parquet, CSV, TSV or SDF file.
+        split: "train" or slices of it, in the syntax of `load_dataset`.
+        columns: required columns, by their standard names or their names in the file. If `text` is one of them, a row
+            without a text is faulty.
+        encoding: encoding of a text file.
     Returns:
-        the columns of `STANDARD` that the file has under any of its aliases, `smiles` also from another structure; all
-        others under their own names; and `row_fault`, for which a row cannot be used and is null elsewhere, beginning
-        with the reason that a build's quarantine gives.
+        The columns of `STANDARD` that the file has under any alias; `smiles` is also derived from other structure
+        columns. The other columns keep their names. `row_fault` tells why a row cannot be used: it begins with the
+        reason that a build's quarantine gives, and all other columns of the row are null.
     Raises:
-        ValueError: naming the file; it is missing, broken, has no rows or has no such split.
+        ValueError: the file is missing or broken, has no rows, or does not have the split; the message names the file.
     """
     file = Path(path)
     kinds, num_rows = _tell_kinds(file, encoding)
@@ -78,8 +78,8 @@ def _take_split(path: str, rows: Dataset, split: str) -> Dataset:
         slices = ReadInstruction.from_spec(split).to_absolute({SPLIT: len(rows)})
     except ValueError as error:
         raise ValueError(
-            f"{path} is a table, which has the one split 'train', and {split!r} is none of it ({error}); name slices, "
-            "such as train[:90%] and train[90%:], and for no validation --validation_split none"
+            f"{path} is a table, which has only the split 'train', and {split!r} is not a slice of it ({error}); use "
+            "slices such as train[:90%] and train[90%:], or --validation_split none for no validation"
         ) from error
     return concatenate_datasets([rows.select(range(part.from_ or 0, _find_end(part, rows))) for part in slices])
 
@@ -92,7 +92,7 @@ def _find_end(part: Any, rows: Dataset) -> int:
 
 
 def _tell_kinds(file: Path, encoding: str) -> tuple[dict[str, Any], int]:
-    """The columns of a file, each with its type as `datasets` has it, and the number of its rows."""
+    """Return the columns of a file, each with its `datasets` type, and the number of rows."""
     if find_format(file) == ".parquet":
         return _read_parquet_features(file)
     kinds: dict[str, str | None] = {}
@@ -115,17 +115,17 @@ def _read_parquet_features(file: Path) -> tuple[dict[str, Any], int]:
         with pq.ParquetFile(file) as table:
             schema = table.schema_arrow
             for place, column in enumerate(schema):
-                if pa.types.is_dictionary(column.type):  # of which `datasets` knows nothing
+                if pa.types.is_dictionary(column.type):  # a type that `datasets` lacks
                     schema = schema.set(place, column.with_type(column.type.value_type))
             return dict(Features.from_arrow_schema(schema)), table.metadata.num_rows
     except FileNotFoundError as error:
         raise ValueError(f"there is no file {file}; check the path") from error
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{file}: broken or truncated ({error}); write or fetch it again") from error
+        raise ValueError(f"{file}: broken or truncated ({error}); write or download it again") from error
 
 
 def _widen(kind: str | None, cell: str) -> str:
-    """The kind of a column that has been of a kind so far and has a further cell."""
+    """Return the kind that fits both the cells of a column so far and one more cell."""
     if WHOLE_NUMBER.fullmatch(cell):
         own = "int64"
     elif NUMBER.fullmatch(cell):
@@ -138,7 +138,7 @@ def _widen(kind: str | None, cell: str) -> str:
 
 
 def _list_features(file: Path, kinds: Mapping[str, Any], columns: Sequence[str]) -> Features:
-    """The columns of the rows: `STANDARD` ones in the place of the file's own, which stay where they are asked for."""
+    """Return the features of the rows: `STANDARD` columns replace the file's own, except those in `columns`."""
     names = _name_standard_columns(file, kinds)
     keys = {name: key for key, name in names.items()}
     features: dict[str, Any] = {}
@@ -153,12 +153,12 @@ def _list_features(file: Path, kinds: Mapping[str, Any], columns: Sequence[str])
 
 
 def _name_standard_columns(file: Path, found: Iterable[str]) -> dict[str, str]:
-    """What a file calls the columns of `STANDARD` that it has."""
+    """Return the file's names of the `STANDARD` columns that it has."""
     return {key: name for key, name in find_columns(file, found, ()).items() if key in STANDARD}
 
 
 def _choose_feature(key: str, kind: Any, is_parquet: bool) -> Any:
-    """Of a standard column; coordinates of Parquet keep their type if they are lists of numbers or of three numbers."""
+    """Return the feature of a standard column; Parquet coordinates keep their type if they are nested number lists."""
     if key in WORDS:
         return Value("string")
     if key == "cid" or (is_parquet and _count_depth(kind) <= {"atomic_numbers": 1, "positions": 2}[key]):
@@ -167,7 +167,7 @@ def _choose_feature(key: str, kind: Any, is_parquet: bool) -> Any:
 
 
 def _count_depth(kind: Any) -> int:
-    """Of lists within lists; more than any, if they hold no numbers."""
+    """Return how deeply lists are nested; 9, more than any column allows, if they do not hold numbers."""
     depth = 0
     while not isinstance(kind, Value):
         if not hasattr(kind, "feature"):
@@ -182,7 +182,7 @@ def _count_depth(kind: Any) -> int:
 def _generate_rows(
     path: str, size: int, mtime_ns: int, encoding: str, wants_text: bool, versions: tuple, features: Features
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a file; by the other arguments `datasets` knows whether what it keeps is still what is asked for."""
+    """Yield the rows of a file. `datasets` hashes all arguments, so a changed file or setting is read again."""
     file = Path(path)
     is_text = find_format(file) != ".parquet"
     for number, row in enumerate(read_file_rows(file, lambda names: [name for name in names if name], encoding)):
@@ -199,32 +199,32 @@ def _generate_rows(
 
 
 def _name_fault(error: RecordError) -> str:
-    """The reason and its details, which alone say all where the reason leaves particulars out."""
+    """Return the reason with its details, or only the details if they contain the whole reason."""
     if not error.detail or "…" in error.reason:
         return error.detail or error.reason
     return f"{error.reason} ({error.detail})"
 
 
 def _check(row: Row, wants_text: bool) -> CheckedRow:
-    """See `check_row`.
+    """Check a row with `check_row`.
 
     Raises:
-        RecordError: there is no molecule either.
+        RecordError: the row is faulty, or has neither a structure nor coordinates.
     """
     checked = check_row(row, wants_text)
     if checked.molecule is None and checked.geometry is None:
-        reason = "its molecule is given by a CID alone" if "cid" in row.cells else NO_STRUCTURE
+        reason = "its molecule is given only by a CID" if "cid" in row.cells else NO_STRUCTURE
         raise RecordError(row.record_id, reason)
     return checked
 
 
 def _make_standard_cells(row: Row, checked: CheckedRow, features: Features) -> dict[str, Any]:
-    """The cells of standard columns, as far as they are not the file's own."""
+    """Return the cells of the standard columns that are not taken over from the file unchanged."""
     cells = {key: row.cells.get(key) for key in WORDS if key in features}
     if cells.get("text"):
         cells["text"] = cells["text"].strip()
     if checked.geometry is None and MOL_BLOCK in cells:
-        cells[MOL_BLOCK] = None  # a drawing, of which the SMILES tells as much
+        cells[MOL_BLOCK] = None  # a 2D drawing; the SMILES contains the same information
     if checked.molecule is not None:
         cells["smiles"] = _choose_smiles(row, checked.molecule)
     made = {name: feature for name, feature in COORDINATES.items() if features.get(name) == feature}
@@ -232,7 +232,7 @@ def _make_standard_cells(row: Row, checked: CheckedRow, features: Features) -> d
         cells |= dict.fromkeys(made)
     if made and "positions" in row.cells:
         atomic_numbers, positions, energies = read_coordinates(row)
-        if positions.ndim == 3:  # conformers, of which a build keeps that of lowest energy
+        if positions.ndim == 3:  # conformers; keep the one of lowest energy, as a build does
             positions = positions[0 if energies is None else int(np.argmin(energies))]
         given = {"atomic_numbers": atomic_numbers.tolist(), "positions": positions.tolist()}
         cells |= {name: given[name] for name in made}
@@ -240,7 +240,7 @@ def _make_standard_cells(row: Row, checked: CheckedRow, features: Features) -> d
 
 
 def _choose_smiles(row: Row, molecule: Compound | Chem.Mol) -> str:
-    """The SMILES as it is given, unless there is none or another structure is that of the InChIKey."""
+    """Return the given SMILES, or the molecule's own if there is none or the InChIKey belongs to another structure."""
     if "smiles" not in row.cells:
         return molecule.smiles if isinstance(molecule, Compound) else Chem.MolToSmiles(molecule)
     given = read_smiles(row.cells)
@@ -251,7 +251,7 @@ def _choose_smiles(row: Row, molecule: Compound | Chem.Mol) -> str:
 
 
 def _read_cell(cell: str | None, feature: Any) -> Any:
-    """A cell of text as its column has it; None where it is missing."""
+    """Return the value of a text cell in the type of its column; None if it is missing."""
     if cell is None or is_missing(cell) or not isinstance(feature, Value):
         return None
     return KINDS[feature.dtype](cell.strip() if feature.dtype != "string" else cell)

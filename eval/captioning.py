@@ -1,9 +1,10 @@
-"""Do a captioner's captions describe molecules that it has not seen?
+"""Evaluate the captions of held-out molecules.
 
     python eval/captioning.py --model captioner --dataset pubchem3d --split test --geomclip geomclip \\
         --judge geomclip_1 --compare blind=captioner_blind --output results/captioning.json
 
-Prints a table and writes it, with all that is needed to repeat it, as JSON; `geomclip evaluate captioning` is the same.
+Prints tables and writes them as JSON, together with everything needed to reproduce them. Same as
+`geomclip evaluate captioning`.
 """
 
 import sys

@@ -1,8 +1,9 @@
-"""How well does a checkpoint recover clean coordinates, against handing the noised ones back?
+"""Evaluate how well a checkpoint denoises coordinates of held-out molecules.
 
     python eval/denoising.py --model geomclip --dataset pubchem3d --split test --output results/denoising.json
 
-Prints a table and writes it, with all that is needed to repeat it, as JSON; `geomclip evaluate denoising` is the same.
+Prints the losses and writes them as JSON, together with everything needed to reproduce them. Same as
+`geomclip evaluate denoising`.
 """
 
 import sys

@@ -1,8 +1,9 @@
-"""What do a checkpoint's geometry embeddings ignore, as they must, and what do they notice?
+"""Evaluate the invariance of geometry embeddings under symmetries and their sensitivity to a moved atom.
 
     python eval/invariance.py --model geomclip --dataset pubchem3d --split test --output results/invariance.json
 
-Prints a table and writes it, with all that is needed to repeat it, as JSON; `geomclip evaluate invariance` is the same.
+Prints the changes and writes them as JSON, together with everything needed to reproduce them. Same as
+`geomclip evaluate invariance`.
 """
 
 import sys

@@ -1,9 +1,9 @@
-"""How well does a predictor know properties of molecules that it has not seen?
+"""Evaluate a property predictor on held-out molecules.
 
     python eval/property_prediction.py --model predictor --dataset qm9 --split test --output results/property.json
 
-Prints a table and writes it, with all that is needed to repeat it, as JSON; `geomclip evaluate property_prediction` is
-the same.
+Prints a table and writes it as JSON, together with everything needed to reproduce it. Same as
+`geomclip evaluate property_prediction`.
 """
 
 import sys

@@ -1,8 +1,9 @@
-"""Does a text find its molecule, and a molecule its text, among molecules that the checkpoint has not seen?
+"""Evaluate retrieval between texts and held-out molecules, in both directions.
 
     python eval/retrieval.py --model geomclip --dataset pubchem3d --split test --output results/retrieval.json
 
-Prints a table and writes it, with all that is needed to repeat it, as JSON; `geomclip evaluate retrieval` is the same.
+Prints tables and writes them as JSON, together with everything needed to reproduce them. Same as
+`geomclip evaluate retrieval`.
 """
 
 import sys

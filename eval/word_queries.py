@@ -1,9 +1,9 @@
-"""Do short words find the molecules that they name, among those of a dataset?
+"""Evaluate short word queries as a search over the molecules of a dataset.
 
     python eval/word_queries.py --model geomclip --dataset pubchem3d --split test --output results/word_queries.json
 
-Prints a table and writes it, with all that is needed to repeat it, as JSON; `geomclip evaluate word_queries` is the
-same.
+Prints a table and writes it as JSON, together with everything needed to reproduce it. Same as
+`geomclip evaluate word_queries`.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Which of your molecules does a text describe? Run it in the folder where `make quickstart` left its results."""
+"""Find out which of your molecules a text describes. Run it in the folder with the results of `make quickstart`."""
 
 from datasets import load_dataset
 from transformers import AutoModel, AutoProcessor

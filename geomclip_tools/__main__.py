@@ -1,4 +1,4 @@
-"""`python -m geomclip_tools` is the command `geomclip`; `accelerate launch -m geomclip_tools train ...` needs it."""
+"""Run the command `geomclip` as a module, for `accelerate launch -m geomclip_tools train ...`."""
 
 from .cli import main
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 COMMANDS = {
-    "build": "make the dataset PubChem3D, or one of your own table",
-    "train": "pre-train a GeomCLIP or a geometry tower, fine-tune a captioner or a predictor",
-    "evaluate": "measure retrieval, word queries, denoising, invariance, captioning or property prediction",
-    "study": "compare variants of a training over seeds, freeze a choice, test it once",
-    "embed": "molecules or texts to embeddings in a file",
-    "caption": "molecules to captions in a file",
-    "predict": "molecules to properties in a file",
-    "convert": "a checkpoint of Uni-Mol's to a geometry tower, and back",
-    "card": "write the card of a checkpoint",
+    "build": "build the PubChem3D dataset, or a dataset from your own table",
+    "train": "pre-train a GeomCLIP or a geometry tower, or fine-tune a captioner or a property predictor",
+    "evaluate": "evaluate retrieval, word queries, denoising, invariance, captioning or property prediction",
+    "study": "compare training variants over several seeds, freeze a choice and test it once",
+    "embed": "write embeddings of molecules or texts to a file",
+    "caption": "write captions of molecules to a file",
+    "predict": "write predicted properties of molecules to a file",
+    "convert": "convert a Uni-Mol checkpoint to a geometry tower, or back",
+    "card": "write the model card of a checkpoint",
 }
 EVALUATIONS = ("retrieval", "word_queries", "denoising", "invariance", "captioning", "property_prediction")
 EXAMPLE = "geomclip embed --model release/geomclip-mini --molecules molecules.csv --output embeddings.npz"
@@ -22,10 +22,12 @@ HELP = ("-h", "--help")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; `argv` is left out but in tests.
+    """Run a command.
 
+    Args:
+        argv: arguments after `geomclip`; those of the process if None.
     Raises:
-        SystemExit: after help; there is no such command; or as `with_errors_in_a_line`.
+        SystemExit: after help, if there is no such command, or as `with_errors_in_a_line`.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in HELP:
@@ -41,19 +43,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def describe_commands() -> str:
-    """The help of `geomclip`."""
+    """Return the help text of `geomclip`."""
     lines = [f"usage: {EXAMPLE}", "", "       geomclip COMMAND [--flag value ...]", "", "commands:"]
     lines += [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
-    lines += ["", "`geomclip COMMAND --help` begins with an example and lists the flags."]
-    lines += ["With the environment variable GEOMCLIP_TRACEBACK set, errors show where they come from."]
+    lines += ["", "`geomclip COMMAND --help` shows an example and lists the flags."]
+    lines += ["Set the environment variable GEOMCLIP_TRACEBACK=1 to show the traceback of an error."]
     return "\n".join(lines)
 
 
 def run_evaluation(words: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate")) -> None:
-    """`geomclip evaluate TASK ...`
+    """Run `geomclip evaluate TASK ...`.
 
     Raises:
-        SystemExit: after help; there is no such task; or as `with_errors_in_a_line`.
+        SystemExit: after help, if there is no such task, or as `with_errors_in_a_line`.
     """
     if not words or words[0] not in EVALUATIONS:
         prog = " ".join(command)
@@ -61,28 +63,29 @@ def run_evaluation(words: Sequence[str], command: Sequence[str] = ("geomclip", "
         print(f"usage: {example}\n\n       {prog} {{{','.join(EVALUATIONS)}}} [--flag value ...]")
         if words and words[0] in HELP:
             raise SystemExit(0)
-        raise SystemExit(f"{prog}: name one of {', '.join(EVALUATIONS)}" + (f", not {words[0]!r}" if words else ""))
+        fault = f"there is no task {words[0]!r}" if words else "the task is missing"
+        raise SystemExit(f"{prog}: {fault}; choose one of {', '.join(EVALUATIONS)}")
     run_command(f"evaluate_{words[0]}", words[1:], (*command, words[0]))
 
 
 def run_command(module: str, words: Sequence[str], command: Sequence[str]) -> None:
-    """`main` of a module of `commands`, which is imported only now: `geomclip --help` loads no torch."""
+    """Import a module of `commands` and run its `main`. Importing it late keeps `geomclip --help` free of torch."""
     with_errors_in_a_line(lambda: import_module(f"geomclip_tools.commands.{module}").main(words, command), command)
 
 
 def with_errors_in_a_line(function: Callable[[], None], command: Sequence[str]) -> None:
-    """Call it.
+    """Call a function, and print an error that a user can cause in one line.
 
     Raises:
-        SystemExit: 1, after one line, for what a user can cause; 130 after Ctrl-C.
-        ValueError, OSError, ImportError: what was caught, if the environment variable GEOMCLIP_TRACEBACK is set.
+        SystemExit: 1 after an error, 130 after Ctrl-C.
+        ValueError, OSError, ImportError: the error itself, if the environment variable GEOMCLIP_TRACEBACK is set.
     """
     try:
         function()
     except (ValueError, OSError, ImportError) as error:
         if os.environ.get("GEOMCLIP_TRACEBACK"):
             raise
-        message = " ".join(str(error).split())  # those of libraries have several lines
+        message = " ".join(str(error).split())  # errors of libraries may have several lines
         print(f"{' '.join(command)}: {message}", file=sys.stderr)
         raise SystemExit(1) from error
     except KeyboardInterrupt:

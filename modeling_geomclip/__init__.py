@@ -72,7 +72,7 @@ PROCESSORS = ((GeomCLIPConfig, GeomCLIPProcessor), (GeomCLIPCaptioningConfig, Ge
 for config_class, model_class in MODELS:
     AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
     AutoModel.register(config_class, model_class, exist_ok=True)
-    # save_pretrained then puts the code beside the weights, for trust_remote_code=True.
+    # Makes save_pretrained copy the code next to the weights, for trust_remote_code=True.
     config_class.register_for_auto_class()
     model_class.register_for_auto_class("AutoModel")
 for config_class, processor_class in PROCESSORS:
@@ -86,7 +86,7 @@ GeomCLIPForPreTraining.register_for_auto_class("AutoModelForPreTraining")
 GeomCLIPGeometryForPreTraining.register_for_auto_class("AutoModelForPreTraining")
 AutoModelForCausalLM.register(GeomCLIPCaptioningConfig, GeomCLIPForCaptioning, exist_ok=True)
 AutoFeatureExtractor.register(GeomCLIPGeometryConfig, GeomCLIPFeatureExtractor, exist_ok=True)
-AutoProcessor.register(GeomCLIPGeometryConfig, GeomCLIPFeatureExtractor, exist_ok=True)  # a tower reads no text
+AutoProcessor.register(GeomCLIPGeometryConfig, GeomCLIPFeatureExtractor, exist_ok=True)  # a tower needs no tokenizer
 AutoModelForSequenceClassification.register(GeomCLIPGeometryConfig, GeomCLIPForPropertyPrediction, exist_ok=True)
 GeomCLIPForPropertyPrediction.register_for_auto_class("AutoModelForSequenceClassification")
 PIPELINE_REGISTRY.register_pipeline(

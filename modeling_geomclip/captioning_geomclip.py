@@ -1,4 +1,4 @@
-"""GeomCLIP for captioning: a causal language model that reads the states of the geometry tower."""
+"""GeomCLIP for captioning: a causal language model conditioned on the states of the geometry tower."""
 
 import copy
 import hashlib
@@ -40,10 +40,10 @@ class GeomCLIPCaptioningOutput(ModelOutput):
 
     Args:
         loss: () mean cross-entropy over the tokens of all captions, nats.
-        num_tokens: () int64, the tokens over which `loss` is a mean.
-        logits: (batch, prefix + tokens, vocab_size). Rows are padded on the left, so that the last columns belong to
-            the last `input_ids`.
-        hidden_states, attentions: of the decoder.
+        num_tokens: () int64, number of tokens that `loss` averages over.
+        logits: (batch, prefix + tokens, vocab_size). Rows are padded on the left: the last columns belong to the last
+            `input_ids`.
+        hidden_states, attentions: hidden states and attentions of the decoder.
     """
 
     loss: Tensor | None = None
@@ -54,9 +54,9 @@ class GeomCLIPCaptioningOutput(ModelOutput):
 
 
 class GeomCLIPResampler(nn.Module):
-    """A fixed number of queries that attend to a molecule's atoms (as in Flamingo, Alayrac et al., NeurIPS 2022).
+    """A fixed number of learned queries that attend to a molecule's atoms (Flamingo, Alayrac et al., NeurIPS 2022).
 
-    Differs: the molecule's embedding is added to the queries, since it is what was aligned with text.
+    Unlike Flamingo, the molecule's embedding is added to the queries, because it was aligned with text.
     """
 
     def __init__(self, config: GeomCLIPCaptioningConfig):
@@ -79,7 +79,13 @@ class GeomCLIPResampler(nn.Module):
         self.layer_norm = nn.LayerNorm(size)
 
     def forward(self, atom_states: Tensor, atom_mask: Tensor, embedding: Tensor) -> Tensor:
-        """(batch, num_prefix_tokens, size) from (batch, atoms, size), (batch, atoms) and (batch, projection_dim)."""
+        """Return the states of the queries, (batch, num_prefix_tokens, size).
+
+        Args:
+            atom_states: (batch, atoms, size).
+            atom_mask: (batch, atoms) bool, True on atoms.
+            embedding: (batch, projection_dim).
+        """
         states = self.queries + self.embedding_projection(embedding).unsqueeze(1)
         for layer in self.layers:
             states = layer(states, atom_states, memory_key_padding_mask=~atom_mask)
@@ -87,9 +93,9 @@ class GeomCLIPResampler(nn.Module):
 
 
 class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
-    """Geometry tower -> prefix of soft tokens -> causal language model, which goes on with prompt and caption.
+    """Causal language model that reads a prefix of soft tokens from the geometry tower, then prompt and caption.
 
-    A folder may hold the whole model, or an adapter alone that names its base (see `save_pretrained`).
+    A folder holds either the whole model or only an adapter that names its base (see `save_pretrained`).
     """
 
     config: GeomCLIPCaptioningConfig
@@ -105,7 +111,8 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
     ):
         super().__init__(config)
         if os.path.isdir(self.name_or_path):
-            self.name_or_path = os.path.abspath(self.name_or_path)  # an adapter may be saved from another directory
+            # An adapter may be saved from another working directory.
+            self.name_or_path = os.path.abspath(self.name_or_path)
         self.geometry_model = geometry_model or GeomCLIPGeometryModel._from_config(config.geometry_config)
         geometry_size = config.geometry_config.hidden_size
         self.geometry_pooling = GeomCLIPPooling(config.geometry_config, config.geometry_pooling)
@@ -119,7 +126,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             self.projector = nn.Linear(size, self.decoder.get_input_embeddings().embedding_dim)
         self.takes_position_ids = "position_ids" in inspect.signature(self.decoder.forward).parameters
         self.post_init()
-        self.generation_config = copy.deepcopy(self.decoder.generation_config)  # names the end of a caption
+        self.generation_config = copy.deepcopy(self.decoder.generation_config)  # holds the token that ends a caption
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -128,18 +135,21 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             init.normal_(module.queries)
 
     def train(self, mode: bool = True) -> "GeomCLIPForCaptioning":
-        """As for every module; a geometry tower that is not trained has no dropout either."""
+        """Set the training mode; a frozen geometry tower stays in evaluation mode, without dropout."""
         super().train(mode)
         stop_dropout_if_frozen(self.geometry_model)
         return self
 
     def get_input_embeddings(self) -> nn.Module:
+        """Return the decoder's input embeddings."""
         return self.decoder.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the decoder's input embeddings."""
         self.decoder.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Module:
+        """Return the decoder's output embeddings."""
         return self.decoder.get_output_embeddings()
 
     # ------------------------------------------------------------------------------------------- building and adapting
@@ -153,14 +163,15 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         dtype: torch.dtype = torch.float32,
         **kwargs,
     ) -> "GeomCLIPForCaptioning":
-        """Join the geometry side of a GeomCLIP and a language model; resampler and projector are new.
+        """Combine the geometry side of a GeomCLIP model with a language model; resampler and projector are new.
 
         Args:
             geomclip: [`GeomCLIPModel`], or its folder or Hub id.
             decoder: any causal language model, or its folder or Hub id.
-            lora_config: of an adapter to add, such as `lora_config()` gives; save the model before you add one.
-            dtype: data type of models that are loaded here.
-            kwargs: settings of [`GeomCLIPCaptioningConfig`].
+            lora_config: configuration of an adapter to add, for example from `lora_config()`. Save the model before you
+                add an adapter.
+            dtype: data type of the models that are loaded here.
+            kwargs: further settings of [`GeomCLIPCaptioningConfig`].
         """
         if isinstance(geomclip, str):
             geomclip = GeomCLIPModel.from_pretrained(geomclip, dtype=dtype)
@@ -170,7 +181,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         for part in (tower, decoder):
             forget_origin(part)
         shared = {name: getattr(geomclip.config, name) for name in ("geometry_pooling", "projection_dim")}
-        # Copies, since a new config resets the attention implementation of its parts; then the parts' own.
+        # A new config resets the attention implementation of its parts, so it gets copies first, then the originals.
         parts = {"geometry_config": copy.deepcopy(tower.config), "decoder_config": copy.deepcopy(decoder.config)}
         config = cls.config_class(**parts, **shared, **kwargs)
         config.geometry_config, config.decoder_config = tower.config, decoder.config
@@ -182,16 +193,19 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         return model
 
     def lora_config(self, geometry: str = "frozen", **kwargs) -> "LoraConfig":
-        """LoRA (Hu et al., ICLR 2022) on every linear layer of the decoder; resampler and projector are trained whole.
+        """Return a LoRA configuration (Hu et al., ICLR 2022) for every linear layer of the decoder except its head.
+
+        The resampler and the projector are trained in full.
 
         Args:
-            geometry: what becomes of the geometry tower: "frozen", "lora" or "full".
-            kwargs: of `peft.LoraConfig`, such as `r`, `lora_alpha` and `lora_dropout`.
+            geometry: how the geometry tower is trained: "frozen", "lora" or "full".
+            kwargs: further arguments of `peft.LoraConfig`, such as `r`, `lora_alpha` and `lora_dropout`.
         Raises:
-            ValueError: for another word, or for a tower to train that the decoder does not read.
+            ImportError: peft is not installed.
+            ValueError: `geometry` is another word, or would train a tower that the decoder does not read.
         """
         if not is_peft_available():
-            raise ImportError("LoRA needs the package peft; pip install peft")
+            raise ImportError("LoRA needs the peft package; pip install peft")
         if geometry not in ("frozen", "lora", "full"):
             raise ValueError(f"geometry must be 'frozen', 'lora' or 'full', got {geometry!r}")
         if geometry != "frozen" and self.config.prefix == "none":
@@ -211,31 +225,31 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         return LoraConfig(target_modules=layers, modules_to_save=whole or None, **kwargs)
 
     def get_adapter_state_dict(self, adapter_name: str | None = None, state_dict: dict | None = None) -> dict:
-        """As for every model; without embeddings, which no adapter of a captioner changes."""
+        """Return the weights of an adapter, without embeddings, which no captioner adapter changes."""
         name = adapter_name or self.active_adapters()[0]
-        # Left to itself, peft looks for the base to compare vocabularies: from here, where its path does not lead.
+        # By default, peft opens the base to compare vocabularies. Its relative path is not valid from here.
         return get_peft_model_state_dict(self, state_dict, name, save_embedding_layers=False)
 
     # ------------------------------------------------------------------------------------------------ saving, loading
 
     def save_pretrained(self, save_directory: str | os.PathLike, base_model: str | None = None, **kwargs) -> None:
-        """Save the whole model or, if it has an adapter, that alone, with the name and the hash of its base.
+        """Save the model. If it has an adapter, save only the adapter, with the name and hash of its base.
 
         Args:
-            base_model: name of the base to write down: a path relative to the adapter's folder, or a Hub id. Left out,
-                it is the path to where the base lies, or the Hub id from which it came.
+            base_model: name of the base to record: a path relative to the adapter's folder, or a Hub id. If omitted, it
+                is the path to the base's folder, or the Hub id it was loaded from.
         Raises:
-            ValueError: the adapter's base was never saved, or a whole model would join an adapter in its folder.
+            ValueError: the adapter's base was never saved, or a whole model would be saved in an adapter's folder.
         """
         if not self._hf_peft_config_loaded:
             if (Path(save_directory) / ADAPTER_CONFIG_NAME).is_file():
-                raise ValueError(f"{save_directory} holds an adapter, for a base elsewhere; give another folder")
+                raise ValueError(f"{save_directory} holds an adapter whose base is elsewhere; choose another folder")
             self.config.base_model = self.config.base_sha256 = None
             super().save_pretrained(save_directory, **kwargs)
             self.name_or_path = os.path.abspath(save_directory)
             return
         if not self.name_or_path:
-            raise ValueError("the adapter's base was never saved; save the model before an adapter is added to it")
+            raise ValueError("the adapter's base was never saved; save the model before you add an adapter to it")
         if base_model is None:
             is_local = Path(self.name_or_path).is_dir()
             base_model = _make_relative(self.name_or_path, save_directory) if is_local else self.name_or_path
@@ -248,17 +262,18 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args, **kwargs):
-        """As for every model; for the folder of an adapter, its base is loaded and the adapter put on it.
+        """Load the model. From an adapter's folder, load its base and add the adapter to it.
 
         Raises:
-            ValueError: the base has other weights than the adapter was trained on, or config.json names none.
+            ImportError: the folder holds an adapter and peft is not installed.
+            ValueError: the adapter was trained on other base weights, or config.json does not name a base.
             OSError: the base is not where config.json says.
         """
         folder = Path(pretrained_model_name_or_path)
         if not (folder / ADAPTER_CONFIG_NAME).is_file():
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         if not is_peft_available():
-            raise ImportError(f"{folder} holds an adapter, which needs the package peft; pip install peft")
+            raise ImportError(f"{folder} holds an adapter, which needs the peft package; pip install peft")
         config = kwargs.pop("config", None) or cls.config_class.from_pretrained(folder)
         base = _locate_base(folder, config)
         kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))
@@ -266,18 +281,18 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         return super().from_pretrained(base, *args, config=config, adapter_kwargs=adapter, **kwargs)
 
     def load_adapter(self, peft_model_id: str | None = None, *args, **kwargs) -> Any:
-        """As for every model.
+        """Load an adapter that was trained on this model.
 
         Raises:
-            ValueError: the adapter was trained on another base than this model.
+            ValueError: the adapter was trained on another base.
         """
         if peft_model_id is not None:
             expected = self.config_class.from_pretrained(peft_model_id).base_sha256
             found = weights_sha256(self.name_or_path) if self.name_or_path else None
             if expected is None or found != expected:
                 raise ValueError(
-                    f"the adapter {str(peft_model_id)!r} belongs to a base whose weights have the SHA-256 {expected}, "
-                    f"but those of {self.name_or_path or 'this model'!r} have {found}; load it by "
+                    f"the adapter {str(peft_model_id)!r} belongs to a base whose weights have SHA-256 {expected}, "
+                    f"but those of {self.name_or_path or 'this model'!r} have {found}; load it with "
                     "AutoModel.from_pretrained(adapter), or onto its own base"
                 )
         return super().load_adapter(peft_model_id, *args, **kwargs)
@@ -285,7 +300,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
     # ------------------------------------------------------------------------------------------------------- computing
 
     def encode_geometry(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor | None = None) -> tuple:
-        """Soft tokens (batch, prefix, decoder size), and (batch, prefix) bool, True where there is one."""
+        """Return the soft tokens (batch, prefix, decoder embedding size) and their mask (batch, prefix) bool."""
         atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
         if self.config.prefix == "none":
             weight = self.get_input_embeddings().weight
@@ -310,7 +325,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         attention_mask: Tensor | None,
         labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What the decoder reads: embeddings, mask and labels of prefix and tokens, padded on the left."""
+        """Return the embeddings, mask and labels of prefix and tokens, padded on the left, for the decoder."""
         prefix, prefix_mask = self.encode_geometry(atom_ids, positions, atom_mask)
         attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         labels = torch.full_like(input_ids, -100) if labels is None else labels
@@ -318,7 +333,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         embeds = torch.cat([prefix.to(embeds.dtype), embeds], dim=1)
         mask = torch.cat([prefix_mask.to(attention_mask.dtype), attention_mask], dim=1)
         labels = torch.cat([labels.new_full(prefix_mask.shape, -100), labels], dim=1)
-        order = mask.argsort(dim=1, stable=True)  # padding first, and the rest as it was
+        order = mask.argsort(dim=1, stable=True)  # moves padding to the front and keeps the order of the rest
         return embeds.gather(1, order.unsqueeze(-1).expand_as(embeds)), mask.gather(1, order), labels.gather(1, order)
 
     @can_return_tuple
@@ -332,14 +347,14 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         **kwargs,
     ) -> GeomCLIPCaptioningOutput:
-        """Logits of every token and, with `labels`, the loss of the captions.
+        """Compute the logits of every token and, with `labels`, the loss of the captions.
 
         Args:
             atom_ids, positions, atom_mask: as in [`GeomCLIPGeometryModel.forward`].
             input_ids: (batch, tokens) int64, prompt and caption, padded on either side.
             attention_mask: (batch, tokens), 1 on tokens.
             labels: (batch, tokens) int64, `input_ids` on the caption and its end, -100 elsewhere.
-            kwargs: for the decoder.
+            kwargs: further arguments of the decoder.
         """
         geometry = (atom_ids, positions, atom_mask)
         embeds, mask, packed_labels = self.prepend_geometry(*geometry, input_ids, attention_mask, labels)
@@ -366,30 +381,38 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         attention_mask: Tensor | None = None,
         **kwargs,
     ) -> Tensor:
-        """Captions as token ids, without the prompt.
+        """Generate captions and return their token ids, without the prompt.
 
         Args:
             atom_ids, positions, atom_mask: as in [`GeomCLIPGeometryModel.forward`].
             input_ids, attention_mask: (batch, tokens), the prompts, padded on the left.
-            kwargs: of `transformers.GenerationMixin.generate`, such as `max_new_tokens`, `num_beams`, `do_sample`,
-                `num_return_sequences` and `streamer`.
+            kwargs: arguments of `transformers.GenerationMixin.generate`, such as `max_new_tokens`, `num_beams`,
+                `do_sample`, `num_return_sequences` and `streamer`.
+        Raises:
+            ValueError: a row has neither a prefix nor a prompt.
         """
         embeds, mask, _ = self.prepend_geometry(atom_ids, positions, atom_mask, input_ids, attention_mask)
         if not mask.any(dim=1).all():
-            raise ValueError("there is neither a prefix nor a prompt to go on from; give a prompt")
-        self.decoder.generation_config = self.generation_config  # a decoder built from its configuration has none
+            raise ValueError("there is neither a prefix nor a prompt to continue; pass a prompt")
+        self.decoder.generation_config = self.generation_config  # a decoder built from its configuration lacks one
         return self.decoder.generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
 
 
 def weights_sha256(name_or_path: str) -> str:
-    """SHA-256 over the safetensors files of a model, a folder or Hub id, in the order of their names."""
+    """Return the SHA-256 over a model's safetensors files, in the order of their names.
+
+    Args:
+        name_or_path: folder or Hub id.
+    Raises:
+        ValueError: there are no safetensors files.
+    """
     folder = Path(name_or_path)
     if not folder.is_dir():
         folder = Path(snapshot_download(name_or_path, allow_patterns="*.safetensors"))
     digest = hashlib.sha256()
     files = sorted(file for file in folder.glob("*.safetensors") if not file.name.startswith("adapter_"))
     if not files:
-        raise ValueError(f"{name_or_path} has no weights in .safetensors files; an adapter's base needs them")
+        raise ValueError(f"{name_or_path} has no .safetensors files; save the adapter's base with save_pretrained")
     for file in files:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
@@ -397,21 +420,21 @@ def weights_sha256(name_or_path: str) -> str:
 
 
 def _make_relative(base: str, folder: str | os.PathLike) -> str:
-    """Path from an adapter's folder to its base; it starts with a dot, which no Hub id does."""
+    """Return the path from an adapter's folder to its base. It starts with a dot, unlike a Hub id."""
     path = Path(os.path.relpath(base, folder)).as_posix()
     return path if path.startswith(".") else f"./{path}"
 
 
 def _locate_base(folder: Path, config: GeomCLIPCaptioningConfig) -> str:
-    """Where the base of the adapter in `folder` lies: a folder found from there, or a Hub id."""
+    """Return the folder or Hub id of the base of the adapter in `folder`."""
     if config.base_model is None:
-        raise ValueError(f"{folder} holds an adapter whose config.json names no base_model; save it by save_pretrained")
+        raise ValueError(f"{folder} holds an adapter without base_model in config.json; save it with save_pretrained")
     local = folder / config.base_model
     if local.is_dir():
         return os.path.normpath(local)
     if config.base_model.startswith(".") or config.base_model.count("/") != 1:
         raise OSError(
             f"the adapter in {folder} needs its base {config.base_model!r}, but there is no folder {local}; move the "
-            "base there, or write another path or a Hub id to base_model in config.json"
+            "base there, or set base_model in config.json to its path or Hub id"
         )
     return config.base_model

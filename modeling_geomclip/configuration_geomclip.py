@@ -1,4 +1,4 @@
-"""Configurations of the geometry tower and of the joint geometry-text model."""
+"""Configurations of the geometry tower, the joint geometry-text model and the captioner."""
 
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
@@ -17,39 +17,41 @@ def _require_geometry_pooling(pooling: str) -> None:
 
 @strict
 class GeomCLIPGeometryConfig(PreTrainedConfig):
-    """Configuration of [`GeomCLIPGeometryModel`], the Uni-Mol tower (Zhou et al., ICLR 2023), and its denoising task.
+    """Configuration of [`GeomCLIPGeometryModel`], the Uni-Mol tower (Zhou et al., ICLR 2023), and of its heads.
 
     Args:
-        vocab_size: atom symbols; Uni-Mol's dictionary holds 26 elements, [PAD], [CLS], [SEP], [UNK] and [MASK].
+        vocab_size: number of symbols; Uni-Mol's dictionary has 26 elements, [PAD], [CLS], [SEP], [UNK] and [MASK].
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act: shape of the encoder.
-        num_gaussians: Gaussian functions that expand one distance (K in Uni-Mol).
-        chirality_channels: signed triple products that an atom reads of its surroundings. With 0, as in Uni-Mol, mirror
-            images are alike.
+        num_gaussians: number of Gaussian functions that expand one distance (K in Uni-Mol).
+        chirality_channels: number of signed triple products that describe the surroundings of an atom. With 0, as in
+            Uni-Mol, mirror images have the same states.
         hidden_dropout_prob: dropout on embeddings and on both residual branches of a layer.
         attention_probs_dropout_prob: dropout on attention weights.
-        activation_dropout_prob: dropout inside the feed-forward net.
+        activation_dropout_prob: dropout inside the feed-forward network.
         layer_norm_eps, initializer_range: as in BERT.
         pad_token_id, cls_token_id, sep_token_id, unk_token_id, mask_token_id: ids of the special symbols; the ids
             between `unk_token_id` and `mask_token_id` are the elements.
-        mask_ratio: share of a molecule's atoms that denoising chooses, at least one atom.
-        mask_keep_ratio, mask_random_ratio: share of the chosen atoms whose symbol is kept, or replaced by a random
+        mask_ratio: fraction of a molecule's atoms that denoising chooses, at least one atom.
+        mask_keep_ratio, mask_random_ratio: fraction of the chosen atoms whose symbol is kept, or replaced by a random
             element, instead of becoming [MASK].
         position_noise: "gaussian" (GeomCLIP) or "uniform" (Uni-Mol).
-        position_noise_scale: Å; standard deviation per coordinate of the Gaussian or half width of the uniform law.
-            Left out, Uni-Mol's half width, or the Gaussian of equal variance.
-        coordinate_loss_weight, atom_type_loss_weight, distance_loss_weight: weights inside the denoising loss, left
-            out Uni-Mol's; `geomclip train` freezes the head of a weight of 0.
+        position_noise_scale: Å; standard deviation per coordinate of Gaussian noise, or half-width of uniform noise. If
+            omitted, Uni-Mol's half-width, or the standard deviation of equal variance.
+        coordinate_loss_weight, atom_type_loss_weight, distance_loss_weight: weights of the parts of the denoising loss,
+            Uni-Mol's if omitted. `geomclip train` freezes a head whose weight is 0.
         distance_mean, distance_std: Å; the distance head predicts (distance - mean) / std.
         source, source_sha256: name and hash of the Uni-Mol checkpoint that the weights were converted from.
-        property_pooling: what [`GeomCLIPForPropertyPrediction`] reads: "cls", the state of the [CLS] row, or "mean" or
-            "sum" of what it predicts for every atom; a sum grows with the molecule, as energies do.
-        property_dropout: before both layers of its head.
-        label_means, label_stds: of the properties, in their units; the head predicts (property - mean) / std.
-        element_references: (num_labels, vocab_size), what an atom of each symbol adds to each property, in its unit,
-            as atomic reference energies do. `label_means` is then of what these leave of the properties, and the head
-            predicts (property - references - mean) / residual_std.
-        residual_stds: standard deviations of what the references leave.
-        label_units: unit of each property, "" for none.
+        property_pooling: what [`GeomCLIPForPropertyPrediction`] predicts from: "cls", the state of the [CLS] row, or
+            the states of all atoms, with the "mean" or "sum" of their predictions. A sum grows with the size of the
+            molecule, as energies do.
+        property_dropout: dropout before both layers of the property head.
+        label_means, label_stds: means and standard deviations of the properties, in their units. The head predicts
+            (property - mean) / std.
+        element_references: (num_labels, vocab_size), contribution of one atom of each symbol to each property, in the
+            unit of the property, for example atomic reference energies. `label_means` are then the means of the
+            residuals, and the head predicts (property - references - mean) / residual_std.
+        residual_stds: standard deviations of the residuals, the properties minus their references.
+        label_units: unit of each property, "" if it has none.
     """
 
     model_type = "geomclip_geometry"
@@ -100,6 +102,7 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     def validate_geometry(self):
+        """Check the settings of the encoder and of the noise."""
         _require(
             self.hidden_size % self.num_attention_heads == 0,
             f"hidden_size={self.hidden_size} must be a multiple of num_attention_heads={self.num_attention_heads}",
@@ -118,6 +121,7 @@ class GeomCLIPGeometryConfig(PreTrainedConfig):
         )
 
     def validate_properties(self):
+        """Check the settings of the property head."""
         _require(
             self.property_pooling in ("cls", "mean", "sum"),
             f"property_pooling must be 'cls', 'mean' or 'sum', got {self.property_pooling!r}",
@@ -148,16 +152,16 @@ class GeomCLIPConfig(PreTrainedConfig):
 
     Args:
         geometry_config: a [`GeomCLIPGeometryConfig`] or its dictionary.
-        text_config: configuration, or its dictionary with `model_type`, of any encoder that `AutoModel` builds; left
-            out, it has the shape of SciBERT (Beltagy et al., EMNLP 2019).
+        text_config: configuration, or its dictionary with `model_type`, of any encoder that `AutoModel` builds. If
+            omitted, it has the shape of SciBERT (Beltagy et al., EMNLP 2019).
         projection_dim: size of the shared space.
         geometry_pooling: "mean" over atoms (GeomCLIP), "cls", the state of the [CLS] row, or "counting" or "attention",
-            which add to the mean, see [`GeomCLIPPooling`].
+            which add a learned term to the mean (see [`GeomCLIPPooling`]).
         text_pooling: "cls", the first token (GeomCLIP), or "mean" over tokens.
-        temperature: start value of the contrastive temperature; logits are cosines / temperature.
-        learnable_temperature: whether `geomclip train` trains it (the authors' code keeps it fixed).
+        temperature: initial contrastive temperature; logits are cosines / temperature.
+        learnable_temperature: whether `geomclip train` trains the temperature (the authors' code keeps it fixed).
         max_logit_scale: upper bound of 1 / temperature during training.
-        denoising_loss_weight: alpha in L = L_contrastive + alpha * L_denoising; 0 leaves out the second pass.
+        denoising_loss_weight: alpha in L = L_contrastive + alpha * L_denoising; 0 skips the second forward pass.
     """
 
     model_type = "geomclip"
@@ -182,6 +186,7 @@ class GeomCLIPConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     def validate_joint_model(self):
+        """Check the settings of pooling, temperature and loss."""
         _require_geometry_pooling(self.geometry_pooling)
         _require(
             self.text_pooling in ("mean", "cls"), f"text_pooling must be 'mean' or 'cls', got {self.text_pooling!r}"
@@ -195,7 +200,7 @@ class GeomCLIPConfig(PreTrainedConfig):
 
 @strict
 class GeomCLIPCaptioningConfig(PreTrainedConfig):
-    """Configuration of [`GeomCLIPForCaptioning`]: a geometry tower whose states a causal language model reads.
+    """Configuration of [`GeomCLIPForCaptioning`]: a causal language model that reads the states of a geometry tower.
 
     Args:
         geometry_config: a [`GeomCLIPGeometryConfig`] or its dictionary.
@@ -203,12 +208,13 @@ class GeomCLIPCaptioningConfig(PreTrainedConfig):
             builds.
         geometry_pooling, projection_dim: as in [`GeomCLIPConfig`], for the molecule's embedding.
         prefix: what the decoder reads before the prompt. "resampler": `num_prefix_tokens` queries that attend to the
-            atom states; "atoms": the projected state of every atom, in the molecule's order of atoms, on which captions
-            then depend; "pooled": the projected embedding of the molecule alone, as one token; "none": nothing, to
-            measure what the geometry adds.
-        num_prefix_tokens, resampler_num_layers, resampler_num_heads, resampler_dropout: shape of the resampler.
-        base_model, base_sha256: of a folder that holds an adapter only: its base, a path relative to that folder or a
-            Hub id, and the SHA-256 of the base's weights.
+            atom states. "atoms": the projected states of all atoms; captions then depend on the order of the atoms.
+            "pooled": only the projected embedding of the molecule, as one token. "none": nothing, to measure what the
+            geometry contributes.
+        num_prefix_tokens, resampler_num_layers, resampler_num_heads, resampler_dropout: shape and dropout of the
+            resampler.
+        base_model, base_sha256: for a folder that holds only an adapter: its base, as a path relative to that folder or
+            a Hub id, and the SHA-256 of the base's weights.
     """
 
     model_type = "geomclip_captioning"
@@ -230,6 +236,7 @@ class GeomCLIPCaptioningConfig(PreTrainedConfig):
     base_sha256: str | None = None
 
     def validate_captioner(self):
+        """Check the settings of prefix, pooling and resampler."""
         prefixes = ("resampler", "atoms", "pooled", "none")
         _require(self.prefix in prefixes, f"prefix must be one of {prefixes}, got {self.prefix!r}")
         _require_geometry_pooling(self.geometry_pooling)

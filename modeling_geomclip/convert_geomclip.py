@@ -1,9 +1,9 @@
-"""Uni-Mol's checkpoints as geometry towers, and back.
+"""Convert Uni-Mol checkpoints to geometry towers, and geometry towers to Uni-Mol checkpoints.
 
     python -m modeling_geomclip.convert_geomclip mol_pre_no_h_220816.pt tower
     python -m modeling_geomclip.convert_geomclip tower unimol.pt
 
-The folder holds the tower with all its heads, and the feature extractor that reads for it.
+The folder holds the tower with all its heads, and its feature extractor.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from .feature_extraction_geomclip import VOCABULARY, GeomCLIPFeatureExtractor
 from .modeling_geometry_geomclip import GeomCLIPGeometryModel
 from .pretraining_geomclip import GeomCLIPGeometryForPreTraining
 
-# Beginnings of Uni-Mol's names and of ours (deepmodeling/Uni-Mol, models/unimol.py); the first that fits counts.
+# Prefixes of Uni-Mol's names and of ours (deepmodeling/Uni-Mol, models/unimol.py); the first match is used.
 NAMES = {
     "embed_tokens": "geometry_model.embed_tokens",
     "encoder.emb_layer_norm": "geometry_model.embed_layer_norm",
@@ -50,8 +50,8 @@ NAMES_IN_LAYER = {
 }
 KINDS = ("weight", "bias")
 PRETRAINED = ("geomclip", "geomclip_geometry")  # model types that `AutoModelForPreTraining` loads
-OF_SYMBOLS = ("embed_tokens.weight", "lm_head.weight", "lm_head.bias")  # a row for each symbol
-OF_PAIRS = ("gbf.mul.weight", "gbf.bias.weight")  # a row for each ordered pair of symbols
+OF_SYMBOLS = ("embed_tokens.weight", "lm_head.weight", "lm_head.bias")  # one row per symbol
+OF_PAIRS = ("gbf.mul.weight", "gbf.bias.weight")  # one row per ordered pair of symbols
 
 SPECIALS = 4
 # unimol_tools 0.1.6 registers its special symbols, in its own order, before it reads the dictionary file.
@@ -60,16 +60,16 @@ ORDERS = {"file": VOCABULARY, "unimol_tools": UNIMOL_TOOLS}
 
 
 def load_unimol(path: str | Path, vocabulary: str | None = None) -> GeomCLIPGeometryForPreTraining:
-    """A geometry tower and its heads with the weights of a Uni-Mol checkpoint, in evaluation mode.
+    """Load a Uni-Mol checkpoint as a geometry tower with its heads, in evaluation mode.
 
     Args:
-        path: .pt file, as Uni-Mol's training writes it or the bare weights.
-        vocabulary: order of the symbols' rows: "file" (of the dictionary file, as in the published weights),
-            "unimol_tools", or the path of a dictionary file. Left out, it is read from the dictionary file beside the
-            weights (*dict*.txt) and from which row of the embedding is 0, that of [PAD].
+        path: .pt file, written by Uni-Mol's training or with the bare weights.
+        vocabulary: order of the rows of the symbols: "file" (as in the dictionary file and the published weights),
+            "unimol_tools", or the path of a dictionary file. If omitted, it is inferred from the dictionary file next
+            to the weights (*dict*.txt) and from the embedding row that is 0, which is that of [PAD].
     Raises:
-        ValueError: the file holds no weights, or lacks some, has others, or some of another shape, each named; or the
-            order of the symbols cannot be told.
+        ValueError: the file holds no weights; weights are missing, unexpected or of the wrong shape (all are listed);
+            or the order of the symbols cannot be determined.
     """
     path = Path(path)
     weights = read_weights(path)
@@ -85,15 +85,15 @@ def load_unimol(path: str | Path, vocabulary: str | None = None) -> GeomCLIPGeom
 
 
 def to_unimol(model: GeomCLIPGeometryForPreTraining) -> dict[str, Tensor]:
-    """The weights of a geometry tower and its heads under Uni-Mol's names, in its shapes and its dictionary's order.
+    """Return the weights of a geometry tower and its heads with Uni-Mol's names, shapes and order of symbols.
 
     Raises:
-        ValueError: the tower has weights that Uni-Mol has not.
+        ValueError: the tower has weights that Uni-Mol lacks.
     """
     if channels := model.config.chirality_channels:
         raise ValueError(
-            f"chirality_channels={channels}: a file of Uni-Mol's has no place for what the tower reads of handedness; "
-            "convert one without"
+            f"chirality_channels={channels}: a Uni-Mol checkpoint cannot store the chirality weights; convert a tower "
+            "with chirality_channels=0"
         )
     names = {map_name(name): name for name in list_unimol_names(model.config.num_hidden_layers)}
     weights = {names[name]: value for name, value in model.state_dict().items()}
@@ -102,7 +102,7 @@ def to_unimol(model: GeomCLIPGeometryForPreTraining) -> dict[str, Tensor]:
 
 
 def list_unimol_names(num_layers: int) -> list[str]:
-    """Names of all weights of a Uni-Mol pre-training checkpoint."""
+    """Return the names of all weights of a Uni-Mol pre-training checkpoint."""
     in_layer = ("self_attn_layer_norm", "self_attn.in_proj", "self_attn.out_proj", "fc1", "fc2", "final_layer_norm")
     modules = [f"encoder.layers.{number}.{name}" for number in range(num_layers) for name in in_layer]
     modules += ["encoder.emb_layer_norm", "encoder.final_layer_norm", "encoder.final_head_layer_norm"]
@@ -114,7 +114,7 @@ def list_unimol_names(num_layers: int) -> list[str]:
 
 
 def map_name(name: str) -> str:
-    """Name of a weight of Uni-Mol's in a [`GeomCLIPGeometryForPreTraining`]."""
+    """Return the name in [`GeomCLIPGeometryForPreTraining`] of a Uni-Mol weight."""
     if not name.startswith("encoder.layers."):
         return _rename(name, NAMES)
     _, _, number, inner = name.split(".", 3)
@@ -127,32 +127,39 @@ def _rename(name: str, names: Mapping[str, str]) -> str:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """{name: float32} of a checkpoint; nothing in it is executed."""
-    with torch.serialization.safe_globals([argparse.Namespace]):  # Uni-Core keeps its command line beside the weights
+    """Return the float32 weights of a checkpoint by name, without running any code in it.
+
+    Raises:
+        ValueError: the file is not a checkpoint, or holds no weights.
+    """
+    with torch.serialization.safe_globals([argparse.Namespace]):  # Uni-Core saves its command line with the weights
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-        except UnpicklingError as error:  # whose own advice is to load it unsafely
+        except UnpicklingError as error:  # whose message recommends unsafe loading
             raise ValueError(
-                f"{path} is no checkpoint, or holds more than weights and settings; it is not read"
+                f"{path} is not a checkpoint, or holds more than weights and settings; pass a Uni-Mol checkpoint"
             ) from error
     weights = loaded.get("model", loaded) if isinstance(loaded, dict) else loaded
     if not isinstance(weights, dict) or not weights or not all(torch.is_tensor(value) for value in weights.values()):
         raise ValueError(
-            f"{path} holds no weights, neither under 'model' nor by itself; give a checkpoint of Uni-Mol's"
+            f"{path} holds no weights, neither under 'model' nor at the top level; pass a Uni-Mol checkpoint"
         )
     return {name: value.float() for name, value in weights.items()}
 
 
 def infer_config(weights: Mapping[str, Tensor]) -> GeomCLIPGeometryConfig:
-    """Shape of the tower; all else is as in Uni-Mol.
+    """Infer the shape of the tower from the weights; all other settings are Uni-Mol's.
 
-    Each size is that of most of the weights that tell it, so that a misshapen one among them can be named.
+    Each size is the most common one among the weights that have it, so that a misshapen weight can be reported.
+
+    Raises:
+        ValueError: the weights that determine a size are missing.
     """
 
     def size(*names: str) -> int:
         sizes = [weights[name].numel() for name in names if name in weights]
         if not sizes:
-            raise ValueError(f"the checkpoint lacks {names[0]}; it is none of Uni-Mol's pre-training")
+            raise ValueError(f"the checkpoint lacks {names[0]}; pass a Uni-Mol pre-training checkpoint")
         return statistics.mode(sizes)
 
     layers = {int(name.split(".")[2]) for name in weights if name.startswith("encoder.layers.")} or {0}
@@ -168,7 +175,7 @@ def infer_config(weights: Mapping[str, Tensor]) -> GeomCLIPGeometryConfig:
 
 
 def check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Refuse a checkpoint that has not the weights of a tower of its size; names each."""
+    """Raise a ValueError that lists all missing, unexpected and misshapen weights of a checkpoint."""
     faults = [f"lacks {name}" for name in expected if name not in weights]
     faults += [f"has {name}, which no tower has" for name in weights if name not in expected]
     for name, value in expected.items():
@@ -179,24 +186,24 @@ def check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor])
 
 
 def find_symbol_order(embedding: Tensor, path: Path, vocabulary: str | None) -> list[str]:
-    """The symbols in the order of their rows."""
+    """Return the symbols in the order of their rows."""
     if vocabulary is not None:
         order = ORDERS[vocabulary] if vocabulary in ORDERS else read_dictionary(Path(vocabulary))
     else:
         order = tell_order(embedding, path)
     if sorted(order) != sorted(VOCABULARY):
         odd = sorted(set(order) ^ set(VOCABULARY)) or [name for name in order if order.count(name) > 1]
-        raise ValueError(f"the vocabulary of {path} is not Uni-Mol's, it differs in {', '.join(odd)}")
+        raise ValueError(f"the vocabulary of {path} is not Uni-Mol's; it differs in {', '.join(odd)}")
     return order
 
 
 def tell_order(embedding: Tensor, path: Path) -> list[str]:
-    """The order that the dictionary file tells, unless the row of zeros says that unimol_tools has changed it."""
+    """Return the order of the dictionary file, unless the row of zeros shows that unimol_tools changed it."""
     zeros = (embedding == 0).all(dim=1).nonzero().flatten().tolist()
     files = sorted(path.parent.glob("*dict*.txt"))
     if len(files) > 1:
         names = ", ".join(file.name for file in files)
-        raise ValueError(f"{len(files)} dictionary files lie beside {path}: {names}; name one by --vocabulary")
+        raise ValueError(f"{len(files)} dictionary files are next to {path}: {names}; choose one with --vocabulary")
     orders = [read_dictionary(files[0])] if files else [VOCABULARY]
     orders += [UNIMOL_TOOLS]
     if not zeros and files:
@@ -204,23 +211,23 @@ def tell_order(embedding: Tensor, path: Path) -> list[str]:
     fitting = [order for order in orders if [order.index("[PAD]")] == zeros]
     if not fitting:
         found = f"the rows {zeros} of its embedding are 0" if zeros else "no row of its embedding is 0"
+        hint = f"{files[0]} does not settle it" if files else "there is no dictionary file next to it"
         raise ValueError(
-            f"the order of the symbols of {path} cannot be told: {found}, which should be that of [PAD] alone, and "
-            f"{files[0] if files else 'no dictionary file beside it'} does not settle it; convert it by "
-            "python -m modeling_geomclip.convert_geomclip with --vocabulary file (published weights), unimol_tools, or "
-            "the path of a dictionary file"
+            f"the order of the symbols of {path} is unknown: {found}, although only that of [PAD] should be, and "
+            f"{hint}; run python -m modeling_geomclip.convert_geomclip with --vocabulary file (published weights), "
+            "unimol_tools, or the path of a dictionary file"
         )
     return fitting[0]
 
 
 def read_dictionary(path: Path) -> list[str]:
-    """The symbols of a dictionary file, one a line, and [MASK], which Uni-Mol appends."""
+    """Return the symbols of a dictionary file, one per line, and [MASK], which Uni-Mol appends."""
     symbols = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     return symbols if "[MASK]" in symbols else [*symbols, "[MASK]"]
 
 
 def reorder_symbols(weights: Mapping[str, Tensor], order: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:
-    """The weights with the rows of symbols, and of pairs of symbols, in the wanted order."""
+    """Return the weights with the rows of symbols, and of pairs of symbols, in the wanted order."""
     rows = torch.tensor([order.index(symbol) for symbol in wanted])
     pairs = (rows.unsqueeze(1) * len(order) + rows).flatten()  # edge type a * symbols + b
     moved = {name: weights[name][rows] for name in OF_SYMBOLS} | {name: weights[name][pairs] for name in OF_PAIRS}
@@ -228,26 +235,26 @@ def reorder_symbols(weights: Mapping[str, Tensor], order: Sequence[str], wanted:
 
 
 def tell_hydrogens(path: str | Path) -> bool | None:
-    """What the name of a published checkpoint says; None of another name."""
+    """Return whether a published checkpoint ignores hydrogens, from its name; None for any other name."""
     name = Path(path).name
     return {"no_h": True, "all_h": False}.get(next((word for word in ("no_h", "all_h") if word in name), ""))
 
 
 def build_feature_extractor(path: str | Path, **settings) -> GeomCLIPFeatureExtractor:
-    """The feature extractor that reads for the tower of a Uni-Mol checkpoint.
+    """Build the feature extractor for the tower of a Uni-Mol checkpoint.
 
     Raises:
-        ValueError: neither `settings` nor the file's name say whether hydrogens are read.
+        ValueError: neither `settings` nor the file name says whether to remove hydrogens.
     """
     if settings.get("remove_hydrogens") is None:
         settings["remove_hydrogens"] = tell_hydrogens(path)
     if settings["remove_hydrogens"] is None:
-        raise ValueError(f"the name of {path} has neither no_h nor all_h in it; give --remove_hydrogens true or false")
+        raise ValueError(f"the name of {path} contains neither no_h nor all_h; pass --remove_hydrogens true or false")
     return GeomCLIPFeatureExtractor(**settings)
 
 
 def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
-    """Convert in the direction that the two paths tell."""
+    """Convert in the direction that the two paths imply."""
     parser = argparse.ArgumentParser(
         prog=prog,
         usage="%(prog)s mol_pre_no_h_220816.pt tower\n       %(prog)s tower unimol.pt",
@@ -256,16 +263,21 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "source", help="Uni-Mol's .pt file; or the folder or Hub id of a geometry tower, or a model with one"
+        "source", help="Uni-Mol's .pt file; or the folder or Hub id of a geometry tower or a model with one"
     )
-    parser.add_argument("target", help="folder to make; or the .pt file to write")
-    parser.add_argument("--vocabulary", help="file, unimol_tools, or a dictionary file, if the weights do not tell")
+    parser.add_argument("target", help="output folder; or output .pt file")
     parser.add_argument(
-        "--remove_hydrogens", "--remove-hydrogens", choices=["true", "false"], help="if the file's name does not tell"
+        "--vocabulary", help="order of the symbols, if it cannot be inferred: file, unimol_tools or a dictionary file"
+    )
+    parser.add_argument(
+        "--remove_hydrogens",
+        "--remove-hydrogens",
+        choices=["true", "false"],
+        help="needed if the file name contains neither no_h nor all_h",
     )
     args = parser.parse_args(argv)
     if args.source.endswith(".pt") == args.target.endswith(".pt"):
-        parser.error("one of the two is Uni-Mol's .pt file, the other a geometry tower")
+        parser.error("exactly one of source and target must be a Uni-Mol .pt file; the other is a geometry tower")
     try:
         if args.source.endswith(".pt"):
             removes = None if args.remove_hydrogens is None else args.remove_hydrogens == "true"
@@ -279,12 +291,12 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
 
 
 def load_tower(source: str) -> tuple[GeomCLIPGeometryForPreTraining, bool]:
-    """The tower of a folder or Hub id, in float32, and whether its heads are those that were trained with it.
+    """Load the geometry tower of a folder or Hub id in float32, and return whether its heads were saved with it.
 
-    A tower that was saved without, such as a captioner's, gets new ones, of random weights.
+    A tower that was saved without heads, such as a captioner's, gets new ones with random weights.
 
     Raises:
-        ValueError: it has no geometry tower.
+        ValueError: the model has no geometry tower.
     """
     model_type, has_heads = AutoConfig.from_pretrained(source).model_type, False
     if model_type in PRETRAINED:
@@ -295,20 +307,20 @@ def load_tower(source: str) -> tuple[GeomCLIPGeometryForPreTraining, bool]:
         model = AutoModel.from_pretrained(source, dtype=torch.float32)
     tower, head = getattr(model, "geometry_model", None), getattr(model, "denoising_head", None)
     if not isinstance(tower, GeomCLIPGeometryModel):
-        raise ValueError(f"{source} is a {model_type}, which has no geometry tower; give one that has")
+        raise ValueError(f"{source} is a {model_type}, which has no geometry tower; pass a model with one")
     return GeomCLIPGeometryForPreTraining(tower.config, tower, head), has_heads
 
 
 def load_trained_tower(source: str) -> GeomCLIPGeometryForPreTraining:
-    """As `load_tower`.
+    """Load a geometry tower with trained heads, as `load_tower` does.
 
     Raises:
-        ValueError: there is no geometry tower, or its heads were left behind when it was saved.
+        ValueError: the model has no geometry tower, or was saved without its heads.
     """
     tower, has_heads = load_tower(source)
     if not has_heads:
         raise ValueError(
-            f"{source} has no trained denoising heads; give the tower or the GeomCLIP from which it was trained"
+            f"{source} has no trained denoising heads; pass the tower or the GeomCLIP model that it was trained from"
         )
     return tower
 

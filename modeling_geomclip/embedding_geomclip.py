@@ -1,4 +1,4 @@
-"""Any number of molecules or of texts -> their embeddings."""
+"""Embed any number of molecules or texts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,20 +20,21 @@ def embed_molecules(
     pair_budget: int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Embeddings of molecules, by the batch, those of like size together; with progress bars.
+    """Embed molecules in batches of similar size, with progress bars.
 
     Args:
-        model: a `GeomCLIPModel` on any device; its training mode is kept.
-        processor: its processor, or the feature extractor alone.
-        molecules: a molecule, or any number of them, in the forms that the feature extractor takes; rows of a
-            `datasets.Dataset` with `atomic_numbers` and `positions` (Å) too. What cannot be read stops the call before
-            anything is embedded; `processor.feature_extractor.read(molecules, errors="report")` sorts it out.
-        pair_budget: molecules * rows² that are encoded at once; left out, what suits the device.
-        dtype: to compute in, by autocast, such as `torch.bfloat16`; left out, that of the weights.
+        model: a `GeomCLIPModel` on any device; its training mode is restored afterwards.
+        processor: its processor or its feature extractor.
+        molecules: one molecule or an iterable of them, in the forms that the feature extractor takes. Rows of a
+            `datasets.Dataset` with `atomic_numbers` and `positions` (Å) are accepted too. A molecule that cannot be
+            read raises before anything is embedded. To filter such molecules out, call
+            `processor.feature_extractor.read(molecules, errors="report")` first.
+        pair_budget: largest molecules * rows² of a batch; if omitted, it is chosen for the device.
+        dtype: data type of autocast, such as `torch.bfloat16`; if omitted, there is no autocast.
     Returns:
-        (molecules, projection_dim) float32, L2-normalised, on the CPU, in the order given.
+        (molecules, projection_dim) float32, L2-normalised, on the CPU, in the order of the input.
     Raises:
-        MoleculeError: for a molecule that cannot be used.
+        MoleculeError: a molecule cannot be used.
     """
     extractor = getattr(processor, "feature_extractor", processor)
     records, _ = extractor.read(tqdm(list_molecules(molecules), desc="reading molecules", leave=False))
@@ -47,9 +48,9 @@ def embed_records(
     pair_budget: int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """As `embed_molecules`, of records as `extractor.read` gives them, which are not checked again.
+    """Embed records from `extractor.read` as `embed_molecules` embeds molecules, without checking them again.
 
-    So their positions may be those of no molecule, as in a control.
+    Their positions therefore need not be those of a real molecule, as in a control experiment.
     """
     extractor, places, embeds = getattr(processor, "feature_extractor", processor), [], []
     with inference(model, dtype):
@@ -62,19 +63,19 @@ def embed_records(
 def embed_texts(
     model: Any, processor: Any, texts: str | Iterable[str], batch_size: int = 64, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """Embeddings of texts, by the batch, those of like length together; with a progress bar.
+    """Embed texts in batches of similar length, with a progress bar.
 
     Args:
-        model: a `GeomCLIPModel` on any device; its training mode is kept.
+        model: a `GeomCLIPModel` on any device; its training mode is restored afterwards.
         processor: its processor.
-        texts: a text, or any number of them, such as a column of a table, of which too long ones are cut, see the
-            processor. What is no text stops the call before anything is embedded; an empty text is one of no words.
-        batch_size: texts that are encoded at once.
+        texts: one text or an iterable of them, such as a column of a table. Long texts are truncated by the processor.
+            An item that is not a string raises before anything is embedded; an empty text is allowed.
+        batch_size: number of texts per batch.
         dtype: as for `embed_molecules`.
     Returns:
-        (texts, projection_dim) float32, L2-normalised, on the CPU, in the order given.
+        (texts, projection_dim) float32, L2-normalised, on the CPU, in the order of the input.
     Raises:
-        ValueError: for a text that is no text, such as the NaN or None of a table, or if there is none.
+        ValueError: an item is not a string, such as NaN or None in a table, or there are no texts.
     """
     texts = list_texts(texts)
     order, embeds = torch.tensor([len(text) for text in texts]).argsort(stable=True), []
@@ -92,11 +93,13 @@ def batches_by_size(
     device: torch.device,
     pair_budget: int | None = None,
 ) -> Iterator[tuple[Tensor, GeomCLIPBatch]]:
-    """Places in `records` (int64, on the CPU) of molecules of like size, and their batch on the device; with a bar.
+    """Yield molecules in batches of similar size, with a progress bar.
 
     Args:
-        records: as `extractor.read` gives them.
+        records: from `extractor.read`.
         pair_budget: as for `embed_molecules`.
+    Yields:
+        The indices of the molecules in `records` (int64, on the CPU), and their batch on the device.
     """
     budget = pair_budget or choose_pair_budget(device)
     num_rows = torch.tensor([len(record["atomic_numbers"]) + 2 for record in records])
@@ -108,7 +111,7 @@ def batches_by_size(
 
 @contextmanager
 def inference(model: torch.nn.Module, dtype: torch.dtype | None = None) -> Iterator[None]:
-    """No gradients, no dropout, and autocast to `dtype` if it is given; then every part's mode is what it was."""
+    """Disable gradients and dropout, and autocast to `dtype` if given; restore the mode of every module afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

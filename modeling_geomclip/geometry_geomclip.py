@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def centre_positions(positions: Tensor, atom_mask: Tensor) -> Tensor:
-    """Move every molecule's centroid to the origin, where the rows that are not atoms ([CLS], [SEP], [PAD]) lie too.
+    """Move every molecule's centroid to the origin, and set rows that are not atoms ([CLS], [SEP], [PAD]) to 0.
 
     Args:
         positions: (batch, atoms, 3), Å.
@@ -20,20 +20,21 @@ def centre_positions(positions: Tensor, atom_mask: Tensor) -> Tensor:
 
 
 def pair_distances(positions: Tensor) -> Tensor:
-    """Distances between all rows of a molecule.
+    """Return the distances between all rows of a molecule.
 
-    By differences, not by the expanded square: two close atoms far from the origin keep their digits.
+    They are computed from differences, not from the expanded square, so that two close atoms far from the origin keep
+    their precision.
 
     Args:
         positions: (batch, atoms, 3), Å.
     Returns:
-        (batch, atoms, atoms), Å. Unchanged when `positions` are rotated, reflected or shifted.
+        (batch, atoms, atoms), Å. Rotating, reflecting or translating `positions` does not change them.
     """
     return torch.linalg.vector_norm(positions.unsqueeze(2) - positions.unsqueeze(1), dim=-1)
 
 
 def edge_types(atom_ids: Tensor, vocab_size: int) -> Tensor:
-    """Type of each ordered pair of symbols, `a_i * vocab_size + a_j` as in Uni-Mol.
+    """Return the type of each ordered pair of symbols, `a_i * vocab_size + a_j`, as in Uni-Mol.
 
     Args:
         atom_ids: (batch, atoms) int64.
@@ -44,7 +45,7 @@ def edge_types(atom_ids: Tensor, vocab_size: int) -> Tensor:
 
 
 def masked_mean(states: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the rows where `mask` is True; 0 where there is none.
+    """Return the mean over the rows where `mask` is True; 0 if there are none.
 
     Args:
         states: (batch, rows, channels).

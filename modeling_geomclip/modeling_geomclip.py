@@ -30,10 +30,10 @@ from .pooling_geomclip import GeomCLIPPooling
 
 @dataclass
 class GeomCLIPOutput(ModelOutput):
-    """Output of [`GeomCLIPModel`]. What belongs to a side that was not given is None.
+    """Output of [`GeomCLIPModel`]. Fields of a modality that was not given are None.
 
     Args:
-        loss: () contrastive loss, if row i of both sides is a pair.
+        loss: () contrastive loss, if row i of both modalities is a pair.
         logits_per_geometry: (geometries, texts), cosines / temperature.
         logits_per_text: (texts, geometries).
         geometry_embeds: (geometries, projection_dim), L2-normalised.
@@ -52,14 +52,15 @@ class GeomCLIPOutput(ModelOutput):
     text_model_output: ModelOutput | None = None
 
     def to_tuple(self) -> tuple:
+        """Convert the output and the outputs of the towers to tuples."""
         return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())
 
 
-RETURN_LOSS_PLACE = 6  # of `return_loss` among the arguments of `forward`
+RETURN_LOSS_PLACE = 6  # position of `return_loss` among the arguments of `forward`
 
 
 def refuse_unequal_numbers(forward: Callable) -> Callable:
-    """Make a caller's `return_loss=True` an error where the default leaves the loss out: on unequal numbers."""
+    """Make `forward` raise for an explicit `return_loss=True` on unequal numbers, where the default omits the loss."""
 
     @functools.wraps(forward)
     def checked_forward(self, *args, **kwargs) -> GeomCLIPOutput:
@@ -69,7 +70,7 @@ def refuse_unequal_numbers(forward: Callable) -> Callable:
         if is_asked and logits is not None and logits.shape[0] != logits.shape[1]:
             raise ValueError(
                 f"return_loss=True on {logits.shape[0]} geometries and {logits.shape[1]} texts: row i of both must be "
-                "a pair; pass as many, or return_loss=False"
+                "a pair; pass equal numbers, or return_loss=False"
             )
         return outputs
 
@@ -77,10 +78,10 @@ def refuse_unequal_numbers(forward: Callable) -> Callable:
 
 
 class GeomCLIPModel(GeomCLIPPreTrainedModel):
-    """Geometry tower and text tower, each pooled, normalised and projected into one space."""
+    """Geometry tower and text tower, each pooled, normalised and projected into one embedding space."""
 
     main_input_name = "atom_ids"
-    _keys_to_ignore_on_load_unexpected = [r"denoising_head\."]  # of a pre-training checkpoint
+    _keys_to_ignore_on_load_unexpected = [r"denoising_head\."]  # in a pre-training checkpoint
 
     def __init__(
         self,
@@ -110,13 +111,13 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
     def from_geometry_text_pretrained(
         cls, geometry: str | PreTrainedModel, text: str | PreTrainedModel, dtype: torch.dtype = torch.float32, **kwargs
     ) -> "GeomCLIPModel":
-        """Join two towers; the projections are new.
+        """Combine two towers; the projections are newly initialised.
 
         Args:
             geometry: [`GeomCLIPGeometryModel`], or its folder or Hub id.
             text: any encoder, or its folder or Hub id.
-            dtype: data type of towers that are loaded here.
-            kwargs: settings of [`GeomCLIPConfig`].
+            dtype: data type of the towers that are loaded here.
+            kwargs: further settings of [`GeomCLIPConfig`].
         """
         if isinstance(geometry, str):
             geometry = GeomCLIPGeometryModel.from_pretrained(geometry, dtype=dtype)
@@ -124,16 +125,18 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
             text = _build_without_pooler(AutoModel.from_pretrained, text, dtype=dtype)
         for tower in (geometry, text):
             forget_origin(tower)
-        # Copies, since a new config resets the attention implementation of its parts; then the towers' own.
+        # A new config resets the attention implementation of its parts, so it gets copies first, then the originals.
         parts = {"geometry_config": copy.deepcopy(geometry.config), "text_config": copy.deepcopy(text.config)}
         config = cls.config_class(**parts, **kwargs)
         config.geometry_config, config.text_config = geometry.config, text.config
         return cls(config, geometry, text)
 
     def get_input_embeddings(self) -> nn.Module:
+        """Return the text tower's input embeddings."""
         return self.text_model.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the text tower's input embeddings."""
         self.text_model.set_input_embeddings(value)
 
     @can_return_tuple
@@ -145,13 +148,13 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         only_pooled: bool = False,
         **kwargs,
     ) -> BaseModelOutputWithPooling:
-        """Encode geometries; `.pooler_output` holds the (batch, projection_dim) L2-normalised embeddings.
+        """Encode geometries; `.pooler_output` holds their L2-normalised embeddings (batch, projection_dim).
 
         Args:
             atom_ids: (batch, atoms) int64, [CLS] atoms [SEP] and padding.
             positions: (batch, atoms, 3), Å.
             atom_mask: (batch, atoms) bool, True on atoms.
-            only_pooled: whether rows that the pooling does not read may be missing from the last states.
+            only_pooled: whether the last states may omit rows that the pooling does not read.
         """
         atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
         cls_only = only_pooled and self.config.geometry_pooling == "cls"
@@ -168,7 +171,7 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs
     ) -> BaseModelOutputWithPooling:
-        """Encode texts; `.pooler_output` holds the (batch, projection_dim) L2-normalised embeddings.
+        """Encode texts; `.pooler_output` holds their L2-normalised embeddings (batch, projection_dim).
 
         Args:
             input_ids: (batch, tokens) int64.
@@ -185,13 +188,13 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         )
 
     def pool_text(self, last_hidden_state: Tensor, attention_mask: Tensor) -> Tensor:
-        """(texts, text hidden_size), one state a text, of the text tower's last states."""
+        """Pool the text tower's last states to one state per text, (texts, text hidden_size)."""
         if self.config.text_pooling == "cls":
             return last_hidden_state[:, 0]
         return masked_mean(last_hidden_state, attention_mask.bool())
 
     def project_text(self, pooled_text: Tensor) -> Tensor:
-        """(texts, projection_dim) L2-normalised embeddings of pooled states."""
+        """Project pooled states to L2-normalised embeddings (texts, projection_dim)."""
         return _normalise(self.text_projection(self.text_layer_norm(pooled_text)))
 
     @can_return_tuple
@@ -214,17 +217,17 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         Args:
             atom_ids, positions, atom_mask: as in `get_geometry_features`.
             input_ids, attention_mask, token_type_ids: as in `get_text_features`.
-            return_loss: whether to contrast row i of both sides as a pair. Left out, there is a loss if there are as
-                many texts as geometries.
+            return_loss: whether to compute the contrastive loss, with row i of both modalities as a pair. By default,
+                it is computed if there are as many texts as geometries.
             molecule_ids, text_ids: (pairs,) int64, see [`contrastive_loss`].
         Raises:
-            ValueError: there is neither a geometry nor a text, a geometry is incomplete, or `return_loss=True` was
-                passed for unequal numbers.
+            ValueError: there is neither a geometry nor a text, a geometry is incomplete, or `return_loss=True` is
+                passed with unequal numbers.
         """
         if atom_ids is None and input_ids is None:
             raise ValueError("there is nothing to embed; pass atom_ids with positions, input_ids, or both")
         if (atom_ids is None) != (positions is None):
-            raise ValueError("a geometry is atom_ids and positions; pass both or neither")
+            raise ValueError("a geometry needs both atom_ids and positions; pass both or neither")
         geometry = text = geometry_embeds = text_embeds = logits_per_geometry = loss = None
         if atom_ids is not None:
             geometry = self.get_geometry_features(atom_ids, positions, atom_mask, **kwargs)
@@ -250,7 +253,10 @@ class GeomCLIPModel(GeomCLIPPreTrainedModel):
         )
 
     def bound_logit_scale(self) -> Tensor:
-        """exp(logit_scale). The bound is set on the parameter: a clamp of the result would stop its gradient there."""
+        """Return exp(logit_scale), after bounding the parameter if in training mode.
+
+        The parameter is clamped, not the result, because clamping the result would stop the gradient at the bound.
+        """
         if self.training:
             with torch.no_grad():
                 self.logit_scale.clamp_(max=math.log(self.config.max_logit_scale))
@@ -262,7 +268,7 @@ def _normalise(embeds: Tensor) -> Tensor:
 
 
 def _build_without_pooler(build, *args, **kwargs) -> PreTrainedModel:
-    """Build an encoder without its pooler, which would get no gradient; some encoders do not know the keyword."""
+    """Build an encoder without its pooler, which would get no gradient; not all encoders accept the keyword."""
     try:
         model = build(*args, add_pooling_layer=False, **kwargs)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Files of molecules -> their records as text; which file and which text is of which format."""
+"""Split files of molecules into records of text, and detect the format of files and texts."""
 
 import os
 import re
@@ -11,16 +11,16 @@ from .text_files_geomclip import COMPRESSED, UTF8, TextFileError, describe_undec
 from .xyz_geomclip import count_lines, is_atom, is_count, starts_record
 
 ENDINGS = {".sdf": "SDF", ".sd": "SDF", ".mol": "SDF", ".mol2": "MOL2", ".xyz": "XYZ"}
-FOREIGN = {  # endings of files that are no SMILES either, and what to do with them
+FOREIGN = {  # extensions of files that are not supported and not SMILES either, and the remedy
     **dict.fromkeys((".smi", ".smiles", ".ism"), "pass its SMILES one by one"),
     **dict.fromkeys((".csv", ".tsv", ".parquet", ".txt", ".xlsx", ".json"), "pass its molecules one by one"),
-    **dict.fromkeys((".pdb", ".ent", ".pdbqt"), "convert it to SDF, which has the bond orders that PDB has not"),
-    **dict.fromkeys((".cif", ".mmcif", ".mcif"), "convert it to SDF, one molecule without its cell"),
+    **dict.fromkeys((".pdb", ".ent", ".pdbqt"), "convert it to SDF, which has the bond orders that PDB lacks"),
+    **dict.fromkeys((".cif", ".mmcif", ".mcif"), "convert one molecule to SDF, without its unit cell"),
     **dict.fromkeys((".rxn", ".rdf"), "pass the molecules of the reaction one by one"),
     **dict.fromkeys((".cdx", ".cdxml", ".mrv", ".cml", ".mae", ".maegz", ".gjf", ".log", ".out"), "convert it to SDF"),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".bz2", ".xz", ".gz"), "unpack it"),
 }
-NUM_FIRST_LINES = 100  # that tell a file's format
+NUM_FIRST_LINES = 100  # used to detect a file's format
 RECORD_END = "$$$$"
 STRUCTURE_END = "M  END"
 TRUNCATED = "fetch or write it again"
@@ -35,7 +35,7 @@ CIF = re.compile(r"^(?:data_|_cell_|_atom_site)", re.MULTILINE)
 class Record(NamedTuple):
     """A record of a file, without its separator, and the numbers of its first and last line.
 
-    `fault`: what is wrong with it as a record, "" if nothing is; its molecule may be wrong all the same.
+    `fault` says what is wrong with the record, "" if nothing is. Its molecule may be invalid all the same.
     """
 
     text: str
@@ -45,7 +45,7 @@ class Record(NamedTuple):
 
 
 class RecordText(str):
-    """The text of a record of a file, which knows where it stands, for errors.
+    """The text of a record that knows its place in the file, for error messages.
 
     Attributes: `path`, `first_line` and `last_line`.
     """
@@ -54,17 +54,19 @@ class RecordText(str):
 
     @classmethod
     def of(cls, record: Record, path: str) -> "RecordText":
+        """Build the text of a record of the file at `path`."""
         text = cls(record.text)
         text.path, text.first_line, text.last_line = path, record.first_line, record.last_line
         return text
 
     @property
     def place(self) -> str:
+        """File and lines of the record."""
         return f"{self.path}, {name_lines(self.first_line, self.last_line)}"
 
 
 def name_lines(first: int, last: int) -> str:
-    """Lines of a file in words."""
+    """Describe a range of lines in words."""
     return f"line {first}" if first == last else f"lines {first} to {last}"
 
 
@@ -72,34 +74,34 @@ def name_lines(first: int, last: int) -> str:
 
 
 def find_file_format(path: str | os.PathLike) -> str | None:
-    """The format of a file by its ending, None for one that is not known."""
+    """Return the format of a file from its extension; None for an unknown extension."""
     name = os.fsdecode(path).lower().removesuffix(COMPRESSED)
     return ENDINGS.get(os.path.splitext(name)[1])
 
 
 def refuse_foreign_file(path: str | os.PathLike) -> None:
-    """Raises: MoleculeError: the ending is that of a file, but of no format that is read."""
+    """Raise a MoleculeError if the extension is that of a file format that is not supported."""
     name = os.fsdecode(path).lower()
     ending = os.path.splitext(name)[1]
     if ending in FOREIGN and find_file_format(path) is None:
-        rule = f"a file with the ending {ending} is not read; known are {', '.join(ENDINGS)}, also with {COMPRESSED}"
+        rule = f"{ending} files are not supported, only {', '.join(ENDINGS)}, also with {COMPRESSED}"
         raise MoleculeError(rule, FOREIGN[ending])
 
 
 def tell_format(text: str) -> str:
-    """SDF, MOL2 or XYZ, as text of several lines shows it.
+    """Detect whether text of several lines is SDF, MOL2 or XYZ.
 
     Raises:
-        MoleculeError: it is of none of these formats, as far as can be told naming the one that it is of.
+        MoleculeError: it is in none of these formats; names the actual format if it is recognised.
     """
     lines = text.splitlines()
-    if len(lines) > 1 and is_count(lines[0]) and EXTENDED_XYZ.search(lines[1]):  # whose columns may be any
+    if len(lines) > 1 and is_count(lines[0]) and EXTENDED_XYZ.search(lines[1]):  # its columns can be anything
         return "XYZ"
     if MOL2_START in text:
         return "MOL2"
     if text.lstrip().startswith(("$RXN", "$RDFILE")):
         raise MoleculeError("it is a reaction", "pass its molecules one by one")
-    # The second line of XYZ may be anything.
+    # The search starts at the third line, because the second line of XYZ may be anything.
     if (
         any(VERSION.search(line) for line in lines[2:])
         or f"\n{STRUCTURE_END}" in text
@@ -111,9 +113,9 @@ def tell_format(text: str) -> str:
         return "XYZ"
     if PDB.search(text) or CIF.search(text):
         name = "PDB" if PDB.search(text) else "CIF"
-        raise MoleculeError(f"it is {name} text, which is not read", "convert it to SDF")
+        raise MoleculeError(f"it is {name} text, which is not supported", "convert it to SDF")
     raise MoleculeError(
-        "it is neither SDF, MOL2 nor XYZ text", "give one of these, or a SMILES or InChI in a line of its own"
+        "it is neither SDF, MOL2 nor XYZ text", "pass one of these, or a SMILES or InChI on a single line"
     )
 
 
@@ -121,16 +123,16 @@ def tell_format(text: str) -> str:
 
 
 def read_molecules(path: str | os.PathLike, encoding: str = UTF8) -> Iterator[str | MoleculeError]:
-    """The molecules of an SDF, MOL2 or XYZ file one by one, as text that `read_molecule` takes.
+    """Yield the molecules of an SDF, MOL2 or XYZ file one by one, as text that `read_molecule` takes.
 
-    In place of a record that is damaged comes its MoleculeError, which `read_molecule` raises, so that places are kept
-    and one record costs no other.
+    A damaged record is yielded as a MoleculeError, which `read_molecule` raises. Indices are thus preserved, and a
+    damaged record does not affect the others.
 
     Args:
-        path: with one of `ENDINGS`, in upper or lower case, or gzipped.
-        encoding: of the file; a byte order mark is no content.
+        path: file with one of the extensions in `ENDINGS`, in upper or lower case, optionally gzipped.
+        encoding: encoding of the file; a byte order mark is skipped.
     Raises:
-        MoleculeError: when the file cannot be read.
+        MoleculeError: the file cannot be read.
     """
     name = os.fsdecode(path)
     for record in read_records(path, encoding):
@@ -142,16 +144,17 @@ def read_molecules(path: str | os.PathLike, encoding: str = UTF8) -> Iterator[st
 
 
 def read_records(path: str | os.PathLike, encoding: str = UTF8) -> Iterator[Record]:
-    """The records of a file; of damaged ones, which lines they take, and reading goes on at the next separator.
+    """Yield the records of a file. A damaged record names its lines, and reading resumes at the next separator.
 
-    The format is what the first lines show, and what the ending says only where they show none.
+    The format is detected from the first lines, and taken from the extension only if they do not show it.
+
     Raises:
-        MoleculeError: the ending is not known, or the file cannot be read.
+        MoleculeError: the extension is unknown, or the file cannot be read.
     """
     if find_file_format(path) is None:
         refuse_foreign_file(path)
         raise MoleculeError(
-            "the file's ending is unknown",
+            "the file's extension is unknown",
             f"use one of {', '.join(ENDINGS)}, also with {COMPRESSED}",
             os.fsdecode(path),
         )
@@ -175,8 +178,8 @@ def _tell_format_of(first_lines: list[str]) -> str | None:
 
 def _check_record(record: Record, encoding: str) -> Record:
     fault = record.fault or describe_undecoded(record.text, record.first_line, encoding)
-    if not fault and "\n" not in record.text.strip():  # alone, it would be read as a SMILES
-        fault = f"line {record.first_line}: no structure is here; drop it"
+    if not fault and "\n" not in record.text.strip():  # a single line would be read as a SMILES
+        fault = f"line {record.first_line}: there is no structure here; drop it"
     return record._replace(fault=fault)
 
 
@@ -200,16 +203,16 @@ def _split_sdf(lines: Iterator[tuple[int, str]]) -> Iterator[Record]:
 
 
 def _finish_sdf(record: list[tuple[int, str]], is_ended: bool = True) -> Record:
-    """A record whose end is `$$$$` or the end of the file, where it must be seen to be complete."""
+    """Make a record that ends at `$$$$`, or at the end of the file, where it must be visibly complete."""
     ends = [place for place, (_, line) in enumerate(record) if line.startswith(STRUCTURE_END)]
     if len(ends) > 1:
-        return _make_record(record, f"{len(ends)} structures without a line {RECORD_END} between them; add it")
+        return _make_record(record, f"{len(ends)} structures without a {RECORD_END} line between them; add it")
     if is_ended:
         return _make_record(record)
     if not ends:
         return _make_record(record, f"the file ends within a structure, before {STRUCTURE_END}; {TRUNCATED}")
     rest = [line.strip() for _, line in record[ends[0] + 1 :]]
-    if any(rest) and rest[-1]:  # a data item ends in a blank line
+    if any(rest) and rest[-1]:  # a data item ends with a blank line
         return _make_record(record, f"the file ends within data items, before {RECORD_END}; {TRUNCATED}")
     return _make_record(record)
 
@@ -229,17 +232,17 @@ def _finish_mol2(record: list[tuple[int, str]]) -> Iterator[Record]:
         return
     text = "".join(line for _, line in record)
     if not text.startswith(MOL2_START):
-        yield _make_record(record, f"no line {MOL2_START} before it; add it")
+        yield _make_record(record, f"there is no {MOL2_START} line before it; add it")
     elif text.count(MOL2_ATOMS) > 1:
-        yield _make_record(record, f"several molecules without a line {MOL2_START} between them; add it")
+        yield _make_record(record, f"several molecules without a {MOL2_START} line between them; add it")
     else:
         yield _make_record(record)
 
 
 def _split_xyz(lines: Iterator[tuple[int, str]]) -> Iterator[Record]:
-    """Records begin with a count; one whose count is wrong ends at the next line that is a count.
+    """Split XYZ text at atom counts; a record with a wrong count ends at the next line that is a count.
 
-    Atoms beyond its count stay with it, so that it is refused.
+    Atoms beyond the count stay in the record, so that it is refused.
     """
     record: list[tuple[int, str]] = []
     for number, line in lines:
@@ -253,7 +256,7 @@ def _split_xyz(lines: Iterator[tuple[int, str]]) -> Iterator[Record]:
 
 
 def _ends_xyz(start: list[str], number: int, line: str) -> bool:
-    """Whether a line is of the next record; `start` are the first two of so many lines of this one."""
+    """Return whether a line belongs to the next record; `start` has the first two of the `number` lines of this one."""
     if number == 1 and starts_record(start[0]):  # the line is the comment, which may be anything
         return False
     is_full = starts_record(start[0]) and number >= count_lines(*start)
@@ -263,7 +266,7 @@ def _ends_xyz(start: list[str], number: int, line: str) -> bool:
 def _finish_xyz(record: list[tuple[int, str]]) -> Record:
     if starts_record(record[0][1]):
         return _make_record(record)
-    return _make_record(record, "no number of atoms before it; add it")
+    return _make_record(record, "there is no atom count before it; add it")
 
 
 SPLITTERS = {"SDF": _split_sdf, "MOL2": _split_mol2, "XYZ": _split_xyz}

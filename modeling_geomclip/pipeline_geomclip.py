@@ -1,4 +1,4 @@
-"""Molecules -> captions or properties in one call, for `transformers.pipeline`."""
+"""Pipelines for `transformers.pipeline` that caption molecules or predict their properties."""
 
 import os
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from .molecules_geomclip import read_molecule
 
 
 class MoleculeCaptioningPipeline(Pipeline):
-    """Describes molecules with a [`GeomCLIPForCaptioning`] and its [`GeomCLIPCaptioningProcessor`].
+    """Caption molecules with a [`GeomCLIPForCaptioning`] and its [`GeomCLIPCaptioningProcessor`].
 
-    `pipeline("molecule-captioning", model="captioner")`; the folder holds a whole captioner or an adapter.
+    `pipeline("molecule-captioning", model="captioner")` loads a folder with a whole captioner or an adapter.
 
-    Molecules are read one by one, in worker processes where there are any. The processor pads them: the collation of
-    transformers makes lists of what is no tensor, and the processor takes a list as well as one molecule.
+    Molecules are read one by one, in worker processes if there are any. The processor pads them: transformers collates
+    inputs that are not tensors to lists, and the processor takes a list as well as one molecule.
     """
 
     _load_processor = True
@@ -26,27 +26,29 @@ class MoleculeCaptioningPipeline(Pipeline):
     _load_image_processor = False
     _load_video_processor = False
     _pipeline_calls_generate = True
-    _default_generation_config = GenerationConfig(max_new_tokens=128)  # for models whose own sets no length
+    _default_generation_config = GenerationConfig(max_new_tokens=128)  # for models that set no length
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.model.config.model_type != "geomclip_captioning":
-            raise ValueError(f"the model is a {self.model.config.model_type}, which writes nothing; give a captioner")
+            name = self.model.config.model_type
+            raise ValueError(f"the model is a {name}, which does not generate captions; pass a captioner")
 
     def __call__(self, molecules: Any, **kwargs: Any) -> Any:
-        """Captions of one molecule, of a list, or of a generator or torch dataset of them.
+        """Caption one molecule, or a list, a generator or a torch dataset of molecules.
 
         Args:
-            molecules: in the forms that `read_molecule` takes. If the prompt shows the SMILES, that is the molecule
-                itself where it is one; other forms come as {"molecule": ..., "smiles": ...}, arrays as
-                {"atomic_numbers": ..., "positions": ..., "smiles": ...}.
-            kwargs: `batch_size` and `num_workers`, as for every pipeline; `generate_kwargs`, or single settings of
-                `GenerationMixin.generate` such as `max_new_tokens`, `num_beams` and `num_return_sequences`.
+            molecules: in the forms that `read_molecule` takes. If the prompt contains the SMILES, pass the SMILES, or
+                pass other forms as {"molecule": ..., "smiles": ...}, and arrays as {"atomic_numbers": ...,
+                "positions": ..., "smiles": ...}.
+            kwargs: `batch_size` and `num_workers`, as for every pipeline; `generate_kwargs`, or single arguments of
+                `GenerationMixin.generate`, such as `max_new_tokens`, `num_beams` and `num_return_sequences`.
         Returns:
-            For one molecule [{"generated_text": caption}], with an entry for each of `num_return_sequences`; for a
-            list a list of these, for a generator or dataset an iterator over these.
+            For one molecule, [{"generated_text": caption}] with `num_return_sequences` entries; for a list, a list of
+            these; for a generator or dataset, an iterator over these.
         Raises:
-            MoleculeError: for a molecule that cannot be used. ValueError: for one without the SMILES that it needs.
+            MoleculeError: a molecule cannot be used.
+            ValueError: the list is empty, or the prompt contains the SMILES and a molecule comes without one.
         """
         if isinstance(molecules, list) and not molecules:
             raise ValueError("the list of molecules is empty; pass at least one")
@@ -55,40 +57,42 @@ class MoleculeCaptioningPipeline(Pipeline):
     def _sanitize_parameters(self, generate_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> tuple:
         generate_kwargs = generate_kwargs or {}
         if twice := sorted(generate_kwargs.keys() & kwargs.keys()):
-            raise ValueError(f"{', '.join(twice)} given both in generate_kwargs and beside it; give one of them")
+            raise ValueError(f"{', '.join(twice)} given both in generate_kwargs and as an argument; pass only one")
         return {}, {**generate_kwargs, **kwargs}, {}
 
     def preprocess(self, molecule: Any) -> dict[str, Any]:
+        """Read one molecule and, if it has one, its SMILES."""
         named = molecule if isinstance(molecule, Mapping) else {}
         smiles = named.get("smiles") or _find_smiles(named.get("molecule", molecule))
         if smiles is None and "{smiles}" in self.processor.prompt:
             raise ValueError(
-                f"the prompt shows the SMILES, and a molecule of type {type(molecule).__name__} comes without; pass "
-                'the SMILES alone or {"molecule": ..., "smiles": ...}'
+                f"the prompt contains the SMILES, but a molecule of type {type(molecule).__name__} comes without one; "
+                'pass the SMILES itself or {"molecule": ..., "smiles": ...}'
             )
         extractor = self.processor.feature_extractor
         settings = (extractor.conformer_seed, extractor.remove_hydrogens, extractor.max_atoms)
         return {"molecule": read_molecule(named.get("molecule", molecule), *settings), "smiles": smiles}
 
     def _forward(self, inputs: dict[str, Any], **generate_kwargs: Any) -> dict[str, Tensor]:
-        """`captions`: (molecules, num_return_sequences, tokens) int64."""
+        """Return `captions`, (molecules, num_return_sequences, tokens) int64."""
         batch = self.processor(inputs["molecule"], smiles=inputs["smiles"], return_tensors="pt").to(self.device)
         settings = self._prepare_generate_kwargs(generate_kwargs, return_dict_in_generate=False)
         token_ids = self.model.generate(**batch, **settings)
         return {"captions": token_ids.unflatten(0, (len(batch["atom_ids"]), -1))}
 
     def postprocess(self, outputs: dict[str, Tensor]) -> list[dict[str, str]]:
-        (captions,) = outputs["captions"]  # of one molecule, since transformers has taken the batch apart
+        """Decode the captions of one molecule."""
+        (captions,) = outputs["captions"]  # of one molecule, because transformers splits the batch
         return [{"generated_text": caption} for caption in self.processor.decode_captions(captions)]
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
-        """Model or adapter, processor and code: `pipeline(model=save_directory, trust_remote_code=True)` loads them."""
+        """Save model or adapter, processor and code, for `pipeline(model=save_directory, trust_remote_code=True)`."""
         super().save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory)
 
 
 class MoleculePropertyPipeline(Pipeline):
-    """Predicts properties with a [`GeomCLIPForPropertyPrediction`] and its [`GeomCLIPFeatureExtractor`].
+    """Predict properties with a [`GeomCLIPForPropertyPrediction`] and its [`GeomCLIPFeatureExtractor`].
 
     `pipeline("molecule-property-prediction", model="predictor")`. Molecules are read and padded as in
     [`MoleculeCaptioningPipeline`].
@@ -103,20 +107,22 @@ class MoleculePropertyPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not hasattr(self.model, "property_head"):
-            raise ValueError(f"the model is a {type(self.model).__name__}, which is no predictor; give one")
+            name = type(self.model).__name__
+            raise ValueError(f"the model is a {name}, which does not predict properties; pass a property predictor")
 
     def __call__(self, molecules: Any, **kwargs: Any) -> Any:
-        """Properties of one molecule, of a list, or of a generator or torch dataset of them.
+        """Predict properties of one molecule, or of a list, a generator or a torch dataset of molecules.
 
         Args:
             molecules: in the forms that `read_molecule` takes; those without coordinates get an RDKit conformer.
             kwargs: `batch_size` and `num_workers`, as for every pipeline.
         Returns:
-            For one molecule a list with one entry a property: {"label", "value", "unit"} for regression, {"label",
-            "score"}, a probability, for classification. For a list a list of these, for a generator or dataset an
-            iterator over these.
+            For one molecule, a list with one entry per property: {"label", "value", "unit"} for regression, or
+            {"label", "score"} with a probability for classification. For a list, a list of these; for a generator or
+            dataset, an iterator over these.
         Raises:
-            MoleculeError: for a molecule that cannot be used.
+            MoleculeError: a molecule cannot be used.
+            ValueError: the list is empty.
         """
         if isinstance(molecules, list) and not molecules:
             raise ValueError("the list of molecules is empty; pass at least one")
@@ -124,10 +130,11 @@ class MoleculePropertyPipeline(Pipeline):
 
     def _sanitize_parameters(self, **kwargs: Any) -> tuple:
         if kwargs:
-            raise TypeError(f"the pipeline takes no {', '.join(sorted(kwargs))}")
+            raise TypeError(f"the pipeline does not accept {', '.join(sorted(kwargs))}")
         return {}, {}, {}
 
     def preprocess(self, molecule: Any) -> dict[str, Any]:
+        """Read one molecule."""
         extractor = self.feature_extractor
         settings = (extractor.conformer_seed, extractor.remove_hydrogens, extractor.max_atoms)
         return {"molecule": read_molecule(molecule, *settings)}
@@ -137,6 +144,7 @@ class MoleculePropertyPipeline(Pipeline):
         return {"logits": self.model(**batch).logits}
 
     def postprocess(self, outputs: dict[str, Tensor]) -> list[dict[str, Any]]:
+        """Convert the logits of one molecule to named values with units, or to probabilities."""
         config, (logits,) = self.model.config, outputs["logits"].double()
         labels = [config.id2label[index] for index in range(config.num_labels)]
         if config.problem_type == "regression":
@@ -149,7 +157,7 @@ class MoleculePropertyPipeline(Pipeline):
 
 
 def _find_smiles(molecule: Any) -> str | None:
-    """The molecule itself where it is a SMILES, which is told from the other forms as by `read_molecule`."""
+    """Return the molecule if it is a SMILES, distinguished from other forms as in `read_molecule`; otherwise None."""
     if not isinstance(molecule, str) or "\n" in molecule.strip() or molecule.strip().startswith("InChI="):
         return None
     return None if find_file_format(molecule.strip()) else molecule.strip()

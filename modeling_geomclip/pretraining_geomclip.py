@@ -1,6 +1,6 @@
-"""Pre-training: contrast pairs and recover noised atoms, or recover noised atoms alone.
+"""Pre-training models: contrastive learning with denoising, or denoising alone.
 
-The noise is the caller's: `noised_atom_ids`, `noised_positions` and `chosen` stand beside the clean geometry.
+The caller draws the noise, and passes `noised_atom_ids`, `noised_positions` and `chosen` with the clean geometry.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from .modeling_geometry_geomclip import (
     promote_to_float32,
 )
 
-# Names of a GeomCLIP that was saved when the heads lay within its tower, and of today.
+# Old and new names of weights, for checkpoints that were saved when the heads were part of the tower.
 HEADS_WITHIN_TOWER = {r"^geometry_model\.denoising_head\.": "denoising_head."}
 
 
@@ -36,9 +36,9 @@ class GeomCLIPDenoisingOutput(ModelOutput):
     Args:
         loss: () weighted sum of the three losses.
         coordinate_loss, atom_type_loss, distance_loss: ().
-        noised_coordinate_loss: () the coordinate loss of returning the noised positions.
+        noised_coordinate_loss: () coordinate loss of the noised positions themselves, a baseline.
         num_chosen: () int64, number of chosen atoms.
-        positions, target_positions: (batch, atoms, 3), Å, predicted and clean, in the frame of the noised centroid.
+        positions, target_positions: (batch, atoms, 3), Å, predicted and clean, relative to the noised centroid.
         geometry_model_output: output of the geometry tower on the noised geometry.
     """
 
@@ -54,7 +54,7 @@ class GeomCLIPDenoisingOutput(ModelOutput):
 
 
 class GeomCLIPDistanceHead(nn.Module):
-    """Symmetric normalised distance of every pair of atoms from the pair representation, as in Uni-Mol."""
+    """Predict a symmetric normalised distance for every pair of atoms from the pair representation, as in Uni-Mol."""
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__()
@@ -65,12 +65,13 @@ class GeomCLIPDistanceHead(nn.Module):
         self.out_proj = nn.Linear(heads, 1)
 
     def forward(self, pair_states: Tensor) -> Tensor:
+        """Return the distances (batch, atoms, atoms) from pair states (batch, atoms, atoms, heads)."""
         distances = self.out_proj(self.layer_norm(self.activation(self.dense(pair_states)))).squeeze(-1)
         return (distances + distances.transpose(1, 2)) / 2
 
 
 class GeomCLIPAtomTypeHead(nn.Module):
-    """Logits of every atom's symbol from its state."""
+    """Predict the symbol of every atom from its state."""
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__()
@@ -80,14 +81,16 @@ class GeomCLIPAtomTypeHead(nn.Module):
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
 
     def forward(self, states: Tensor) -> Tensor:
+        """Return the logits (batch, atoms, vocab_size) from states (batch, atoms, hidden_size)."""
         return self.decoder(self.layer_norm(self.activation(self.dense(states))))
 
 
 class GeomCLIPDenoisingHead(nn.Module):
-    """Recovers the chosen atoms of a noised molecule: coordinates, symbols, distances.
+    """Recover the coordinates, symbols and distances of the chosen atoms of a noised molecule.
 
-    The coordinates move along the pair differences with weights from the delta-pair representation, so they rotate,
-    reflect and shift with the input (E(3)-equivariance; Uni-Mol, "SE(3)-equivariant head").
+    Each atom moves along its differences to other atoms, with weights from the delta-pair representation. The
+    coordinates thus rotate, reflect and translate with the input (E(3)-equivariance; Uni-Mol, "SE(3)-equivariant
+    head").
     """
 
     def __init__(self, config: GeomCLIPGeometryConfig):
@@ -100,7 +103,7 @@ class GeomCLIPDenoisingHead(nn.Module):
         self.atom_type_head = GeomCLIPAtomTypeHead(config)
 
     def predict_positions(self, pair_states: Tensor, positions: Tensor, row_mask: Tensor) -> Tensor:
-        """Denoised positions.
+        """Predict the denoised positions.
 
         Args:
             pair_states: (batch, atoms, atoms, heads), normalised delta-pair representation.
@@ -111,7 +114,7 @@ class GeomCLIPDenoisingHead(nn.Module):
         """
         weights = self.coordinate_head(pair_states).squeeze(-1).to(positions.dtype)  # (batch, atoms, atoms)
         weights = weights * row_mask.unsqueeze(1) / row_mask.sum(dim=1)[:, None, None].clamp(min=1)
-        with torch.autocast(positions.device.type, enabled=False):  # which would round the coordinates
+        with torch.autocast(positions.device.type, enabled=False):  # autocast would round coordinates
             towards = torch.bmm(weights, positions)
         return positions + towards - weights.sum(dim=-1, keepdim=True) * positions  # r_i + sum_j w_ij (r_j - r_i)
 
@@ -124,12 +127,12 @@ class GeomCLIPDenoisingHead(nn.Module):
         chosen: Tensor,
         atom_mask: Tensor,
     ) -> GeomCLIPDenoisingOutput:
-        """Losses of the chosen atoms.
+        """Compute the losses of the chosen atoms.
 
         Args:
-            outputs: of the tower on the noised geometry, with its pair representations.
+            outputs: outputs of the tower on the noised geometry, with pair representations.
             atom_ids: (batch, atoms) int64, clean.
-            noised_positions, target_positions: (batch, atoms, 3), Å, in the frame of the noised centroid.
+            noised_positions, target_positions: (batch, atoms, 3), Å, relative to the noised centroid.
             chosen, atom_mask: (batch, atoms) bool.
         """
         config = self.config
@@ -156,7 +159,7 @@ class GeomCLIPDenoisingHead(nn.Module):
 
 
 class GeomCLIPDenoiser:
-    """What models with a `geometry_model` and a `denoising_head` share."""
+    """Mixin for models with a `geometry_model` and a `denoising_head`."""
 
     def denoise(
         self,
@@ -170,14 +173,14 @@ class GeomCLIPDenoiser:
     ) -> GeomCLIPDenoisingOutput:
         """Recover the chosen atoms of a noised geometry.
 
-        Source: GeomCLIP section "denoising"; Uni-Mol. Differs: the noised molecule is centred again and the target
-        moves with it, so that the [CLS] and [SEP] rows at the origin do not give the clean centroid away.
+        Source: GeomCLIP section "denoising"; Uni-Mol. Unlike there, the noised molecule is centred again and the target
+        is shifted with it. The [CLS] and [SEP] rows at the origin then do not reveal the clean centroid.
 
         Args:
             atom_ids: (batch, atoms) int64, clean: [CLS] atoms [SEP] and padding.
             positions: (batch, atoms, 3), Å, clean.
-            noised_atom_ids: (batch, atoms) int64, some of the chosen atoms being [MASK] or another symbol.
-            noised_positions: (batch, atoms, 3), Å, the chosen atoms moved.
+            noised_atom_ids: (batch, atoms) int64, with [MASK] or another symbol for some of the chosen atoms.
+            noised_positions: (batch, atoms, 3), Å, with the chosen atoms moved.
             chosen: (batch, atoms) bool, True on the atoms to recover.
             atom_mask: (batch, atoms) bool, True on atoms.
         """
@@ -191,7 +194,7 @@ class GeomCLIPDenoiser:
 
 
 class GeomCLIPGeometryForPreTraining(GeomCLIPDenoiser, GeomCLIPPreTrainedModel):
-    """The geometry tower and the heads that denoise."""
+    """Geometry tower with denoising heads."""
 
     config: GeomCLIPGeometryConfig
     base_model_prefix = "geometry_model"
@@ -211,9 +214,11 @@ class GeomCLIPGeometryForPreTraining(GeomCLIPDenoiser, GeomCLIPPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """Return the embeddings of the symbols."""
         return self.geometry_model.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the embeddings of the symbols."""
         self.geometry_model.set_input_embeddings(value)
 
     @can_return_tuple
@@ -227,7 +232,7 @@ class GeomCLIPGeometryForPreTraining(GeomCLIPDenoiser, GeomCLIPPreTrainedModel):
         atom_mask: Tensor | None = None,
         **kwargs,
     ) -> GeomCLIPDenoisingOutput:
-        """As `denoise`."""
+        """Recover the chosen atoms of a noised geometry, see `denoise`."""
         geometry = (atom_ids, positions, noised_atom_ids, noised_positions, chosen, atom_mask)
         return self.denoise(*geometry, **kwargs)
 
@@ -237,8 +242,8 @@ class GeomCLIPForPreTrainingOutput(GeomCLIPOutput):
     """Output of [`GeomCLIPForPreTraining`]: `loss` is contrastive_loss + alpha * denoising_loss.
 
     Args:
-        contrastive_loss, denoising_loss: () the two parts, as far as their inputs were given.
-        num_chosen: () int64, atoms over which `denoising_loss` is a mean.
+        contrastive_loss, denoising_loss: () the two parts; None if their inputs were not given.
+        num_chosen: () int64, number of atoms that `denoising_loss` averages over.
     """
 
     contrastive_loss: Tensor | None = None
@@ -247,7 +252,7 @@ class GeomCLIPForPreTrainingOutput(GeomCLIPOutput):
 
 
 class GeomCLIPForPreTraining(GeomCLIPDenoiser, GeomCLIPModel):
-    """[`GeomCLIPModel`] and the heads that denoise; `L = L_contrastive + alpha * L_denoising`."""
+    """[`GeomCLIPModel`] with denoising heads; `L = L_contrastive + alpha * L_denoising`."""
 
     _more_auto_classes = {"AutoModel": GeomCLIPModel}
 
@@ -263,17 +268,17 @@ class GeomCLIPForPreTraining(GeomCLIPDenoiser, GeomCLIPModel):
 
     @classmethod
     def from_pretrained(cls, *args, key_mapping: dict[str, str] | None = None, **kwargs) -> Any:
-        """As for every model; heads that an older checkpoint has within its tower are found, and saved anew."""
+        """Load the model; heads that an older checkpoint has within its tower are found, and renamed on saving."""
         loaded = super().from_pretrained(*args, key_mapping={**HEADS_WITHIN_TOWER, **(key_mapping or {})}, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        model._weight_conversions = None  # else they would be saved under their old names
+        model._weight_conversions = None  # otherwise the heads would be saved under their old names
         return loaded
 
     @classmethod
     def from_geometry_text_pretrained(
         cls, geometry: str | PreTrainedModel, text: str | PreTrainedModel, dtype: torch.dtype = torch.float32, **kwargs
     ) -> "GeomCLIPForPreTraining":
-        """As for [`GeomCLIPModel`]; the heads of a [`GeomCLIPGeometryForPreTraining`] go along."""
+        """Combine two towers as in [`GeomCLIPModel`]; the heads of a [`GeomCLIPGeometryForPreTraining`] are kept."""
         if isinstance(geometry, str):
             geometry = GeomCLIPGeometryForPreTraining.from_pretrained(geometry, dtype=dtype)
         tower = getattr(geometry, "geometry_model", geometry)
@@ -303,14 +308,14 @@ class GeomCLIPForPreTraining(GeomCLIPDenoiser, GeomCLIPModel):
         """Contrast pairs as [`GeomCLIPModel.forward`] does and, if there is a noised geometry, `denoise` it.
 
         Args:
-            atom_ids, positions, input_ids, atom_mask, attention_mask, token_type_ids: as in [`GeomCLIPModel.forward`].
-            return_loss, molecule_ids, text_ids: likewise.
-            noised_atom_ids, noised_positions, chosen: as in `denoise`; all three or none.
+            atom_ids, positions, input_ids, atom_mask, attention_mask, token_type_ids, return_loss, molecule_ids,
+                text_ids: as in [`GeomCLIPModel.forward`].
+            noised_atom_ids, noised_positions, chosen: as in `denoise`; pass all three or none.
         Raises:
-            ValueError: as in [`GeomCLIPModel.forward`], or a part of the noised geometry or the clean one is missing.
+            ValueError: as in [`GeomCLIPModel.forward`], or a part of the noised or the clean geometry is missing.
         """
         geometry, text = (atom_ids, positions), (attention_mask, token_type_ids)
-        asked = {} if return_loss else {"return_loss": False}  # left out, since its default allows unequal numbers
+        asked = {} if return_loss else {"return_loss": False}  # True is the default, which allows unequal numbers
         ids = {"molecule_ids": molecule_ids, "text_ids": text_ids, "return_dict": True}
         outputs = super().forward(*geometry, input_ids, atom_mask, *text, **asked, **ids, **kwargs)
         contrastive, denoised, loss = outputs.loss, None, outputs.loss
@@ -318,8 +323,8 @@ class GeomCLIPForPreTraining(GeomCLIPDenoiser, GeomCLIPModel):
         is_noised = any(part is not None for part in noised)
         if is_noised and any(part is None for part in (atom_ids, *noised)):
             raise ValueError(
-                "a noised geometry is noised_atom_ids, noised_positions and chosen, and came with atom_ids that are to "
-                "be recovered; pass all of them, or none of the three"
+                "a noised geometry needs noised_atom_ids, noised_positions and chosen, and the clean atom_ids to "
+                "recover; pass all of them, or none of the three"
             )
         if is_noised and self.config.denoising_loss_weight > 0:
             denoised = self.denoise(*geometry, *noised, atom_mask, **kwargs)

@@ -1,4 +1,4 @@
-"""Molecules, prompts and captions -> the captioner's inputs; token ids -> captions."""
+"""Processor of the captioner: build its inputs from molecules, prompts and captions, and decode its captions."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -13,15 +13,15 @@ IGNORED_LABEL = -100
 
 
 class GeomCLIPCaptioningProcessor(ProcessorMixin):
-    """A feature extractor for molecules and the tokenizer of the decoder.
+    """Combine a feature extractor for molecules with the tokenizer of the decoder.
 
     Args:
         feature_extractor: a `GeomCLIPFeatureExtractor`.
         decoder_tokenizer: the tokenizer of the language model.
-        prompt: what stands between the molecule's soft tokens and the caption. "{smiles}" in it is replaced by the
-            molecule's SMILES; without it the decoder knows of the molecule by its geometry only.
-        prompt_format: "plain", or "chat" for a turn of the user's in the decoder's chat template.
-        max_caption_tokens: longer captions are cut in training.
+        prompt: text between the molecule's soft tokens and the caption. "{smiles}" in the prompt is replaced by the
+            molecule's SMILES; without it, the decoder knows the molecule only by its geometry.
+        prompt_format: "plain", or "chat" for a user turn in the decoder's chat template.
+        max_caption_tokens: longer captions are truncated in training.
     """
 
     def __init__(
@@ -49,21 +49,22 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         return_tensors: str | None = None,
         errors: Literal["raise", "report"] = "raise",
     ) -> BatchFeature:
-        """A batch to caption or, with captions, to train on.
+        """Build a batch for captioning or, with captions, for training.
 
         Args:
             molecules: one molecule or an iterable of them, as the feature extractor takes them.
-            captions: one for each molecule.
-            smiles: one for each molecule, if the prompt asks for it.
-            return_tensors: "pt" for torch.
-            errors: "raise" or "report", as for the feature extractor; a molecule that is left out takes its caption
-                and SMILES with it.
+            captions: one per molecule.
+            smiles: one per molecule, if the prompt contains "{smiles}".
+            return_tensors: "pt" for torch tensors.
+            errors: "raise" or "report", as for the feature extractor; the caption and SMILES of a skipped molecule are
+                skipped, too.
         Returns:
-            `atom_ids`, `positions` (Å), `atom_mask`; `input_ids` and `attention_mask` (molecules, tokens) of prompts
-            and captions, padded on the left; with captions `labels`, `IGNORED_LABEL` but for captions and their end;
-            with errors="report" also `kept` and `failures`.
+            `atom_ids`, `positions` (Å) and `atom_mask`; `input_ids` and `attention_mask` (molecules, tokens) of prompts
+            and captions, padded on the left; with captions, also `labels`, which are `IGNORED_LABEL` except on captions
+            and their end tokens; with errors="report", also `kept` and `failures`.
         Raises:
-            MoleculeError: for a molecule that cannot be used. ValueError: for captions or SMILES that are missing.
+            MoleculeError: a molecule cannot be used.
+            ValueError: captions or SMILES are missing or empty.
         """
         batch = self.feature_extractor(molecules, return_tensors=return_tensors, errors=errors)
         num_given = len(batch["atom_ids"]) + len(batch.get("failures", []))
@@ -82,7 +83,7 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
 
     def _prompt_ids(self, smiles: list[str] | None, rows: Iterable[int]) -> list[list[int]]:
         tokenizer = self.decoder_tokenizer
-        ids = {}  # by prompt: without SMILES all are the same
+        ids = {}  # by prompt, because all prompts are the same without SMILES
         listed = [self.prompt.replace("{smiles}", smiles[row]) if smiles else self.prompt for row in rows]
         for prompt in dict.fromkeys(listed):
             if self.prompt_format == "chat":
@@ -94,7 +95,7 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         return [ids[prompt] for prompt in listed]
 
     def _caption_ids(self, captions: list[str]) -> list[list[int]]:
-        """Tokens of every caption and its end; a caption that is cut has no end."""
+        """Return the tokens of every caption with an end token; a truncated caption has no end token."""
         tokenizer = self.decoder_tokenizer
         if tokenizer.eos_token_id is None:
             raise ValueError("the decoder's tokenizer has no eos_token to end a caption with; set it")
@@ -120,20 +121,20 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         return tokens
 
     def decode_captions(self, token_ids: Any) -> list[str]:
-        """The captions of `GeomCLIPForCaptioning.generate`, without special tokens and surrounding blanks."""
+        """Decode the output of `GeomCLIPForCaptioning.generate`, without special tokens and extra white space."""
         decoded = self.decoder_tokenizer.batch_decode(token_ids, skip_special_tokens=True)
         return [" ".join(caption.split()) for caption in decoded]
 
     def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:
-        """As the decoder's tokenizer."""
+        """Decode several texts with the decoder's tokenizer."""
         return self.decoder_tokenizer.batch_decode(*args, **kwargs)
 
     def decode(self, *args: Any, **kwargs: Any) -> str:
-        """As the decoder's tokenizer."""
+        """Decode one text with the decoder's tokenizer."""
         return self.decoder_tokenizer.decode(*args, **kwargs)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
-        """As for every processor, without what the tokenizer knows of this machine."""
+        """Save the processor, without the tokenizer's settings that are specific to this machine."""
         for name in LOCAL_SETTINGS:
             self.decoder_tokenizer.init_kwargs.pop(name, None)
         return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
@@ -145,5 +146,7 @@ def _one_each(texts: str | Sequence[str] | None, num_molecules: int, name: str) 
         raise ValueError(f"{len(texts)} {name} for {num_molecules} molecules; give one for each")
     for index, text in enumerate(texts):
         if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{name}[{index}] is {text!r}, not a text; replace it or drop the molecule")
+            raise ValueError(
+                f"{name}[{index}] is {text!r}, which is blank or not a string; replace it or drop the molecule"
+            )
     return texts

@@ -1,4 +1,4 @@
-"""GeomCLIP for property prediction: numbers and classes read off a geometry."""
+"""GeomCLIP for property prediction: regression and classification from a geometry."""
 
 from dataclasses import dataclass
 
@@ -26,10 +26,10 @@ class GeomCLIPPropertyOutput(ModelOutput):
 
     Args:
         loss: () mean over the labels that are not missing.
-        num_labelled: () int64, the labels over which `loss` is a mean.
-        logits: (batch, num_labels) at least float32. For regression the properties in the units of
-            `config.label_units`, else the logits of classes.
-        hidden_states, attentions: of the geometry tower.
+        num_labelled: () int64, number of labels that `loss` averages over.
+        logits: (batch, num_labels), at least float32. For regression, the properties in the units of
+            `config.label_units`; otherwise the logits of the classes.
+        hidden_states, attentions: hidden states and attentions of the geometry tower.
     """
 
     loss: Tensor | None = None
@@ -40,7 +40,7 @@ class GeomCLIPPropertyOutput(ModelOutput):
 
 
 class GeomCLIPPropertyHead(nn.Module):
-    """Two layers on the molecule's state, or on each atom's, whose outputs are then averaged or summed."""
+    """Two layers on the [CLS] state, or on the state of each atom with averaged or summed outputs."""
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__()
@@ -50,7 +50,7 @@ class GeomCLIPPropertyHead(nn.Module):
         self.out_projection = nn.Linear(config.hidden_size, config.num_labels)
 
     def forward(self, states: Tensor, atom_mask: Tensor) -> Tensor:
-        """(batch, num_labels) from (batch, atoms, hidden_size) and (batch, atoms)."""
+        """Return (batch, num_labels) from states (batch, atoms, hidden_size) and an atom mask (batch, atoms)."""
         states = states[:, :1] if self.pooling == "cls" else states
         outputs = self.out_projection(self.dropout(torch.tanh(self.dense(self.dropout(states)))))
         if self.pooling == "cls":
@@ -61,10 +61,11 @@ class GeomCLIPPropertyHead(nn.Module):
 
 
 class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
-    """Geometry tower with a head that predicts properties; there is no text tower.
+    """Geometry tower with a head that predicts properties, without a text tower.
 
-    `config.problem_type` is "regression", "multi_label_classification" (several yes-or-no properties) or
-    "single_label_classification" (one property of several classes); `config.id2label` names properties or classes.
+    `config.problem_type` is "regression", "multi_label_classification" (several binary properties) or
+    "single_label_classification" (one property with several classes). `config.id2label` names the properties or
+    classes.
     """
 
     config: GeomCLIPGeometryConfig
@@ -80,40 +81,46 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
 
     @classmethod
     def from_geometry_pretrained(cls, geometry_model: PreTrainedModel, **kwargs) -> "GeomCLIPForPropertyPrediction":
-        """Put a new head on a geometry tower.
+        """Add a new head to a geometry tower.
 
         Args:
-            geometry_model: [`GeomCLIPGeometryModel`], or a model that has one, such as a GeomCLIP.
-            kwargs: settings of [`GeomCLIPGeometryConfig`]: `problem_type`, `id2label`, `label_units`, ...
+            geometry_model: [`GeomCLIPGeometryModel`], or a model that has one, such as [`GeomCLIPModel`].
+            kwargs: further settings of [`GeomCLIPGeometryConfig`]: `problem_type`, `id2label`, `label_units`, ...
         """
         tower = getattr(geometry_model, "geometry_model", geometry_model)
         settings = tower.config.to_dict()
         for name in ("_name_or_path", "architectures", "auto_map", *OF_PROPERTIES):
-            settings.pop(name, None)  # of another model, or other properties
+            settings.pop(name, None)  # they belong to another model or other properties
         if "id2label" in kwargs:
             kwargs["label2id"] = {name: index for index, name in kwargs["id2label"].items()}
         return cls(cls.config_class(**settings | kwargs), tower)
 
     def lora_config(self, **kwargs) -> "LoraConfig":
-        """LoRA (Hu et al., ICLR 2022) on every linear layer of the tower's blocks; the head is trained whole.
+        """Return a LoRA configuration (Hu et al., ICLR 2022) for every linear layer of the tower's blocks.
+
+        The head is trained in full.
 
         Args:
-            kwargs: of `peft.LoraConfig`, such as `r`, `lora_alpha` and `lora_dropout`.
+            kwargs: further arguments of `peft.LoraConfig`, such as `r`, `lora_alpha` and `lora_dropout`.
+        Raises:
+            ImportError: peft is not installed.
         """
         if not is_peft_available():
-            raise ImportError("LoRA needs the package peft; pip install peft")
+            raise ImportError("LoRA needs the peft package; pip install peft")
         blocks = self.geometry_model.layers.named_modules()
         layers = [f"geometry_model.layers.{name}" for name, module in blocks if isinstance(module, nn.Linear)]
         return LoraConfig(target_modules=layers, modules_to_save=["property_head"], **kwargs)
 
     def get_input_embeddings(self) -> nn.Module:
+        """Return the embeddings of the symbols."""
         return self.geometry_model.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the embeddings of the symbols."""
         self.geometry_model.set_input_embeddings(value)
 
     def train(self, mode: bool = True) -> "GeomCLIPForPropertyPrediction":
-        """As for every module; a tower that is not trained has no dropout either."""
+        """Set the training mode; a frozen tower stays in evaluation mode, without dropout."""
         super().train(mode)
         stop_dropout_if_frozen(self.geometry_model)
         return self
@@ -127,13 +134,14 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
         labels: Tensor | None = None,
         **kwargs,
     ) -> GeomCLIPPropertyOutput:
-        """Predict properties and, with `labels`, the loss.
+        """Predict properties and, with `labels`, compute the loss.
 
         Args:
             atom_ids, positions, atom_mask: as in [`GeomCLIPGeometryModel.forward`].
-            labels: (batch, num_labels), NaN where one is missing: for regression in physical units, for
-                "multi_label_classification" 0 or 1. For "single_label_classification" (batch,) int64, -100 where it is
-                missing.
+            labels: (batch, num_labels), NaN if missing: in physical units for regression, 0 or 1 for
+                "multi_label_classification". For "single_label_classification", (batch,) int64, -100 if missing.
+        Raises:
+            ValueError: there are labels, but `config.problem_type` is unknown.
         """
         atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
         outputs = self.geometry_model(atom_ids, positions, atom_mask, **kwargs)
@@ -152,7 +160,7 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
         )
 
     def _standardisation(self, logits: Tensor, atom_ids: Tensor, atom_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What a prediction of 0 means, (num_labels,) or, with references, (batch, num_labels); and its scale."""
+        """Return the mean, (num_labels,) or, with references, (batch, num_labels), and the scale (num_labels,)."""
         config = self.config
         means = (
             logits.new_zeros(config.num_labels) if config.label_means is None else logits.new_tensor(config.label_means)
@@ -167,16 +175,17 @@ class GeomCLIPForPropertyPrediction(GeomCLIPPreTrainedModel):
 def property_loss(
     logits: Tensor, labels: Tensor, problem_type: str, means: Tensor, stds: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss over the labels that are there, 0 if none is, and their number.
+    """Return the mean loss over the labels that are not missing (0 if all are), and the number of these labels.
 
-    Smooth L1 on standardised labels for regression (as Uni-Mol's on QM9), else cross-entropy.
+    The loss is smooth L1 on standardised labels for regression (as Uni-Mol on QM9), otherwise cross-entropy.
 
     Args:
         logits: (batch, num_labels), standardised.
         labels: as in [`GeomCLIPForPropertyPrediction.forward`].
-        means, stds: of the labels, (num_labels,); means also (batch, num_labels), one for each molecule.
+        means, stds: means and standard deviations of the labels, (num_labels,); means may also be (batch, num_labels),
+            with one row per molecule.
     Raises:
-        ValueError: another `problem_type`.
+        ValueError: `problem_type` is unknown.
     """
     if problem_type not in PROBLEM_TYPES:
         raise ValueError(f"config.problem_type is {problem_type!r}; set it to one of {', '.join(PROBLEM_TYPES)}")
@@ -185,7 +194,7 @@ def property_loss(
         losses = F.cross_entropy(logits, labels, ignore_index=-100, reduction="none")
     else:
         is_labelled = ~labels.isnan()
-        # Before the loss, since the gradient of a masked NaN is NaN.
+        # NaN is replaced before the loss, because the gradient of a masked NaN is NaN.
         labels = torch.where(is_labelled, labels.to(logits.dtype), means)
         if problem_type == "regression":
             losses = F.smooth_l1_loss(logits, (labels - means) / stds, reduction="none")

@@ -1,4 +1,4 @@
-"""RDKit at work: its log silent, in any number of threads, its exceptions ours, its reasons for a failure told."""
+"""Silence RDKit's log in any number of threads, convert its exceptions, and find its reasons for a failure."""
 
 import logging
 import re
@@ -12,21 +12,21 @@ from .molecule_checks_geomclip import MoleculeError
 
 try:
     from rdkit import Chem, rdBase
-except ImportError:  # coordinates need no RDKit; whoever reads text says so
+except ImportError:  # needed only to read text, where its absence is reported
     Chem = rdBase = None  # noqa: N816
 
 LONGEST_REASON = 120  # characters
 PREAMBLE = re.compile(r"^\[\d\d:\d\d:\d\d\]\s*|^(?:SMILES Parse Error|ERROR|Warning): |for input: .*$|^[*-]+$")
-ATTEMPTS = 5  # to be told a reason; a log that several threads write to at once falls silent until it is made anew
+ATTEMPTS = 5  # to find a reason; a log that several threads write to at once goes silent until it is set up again
 UNTOLD = ("Post-condition Violation", "Pre-condition Violation", "Invariant Violation", "Range Error")
 
 _lock = threading.RLock()
 _num_readers = 0
-_former: tuple[str, list[logging.Handler], bool]  # which logs were on, the handlers of Python's log, its propagation
+_former: tuple[str, list[logging.Handler], bool]  # enabled logs; handlers and propagation of the Python log
 
 
 class _Listener(logging.Handler):
-    """Keeps what a thread logs that asks for it, and drops the rest."""
+    """Keep the messages of threads that ask for them, and drop the rest."""
 
     def __init__(self):
         super().__init__()
@@ -44,8 +44,8 @@ _listener = _Listener()
 def silence_rdkit() -> Iterator[None]:
     """Keep RDKit from writing to stderr within the block.
 
-    RDKit has one log for the process, and turns it on again by itself while it embeds, in whichever thread. So its
-    messages go to a handler of Python's log from when the first of several threads begins to when the last one ends.
+    RDKit has one log per process, and turns it on again whenever a thread embeds a molecule. Its messages therefore go
+    to a handler of Python's log from the time the first thread enters the block until the last one leaves it.
     """
     global _num_readers
     with _lock:
@@ -70,7 +70,7 @@ def _take_log() -> None:
 
 
 def _log_to_python() -> None:
-    rdBase.LogToPythonLogger()  # which turns all on
+    rdBase.LogToPythonLogger()  # this enables all logs
     rdBase.DisableLog("rdApp.debug")
     rdBase.DisableLog("rdApp.info")
 
@@ -78,7 +78,7 @@ def _log_to_python() -> None:
 def _give_log_back() -> None:
     logger = logging.getLogger("rdkit")
     status, logger.handlers, logger.propagate = _former
-    if "ipykernel" in sys.modules:  # where RDKit itself chooses this
+    if "ipykernel" in sys.modules:  # RDKit's own choice in a notebook
         rdBase.LogToPythonStderr()
     else:
         rdBase.LogToCppStreams()
@@ -89,27 +89,24 @@ def _give_log_back() -> None:
 
 @contextmanager
 def guard_rdkit() -> Iterator[None]:
-    """Silence RDKit within the block, and raise a MoleculeError for what it raises of a molecule."""
+    """Silence RDKit within the block, and convert the exceptions it raises for a molecule to a MoleculeError."""
     try:
         with silence_rdkit():
             yield
-    except (Chem.MolSanitizeException, RuntimeError) as error:  # the latter for conditions that RDKit itself violates
+    except (Chem.MolSanitizeException, RuntimeError) as error:  # RuntimeError: checks within RDKit
         reason = " ".join(str(error).split())[:LONGEST_REASON]
-        raise MoleculeError(f"RDKit refuses its chemistry ({reason})", "correct or drop it") from error
+        raise MoleculeError(f"RDKit rejects its chemistry ({reason})", "correct or drop it") from error
 
 
 def find_reason(fail: Callable[[], Any]) -> str:
-    """What RDKit logs while a call fails, in one line; "" if it logs nothing.
-
-    Of what RDKit logs, the messages of this thread are taken.
-    """
+    """Return what RDKit logs in this thread while a call fails, in one line; "" if it logs nothing."""
     messages: list[str] = []
     with silence_rdkit(), _lock:
         for _ in range(ATTEMPTS):
             _listener.heard.messages = messages
             try:
                 fail()
-            except Exception as error:  # what is asked for is the log
+            except Exception as error:  # only the log matters
                 messages.append(str(error))
             finally:
                 del _listener.heard.messages
@@ -120,7 +117,7 @@ def find_reason(fail: Callable[[], Any]) -> str:
 
 
 def _shorten(messages: list[str]) -> str:
-    """The first line that says something."""
+    """Return the first line with a reason in it."""
     lines = (
         PREAMBLE.sub("", PREAMBLE.sub("", line.strip())).strip() for text in messages for line in text.splitlines()
     )

@@ -1,4 +1,4 @@
-"""Accelerate reads the files of configs/accelerate/, and each starts what it is named after."""
+"""Accelerate reads the files of configs/accelerate/, and each starts the kind of run in its name."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from accelerate.utils import DistributedType
 
 FOLDER = Path(__file__).parents[1] / "configs" / "accelerate"
 KINDS = {
-    "cpu": DistributedType.MULTI_GPU,  # whose launcher starts processes; ACCELERATE_USE_CPU then says on what
+    "cpu": DistributedType.MULTI_GPU,  # its launcher starts the processes; ACCELERATE_USE_CPU puts them on CPUs
     "single_gpu": DistributedType.NO,
     "multi_gpu": DistributedType.MULTI_GPU,
     "fsdp2": DistributedType.FSDP,
@@ -24,6 +24,6 @@ def test_every_file_is_known_and_described():
 
 @pytest.mark.parametrize("name", KINDS)
 def test_accelerate_reads_it(name):
-    config = load_config_from_file(str(FOLDER / f"{name}.yaml"))  # which refuses keys that it does not know
+    config = load_config_from_file(str(FOLDER / f"{name}.yaml"))  # rejects unknown keys
     assert config.distributed_type == KINDS[name]
     assert (config.num_processes > 1) == (name != "single_gpu")

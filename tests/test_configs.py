@@ -1,4 +1,4 @@
-"""Every shipped configuration says what it is for, and the page that lists them lists them all."""
+"""Every shipped configuration states its purpose, and configs/README.md lists all of them."""
 
 import json
 from itertools import takewhile

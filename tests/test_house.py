@@ -1,4 +1,4 @@
-"""House rules that hold for every source: who imports whom, how long files are and what they are called."""
+"""House rules for all sources: imports, length of files, names and unsafe calls."""
 
 import ast
 from collections import defaultdict
@@ -10,14 +10,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("modeling_geomclip", "dataset_pubchem3d", "geomclip_tools")
-SCRIPTS = ("eval", "examples", "research")  # run, never imported; as are the files at the root
+SCRIPTS = ("docs", "eval", "examples", "research")  # run but never imported, like the files at the root
 FOLDERS = (*PACKAGES, *SCRIPTS, "tests")
 OWN = {*FOLDERS, *(file.stem for file in ROOT.glob("*.py"))}
-READING = tuple(  # of molecules: what ships with a model, and builds datasets
+READING = tuple(  # modules that read molecules: shipped with a model, and used to build datasets
     f"modeling_geomclip.{name}_geomclip"
     for name in ("text_files", "molecule_checks", "molecule_files", "xyz", "rdkit_log", "conformers", "molecules")
 )
-# From the lowest to the highest: each imports what stands before it, and modules of its own floor.
+# From the lowest floor to the highest. A module imports only from its own floor and lower ones.
 FLOORS = (
     READING,
     ("modeling_geomclip",),
@@ -60,7 +60,7 @@ def place(file: Path, node: ast.AST) -> str:
 
 
 def imported(file: Path, packages: Iterable[str]) -> set[str]:
-    """What a file imports of `packages`, as `package.module.name`."""
+    """Return what a file imports from `packages`, as `package.module.name`."""
     names = set()
     for node in nodes(file):
         if isinstance(node, ast.Import):
@@ -78,7 +78,7 @@ def module_of(file: Path) -> str:
 
 
 def imported_modules(file: Path, modules: set[str]) -> set[str]:
-    """Those of the modules that a file imports; a name that is taken from a module is none itself."""
+    """Return the modules that a file imports; a name imported from a module counts as that module."""
     found = set()
     for name in imported(file, PACKAGES):
         parts = name.split(".")
@@ -88,7 +88,7 @@ def imported_modules(file: Path, modules: set[str]) -> set[str]:
 
 
 def floor_of(module: str) -> int:
-    """The place in `FLOORS` of the longest name that begins it."""
+    """Return the index in `FLOORS` of the longest name that is a prefix of a module."""
     fitting = [
         (len(name), place)
         for place, names in enumerate(FLOORS)
@@ -99,7 +99,7 @@ def floor_of(module: str) -> int:
 
 
 def is_safe(call: ast.Call) -> bool:
-    """Whether a call executes no code that it reads from a file."""
+    """Return whether a call cannot execute code that it reads from a file."""
     name = ast.unparse(call.func)
     keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
     if name == "torch.load":
@@ -107,7 +107,7 @@ def is_safe(call: ast.Call) -> bool:
     return name not in UNPICKLERS and keywords.get("allow_pickle", "False") == "False"
 
 
-# ----------------------------------------------------------------------------------------------------- who imports whom
+# -------------------------------------------------------------------------------------------------------------- imports
 
 
 def test_no_package_imports_a_script_or_a_test():
@@ -128,7 +128,7 @@ def test_imports_go_down():
     modules = {module_of(file) for file in files}
     for file in files:
         for module in imported_modules(file, modules):
-            if module != "geomclip_tools":  # which holds nothing
+            if module != "geomclip_tools":  # an empty package
                 assert floor_of(module) <= floor_of(module_of(file)), f"{module_of(file)} imports {module}"
 
 
@@ -137,7 +137,7 @@ def test_no_imports_go_round():
     modules = {module_of(file) for file in files}
     graph = defaultdict(set)
     for file in files:
-        if file.name != "__init__.py":  # a package's list of names is imported before any of its modules
+        if file.name != "__init__.py":  # the names of a package are imported before its modules
             graph[module_of(file)] = {name for name in imported_modules(file, modules) if name in modules}
     try:
         TopologicalSorter(graph).prepare()
@@ -174,7 +174,7 @@ def test_relative_imports_of_the_model_folder_are_flat():
         (file, node) for file in files for node in nodes(file) if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert imports
-    for file, node in imports:  # `from .file_geomclip import name`: loading as remote code follows nothing else
+    for file, node in imports:  # `from .file_geomclip import name`: remote code loading follows no other form
         assert node.level == 1, place(file, node)
         assert node.module in {file.stem for file in files}, place(file, node)
 
@@ -236,7 +236,7 @@ def test_nothing_is_unpickled():
     assert calls
     for file, call in calls:
         assert is_safe(call), f"{place(file, call)}: {ast.unparse(call)}"
-    for file in all_sources():  # by `module.name`, as `is_safe` knows them
+    for file in all_sources():  # only as `module.name`, which `is_safe` recognises
         assert imported(file, {"pickle", "torch", "joblib", "dill"}).isdisjoint({*UNPICKLERS, "torch.load"}), file.name
 
 

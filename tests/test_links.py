@@ -1,4 +1,4 @@
-"""Whatever a page names exists: relative links, and the paths in its code spans and shell blocks."""
+"""Everything that a page names exists: relative links, and paths in code spans and shell blocks."""
 
 import itertools
 import re
@@ -16,9 +16,16 @@ PAGES = [
     *sorted((ROOT / "research").rglob("*.md")),
     *sorted((ROOT / "eval" / "metrics").rglob("*.md")),
 ]
-BASES = (".", "configs", "research/results", "research/experiments", "research/benchmarks")  # and the page's folder
-SUFFIXES = ("", ".yaml")  # a configuration has a name without its own
-OUTPUTS = (  # folders that commands make
+BASES = (  # besides the folder of the page
+    ".",
+    "configs",
+    "modeling_geomclip",
+    "research/results",
+    "research/experiments",
+    "research/benchmarks",
+)
+SUFFIXES = ("", ".yaml")  # a configuration may be named without its suffix
+OUTPUTS = (  # folders that commands create
     "results",
     "runs",
     "geomclip",
@@ -30,9 +37,14 @@ OUTPUTS = (  # folders that commands make
     "last",
     ".venv",
 )
-HUB = ("allenai", "HuggingFaceTB", "sentence-transformers", "your-name")  # whose models and data sets pages name
-SOURCES = (".py", ".sh", ".md", ".cff")  # a file of this kind is ours, even without a folder before it
-MADE = ("QUALITY.md",)  # by commands
+HUB = (
+    "allenai",
+    "HuggingFaceTB",
+    "sentence-transformers",
+    "your-name",
+)  # owners of models and datasets that pages name
+SOURCES = (".py", ".sh", ".md", ".cff")  # a file of this kind is in the repository, even if named without a folder
+MADE = ("QUALITY.md",)  # files that commands create
 BLOCKS = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPANS = re.compile(r"`([^`]+)`")
 
@@ -42,26 +54,26 @@ def read(page: Path) -> str:
 
 
 def links(text: str) -> list[str]:
-    """Targets of relative links, with their anchors."""
+    """Return the targets of relative links, with their anchors."""
     prose = SPANS.sub("", BLOCKS.sub("", text))  # a SMILES may look like a link
     return [target for target in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match(r"\w+:", target)]
 
 
 def headings(text: str) -> set[str]:
-    """Anchors of a page's headings, as GitHub names them."""
+    """Return the anchors of the headings of a page, as GitHub names them."""
     titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def code(text: str) -> Iterator[str]:
-    """Shell blocks, then code spans, those over two lines as well; what `git show` reads is in the history."""
+    """Yield shell blocks, then code spans, also over two lines. Files that `git show` reads are in the history."""
     yield from (block.replace("\\\n", " ") for language, block in BLOCKS.findall(text) if language == "sh")
     spans = SPANS.findall(BLOCKS.sub("", text))
     yield from (re.sub(r"\s+", " ", span) for span in spans if not span.startswith("git show"))
 
 
 def paths(text: str) -> list[str]:
-    """Words of the code that name a file or folder, their braces expanded."""
+    """Return the words of the code that name a file or folder, with braces expanded."""
     words = (re.sub(r" #.*", "", line).split() for part in code(text) for line in part.split("\n"))
     words = (word.partition("=")[2] if "=" in word else word for word in itertools.chain.from_iterable(words))
     words = (path for word in words for path in expand_braces(word.strip("\"'(),;|")))
@@ -69,7 +81,7 @@ def paths(text: str) -> list[str]:
 
 
 def expand_braces(word: str) -> list[str]:
-    """As a shell does it: a{b,c} -> ab, ac."""
+    """Expand braces as a shell does: a{b,c} -> ab, ac."""
     found = re.fullmatch(r"(.*?)\{([^{}]*,[^{}]*)\}(.*)", word)
     if not found:
         return [word]
@@ -86,13 +98,13 @@ def is_path(word: str) -> bool:
 
 
 def exists(page: Path, path: str) -> bool:
-    """Whether something is there, from the root, from the page, or where its tables say that names belong."""
+    """Return whether a path exists, relative to the page or to one of `BASES`."""
     folders = [page.parent, *(ROOT / base for base in BASES)]
     return any(any(folder.glob(path.rstrip("/") + suffix)) for folder in folders for suffix in SUFFIXES)
 
 
 def find_missing(page: Path, text: str) -> list[str]:
-    """Links and paths of the text, as if it stood at `page`, that lead nowhere."""
+    """Return the links and paths of a text on `page` that do not exist."""
     missing = [path for path in paths(text) if not exists(page, path)]
     for target in links(text):
         path, _, anchor = target.partition("#")

@@ -1,4 +1,4 @@
-"""What an installation holds: the three packages with their data, the command, and nothing else."""
+"""An installation contains the three packages with their data, the command, and nothing else."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ AT_THE_ROOT = {
     "README.md",
     "constraints.txt",
     "pyproject.toml",
-    "setup.cfg",  # of setuptools
+    "setup.cfg",  # written by setuptools
     "setup.py",
     "train_accelerate.py",
 }
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 def list_tracked(*folders: str) -> list[str]:
-    """Files of a clone, those that git does not know yet among them."""
+    """List the files of a clone, including untracked ones."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *folders]
     files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     return [file for file in files if (ROOT / file).is_file()]
@@ -36,7 +36,7 @@ def list_tracked(*folders: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    """A copy of the sources, since a build leaves folders behind."""
+    """Copy the sources, since a build leaves folders behind."""
     folder = tmp_path_factory.mktemp("clone")
     files = list_tracked()
     assert len(files) > 300
@@ -48,7 +48,7 @@ def clone(tmp_path_factory) -> Path:
 
 
 def build(clone: Path, hook: str) -> Path:
-    """The file that setuptools makes by a hook of PEP 517."""
+    """Run a PEP 517 hook of setuptools and return the file that it builds."""
     code = f"from setuptools import build_meta; print(build_meta.{hook}('dist'))"
     result = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -1,4 +1,4 @@
-"""The released checkpoint: today's code around final weights, known molecules find their texts, symmetries hold."""
+"""The released checkpoint: current code, final weights, retrieval of known molecules, and symmetries."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from modeling_geomclip import GeomCLIPModel, embed_molecules, embed_texts
 ROOT = Path(__file__).resolve().parents[1]
 RELEASE = ROOT / "release" / "geomclip-mini"
 RESULTS = ROOT / "research" / "results" / "retrieval"
-KNOWN = {  # nobody trained on these sentences
+KNOWN = {  # no model was trained on these sentences
     "CC(=O)Oc1ccccc1C(=O)O": "A benzoic acid with an acetate ester, which relieves pain and fever.",
     "CN1C=NC2=C1C(=O)N(C)C(=O)N2C": "A trimethylxanthine alkaloid, a stimulant found in coffee and tea.",
     "CC(C)CCCC(C)C1CCC2C1(CCC3C2CC=C4C3(CCC(C4)O)C)C": "A sterol of animal cell membranes.",
@@ -37,7 +37,9 @@ def released() -> tuple[GeomCLIPModel, object]:
 
 def test_its_code_is_that_of_the_package():
     for file in RELEASE.glob("*.py"):
-        assert file.read_text() == (ROOT / "modeling_geomclip" / file.name).read_text(), f"copy {file.name} anew"
+        assert file.read_text() == (ROOT / "modeling_geomclip" / file.name).read_text(), (
+            f"{file.name} differs from modeling_geomclip; copy it again"
+        )
 
 
 def test_it_is_small_and_loads_in_float32(released):

@@ -1,4 +1,4 @@
-"""A checkpoint folder works for those who do not have our package: fresh interpreters in an empty directory."""
+"""A checkpoint folder works without this package, in a fresh interpreter and an empty directory."""
 
 import json
 import os
@@ -40,7 +40,7 @@ OF_OTHERS = (
     "pipeline_geomclip.py",
 )
 
-# Blocks top-level packages by name and proves it. Dynamic modules live in `transformers_modules`, so they pass.
+# Blocks top-level packages by name, and checks it. Dynamic modules are in `transformers_modules`, so they are allowed.
 PREAMBLE = """
 import importlib, json, sys
 folder, blocked = sys.argv[1], sys.argv[2].split(",")
@@ -140,7 +140,7 @@ AutoModel.from_pretrained("plain", trust_remote_code=True)
 
 @pytest.fixture
 def model(config) -> GeomCLIPModel:
-    config.text_config.initializer_range = 0.5  # texts differ, so that equality means something
+    config.text_config.initializer_range = 0.5  # large, so that different texts have different embeddings
     torch.manual_seed(0)
     return GeomCLIPModel(config).eval()
 
@@ -163,7 +163,7 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
 
 
 def run_script(script: str, checkpoint: Path, blocked: str, cache: Path) -> str:
-    """What a script prints in a fresh, isolated interpreter; -I keeps PYTHONPATH and the directory out of its path."""
+    """Run a script in a fresh interpreter and return its output; -I isolates it from PYTHONPATH and the directory."""
     finished = subprocess.run(
         [sys.executable, "-I", "-c", script, str(checkpoint), blocked],
         input=json.dumps([[SMILES, MOLECULE], TEXTS]),
@@ -246,7 +246,7 @@ def test_with_the_package_no_flag_is_needed(model, processor, checkpoint, monkey
 
 
 def test_a_checkpoint_holds_all_its_code_and_says_nothing_of_this_machine(checkpoint, tmp_path):
-    # Saved a second time after loading, since loading is what tells a configuration its path.
+    # Saved again after loading, since loading adds the path to a configuration.
     second = checkpoint.with_name("second")
     AutoModel.from_pretrained(checkpoint).save_pretrained(second)
     AutoProcessor.from_pretrained(checkpoint).save_pretrained(second)
@@ -266,7 +266,7 @@ def test_a_checkpoint_holds_all_its_code_and_says_nothing_of_this_machine(checkp
 
 
 def strings(value) -> list[str]:
-    """All keys and strings of a JSON document."""
+    """Return all keys and strings of a JSON document."""
     if isinstance(value, dict):
         return [*value, *(text for item in value.values() for text in strings(item))]
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""What a molecule is: identity, elements, structure, fingerprints and units. Imports nothing else of this project."""
+"""Chemistry of molecules: identity, elements, structure, fingerprints and units; imports no other part of geomclip."""

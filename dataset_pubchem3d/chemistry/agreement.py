@@ -1,4 +1,4 @@
-"""Whether a geometry can be that of a molecule: the same atoms and, where distances tell them beyond doubt, bonds."""
+"""Check that a geometry can belong to a molecule: the same atoms and, if distances are unambiguous, the same bonds."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,28 +20,28 @@ from .perception import (
 )
 
 HYDROGEN = 1
-ORGANIC = {1, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53}  # elements whose covalent bonds distances tell
-MOST_NEIGHBOURS = {1: 1, 6: 4, 7: 4, 8: 2, 9: 1, 14: 4, 15: 5, 16: 6, 17: 4, 35: 4, 53: 6}  # of these
+ORGANIC = {1, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53}  # elements whose covalent bonds can be found from distances
+MOST_NEIGHBOURS = {1: 1, 6: 4, 7: 4, 8: 2, 9: 1, 14: 4, 15: 5, 16: 6, 17: 4, 35: 4, 53: 6}  # of these elements
 
 
 def find_disagreement(mol: Chem.Mol, atomic_numbers: Sequence[int], positions: np.ndarray) -> str:
-    """What of a geometry is another molecule's, in words; "" where nothing is, or where it cannot be told.
+    """Describe how a geometry differs from a molecule; "" if they agree or if this cannot be decided.
 
-    Hydrogens may be missing from the geometry, all or some. Bonds are compared of neutral organic molecules of one
-    fragment alone, all of whose atoms are there.
+    Some or all hydrogens may be missing from the geometry. Bonds are compared only for complete geometries of neutral
+    organic molecules of one fragment.
 
     Args:
-        mol: the molecule, without hydrogens that only its valences tell.
+        mol: the molecule, with implicit hydrogens.
         atomic_numbers: (atoms,).
         positions: (atoms, 3), Å.
     """
     expected, found = count_elements(mol), Counter(map(int, atomic_numbers))
     expected[HYDROGEN] += sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
-    if 0 in expected:  # dummy atoms stand for anything
+    if 0 in expected:  # dummy atoms match anything
         return ""
     num_missing = max(0, expected[HYDROGEN] - found[HYDROGEN])
     if found + Counter({HYDROGEN: num_missing}) != +expected:
-        return f"they are of {_write_formula(found)}, the structure is {_write_formula(expected)}"
+        return f"they have {_write_formula(found)}, the structure has {_write_formula(expected)}"
     if num_missing or not _is_plain(mol):
         return ""
     with BlockLogs():
@@ -58,20 +58,20 @@ def _compare_bonds(template: Chem.Mol, atomic_numbers: Sequence[int], positions:
         shown = Chem.MolToInchiKey(perceive_bonds(atoms, charge=0))
     except PerceptionError:
         return ""
-    own = Chem.MolToInchiKey(Chem.RemoveHs(template))  # tells no tautomers apart
+    own = Chem.MolToInchiKey(Chem.RemoveHs(template))  # does not distinguish tautomers
     differs = shown and own and take_first_block(shown) != take_first_block(own)
-    return f"their bonds are those of {shown}, not {own}" if differs else ""
+    return f"they show the bonds of {shown}, not of {own}" if differs else ""
 
 
 def _is_plain(mol: Chem.Mol) -> bool:
-    """Whether it is one neutral organic fragment without radicals."""
+    """Return whether a molecule is one neutral organic fragment without radicals."""
     atoms = list(mol.GetAtoms())
     is_organic = all(atom.GetAtomicNum() in ORGANIC and atom.GetNumRadicalElectrons() == 0 for atom in atoms)
     return is_organic and not any(atom.GetFormalCharge() for atom in atoms) and len(Chem.GetMolFrags(mol)) == 1
 
 
 def _has_plain_bonds(atoms: Chem.Mol) -> bool:
-    """Whether all ways to perceive connections agree on one fragment of atoms with possible numbers of neighbours."""
+    """Return whether all ways to perceive connections agree on one fragment with possible numbers of neighbours."""
     found = []
     for perception in PERCEPTIONS:
         mol = Chem.Mol(atoms)
@@ -82,7 +82,7 @@ def _has_plain_bonds(atoms: Chem.Mol) -> bool:
 
 
 def _write_formula(counts: Counter[int]) -> str:
-    """Elements by their symbols, carbon and hydrogen first."""
+    """Return the formula, with carbon and hydrogen first."""
     order = sorted(
         (number for number, count in counts.items() if count), key=lambda n: ({6: 0, 1: 1}.get(n, 2), SYMBOLS[n])
     )

@@ -1,4 +1,4 @@
-"""Which classes a molecule belongs to by its groups and elements, in the order in which they are worth telling."""
+"""Name the classes that a molecule belongs to by its groups and elements, in order of importance."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ ORGANO = {9: "organofluorine", 17: "organochlorine", 35: "organobromine", 53: "o
 ORGANO |= {15: "organophosphorus", 14: "organosilicon", 5: "organoboron", 34: "organoselenium", 33: "organoarsenic"}
 HALOGENS = {9: "fluoro", 17: "chloro", 35: "bromo", 53: "iodo"}
 NUMBERS = ("", "mono", "di", "tri", "tetra", "penta", "hexa")
-IMPLIED = {  # what is left out beside a class, as it says no more
+IMPLIED = {  # broader classes to omit next to a class that implies them
     "gamma-lactone": ("lactone",),
     "delta-lactone": ("lactone",),
     "beta-lactone": ("lactone",),
@@ -56,7 +56,7 @@ IMPLIED = {  # what is left out beside a class, as it says no more
     "aryl sulfide": ("organic sulfide",),
     "aliphatic sulfide": ("organic sulfide",),
 }
-FIRST = (  # of the classes that SMARTS find, those to tell first
+FIRST = (  # SMARTS classes to list first
     *("alpha-amino acid", "benzoic acids", "hydroxybenzoic acid", "methoxybenzoic acid", "cinnamic acids"),
     *("2-hydroxy carboxylic acid", "3-hydroxy carboxylic acid", "2-oxo carboxylic acid", "pyridinemonocarboxylic acid"),
     *("lactone", "gamma-lactone", "delta-lactone", "lactam", "beta-lactam", "dicarboximide", "p-quinone", "o-quinone"),
@@ -65,7 +65,7 @@ FIRST = (  # of the classes that SMARTS find, those to tell first
     *("cyclic ketone", "methyl ketone", "enone", "acetate ester", "methyl ester", "ethyl ester", "benzoate ester"),
     *("tertiary amine", "secondary amine", "primary amine", "primary arylamine", "substituted aniline"),
 )
-BY_GROUPS = {  # a class and the group that makes it
+BY_GROUPS = {  # classes and the groups that define them
     "carboxylic ester": "ester group",
     "aldehyde": "formyl group",
     "ketone": "keto group",
@@ -122,7 +122,16 @@ def name_classes(
     is_peptide: bool,
     systems: Sequence[RingSystem],
 ) -> list[str]:
-    """All classes by groups and elements; broader ones that follow from narrower ones are left out."""
+    """Return all classes by groups and elements, without broader classes that are implied by narrower ones.
+
+    Args:
+        graph: the molecule.
+        found: classes found by `find_classes`.
+        groups: groups counted by `count_groups`.
+        unsaturated: number of bonds between carbons, by bond order.
+        is_peptide: whether the molecule is a peptide.
+        systems: its ring systems.
+    """
     elements = set(graph.elements)
     names = _name_acids(groups) + sorted(found, key=_get_rank) + _name_by_groups(groups)
     bound_to_carbon = {
@@ -143,7 +152,7 @@ def name_classes(
     names += ["acetylenic compound"] if unsaturated[3.0] else []
     if is_peptide:
         names = [name for name in names if name not in ("N-acyl-amino acid", "N-acylglycine", "amino acid amide")]
-    if "biphenyls" in found and 17 in elements:  # their class is kept for a test of generalisation
+    if "biphenyls" in found and 17 in elements:  # chlorobiphenyls are held out for a test of generalisation
         names = [name for name in names if name != "biphenyls"]
     if groups.get("carboxy group", 0) > 1:
         names = [name for name in names if "monocarboxylic" not in name]
@@ -178,7 +187,7 @@ def _name_by_groups(groups: dict[str, int]) -> list[str]:
 
 
 def _is_polyphenol(graph: MolecularGraph, systems: Sequence[RingSystem]) -> bool:
-    """Whether at least two benzene rings bear hydroxy groups."""
+    """Return whether at least two benzene rings bear hydroxy groups."""
     rings = [ring for system in systems for ring in system.rings if len(ring) == 6 and _is_arene(graph, ring)]
     with_hydroxy = [
         ring
@@ -193,7 +202,7 @@ def _is_arene(graph: MolecularGraph, ring: tuple[int, ...]) -> bool:
 
 
 def _name_halobenzenes(graph: MolecularGraph, systems: Sequence[RingSystem]) -> list[str]:
-    """Such as dichlorobenzene, of benzene rings that are not fused, and methoxybenzenes."""
+    """Name halobenzenes, such as dichlorobenzenes, and methoxybenzenes, for benzene rings that are not fused."""
     names = set()
     for system in systems:
         if system.name != "benzene":
@@ -218,7 +227,7 @@ def _is_methoxy(graph: MolecularGraph, atom: int, ring: frozenset[int]) -> bool:
 
 
 def name_open_sugar(graph: MolecularGraph, groups: dict[str, int]) -> list[str]:
-    """Alditols: open chains in which every carbon has one hydroxy group."""
+    """Name alditols: open chains in which every carbon has one hydroxy group."""
     if set(graph.elements) != {CARBON, 8} or any(graph.in_ring) or any(order != 1 for _, _, order in graph.bonds):
         return []
     carbons = graph.elements.count(CARBON)

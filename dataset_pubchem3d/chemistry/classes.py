@@ -1,6 +1,6 @@
-"""What a molecule is, by rules over its structure: classes with ChEBI's names, counted groups, rings and charges.
+"""Classify molecules by rules over their structure: classes with ChEBI's names, counted groups, rings and charges.
 
-Stereo is left out. What is told of a salt or mixture is told of its largest organic part, its other parts aside.
+Stereochemistry is ignored. For a salt or mixture, the results describe its largest organic part.
 """
 
 from collections import Counter
@@ -27,32 +27,32 @@ POLYCYCLES = {2: "bi", 3: "tri", 4: "tetra", 5: "penta", 6: "hexa"}
 
 @dataclass(frozen=True, slots=True)
 class StructureClasses:
-    """What `classify` finds; lists have the most telling first and do not depend on the order of atoms.
+    """The result of `classify`. Lists start with the most specific entry and do not depend on the atom order.
 
-    Args:
-        elements: atomic numbers other than those of carbon and hydrogen, and how many atoms; of the main part.
-        has_carbon, has_hydrogen: of the main part.
-        num_heavy: atoms of the main part that are not hydrogen.
-        frames: classes by a large frame: steroids, saccharides, peptides, lipids, flavonoids.
+    Attributes:
+        elements: number of atoms of each element except carbon and hydrogen, by atomic number, in the main part.
+        has_carbon, has_hydrogen: whether the main part has these elements.
+        num_heavy: number of heavy atoms of the main part.
+        frames: classes by a large skeleton: steroids, saccharides, peptides, lipids, flavonoids.
         classes: classes by groups, elements and charges.
-        groups: groups and how often they are there.
-        rings: names of ring systems and how often they are there; parts of fused systems without a name as well.
-        whole_rings: those of `rings` that are not fused with others.
-        ring_facts: classes by the numbers and the joining of rings.
-        num_rings, num_aromatic_rings: of the main part.
+        groups: counts of functional groups.
+        rings: counts of ring systems, by name; of a fused system without a name, counts of its named parts.
+        whole_rings: names in `rings` of whole ring systems, not parts.
+        ring_facts: classes by the number of rings and the way they are joined.
+        num_rings, num_aromatic_rings: numbers of rings of the main part.
         decorated, joints: see `ring_substituents`.
         residues: amino acids of a peptide.
-        amino_acid: the one that the molecule is made from, or None.
-        acyl_chains: of fatty acyl groups.
-        nucleobases: by their names.
-        longest_chain: carbons outside of rings, one after another.
-        double_bonds, triple_bonds: between carbons, aromatic ones aside.
-        charge: of the main part.
+        amino_acid: amino acid that the molecule is or is made from, or None.
+        acyl_chains: chains of fatty acyl groups.
+        nucleobases: names of nucleobases.
+        longest_chain: number of carbons in the longest chain outside rings.
+        double_bonds, triple_bonds: numbers of non-aromatic bonds between carbons.
+        charge: total charge of the main part.
         charges: classes by charge.
-        counterparts: what is there besides the main part, by name; "" for what has no name here.
-        metals: atomic numbers of metals, of all parts.
-        stereo: facts on stereo of all parts, if they were asked for.
-        smiles: canonical, of all parts, without stereo and isotopes.
+        counterparts: names of the parts besides the main part; "" for parts without a name.
+        metals: atomic numbers of the metals in all parts.
+        stereo: facts on the stereochemistry of all parts, if requested.
+        smiles: canonical SMILES of all parts, without stereochemistry and isotopes.
     """
 
     elements: dict[int, int]
@@ -90,10 +90,11 @@ class StructureClasses:
 
 
 def classify(mol: Chem.Mol, with_stereo: bool = False) -> StructureClasses:
-    """What a sanitised molecule is; explicit hydrogens do not matter.
+    """Classify a sanitised molecule, with or without explicit hydrogens.
 
     Args:
-        with_stereo: count stereocentres and double bonds of known configuration.
+        mol: the molecule.
+        with_stereo: whether to count stereocentres and double bonds of known configuration.
     """
     stereo = tuple(_list_stereo(mol)) if with_stereo else ()
     mol, smiles = _rewrite(mol)
@@ -157,7 +158,7 @@ def classify(mol: Chem.Mol, with_stereo: bool = False) -> StructureClasses:
 
 
 def _rewrite(mol: Chem.Mol) -> tuple[Chem.Mol, str]:
-    """The molecule without stereo, isotopes and explicit hydrogens, its atoms in the one order of its SMILES."""
+    """Return the molecule without stereo, isotopes and explicit hydrogens, in canonical atom order, and its SMILES."""
     smiles = Chem.MolToSmiles(Chem.RemoveHs(mol, sanitize=False), isomericSmiles=False)
     with BlockLogs():
         rewritten = Chem.MolFromSmiles(smiles)
@@ -207,13 +208,13 @@ def _are_carbocycles(systems: Sequence[RingSystem]) -> bool:
 
 
 def _is_bridged(system: RingSystem) -> bool:
-    """Whether two of its rings have more than two atoms in common."""
+    """Return whether two rings of the system share more than two atoms."""
     rings = [set(ring) for ring in system.rings]
     return any(len(one & other) > 2 for place, one in enumerate(rings) for other in rings[:place])
 
 
 def _list_stereo(mol: Chem.Mol) -> list[str]:
-    """How many stereocentres and double bonds of known configuration there are."""
+    """Count the stereocentres and double bonds of known configuration."""
     mol = Chem.Mol(mol)
     Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
     centres = Counter(atom.GetPropsAsDict().get("_CIPCode") for atom in mol.GetAtoms() if atom.HasProp("_CIPCode"))

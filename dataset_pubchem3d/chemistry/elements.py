@@ -1,4 +1,4 @@
-"""The elements: their symbols, those that Uni-Mol has a token for, and how many atoms of each a molecule has."""
+"""Elements: their symbols, the ones that Uni-Mol has a token for, and their counts in molecules."""
 
 from collections import Counter
 
@@ -15,15 +15,15 @@ IN_DICTIONARY = np.isin(np.arange(256), [ATOMIC_NUMBERS[symbol] for symbol in DI
 
 
 def list_atomic_numbers(mol: Chem.Mol) -> list[int]:
-    """The atomic number of each atom, in their order."""
+    """Return the atomic number of each atom, in order."""
     return [atom.GetAtomicNum() for atom in mol.GetAtoms()]
 
 
 def count_heavy_elements(mol: Chem.Mol) -> Counter[int]:
-    """How many atoms of each element but hydrogen there are, by atomic number."""
+    """Count the atoms of each element except hydrogen, by atomic number."""
     return Counter(number for number in list_atomic_numbers(mol) if number > 1)
 
 
 def count_elements(mol: Chem.Mol) -> Counter[int]:
-    """How many atoms of each element there are, by atomic number."""
+    """Count the atoms of each element, by atomic number."""
     return Counter(list_atomic_numbers(mol))

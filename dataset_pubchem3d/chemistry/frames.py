@@ -1,4 +1,4 @@
-"""Carbon frames of natural products, nucleobases, coenzyme A and the like: whole frames, with what stands at them."""
+"""Find skeletons such as those of natural products, nucleobases and coenzyme A, with some of their substituents."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from rdkit import Chem
 from .molecular_graph import MolecularGraph
 
 OXYGEN, CARBON, FLUORINE = 8, 6, 9
-FEWEST_ATOMS = 9  # of a molecule with one of these frames
+FEWEST_ATOMS = 9  # heavy atoms of a molecule with one of these skeletons
 STEROID = (
     "[#6]1~[#6]~[#6]~[#6]~[#6]2~[#6]~[#6]~[#6;A]3~[#6;A](~[#6]~1~2)"
     "~[#6;A]~[#6;A]~[#6;A]1~[#6;A]~3~[#6;A]~[#6;A]~[#6;A]~1"
@@ -55,10 +55,11 @@ NUMBERS = ("", "mono", "di", "tri", "tetra", "penta", "hexa")
 
 
 def find_frames(mol: Chem.Mol, graph: MolecularGraph, groups: dict[str, int]) -> list[str]:
-    """Names of the frames, the most telling first.
+    """Return the names of the skeletons, the most specific first.
 
     Args:
-        groups: as `count_groups` counts them.
+        mol, graph: the molecule.
+        groups: groups counted by `count_groups`.
     """
     if len(graph.elements) < FEWEST_ATOMS:
         return []
@@ -72,7 +73,7 @@ def find_frames(mol: Chem.Mol, graph: MolecularGraph, groups: dict[str, int]) ->
 
 
 def _count_at_flavonoid(graph: MolecularGraph, found: list[str], groups: dict[str, int]) -> list[str]:
-    """Such as trihydroxyflavone, where no sugar has hydroxy groups of its own."""
+    """Return names such as trihydroxyflavone, unless hydroxy groups belong to a sugar."""
     name = next((name for name in ("flavone", "isoflavone", "flavanone") if name in found), None)
     hydroxy, methoxy = groups.get("phenolic hydroxy group", 0), groups.get("methoxy group", 0)
     names = []
@@ -94,7 +95,7 @@ def _name_terpenoid(mol: Chem.Mol, graph: MolecularGraph) -> list[str]:
 
 
 def _name_steroid(graph: MolecularGraph, atoms: dict[int, int]) -> list[str]:
-    """Of a steroid, given the atom of every position."""
+    """Name a steroid, given the atom of each position."""
     frame = set(atoms.values())
     outside = {
         position: [(other, order) for other, order in graph.neighbours[atom] if other not in frame]
@@ -124,7 +125,7 @@ def _name_steroid(graph: MolecularGraph, atoms: dict[int, int]) -> list[str]:
 
 
 def _name_side_chain(graph: MolecularGraph, start: int, frame: set[int]) -> list[str]:
-    """By the carbons at position 17: two of a pregnane, eight of a cholestane."""
+    """Name the side chain at position 17 by its carbons: two in a pregnane, eight in a cholestane."""
     carbons, todo = {start}, [start]
     while todo:
         for other, _ in graph.neighbours[todo.pop()]:

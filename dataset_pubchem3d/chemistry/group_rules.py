@@ -1,7 +1,7 @@
-"""Functional groups as SMARTS: those that are counted, and those whose presence makes a molecule one of a class.
+"""Functional groups as SMARTS: groups to count, and patterns that put a molecule into a class.
 
-Names are those of ChEBI, or of IUPAC where ChEBI has none. A pattern begins with the atom that is counted. A line is
-the name, the elements without which the pattern cannot be found or the groups one of which is needed, and the pattern.
+Names come from ChEBI, or from IUPAC if ChEBI has none. A pattern begins with the atom that is counted. Each line has
+the name, the elements that the pattern requires or the groups of which it requires one, and the pattern.
 """
 
 from collections.abc import Collection
@@ -12,9 +12,9 @@ from rdkit import Chem
 
 MACROS = {
     "{benzene}": "[c;$([cR1]1[cR1][cR1][cR1][cR1][cR1]1)]",  # an atom of a benzene ring that is not fused
-    "{C}": "[#6;!$([#6]=[O,S,N])]",  # carbon of no carbonyl, also in an aromatic ring
+    "{C}": "[#6;!$([#6]=[O,S,N])]",  # non-carbonyl carbon, possibly in an aromatic ring
     "{acyl}": "[$([CX3H1,CX3H2](=O)),$([CX3](=O)[#6])]",  # carbonyl carbon of an aldehyde, ketone, acid or amide
-    "{amine}": "!$([#7][#6]=[O,S,N,P]);!$([#7]~[!#6;!#1])",  # nitrogen of no amide, amidine or hydrazine
+    "{amine}": "!$([#7][#6]=[O,S,N,P]);!$([#7]~[!#6;!#1])",  # nitrogen, except of amides, amidines and hydrazines
 }
 GROUPS = """
 hydroxy group | O | [OX2H1;$(O[#6;!$([CX3]=[O,S,N])])]
@@ -212,7 +212,7 @@ O-acylcarnitine | ester group | [CX4;$(C(OC(=O)[#6])(CC(=O)[OH,O-])C[N+]([CH3])(
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A name; the atomic numbers, and the groups one of which there must be; and the pattern."""
+    """A rule: its name, the required elements (atomic numbers), groups of which one is required, and its pattern."""
 
     name: str
     needs: frozenset[int]
@@ -221,10 +221,11 @@ class Rule:
 
 
 def count_groups(mol: Chem.Mol, elements: frozenset[int]) -> dict[str, int]:
-    """How often the molecule has each of `GROUPS`, those that it has.
+    """Count those of `GROUPS` that a molecule has.
 
     Args:
-        elements: that it has, as atomic numbers.
+        mol: the molecule.
+        elements: its elements, as atomic numbers.
     """
     groups, _ = read_rules()
     found = {}
@@ -235,11 +236,12 @@ def count_groups(mol: Chem.Mol, elements: frozenset[int]) -> dict[str, int]:
 
 
 def find_classes(mol: Chem.Mol, elements: frozenset[int], groups: Collection[str]) -> set[str]:
-    """Which of `CLASSES` it belongs to.
+    """Find those of `CLASSES` that a molecule belongs to.
 
     Args:
-        elements: that it has, as atomic numbers.
-        groups: that it has, of `GROUPS`.
+        mol: the molecule.
+        elements: its elements, as atomic numbers.
+        groups: those of `GROUPS` that it has.
     """
     _, classes = read_rules()
     possible = (
@@ -250,7 +252,7 @@ def find_classes(mol: Chem.Mol, elements: frozenset[int], groups: Collection[str
 
 @cache
 def read_rules() -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
-    """The rules of `GROUPS` and of `CLASSES`."""
+    """Return the rules of `GROUPS` and of `CLASSES`."""
     return _read(GROUPS), _read(CLASSES)
 
 

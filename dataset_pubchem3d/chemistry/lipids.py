@@ -1,4 +1,4 @@
-"""Fatty acids and what is made of them, by the length and the double bonds of carbon chains."""
+"""Classify fatty acids and their derivatives by the length and the double bonds of their carbon chains."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from .molecular_graph import MolecularGraph
 
 CARBON, NITROGEN, OXYGEN, PHOSPHORUS, SULFUR = 6, 7, 8, 15, 16
 SHORTEST_FATTY_ACID = 4  # carbons
-SHORTEST_FATTY_CHAIN = 8  # of an ester or amide
+SHORTEST_FATTY_CHAIN = 8  # carbons in an ester or amide
 ACYL = Chem.MolFromSmarts("[CX3;!R](=O)([CX4,CX3])[OX2,NX3,SX2,OX1-]")
 GLYCEROL = Chem.MolFromSmarts("[OX2][CX4H2;!R][CX4H1;!R]([OX2])[CX4H2;!R][OX2]")
 SPHINGOID = Chem.MolFromSmarts("[OX2,OX1-][CX4H2;!R][CX4H1;!R]([NX3,NX4+])[CX4H1;!R]([OX2H1])[#6;!R]")
@@ -41,9 +41,12 @@ ACYL_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """An unbranched chain that begins at a carbonyl group: its carbons, that one included, and its double bonds.
+    """An unbranched chain that starts at a carbonyl group.
 
-    `is_plain`: it bears nothing but hydrogen.
+    Attributes:
+        num_carbons: number of carbons, including the carbonyl carbon.
+        num_double_bonds: number of its double bonds.
+        is_plain: whether it bears only hydrogen.
     """
 
     num_carbons: int
@@ -53,14 +56,14 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Lipid:
-    """The classes, the most telling first, and the fatty acyl chains."""
+    """The lipid classes of a molecule, the most specific first, and its fatty acyl chains."""
 
     names: tuple[str, ...]
     chains: tuple[Chain, ...]
 
 
 def find_longest_chain(graph: MolecularGraph) -> int:
-    """The most carbons that stand one after another outside of rings."""
+    """Return the number of carbons in the longest chain outside rings."""
     carbons = {atom for atom, element in enumerate(graph.elements) if element == CARBON and not graph.in_ring[atom]}
     longest, seen = 0, set()
     for start in carbons:
@@ -82,7 +85,7 @@ def _find_farthest(graph: MolecularGraph, start: int, carbons: set[int]) -> tupl
 
 
 def read_chain(graph: MolecularGraph, carbonyl: int, start: int) -> Chain | None:
-    """The chain from a carbonyl carbon by one of its neighbours; None if it is branched or meets a ring."""
+    """Read the chain that leads from a carbonyl carbon to `start`; None if it is branched or reaches a ring."""
     before, atom, length, double, plain = carbonyl, start, 2, 0, True
     while True:
         if graph.in_ring[atom]:
@@ -100,7 +103,7 @@ def read_chain(graph: MolecularGraph, carbonyl: int, start: int) -> Chain | None
 
 
 def list_acyl_chains(mol: Chem.Mol, graph: MolecularGraph) -> list[tuple[int, int, Chain]]:
-    """Of every acyl group whose chain is unbranched: what it is bound to, its carbonyl carbon and the chain."""
+    """List the acyl groups with an unbranched chain: the atom they are bound to, the carbonyl carbon and the chain."""
     found = []
     for carbonyl, _, start, beyond in mol.GetSubstructMatches(ACYL, maxMatches=100):
         if (chain := read_chain(graph, carbonyl, start)) is not None:
@@ -109,10 +112,11 @@ def list_acyl_chains(mol: Chem.Mol, graph: MolecularGraph) -> list[tuple[int, in
 
 
 def find_lipid(mol: Chem.Mol, graph: MolecularGraph, num_acids: int) -> Lipid:
-    """What a molecule is as a lipid.
+    """Classify a molecule as a lipid.
 
     Args:
-        num_acids: of carboxy groups, protonated or not.
+        mol, graph: the molecule.
+        num_acids: number of carboxy and carboxylate groups.
     """
     acyls = list_acyl_chains(mol, graph)
     fatty = [(atom, chain) for atom, _, chain in acyls if chain.num_carbons >= SHORTEST_FATTY_CHAIN]
@@ -134,7 +138,7 @@ def _is_acid_oxygen(graph: MolecularGraph, atom: int) -> bool:
 
 
 def _name_fatty_acid(graph: MolecularGraph, acyls: list) -> list[str]:
-    """Of an open-chain molecule of carbon, oxygen and hydrogen with one carboxy group."""
+    """Name an open-chain molecule of carbon, oxygen and hydrogen with one carboxy group."""
     if set(graph.elements) != {CARBON, OXYGEN} or any(charge > 0 for charge in graph.charges):
         return []
     acid = next(
@@ -201,7 +205,7 @@ def _name_glycerolipid(mol: Chem.Mol, graph: MolecularGraph, acyls: list) -> lis
 
 
 def _is_alkyl_ether(graph: MolecularGraph, oxygen: int) -> bool:
-    """Whether an oxygen is bound to two carbons outside of rings, neither of them a carbonyl carbon."""
+    """Return whether an oxygen is bound to two carbons outside rings, neither of which is a carbonyl carbon."""
     carbons = [
         atom for atom, _ in graph.neighbours[oxygen] if graph.elements[atom] == CARBON and not graph.in_ring[atom]
     ]

@@ -1,4 +1,4 @@
-"""A molecule as plain lists, for rules that walk from atom to atom: quicker than to ask RDKit for each of them."""
+"""A molecule as plain lists, for rules that walk from atom to atom; this is faster than calling RDKit for each atom."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from functools import lru_cache
 
 from rdkit import Chem
 
-AROMATIC = 1.5  # as an order of bonds
-ROOT = 85  # as an element
+AROMATIC = 1.5  # bond order
+ROOT = 85  # placeholder element of a root atom
 BOND_TYPES = {
     1.0: Chem.BondType.SINGLE,
     2.0: Chem.BondType.DOUBLE,
@@ -18,11 +18,13 @@ BOND_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class MolecularGraph:
-    """Atoms, counted from 0, and the bonds between them.
+    """Atoms, numbered from 0, and the bonds between them.
 
-    `elements`, `charges`, `hydrogens`, `are_aromatic`: (atoms,). `neighbours`: of each atom its neighbours, each with
-    the order of the bond, `AROMATIC` of an aromatic one. `bonds`: the two atoms and the order of each. `in_ring`:
-    (atoms,). `ring_bonds`: the pairs of atoms, the lower first, that are bonded in a ring.
+    Attributes:
+        elements, charges, hydrogens, are_aromatic, in_ring: (atoms,).
+        neighbours: neighbours of each atom, each with the bond order (`AROMATIC` for an aromatic bond).
+        bonds: two atoms and the order of each bond.
+        ring_bonds: pairs of atoms, the lower index first, that share a bond in a ring.
     """
 
     elements: list[int]
@@ -36,7 +38,7 @@ class MolecularGraph:
 
     @classmethod
     def from_mol(cls, mol: Chem.Mol) -> "MolecularGraph":
-        """Of a sanitised molecule."""
+        """Make the graph of a sanitised molecule."""
         atoms = list(mol.GetAtoms())
         neighbours: list[list[tuple[int, float]]] = [[] for _ in atoms]
         bonds, ring_bonds = [], set()
@@ -60,14 +62,16 @@ class MolecularGraph:
         )
 
     def is_ring_bond(self, one: int, other: int) -> bool:
-        """Whether the bond between two atoms lies in a ring."""
+        """Return whether the bond between two atoms is in a ring."""
         return ((one, other) if one < other else (other, one)) in self.ring_bonds
 
     def make_key(self, atoms: Iterable[int], bonds: Iterable[int], root: int | None = None) -> str:
-        """A text that is the same for equal pieces: for the same elements, aromaticity and bonds, not for more.
+        """Return a string that identifies a substructure by its elements, aromaticity and bonds.
 
         Args:
-            root: an atom that is told from all others, whatever its element is.
+            atoms: atoms of the substructure.
+            bonds: indices of its bonds.
+            root: an atom to distinguish from all others, whatever its element.
         """
         places = {atom: place for place, atom in enumerate(sorted(atoms))}
         kept_atoms = tuple((ROOT if atom == root else self.elements[atom], self.are_aromatic[atom]) for atom in places)

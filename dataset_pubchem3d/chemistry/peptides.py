@@ -1,4 +1,4 @@
-"""Chains of alpha-amino acids, and which amino acids they are."""
+"""Find chains of alpha-amino acids and name their amino acids."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -37,7 +37,7 @@ SIDE_CHAINS = {  # the alpha carbon first; without hydrogens and charges
 
 @dataclass(frozen=True, slots=True)
 class Peptide:
-    """The longest chain: its class, and its amino acids by their names, in alphabetical order, if all are known."""
+    """The longest chain: its class, and the names of its amino acids in alphabetical order; empty if one is unknown."""
 
     name: str
     residues: tuple[str, ...]
@@ -48,11 +48,11 @@ class _Residue:
     nitrogen: int
     alpha: int
     carbonyl: int
-    beyond: int  # what the carbonyl carbon is bound to
+    beyond: int  # nitrogen or oxygen at the carbonyl carbon
 
 
 def find_peptide(mol: Chem.Mol, graph: MolecularGraph) -> Peptide | None:
-    """The longest chain of at least two alpha-amino acids joined by amide bonds."""
+    """Find the longest chain of at least two alpha-amino acids joined by amide bonds; None if there is none."""
     residues = _list_residues(mol, graph)
     if len(residues) < 2:
         return None
@@ -62,7 +62,7 @@ def find_peptide(mol: Chem.Mol, graph: MolecularGraph) -> Peptide | None:
     after = {
         place: by_nitrogen[residue.beyond][0] for place, residue in enumerate(residues) if residue.beyond in by_nitrogen
     }
-    chain = max((_follow(start, after) for start in range(len(residues))), key=len)  # the first of the longest
+    chain = max((_follow(start, after) for start in range(len(residues))), key=len)  # the first of several longest
     if len(chain) < 2:
         return None
     first, last = residues[chain[0]], residues[chain[-1]]
@@ -78,7 +78,10 @@ def find_peptide(mol: Chem.Mol, graph: MolecularGraph) -> Peptide | None:
 
 
 def find_amino_acid(mol: Chem.Mol, graph: MolecularGraph) -> str | None:
-    """The amino acid that a molecule with one residue is, or is made from, if its nitrogen bears hydrogen."""
+    """Return the amino acid that a molecule with one residue is or is derived from, or None.
+
+    The residue must be an acid or an ester, and its nitrogen must bear hydrogen, except in proline.
+    """
     residues = _list_residues(mol, graph)
     if len(residues) != 1:
         return None
@@ -111,7 +114,7 @@ def _name_residue(graph: MolecularGraph, residue: _Residue) -> str | None:
         atom = todo.pop()
         for other, _ in graph.neighbours[atom]:
             if other == residue.nitrogen:
-                reaches_nitrogen |= atom != residue.alpha  # as that of proline does
+                reaches_nitrogen |= atom != residue.alpha  # as in proline
             elif other not in atoms and other != residue.carbonyl:
                 atoms.add(other)
                 todo.append(other)

@@ -1,6 +1,6 @@
-"""A geometry to the molecule it shows, with bonds, charges and stereo.
+"""Perceive the molecule that a geometry shows, with bonds, charges and stereochemistry.
 
-A geometry is one stereoisomer even where its record names none.
+A geometry is a definite stereoisomer even if its record does not specify one.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from rdkit.rdBase import BlockLogs
 from .elements import count_elements, list_atomic_numbers
 from .identity import take_first_block
 
-# Ways to find connections, until one gives the record's: strained cages have unbonded atoms closer than 1.3 radii.
+# Ways to find connections, tried until one gives those of the record: in strained cages, non-bonded atoms can be closer
+# than 1.3 times the sum of their radii.
 PERCEPTIONS = ({"useVdw": False}, {"useVdw": True, "covFactor": 1.15}, {"useVdw": True, "covFactor": 1.3})
 MAX_BOND_ORDER_STEPS = 100_000
 LONGEST_BOND = 1.3  # in sums of covalent radii
@@ -21,9 +22,11 @@ CLOCKWISE, COUNTERCLOCKWISE = Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralTyp
 
 
 class PerceptionError(ValueError):
-    """A geometry does not show the molecule that it should.
+    """A geometry does not show the expected molecule.
 
-    Attributes: `reason`, the same words for the same fault, so that reasons can be counted, and `detail`.
+    Attributes:
+        reason: the fault, in the same words for all geometries that have it, so that reasons can be counted.
+        detail: particulars of this geometry.
     """
 
     def __init__(self, reason: str, detail: str = ""):
@@ -34,21 +37,23 @@ class PerceptionError(ValueError):
 def perceive_molecule(
     template: Chem.Mol, inchikey: str, atomic_numbers: Sequence[int], positions: np.ndarray
 ) -> Chem.Mol:
-    """The molecule that a geometry shows: its atoms in their order, its stereo, the bond orders of the record.
+    """Perceive the molecule that a geometry shows.
+
+    Atom order and stereochemistry come from the geometry, bond orders from the record.
 
     Args:
-        template: the molecule of the record, with hydrogens as atoms.
-        inchikey: of the record; its first block counts.
+        template: molecule of the record, with explicit hydrogens.
+        inchikey: InChIKey of the record; only its first block is used.
         atomic_numbers: (atoms,), hydrogens included.
         positions: (atoms, 3), Å.
     Returns:
-        with hydrogens as atoms and the geometry as its only conformer.
+        The molecule with explicit hydrogens and the geometry as its only conformer.
     Raises:
-        PerceptionError: record and geometry cannot be brought together.
+        PerceptionError: the geometry does not show the molecule of the record.
     """
     atoms = place_atoms(atomic_numbers, positions)
     if count_elements(template) != count_elements(atoms):
-        raise PerceptionError("the geometry has not the atoms of its record")
+        raise PerceptionError("the geometry does not have the atoms of its record")
     mol = place_by_connections(template, atoms)
     if mol is None:
         mol = perceive_bonds(atoms, Chem.GetFormalCharge(template))
@@ -60,16 +65,17 @@ def perceive_molecule(
 
 
 def arrange_molecule(smiles: str | None, atomic_numbers: Sequence[int], positions: np.ndarray) -> Chem.Mol:
-    """The molecule of a SMILES with its atoms in the order of a geometry.
+    """Return the molecule of a SMILES with its atoms in the order of a geometry.
 
-    That is the SMILES's own order, as in RDKit's conformers, where it fits; else atoms are matched by what lies within
-    bonding distance.
+    The order of the SMILES is kept if it fits, as for RDKit conformers. Otherwise atoms are matched by the connections
+    within bonding distance.
 
     Args:
-        atomic_numbers: (atoms,), all atoms or the heavy ones alone; hydrogens tell a hydroxyl from a carbonyl oxygen.
+        smiles: SMILES of the molecule.
+        atomic_numbers: (atoms,), all atoms or only heavy atoms. Hydrogens distinguish hydroxyl from carbonyl oxygens.
         positions: (atoms, 3), Å.
     Raises:
-        ValueError: the SMILES cannot be read, or is not of these atoms and bonds.
+        ValueError: the SMILES cannot be read, or the geometry has other atoms or bonds.
     """
     positions = np.asarray(positions)
     with BlockLogs():
@@ -79,18 +85,18 @@ def arrange_molecule(smiles: str | None, atomic_numbers: Sequence[int], position
         template = Chem.AddHs(template) if 1 in atomic_numbers else Chem.RemoveAllHs(template)
     atoms = place_atoms(atomic_numbers, positions)
     if count_elements(template) != count_elements(atoms):
-        raise ValueError(f"the atoms of the geometry are not those of its SMILES {smiles!r}; give all of its hydrogens")
+        raise ValueError(f"the geometry does not have the atoms of its SMILES {smiles!r}; give all of its hydrogens")
     is_ordered = list_atomic_numbers(template) == list_atomic_numbers(atoms)
     mol = template if is_ordered and has_near_bonds(template, positions) else place_by_connections(template, atoms)
     if mol is None:
         raise ValueError(
-            f"the bonds of its SMILES {smiles!r} do not join atoms of the geometry that are near each other"
+            f"the geometry does not show the bonds of its SMILES {smiles!r}: bonded atoms are too far apart"
         )
     return mol
 
 
 def place_atoms(atomic_numbers: Sequence[int], positions: np.ndarray) -> Chem.Mol:
-    """Atoms at (atoms, 3) positions in Å, without bonds."""
+    """Make a molecule of atoms at (atoms, 3) positions in Å, without bonds."""
     mol = Chem.RWMol()
     for number in atomic_numbers:
         atom = Chem.Atom(int(number))
@@ -103,7 +109,7 @@ def place_atoms(atomic_numbers: Sequence[int], positions: np.ndarray) -> Chem.Mo
 
 
 def has_near_bonds(mol: Chem.Mol, positions: np.ndarray) -> bool:
-    """Whether every bond joins atoms within bonding distance of each other; positions (atoms, 3) in Å."""
+    """Return whether all bonded atoms are within bonding distance; positions (atoms, 3) in Å."""
     table = Chem.GetPeriodicTable()
     radii = np.array([table.GetRcovalent(number) for number in list_atomic_numbers(mol)])
     begin, end = (
@@ -114,7 +120,7 @@ def has_near_bonds(mol: Chem.Mol, positions: np.ndarray) -> bool:
 
 
 def place_by_connections(template: Chem.Mol, atoms: Chem.Mol) -> Chem.Mol | None:
-    """`template` with its atoms placed as the equally connected ones of `atoms`; None if connections differ."""
+    """Place the atoms of `template` at the equivalent atoms of `atoms`; return None if the connections differ."""
     skeleton = _strip_to_skeleton(template)
     for perception in PERCEPTIONS:
         connected = Chem.Mol(atoms)
@@ -131,7 +137,7 @@ def place_by_connections(template: Chem.Mol, atoms: Chem.Mol) -> Chem.Mol | None
 
 
 def _strip_to_skeleton(mol: Chem.Mol) -> Chem.Mol:
-    """Elements and connections alone."""
+    """Return a copy with only elements and connections."""
     skeleton = Chem.RWMol()
     for number in list_atomic_numbers(mol):
         skeleton.AddAtom(Chem.Atom(number))
@@ -141,10 +147,10 @@ def _strip_to_skeleton(mol: Chem.Mol) -> Chem.Mol:
 
 
 def perceive_bonds(atoms: Chem.Mol, charge: int) -> Chem.Mol:
-    """`atoms` with the bonds and bond orders that their distances and the total charge tell.
+    """Return a copy of `atoms` with bonds and bond orders derived from distances and the total charge.
 
     Raises:
-        PerceptionError: there are none that fit.
+        PerceptionError: no bonds fit.
     """
     mol = Chem.Mol(atoms)
     try:
@@ -157,11 +163,11 @@ def perceive_bonds(atoms: Chem.Mol, charge: int) -> Chem.Mol:
 
 
 def assign_stereo(mol: Chem.Mol, conformer_id: int = -1) -> None:
-    """Replace the stereo of `mol`, its hydrogens being atoms, by that of a conformer.
+    """Replace the stereochemistry of `mol`, which has explicit hydrogens, by that of a conformer.
 
-    Differs from RDKit's AssignStereochemistryFrom3D: the handedness of an atom with four neighbours is that of the
-    neighbours, as it is for ETKDGv3. RDKit's is that of three of them seen from the atom, which is another one where
-    a strained cage has all four on one side.
+    Differs from RDKit's AssignStereochemistryFrom3D: the handedness of an atom with four neighbours is derived from
+    these neighbours alone, as in ETKDGv3. RDKit looks at three of them from the atom, which gives another result if all
+    four are on one side of it, as in strained cages.
     """
     Chem.AssignAtomChiralTagsFromStructure(mol, conformer_id, replaceExistingTags=True)
     positions = mol.GetConformer(conformer_id).GetPositions()

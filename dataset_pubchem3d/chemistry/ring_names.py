@@ -1,7 +1,7 @@
-"""Ring systems of a molecule and their names: rings that share bonds are one system, named as a whole where it has one.
+"""Find and name the ring systems of a molecule. Rings that share bonds form one system.
 
-A name is looked up by the system's atoms and bonds alone: substituents do not matter, doubly bonded oxygen aside, which
-makes pyridines pyridones. Of a fused system without a name its aromatic parts are named.
+A name is looked up by the atoms and bonds of the whole system. Substituents do not matter, except doubly bonded oxygen,
+which turns pyridines into pyridones. If a fused system has no name, its aromatic parts are named.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,8 @@ from rdkit import Chem
 
 from .molecular_graph import MolecularGraph
 
-MACROCYCLE = 12  # atoms of the smallest one
-MOST_RINGS = 6  # of a system whose parts are looked for
+MACROCYCLE = 12  # minimum ring size of a macrocycle
+MOST_RINGS = 6  # maximum number of aromatic rings for which fused parts are named
 WHOLE_NAMES = """
 c1ccccc1 benzene; c1ccncc1 pyridine; c1cncnc1 pyrimidine; c1cnccn1 pyrazine; c1ccnnc1 pyridazine
 c1cc[nH]c1 pyrrole; c1ccoc1 furan; c1ccsc1 thiophene; c1c[nH]cn1 imidazole; c1cn[nH]c1 pyrazole; c1cocn1 1,3-oxazole
@@ -94,7 +94,7 @@ O=c1c2ccccc2[nH]c2ccccc12 acridone; O=c1c2ccccc2sc2ccccc12 thioxanthone; O=C1c2c
 O=C1COc2ccccc2N1 1,4-benzoxazin-3-one; O=c1[nH]c2ccccc2o1 benzoxazol-2-one; O=c1[nH]c2ccccc2[nH]1 benzimidazol-2-one
 O=c1ccc2ccc3occc3c2o1 furanocoumarin; O=c1ccc2cc3ccoc3cc2o1 furanocoumarin
 """
-WITH_OXO = {  # what a ring becomes by oxo groups, wherever they stand
+WITH_OXO = {  # name of a ring with oxo groups at any positions
     "pyridine": "pyridone",
     "pyrimidine": "pyrimidone",
     "pyridazine": "pyridazinone",
@@ -104,7 +104,7 @@ WITH_OXO = {  # what a ring becomes by oxo groups, wherever they stand
     "chromenylium": None,
     "isochromenylium": None,
 }
-# Systems that are named by nothing, not by their parts either: they are kept for a test of generalisation.
+# Systems that are left unnamed, as are their parts: they are held out for a test of generalisation.
 SILENT = """
 c1ncncn1; c1cnnnc1; c1cnncn1; c1ccc2c(c1)oc1ccccc12; c1ccc2c(c1)Oc1ccccc1O2; C1=COC=CO1; C1CC2CCC(C1)N2
 C1=CNC=CC1; C1=CC=CNC1; C1CNCCNC1; C1CCNNCC1; C1CCNCNC1; C1CC2SCCN12; C1CC2SCC=CN12; C1=CSC2CCN12
@@ -114,15 +114,21 @@ c1ccc2c(c1)C=NNC=C2; c1ccc2c(c1)CNNCC2; c1nncc2cccn12
 """
 
 
-Ring = tuple[tuple[int, ...], frozenset[int]]  # its atoms, one after another, and its bonds
+Ring = tuple[tuple[int, ...], frozenset[int]]  # atoms in ring order, and bonds
 
 
 @dataclass(frozen=True, slots=True)
 class RingSystem:
-    """Rings that share bonds, whose atoms are counted from 0 in the molecule.
+    """Rings that share bonds.
 
-    `name` is that of the whole system, None where it has none; `parts` are then the names of parts of it, one each time
-    that one is found. `num_rings` is the number of bonds to cut until no ring is left.
+    Attributes:
+        atoms: indices of the atoms in the molecule.
+        rings: atoms of each ring, in ring order.
+        num_rings: number of bonds to cut until no ring is left.
+        name: name of the whole system; None if it has no name.
+        parts: names of parts of a system without a name, with repetitions.
+        is_aromatic: whether all rings are aromatic.
+        elements: atomic numbers in the rings.
     """
 
     atoms: frozenset[int]
@@ -135,24 +141,24 @@ class RingSystem:
 
     @property
     def is_macrocyclic(self) -> bool:
-        """Whether one of its rings is large."""
+        """Whether one of the rings is a macrocycle."""
         return any(len(ring) >= MACROCYCLE for ring in self.rings)
 
     @property
     def is_heterocyclic(self) -> bool:
-        """Whether another element than carbon is in it."""
+        """Whether the rings have an element other than carbon."""
         return self.elements != {6}
 
 
 def find_ring_systems(mol: Chem.Mol, graph: MolecularGraph) -> list[RingSystem]:
-    """All ring systems, in no order that means anything."""
+    """Return all ring systems, in arbitrary order."""
     info = mol.GetRingInfo()
     rings = list(zip(info.AtomRings(), map(frozenset, info.BondRings())))
     return [_describe(graph, [rings[place] for place in places]) for places in fuse([bonds for _, bonds in rings])]
 
 
 def fuse(rings: Sequence[frozenset[int]]) -> list[list[int]]:
-    """Places of sets that are joined, directly or by others, by common members."""
+    """Group sets that are connected, directly or through other sets, by common members; return their indices."""
     systems: list[tuple[frozenset[int], list[int]]] = []
     for place, members in enumerate(rings):
         joined = [system for system in systems if not members.isdisjoint(system[0])]
@@ -180,7 +186,7 @@ def _describe(graph: MolecularGraph, rings: list[Ring]) -> RingSystem:
 
 
 def _name_parts(graph: MolecularGraph, rings: list[Ring], largest: int) -> tuple[str, ...]:
-    """Names of aromatic parts that have no ring in common, the largest first."""
+    """Return the names of disjoint aromatic parts, choosing the largest parts first."""
     found = []
     for places in _list_connected(rings, largest):
         atoms = frozenset(atom for place in places for atom in rings[place][0])
@@ -206,7 +212,7 @@ def _list_connected(rings: list[Ring], largest: int) -> Iterator[tuple[int, ...]
 
 
 def _find_name(graph: MolecularGraph, atoms: frozenset[int], bonds: frozenset[int]) -> tuple[bool, str | None]:
-    """Whether the tables have rings of these atoms and bonds, and their name, None if they shall have none."""
+    """Return whether the tables have the ring system, and its name; None if it is to remain unnamed."""
     by_key, sizes = _read_names()
     if (len(atoms), len(bonds)) not in sizes:
         return False, None
@@ -227,7 +233,7 @@ def _find_name(graph: MolecularGraph, atoms: frozenset[int], bonds: frozenset[in
 
 @cache
 def _read_names() -> tuple[dict[str, str | None], set[tuple[int, int]]]:
-    """Names by the key of a system, and how many atoms and bonds those systems have."""
+    """Return the names by the key of a system, and the numbers of atoms and bonds that occur."""
     by_key: dict[str, str | None] = {}
     sizes = set()
     for table in (WHOLE_NAMES, OXO_NAMES, SILENT):

@@ -1,4 +1,4 @@
-"""What stands at the rings of a molecule, by name, and how its rings are joined."""
+"""Name the substituents of a molecule's rings, and find how its rings are joined."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rdkit import Chem
 from .molecular_graph import AROMATIC, MolecularGraph
 from .ring_names import RingSystem, find_ring_systems
 
-LARGEST = 9  # atoms of a substituent with a name, rings beside it not counted
+LARGEST = 9  # maximum atoms of a substituent with a name, without its rings
 BONDS = {1.0: "-", 2.0: "=", 3.0: "#", AROMATIC: ":"}
 SUBSTITUENTS = """
 F fluoro; Cl chloro; Br bromo; I iodo; O hydroxy; [O-] oxido; S sulfanyl; N amino; [NH3+] ammonio; C methyl; CC ethyl
@@ -45,7 +45,7 @@ RADICALS = {
     "pyranose": None,
     "furanose": None,
 }
-LINKERS = {  # between two rings, as a sentence names them
+LINKERS = {  # linkers between two rings, as worded in a sentence
     "O": "an ether oxygen",
     "S": "a sulfur atom",
     "N": "an amino nitrogen",
@@ -57,11 +57,14 @@ LINKERS = {  # between two rings, as a sentence names them
 
 @dataclass(frozen=True, slots=True)
 class Decorated:
-    """A ring system with a name, and what stands at it.
+    """A ring system with a name, and its substituents.
 
-    `names`: of its substituents, each as often as it is there. `num_other`: substituents without a name here.
-    `pattern`: of a benzene ring, where its substituents stand, as "1,2,4"; else "". `pairs`: of a benzene ring, two of
-    its named substituents and "ortho", "meta" or "para".
+    Attributes:
+        ring: name of the ring system.
+        names: names and counts of the substituents.
+        num_other: number of substituents without a name.
+        pattern: positions of the substituents of a benzene ring, such as "1,2,4"; "" for other rings.
+        pairs: two named substituents of a benzene ring and "ortho", "meta" or "para".
     """
 
     ring: str
@@ -73,7 +76,7 @@ class Decorated:
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Two rings by their names, in alphabetical order, and what is between them; `linker` is "" for a bond."""
+    """The names of two joined rings, in alphabetical order, and their `linker`; "" for a bond."""
 
     one: str
     other: str
@@ -81,7 +84,7 @@ class Joint:
 
 
 class _Reader:
-    """Substituents of one molecule."""
+    """Reads the substituents of one molecule."""
 
     def __init__(self, graph: MolecularGraph, systems: Sequence[RingSystem], names: dict[frozenset[int], str]):
         self.graph = graph
@@ -89,7 +92,7 @@ class _Reader:
         self.owner = {atom: system for system in systems for atom in system.atoms}
 
     def make_branch(self, atom: int, before: int, room: list[int]) -> str | None:
-        """A text that is the same for equal substituents; None if one is too large or meets a ring without a name."""
+        """Return a string that identifies a substituent; None if it is too large or reaches a ring without a name."""
         if (system := self.owner.get(atom)) is not None:
             name = self.names.get(system.atoms)
             return f"<{name}>" if name and self._stands_bare(system, before) else None
@@ -107,12 +110,12 @@ class _Reader:
         return f"{self.graph.elements[atom]}{sign}({','.join(sorted(branches))})"
 
     def _stands_bare(self, system: RingSystem, before: int) -> bool:
-        """Whether nothing stands at a ring system but the one atom."""
+        """Return whether a ring system has no substituent except one atom."""
         outside = [o for atom in system.atoms for o, _ in self.graph.neighbours[atom] if o not in system.atoms]
         return outside == [before]
 
     def name(self, atom: int, before: int, order: float) -> str | None:
-        """The name of a substituent, without a locant."""
+        """Return the name of a substituent, without a locant; None if it has no name here."""
         graph = self.graph
         if order == 2:
             is_end = len(graph.neighbours[atom]) == 1
@@ -126,7 +129,7 @@ class _Reader:
 
 
 def name_radical(ring: str) -> str | None:
-    """The name of a ring as a substituent, such as pyridinyl; None where it has no simple one."""
+    """Return the name of a ring as a substituent, such as pyridinyl; None if it has no simple name."""
     if ring in RADICALS:
         return RADICALS[ring]
     if ring.startswith("cyclo") and ring.endswith("ane"):
@@ -137,10 +140,12 @@ def name_radical(ring: str) -> str | None:
 
 
 def decorate(graph: MolecularGraph, systems: Sequence[RingSystem], names: dict[frozenset[int], str]) -> list[Decorated]:
-    """Ring systems with names and what stands at them, in an order that does not depend on that of the atoms.
+    """Return the named ring systems with their substituents, in an order that does not depend on the atom order.
 
     Args:
-        names: of the systems by their atoms.
+        graph: the molecule.
+        systems: its ring systems.
+        names: names of the systems, by their atoms.
     """
     reader = _Reader(graph, systems, names)
     found = []
@@ -161,7 +166,7 @@ def _decorate(reader: _Reader, system: RingSystem, ring: str) -> Decorated:
     named = [name for substituents in at.values() for name in substituents]
     counted = Counter(name for name in named if name)
     if ring.endswith("one") or ring in ("chromone", "coumarin"):
-        counted.pop("oxo", None)  # the ring's name tells it
+        counted.pop("oxo", None)  # part of the ring's name
         named = [name for name in named if name != "oxo"]
     pattern, pairs = "", ()
     if ring == "benzene":
@@ -172,13 +177,13 @@ def _decorate(reader: _Reader, system: RingSystem, ring: str) -> Decorated:
 
 
 def _name_pattern(places: list[int]) -> str:
-    """The lowest locants of places on a ring of six."""
+    """Return the lowest locants of positions on a six-membered ring."""
     turned = [sorted((sign * (place - start)) % 6 for place in places) for start in places for sign in (1, -1)]
     return ",".join(str(place + 1) for place in min(turned)) if turned else ""
 
 
 def _list_pairs(named: list[tuple[int, str]]) -> tuple[tuple[str, str, str], ...]:
-    """Relations between substituents that are there once; more than four are too many to tell."""
+    """Return the relations between substituents that occur once, and between two equal ones."""
     counts = Counter(name for _, name in named)
     single = sorted((name, place) for place, name in named if counts[name] == 1)
     relations = {1: "ortho", 2: "meta", 3: "para"}
@@ -194,7 +199,7 @@ def _list_pairs(named: list[tuple[int, str]]) -> tuple[tuple[str, str, str], ...
 
 
 def find_joints(graph: MolecularGraph, names: dict[frozenset[int], str]) -> list[Joint]:
-    """How rings with names are joined: by a bond, by one atom or by a carbonyl or sulfonyl group; each once."""
+    """Find the joints between named rings: a bond, one atom or a carbonyl or sulfonyl group. Each is listed once."""
     owner = {atom: (atoms, name) for atoms, name in names.items() for atom in atoms}
     found = set()
     for one, other, _ in graph.bonds:

@@ -1,4 +1,4 @@
-"""The parts of salts, solvates and mixtures, and charges."""
+"""Split salts, solvates and mixtures into parts, and name charges."""
 
 from rdkit import Chem
 
@@ -6,7 +6,7 @@ from .molecular_graph import MolecularGraph
 
 CARBON = 6
 METALLOIDS_AND_NONMETALS = {1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 33, 34, 35, 36, 52, 53, 54, 85, 86}
-COUNTERPARTS = {  # SMILES without stereo of what stands beside the main part of a salt or solvate
+COUNTERPARTS = {  # SMILES without stereo of counterions and solvents
     "[Na+]": "sodium",
     "[K+]": "potassium",
     "[Li+]": "lithium",
@@ -41,7 +41,10 @@ COUNTERPARTS = {  # SMILES without stereo of what stands beside the main part of
 
 
 def take_main_part(mol: Chem.Mol) -> tuple[Chem.Mol, tuple[str, ...]]:
-    """The largest part with carbon, and the names of the others; all of an inorganic compound, and its parts."""
+    """Return the largest part with carbon, and the names of the others.
+
+    For an inorganic compound, return the whole molecule and the names of all parts.
+    """
     if len(Chem.GetMolFrags(mol)) == 1:
         return mol, ()
     parts = Chem.GetMolFrags(mol, asMols=True, sanitizeFrags=False)
@@ -68,7 +71,7 @@ def _name_counterpart(smiles: str, part: Chem.Mol) -> str:
     if smiles in COUNTERPARTS:
         return COUNTERPARTS[smiles]
     neutral = Chem.Mol(part)
-    for atom in neutral.GetAtoms():  # an anion by the name of its acid
+    for atom in neutral.GetAtoms():  # an anion has the name of its acid
         if atom.GetFormalCharge() == -1 and atom.GetAtomicNum() == 8 and atom.GetDegree() == 1:
             if any(n.GetFormalCharge() > 0 for n in atom.GetNeighbors()):
                 continue
@@ -80,7 +83,7 @@ def _name_counterpart(smiles: str, part: Chem.Mol) -> str:
 
 
 def name_charges(graph: MolecularGraph, groups: dict[str, int]) -> list[str]:
-    """By the charges that no neighbour balances, as those of nitro groups are balanced."""
+    """Name the classes by charge; charges that a neighbour balances, as in nitro groups, are ignored."""
     free = [
         charge
         for atom, charge in enumerate(graph.charges)
@@ -103,5 +106,5 @@ def name_charges(graph: MolecularGraph, groups: dict[str, int]) -> list[str]:
 
 
 def is_metal(element: int) -> bool:
-    """Whether an atomic number is that of a metal."""
+    """Return whether an element, given by its atomic number, is a metal."""
     return element not in METALLOIDS_AND_NONMETALS and element > 0

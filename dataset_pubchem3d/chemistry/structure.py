@@ -1,4 +1,4 @@
-"""What RDKit tells of a molecule's structure: bonds, rings, charges, hybridization, functional groups, scaffold."""
+"""Structure of a molecule according to RDKit: bonds, rings, charges, hybridization, functional groups, scaffold."""
 
 import numpy as np
 from rdkit import Chem
@@ -12,49 +12,49 @@ FUNCTIONAL_GROUPS = tuple(sorted(name for name in dir(Fragments) if name.startsw
 
 
 def list_bonds(mol: Chem.Mol) -> list[list[int]]:
-    """(bonds, 3): two atoms and the place of the bond in `BOND_ORDERS`."""
+    """Return the bonds, (bonds, 3): two atoms and the index of the bond order in `BOND_ORDERS`."""
     return [[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), find_bond_order(bond)] for bond in mol.GetBonds()]
 
 
 def find_bond_order(bond: Chem.Bond) -> int:
-    """Place in `BOND_ORDERS`; a bond of another kind, such as a dative one, counts as single."""
+    """Return the index in `BOND_ORDERS`; other kinds of bonds, such as dative ones, count as single."""
     name = str(bond.GetBondType()).lower()
     return BOND_ORDERS.index(name) if name in BOND_ORDERS[1:] else 1
 
 
 def list_ring_membership(mol: Chem.Mol) -> list[int]:
-    """(atoms,), 1 of an atom in a ring and 0 of any other."""
+    """Return 1 for each atom in a ring and 0 for the others, (atoms,)."""
     return [int(atom.IsInRing()) for atom in mol.GetAtoms()]
 
 
 def list_formal_charges(mol: Chem.Mol) -> list[int]:
-    """(atoms,), places in `FORMAL_CHARGES`."""
+    """Return the index in `FORMAL_CHARGES` of each atom, (atoms,)."""
     return [int(np.sign(atom.GetFormalCharge())) + 1 for atom in mol.GetAtoms()]
 
 
 def list_hybridizations(mol: Chem.Mol) -> list[int]:
-    """(atoms,), places in `HYBRIDIZATIONS`."""
+    """Return the index in `HYBRIDIZATIONS` of each atom, (atoms,)."""
     names = [str(atom.GetHybridization()) for atom in mol.GetAtoms()]
     return [HYBRIDIZATIONS.index(name if name in HYBRIDIZATIONS else "other") for name in names]
 
 
 def count_functional_groups(mol: Chem.Mol) -> list[int]:
-    """How often a molecule, hydrogens aside, has each of `FUNCTIONAL_GROUPS`."""
+    """Count each of `FUNCTIONAL_GROUPS` in a molecule without explicit hydrogens."""
     return [getattr(Fragments, name)(mol) for name in FUNCTIONAL_GROUPS]
 
 
 def find_scaffold(mol: Chem.Mol) -> str:
-    """SMILES of the scaffold; "" of a molecule without a ring.
+    """Return the SMILES of the Bemis-Murcko scaffold; "" for a molecule without rings.
 
-    Source: Bemis & Murcko, J. Med. Chem. 1996, 39, 2887, as RDKit has it: with the exocyclic double bonds.
+    Source: Bemis & Murcko, J. Med. Chem. 1996, 39, 2887, in RDKit's version, which keeps exocyclic double bonds.
     Raises:
-        ValueError, RuntimeError: a scaffold that cannot be sanitised.
+        ValueError, RuntimeError: the scaffold cannot be sanitised.
     """
     return MurckoScaffoldSmiles(mol=mol)
 
 
 def keep_heavy_atoms(mol: Chem.Mol) -> Chem.Mol:
-    """The heavy atoms of a molecule as they are, in their order."""
+    """Return the molecule without its explicit hydrogens, otherwise unchanged and in the same atom order."""
     edited = Chem.RWMol(mol)
     edited.BeginBatchEdit()
     for atom in mol.GetAtoms():

@@ -1,4 +1,4 @@
-"""Sugar rings, what they are bound to, and nucleosides."""
+"""Find sugar rings and the groups they are bound to, and name saccharides and nucleosides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,19 @@ from .ring_names import RingSystem
 CARBON, NITROGEN, OXYGEN, PHOSPHORUS, SULFUR = 6, 7, 8, 15, 16
 SACCHARIDES = {2: "disaccharide", 3: "trisaccharide", 4: "tetrasaccharide"}
 NUCLEOBASES = {"purine": "purine", "pyrimidine": "pyrimidine", "pyrimidone": "pyrimidine"}
-LARGEST_UNIT = 9  # carbons, as those of sialic acids
+LARGEST_UNIT = 9  # carbons, as in sialic acids
 
 
 @dataclass(frozen=True, slots=True)
 class Sugar:
-    """A ring of a sugar: its kind, its carbons in and beside the ring, and what the anomeric carbon is bound to.
+    """A sugar ring.
 
-    `link`: the atom beside the anomeric carbon; None of a C-glycosyl compound.
+    Attributes:
+        kind: "pyranose" or "furanose".
+        system: the ring.
+        carbons: carbons in the ring and its side chains.
+        link: heteroatom at the anomeric carbon; None in a C-glycosyl compound.
+        has_amino, has_carboxy, is_deoxy: features of an amino sugar, a uronic acid and a deoxy sugar.
     """
 
     kind: str
@@ -29,7 +34,7 @@ class Sugar:
 
 
 def find_sugars(graph: MolecularGraph, systems: Sequence[RingSystem]) -> list[Sugar]:
-    """The sugar rings: saturated, of five or six members with one oxygen, with hydroxy groups or what replaces them."""
+    """Find sugar rings: saturated, with five or six members and one oxygen, and with hydroxy or similar groups."""
     return [sugar for system in systems if (sugar := _read_sugar(graph, system)) is not None]
 
 
@@ -60,7 +65,7 @@ def _read_sugar(graph: MolecularGraph, system: RingSystem) -> Sugar | None:
         return None
     if num_substituted < 2 and not (is_of_nitrogen and len(ring) == 5 and num_substituted == 1 and carbon[last]):
         return None
-    if link is None and not _bears_oxygen(graph, carbon[last]):  # the end at which the other part of the molecule is
+    if link is None and not _bears_oxygen(graph, carbon[last]):  # this end leads to the rest of the molecule
         last = first
     side = _walk_side_chain(graph, carbon[last], last)
     if link is not None and not is_of_nitrogen:
@@ -84,7 +89,7 @@ def _bears_oxygen(graph: MolecularGraph, atoms: list[int]) -> bool:
 
 
 def _walk_side_chain(graph: MolecularGraph, starts: list[int], last: int) -> tuple[int, ...]:
-    """Carbons beside the ring, one after another, as long as they carry oxygen or end the chain."""
+    """Return the carbons of a side chain in order, as long as they carry oxygen or nitrogen, or end the chain."""
     chain, before = [], last
     todo = starts
     while len(todo) == 1 and len(chain) < LARGEST_UNIT - 5 and not graph.in_ring[todo[0]]:
@@ -98,7 +103,7 @@ def _walk_side_chain(graph: MolecularGraph, starts: list[int], last: int) -> tup
 
 
 def name_saccharides(graph: MolecularGraph, sugars: Sequence[Sugar]) -> list[str]:
-    """Classes that the sugars make, the most telling first."""
+    """Return the classes of a molecule with sugars, the most specific first."""
     owner = {atom: place for place, sugar in enumerate(sugars) for atom in sugar.carbons}
     clusters = [{place} for place in range(len(sugars))]
     kinds = set()
@@ -140,14 +145,14 @@ def _join(clusters: list[set[int]], one: int, other: int) -> None:
 
 
 def _is_aglycone(graph: MolecularGraph, atom: int) -> bool:
-    """Whether a glycosidic oxygen is bound to a carbon of no acyl group."""
+    """Return whether an atom at a glycosidic oxygen is a carbon outside acyl groups."""
     return graph.elements[atom] == CARBON and not any(
         order == 2 and graph.elements[o] == OXYGEN for o, order in graph.neighbours[atom]
     )
 
 
 def name_nucleosides(graph: MolecularGraph, sugars: Sequence[Sugar], systems: Sequence[RingSystem]) -> list[str]:
-    """Nucleosides and nucleotides among the furanoses that an aromatic nitrogen is bound to."""
+    """Name nucleosides and nucleotides: furanoses bound to an aromatic nitrogen of a nucleobase."""
     names = []
     for sugar in sugars:
         if sugar.kind != "furanose" or sugar.link is None or not graph.are_aromatic[sugar.link]:

@@ -1,1 +1,1 @@
-"""Downloads: polite, persistent, resumed."""
+"""Download files politely, with retries and resumption."""

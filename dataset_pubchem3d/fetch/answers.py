@@ -1,4 +1,4 @@
-"""What the answer of a server means: what was asked for, a failure that may pass, or one that stays.
+"""Classify the response of a server: success, a transient failure, or a permanent one.
 
 Sources: RFC 9110, section 10.2.3, for Retry-After; https://pubchem.ncbi.nlm.nih.gov/docs/pug-rest for Faults.
 """
@@ -14,9 +14,11 @@ _FAULT_STATUSES = {"ServerBusy": 503, "Timeout": 504, "ServerError": 500, "Unkno
 
 
 class FetchError(OSError):
-    """What was asked for cannot be had.
+    """A request that failed for good.
 
-    Attributes: `status`, HTTP's for the last answer, or what its Fault stands for; None where there was no answer.
+    Attributes:
+        url: address of the request.
+        status: HTTP status of the last response, or the status its Fault stands for; None without a response.
     """
 
     def __init__(self, url: str, problem: str, status: int | None = None):
@@ -25,7 +27,12 @@ class FetchError(OSError):
 
 
 class TransientError(Exception):
-    """A failure that may be over at the next attempt; `wait`: seconds that the server asks for."""
+    """A failure that may not recur at the next attempt.
+
+    Attributes:
+        status: HTTP status of the response, if any.
+        wait: seconds that the server asks to wait.
+    """
 
     def __init__(self, problem: str, status: int | None = None, wait: float = 0.0):
         super().__init__(problem)
@@ -33,13 +40,16 @@ class TransientError(Exception):
 
 
 def check(response: requests.Response, body: dict | None, accepted: tuple[int, ...] = (200,)) -> None:
-    """Raise unless it is what was asked for. A Fault outranks the status: PubChem is busy with 200, 404 and 503.
+    """Raise an error unless the response is a success.
+
+    A Fault in the body takes precedence over the HTTP status: PubChem reports that it is busy with 200, 404 and 503.
 
     Args:
-        body: the JSON object that the response is, if it is one.
+        body: JSON object of the response, if it is one.
+        accepted: statuses of a success.
     Raises:
-        FetchError: no further attempt will help.
-        TransientError: one may.
+        FetchError: another attempt will not help.
+        TransientError: another attempt may help.
     """
     status, fault = response.status_code, (body or {}).get("Fault")
     if fault is not None:
@@ -56,7 +66,7 @@ def check(response: requests.Response, body: dict | None, accepted: tuple[int, .
 
 
 def parse_json_object(response: requests.Response) -> dict | None:
-    """The JSON object that the response is, None if it is anything else."""
+    """Return the JSON object in the response, or None if it is not one."""
     try:
         body = json.loads(response.content)
     except ValueError:
@@ -65,12 +75,12 @@ def parse_json_object(response: requests.Response) -> dict | None:
 
 
 def quote_beginning(response: requests.Response) -> str:
-    """The first words of the response, on one line."""
+    """Return the beginning of the response on one line."""
     return " ".join(response.content[:300].decode("utf-8", "replace").split())
 
 
 def _read_wait(response: requests.Response) -> float:
-    """Seconds, whether the server gives seconds or a date, which is compared with its own clock."""
+    """Read Retry-After in seconds; a date is compared with the server's own clock."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return float(value)

@@ -1,6 +1,6 @@
-"""A polite download client: it keeps a request rate, heeds busy servers, tries again and resumes what broke off.
+"""A polite download client: it limits its request rate, respects busy servers, retries, and resumes downloads.
 
-Source of the policy of PubChem: https://pubchem.ncbi.nlm.nih.gov/docs/dynamic-request-throttling.
+Source of PubChem's policy: https://pubchem.ncbi.nlm.nih.gov/docs/dynamic-request-throttling.
 """
 
 import gzip
@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_BACKOFF = 120.0  # s
 _LONGEST_RETRY_AFTER = 3600.0  # s
-_ATTEMPTS_ON_500 = 3  # PubChem gives 500 also where no attempt will ever succeed, as past the last page
-_THROTTLING_PAUSES = {"yellow": 1.0, "red": 5.0, "black": 60.0}  # s from the answer to the next request
+_ATTEMPTS_ON_500 = 3  # PubChem also answers 500 to requests that can never succeed, such as a page after the last
+_THROTTLING_PAUSES = {"yellow": 1.0, "red": 5.0, "black": 60.0}  # s from the response to the next request
 
-# urllib3's Retry would not do: it knows neither Fault bodies nor X-Throttling-Control, nor does it resume a body.
+# urllib3's Retry is not enough: it ignores Fault bodies and X-Throttling-Control and cannot resume a body.
 _TRANSIENT_ERRORS = (
     TransientError,
     requests.ConnectionError,
@@ -40,13 +40,18 @@ _TRANSIENT_ERRORS = (
 
 
 class Client:
-    """GET and POST within the rules of the servers; for one thread.
+    """GET and POST requests within the rules of the servers; not thread-safe.
 
     Args:
-        requests_per_second: bounds the time between the starts of any two requests from below, redirects included.
-        attempts: so many failures in a row end it; a download that has grown in between starts to count anew.
-        timeout: seconds without a byte.
-        clock, sleep, jitter: monotonic seconds, waiting for seconds, random numbers in [0, 1).
+        requests_per_second: maximum rate at which requests start, redirects included.
+        attempts: number of failures in a row after which a request fails. A download that has grown since the last
+            failure starts a new count.
+        timeout: seconds without a byte after which an attempt fails.
+        clock: returns monotonic seconds.
+        sleep: waits for a number of seconds.
+        jitter: returns random numbers in [0, 1).
+    Raises:
+        ValueError: `requests_per_second` or `attempts` is not positive.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class Client:
         jitter: Callable[[], float] = random.random,
     ):
         if requests_per_second <= 0 or attempts < 1:
-            raise ValueError(f"{requests_per_second=} and {attempts=}: both must be positive")
+            raise ValueError(f"{requests_per_second=} and {attempts=}; both must be positive")
         self.attempts, self.timeout, self.sleep, self.jitter = attempts, timeout, sleep, jitter
         self.session = requests.Session()
         self.session.headers["User-Agent"] = f"geomclip {requests.utils.default_user_agent()}"
@@ -68,10 +73,10 @@ class Client:
             self.session.mount(scheme, adapter)
 
     def get_json(self, url: str, data: dict[str, str] | None = None) -> dict:
-        """The JSON object at `url`; `data` is posted as a form.
+        """Return the JSON object at `url`; `data`, if given, is posted as a form.
 
         Raises:
-            FetchError: the server refuses, or does not give it in all attempts.
+            FetchError: the server refuses the request, or all attempts fail.
         """
 
         def request() -> dict:
@@ -80,18 +85,18 @@ class Client:
             body = parse_json_object(response)
             check(response, body)
             if body is None:
-                raise TransientError(f"no JSON object but {quote_beginning(response)!r}", response.status_code)
+                raise TransientError(f"not a JSON object: {quote_beginning(response)!r}", response.status_code)
             return body
 
         return self._persist(url, request)
 
     def download(self, url: str, path: Path, md5: str | None = None) -> None:
-        """Write the file at `url` to `path`, continuing what an earlier call left; a file that is there stays.
+        """Download the file at `url` to `path`, resuming an earlier attempt. An existing file is not downloaded again.
 
         Args:
-            md5: hexadecimal digest that the file must have.
+            md5: expected MD5 digest, in hexadecimal.
         Raises:
-            FetchError: the server refuses, or does not give it in all attempts, or the digest differs.
+            FetchError: the server refuses the request, all attempts fail, or the digest differs.
         """
         part = Part(path)
         if path.exists():
@@ -108,12 +113,16 @@ class Client:
         part.discard()
 
     def _continue(self, url: str, part: Part) -> None:
-        """One request for what `part` still lacks."""
+        """Request the bytes that `part` lacks, once."""
         with self.session.get(url, headers=part.make_request_headers(), stream=True, timeout=self.timeout) as response:
             part.add(response)
 
     def _persist(self, url: str, request: Callable[[], Answer], progress: Callable[[], int] = lambda: 0) -> Answer:
-        """What `request` returns, after as many attempts as its failures are worth."""
+        """Call `request` until it succeeds, waiting between attempts, and return its result.
+
+        Raises:
+            FetchError: too many attempts failed, or the server asks for too long a wait.
+        """
         failures, internal_errors, reached = 0, 0, 0
         while True:
             try:
@@ -124,8 +133,8 @@ class Client:
                 status, asked = getattr(error, "status", None), getattr(error, "wait", 0.0)
                 internal_errors += status == 500
                 if failures >= self.attempts or internal_errors >= _ATTEMPTS_ON_500 or asked > _LONGEST_RETRY_AFTER:
-                    remedy = f"run it again {f'in {asked:.0f} s' if asked else 'later'}; what has arrived is kept"
-                    problem = f"no success in {failures} attempts in a row, the last answer: {error}; {remedy}"
+                    remedy = f"run it again {f'in {asked:.0f} s' if asked else 'later'}; downloaded data is kept"
+                    problem = f"failed {failures} times in a row, last with: {error}; {remedy}"
                     raise FetchError(url, problem, status) from error
                 wait = max(asked, min(2 ** (failures - 1) * (1 + self.jitter()), _LONGEST_BACKOFF))
                 logger.warning("%s: %s; next attempt in %.1f s", url, error, wait)
@@ -133,7 +142,7 @@ class Client:
 
 
 class _PacedAdapter(HTTPAdapter):
-    """Spaces the starts of requests and pauses as X-Throttling-Control tells."""
+    """Spaces the starts of requests and pauses as X-Throttling-Control demands."""
 
     def __init__(self, interval: float, clock: Callable[[], float], sleep: Callable[[float], None]):
         super().__init__()
@@ -152,7 +161,7 @@ class _PacedAdapter(HTTPAdapter):
 
 
 def cache_json(path: Path, fetch: Callable[[], dict]) -> dict:
-    """What the gzip JSON file `path` holds; if there is none, what `fetch` returns, after writing it there.
+    """Return the content of the gzipped JSON file `path`; if it does not exist, call `fetch` and write its result.
 
     Raises:
         ValueError: the file is damaged.
@@ -161,10 +170,10 @@ def cache_json(path: Path, fetch: Callable[[], dict]) -> dict:
         try:
             return json.loads(gzip.decompress(path.read_bytes()))
         except (gzip.BadGzipFile, EOFError, zlib.error, ValueError) as error:
-            raise ValueError(f"{path} is damaged ({error}); delete it and run it again to fetch it anew") from error
+            raise ValueError(f"{path} is damaged ({error}); delete it and run the command again") from error
     body, part = fetch(), Path(f"{path}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")  # as json.loads decodes
+    text = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")  # json.loads decodes the same way
     part.write_bytes(gzip.compress(text, mtime=0))
     publish(part, path)
     return body

@@ -1,1 +1,1 @@
-"""The folder that is published."""
+"""Write the folder that is published."""

@@ -1,9 +1,11 @@
-"""A published folder: Parquet files by config and split, card, report and what was refused, whole or not at all.
+"""Write a published folder: Parquet files by config and split, card, report and quarantine, all or nothing.
 
-Configs: `default` holds all pairs; `pretrain` its train and validation splits without molecules and texts of benchmarks
-and without texts that a split after them has as well; `captioning` the pairs with longer texts, its train and
-validation splits without benchmark molecules; and the molecules of a source of properties are a config of the source's
-name, without texts.
+Configs:
+    default: all pairs.
+    pretrain: the train and validation splits, without molecules and texts of benchmarks and without texts that also
+        occur in a later split.
+    captioning: the pairs with longer texts; train and validation are without benchmark molecules.
+    a source of properties, by its name: its molecules, without texts.
 """
 
 import json
@@ -45,7 +47,7 @@ def refuse_foreign_folder(out: Path) -> None:
 
 @contextmanager
 def stage_folder(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out` that takes its place when the block ends well and vanishes when it does not."""
+    """Make an empty folder beside `out`, which replaces `out` if the block succeeds and is removed if it fails."""
     out = out.resolve()
     out.parent.mkdir(parents=True, exist_ok=True)
     new, old = out.with_name(f".{out.name}.new"), out.with_name(f".{out.name}.old")
@@ -69,13 +71,13 @@ def stage_folder(out: Path) -> Iterator[Path]:
 
 
 class Folder:
-    """A folder that is being written; `add_...` as often as needed, then `finish`.
+    """Writer of a folder. Call the `add_...` methods as often as needed, then `finish`.
 
     Args:
-        path: an empty folder.
-        recipe: that the rows were made by.
-        benchmarks: by name, what is kept out of training.
-        split_texts: of validation and test, see `HeldOut`.
+        path: empty folder.
+        recipe: recipe of the rows.
+        benchmarks: benchmarks to keep out of training, by name.
+        split_texts: hashes of the texts of validation and test, see `HeldOut`.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class Folder:
         self.held_out, self.tally = HeldOut(benchmarks, split_texts), Tally(benchmarks)
 
     def add_pairs(self, rows: pa.Table) -> None:
-        """Add rows of `schema.FEATURES`, `benchmarks` aside, to the configs of pairs."""
+        """Add rows of `schema.FEATURES`, without the column `benchmarks`, to the configs of pairs."""
         rows = self._add_benchmarks(rows)
         split = rows["split"].to_numpy(zero_copy_only=False)
         is_of_benchmark = (pc.list_value_length(rows["benchmarks"]).to_numpy() > 0) & (split != "test")
@@ -107,14 +109,14 @@ class Folder:
         self.tally.add(rows, words)
 
     def add_molecules(self, molecules: pa.Table) -> None:
-        """Add rows of `schema.molecule_features`, `benchmarks` aside, to the config of molecules."""
+        """Add rows of `schema.make_molecule_features`, without `benchmarks`, to the config of molecules."""
         molecules = self._add_benchmarks(molecules)
         split = molecules["split"].to_numpy(zero_copy_only=False)
         for name in SPLITS:
             self.writer.write(self.recipe.properties.name, name, molecules.filter(pa.array(split == name)))
 
     def add_quarantine(self, title: str, stage: Stage) -> None:
-        """Write which records a stage refused, and why."""
+        """Write the records that a stage refused, with the reasons."""
         refused = (record for note in stage.read_notes() for record in note["refused"])
         if (first := next(refused, None)) is None:
             return
@@ -125,11 +127,11 @@ class Folder:
                 lines.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     def finish(self, counts: dict, given: dict) -> dict:
-        """Close the files, write report and card and return the report.
+        """Close the files, write the report and the card, and return the report.
 
         Args:
-            counts: what each stage counted.
-            given: by source, what its raw records are as they were given.
+            counts: counts of each stage.
+            given: profile of the raw records, by source, see `TextSource.profile`.
         """
         infos = self.writer.close()
         report = {
@@ -150,7 +152,7 @@ class Folder:
         return report
 
     def _collect_units(self) -> dict[str, str]:
-        """Units of the properties, for whoever trains on them."""
+        """Return the units of the properties, by column."""
         columns = self.recipe.properties.property_columns if self.recipe.properties else ()
         return {column.name: column.unit for column in columns}
 

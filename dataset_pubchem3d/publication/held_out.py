@@ -1,4 +1,4 @@
-"""Which pairs the config `pretrain` does without, so that nothing is trained on that a model is to be tested with."""
+"""Find the pairs to leave out of the config `pretrain`, so that models are not trained on data they are tested with."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,17 +10,16 @@ import pyarrow.compute as pc
 from ..benchmarks import Benchmark
 from ..same_texts import hash_texts
 
-EVALUATED = {"train": ("validation", "test"), "validation": ("test",)}  # splits that share no text with a split
+EVALUATED = {"train": ("validation", "test"), "validation": ("test",)}  # splits whose texts a split must not have
 MOLECULE, TEXT, SPLIT_TEXT = "molecule of a benchmark", "text of a benchmark", "text of {}"  # why a row is left out
 
 
 class HeldOut:
-    """Finds and counts the rows that are left out.
+    """Finds and counts the rows to leave out.
 
     Args:
-        benchmarks: by name.
-        split_texts: of the splits `validation` and `test`, as far as they have rows, the hashes of their texts, see
-            `hash_texts`.
+        benchmarks: benchmarks by name.
+        split_texts: hashes of the texts of the splits `validation` and `test`, if they have rows, see `hash_texts`.
     """
 
     def __init__(self, benchmarks: Mapping[str, Benchmark], split_texts: Mapping[str, np.ndarray]):
@@ -33,10 +32,10 @@ class HeldOut:
         }
 
     def find(self, rows: pa.Table) -> np.ndarray:
-        """Which of the rows `pretrain` leaves out, apart from those of splits that it does not have.
+        """Find the rows that `pretrain` leaves out; rows of splits that it does not have are not marked.
 
         Args:
-            rows: of `schema.FEATURES`.
+            rows: table of `schema.FEATURES`.
         Returns:
             (rows,) bool.
         """
@@ -52,15 +51,18 @@ class HeldOut:
         }
         is_left_out = np.zeros(len(rows), bool)
         for split, counts in self._left_out.items():
-            for reason in counts:  # a row counts under the first
+            for reason in counts:  # a row counts under the first reason that holds
                 is_found = found.get(reason, False) & (splits == split) & ~is_left_out
                 counts[reason] += int(is_found.sum())
                 is_left_out |= is_found
         return is_left_out
 
     def report(self) -> dict:
-        """All figures, in a form for JSON: rows of the lists' texts by split, those of benchmark molecules among them;
-        and of each split of `pretrain` how many rows it lacks for which reason, each row under the first.
+        """Return the counts as JSON data.
+
+        Returns:
+            `rows_of_benchmark_texts`: by list and split, the rows with a text of the list, benchmark molecules
+            included. `left_out_of_pretrain`: by split and reason, the rows left out, each under its first reason.
         """
         return {
             "rows_of_benchmark_texts": {name: dict(sorted(c.items())) for name, c in self._rows_of_texts.items()},

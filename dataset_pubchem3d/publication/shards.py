@@ -1,4 +1,4 @@
-"""Parquet files of configs and splits, written row group by row group."""
+"""Write the Parquet files of configs and splits, one row group at a time."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ class ShardWriter:
     """Writes `<folder>/<config>/<split>-00000-of-00001.parquet`; a split without rows gets no file.
 
     Args:
-        folder: that the configs' folders are made in.
-        splits: by config, its splits in their order.
-        features: by config.
+        folder: parent of the configs' folders.
+        splits: splits of each config, in order.
+        features: features of each config.
     """
 
     def __init__(self, folder: Path, splits: dict[str, tuple[str, ...]], features: dict[str, Features]):
@@ -26,14 +26,14 @@ class ShardWriter:
         }
 
     def write(self, config: str, split: str, table: pa.Table) -> None:
-        """Add rows; columns that the config does not have are left out."""
+        """Add rows; columns that the config does not have are dropped."""
         self._files[config][split].write(table)
 
     def close(self) -> dict[str, SplitDict]:
         """Finish all files.
 
         Returns:
-            By config the sizes of its splits, as far as they have rows: `datasets` cannot load any without.
+            The sizes of the splits by config, without empty splits, which `datasets` cannot load.
         """
         infos = {config: _close_splits(shards) for config, shards in self._files.items()}
         return {config: splits for config, splits in infos.items() if splits}

@@ -1,4 +1,4 @@
-"""Figures of the pairs that the report and the card state, added up while the rows go by."""
+"""Count the pairs for the report and the card while they are written."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ TOLD = ("text_kind", "text_source", "text_license_url", "geometry_source", "geom
 
 
 class Tally:
-    """Counts of rows by what they say, and the lengths of texts and molecules (4 bytes each a row).
+    """Counts rows by the values of their columns, and collects the lengths of texts and molecules (4 bytes each).
 
     Args:
-        benchmarks: names of the lists that rows may name.
+        benchmarks: names of the benchmark lists that may appear in the rows.
     """
 
     def __init__(self, benchmarks: Iterable[str] = ()):
@@ -27,7 +27,7 @@ class Tally:
         """Add rows of `schema.FEATURES`.
 
         Args:
-            words: (rows,) length of each text.
+            words: (rows,) number of words of each text.
         """
         for column, counter in self._rows.items():
             counter.update("not stated" if value is None else value for value in rows[column].to_pylist())
@@ -38,7 +38,7 @@ class Tally:
         self._atoms.append(pc.list_value_length(rows["atomic_numbers"]).to_numpy())
 
     def report(self) -> dict:
-        """All figures, in a form for JSON."""
+        """Return all figures as JSON data."""
         words, atoms = np.concatenate(self._words), np.concatenate(self._atoms)
         return {
             "rows_by": {column: dict(counter.most_common()) for column, counter in self._rows.items()},

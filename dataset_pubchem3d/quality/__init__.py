@@ -1,1 +1,1 @@
-"""Whether a built folder is sound, and how good its geometries are."""
+"""Check a built folder and measure the quality of its geometries."""

@@ -1,4 +1,4 @@
-"""The rows of a batch: what they hold, and what is wrong with them."""
+"""Examine the rows of a batch: count their values and find their faults."""
 
 from collections import Counter, defaultdict
 
@@ -15,7 +15,7 @@ from ..chemistry.identity import take_first_block
 from ..chemistry.structure import find_scaffold
 from .findings import Findings
 
-GEOMETRY_LISTS = {"atomic_numbers": 1, "positions": 2, "further_positions": 3}  # and how deep the numbers lie
+GEOMETRY_LISTS = {"atomic_numbers": 1, "positions": 2, "further_positions": 3}  # and how deeply their lists are nested
 REQUIRED = ("inchikey", "inchikey14", "inchi", "smiles", "n_heavy", "formal_charge", *GEOMETRY_LISTS, "n_conformers")
 REQUIRED += ("geometry_source", "geometry_method", "geometry_id", "split", "split_group")
 REQUIRED_WITH_TEXT = ("text", "text_kind", "text_source", "match_level")
@@ -24,16 +24,19 @@ COUNTED += ("geometry_license", "match_level")
 SHAPE_FAULT = "atoms and positions differ in number"
 NOT_FINITE_FAULT = "a coordinate is not finite"
 DISTANCE_FAULT = "atoms coincide, are closer than any bond, or are not in Å"
-ELEMENTS_FAULT = "the heavy atoms of the geometry are not those of the SMILES"
+ELEMENTS_FAULT = "the geometry and the SMILES have different heavy atoms"
 
 
 def examine_batch(found: Findings, batch: pa.RecordBatch, ids: np.ndarray, split: str) -> None:
-    """Count rows; those with nulls where none may be are counted as such and in nothing else.
+    """Count the rows of a batch and find their faults.
+
+    Rows with a null in a required column are counted as rows and as faults, and left out of everything else.
 
     Args:
-        found: that the findings are added to.
-        ids: (rows,) object, what rows are called in faults.
-        split: what the file is named after.
+        found: findings to add to.
+        batch: the rows.
+        ids: (rows,) object, names of the rows in faults.
+        split: split in the name of the file.
     """
     found.counts["rows"]["rows"] += batch.num_rows
     is_complete = _examine_nulls(found, batch, ids)
@@ -52,7 +55,7 @@ def examine_batch(found: Findings, batch: pa.RecordBatch, ids: np.ndarray, split
 
 
 def _examine_nulls(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> np.ndarray:
-    """Returns: (rows,) bool, which have no null where none may be."""
+    """Return which rows have no null in a required column, (rows,) bool."""
     is_complete = np.ones(batch.num_rows, bool)
     for name in batch.schema.names:
         is_null = batch[name].is_null().to_numpy(zero_copy_only=False)
@@ -71,7 +74,7 @@ def _examine_identities(found: Findings, batch: pa.RecordBatch, ids: np.ndarray,
         found.add_hashes(name, (value.encode() for value in values))
     is_other = [take_first_block(key) != block for key, block in zip(keys, blocks)]
     found.add_fault("inchikey14 is not the first block of inchikey", ids[is_other])
-    found.add_fault("split is not that of the file", ids[[value != split for value in splits]])
+    found.add_fault("split differs from the split of the file", ids[[value != split for value in splits]])
 
 
 def _examine_texts(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> None:
@@ -86,8 +89,10 @@ def _examine_texts(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> N
 def _examine_structures(
     found: Findings, batch: pa.RecordBatch, ids: np.ndarray, heavy_atoms: list[Counter[int]]
 ) -> np.ndarray:
-    """Args: heavy_atoms: of each row's geometry. Returns: (rows,) bool, which SMILES hold an element outside the
-    dictionary.
+    """Return which SMILES have an element outside the dictionary, (rows,) bool.
+
+    Args:
+        heavy_atoms: heavy atoms of each row's geometry, by atomic number.
     """
     with BlockLogs():
         mols = [Chem.MolFromSmiles(smiles) for smiles in batch["smiles"].to_pylist()]
@@ -102,16 +107,17 @@ def _examine_structures(
 
 
 def _examine_atoms(found: Findings, batch: pa.RecordBatch, ids: np.ndarray) -> np.ndarray:
-    """Returns: (rows,) bool, which geometries hold an element outside the dictionary."""
+    """Return which geometries have an element outside the dictionary, (rows,) bool."""
     numbers, num_atoms = _read_numbers(batch), _measure_lengths(batch["atomic_numbers"])
-    rows = np.repeat(np.arange(len(ids)), num_atoms)  # of each atom
+    rows = np.repeat(np.arange(len(ids)), num_atoms)  # row of each atom
     num_heavy = np.bincount(rows[numbers > 1], minlength=len(ids))
     found.counts["atoms"].update(num_atoms.tolist())
     found.counts["heavy_atoms"].update(num_heavy.tolist())
     is_element = (numbers >= 1) & (numbers <= 118)
     found.add_fault("an atomic number is not one of 1 to 118", ids[np.unique(rows[~is_element])])
-    found.add_fault("the geometry has not n_heavy heavy atoms", ids[num_heavy != batch["n_heavy"].to_numpy()])
-    held = np.unique(np.stack([rows, numbers])[:, is_element], axis=1)[1]  # each element of each row once
+    is_miscounted = num_heavy != batch["n_heavy"].to_numpy()
+    found.add_fault("n_heavy is not the geometry's number of heavy atoms", ids[is_miscounted])
+    held = np.unique(np.stack([rows, numbers])[:, is_element], axis=1)[1]  # each element once per row
     for number, count in zip(*np.unique(held, return_counts=True)):
         found.counts["elements"][SYMBOLS[number]] += int(count)
     is_outside = ~IN_DICTIONARY[np.where(is_element, numbers, 0)]
@@ -123,7 +129,7 @@ def _examine_conformers(found: Findings, batch: pa.RecordBatch, ids: np.ndarray)
     num_atoms, num_further = _measure_lengths(batch["atomic_numbers"]), _measure_lengths(batch["further_positions"])
     found.counts["conformers"].update((1 + num_further).tolist())
     numbers = np.split(_read_numbers(batch).astype(np.uint8), np.cumsum(num_atoms)[:-1])
-    rows = np.repeat(np.arange(len(ids)), num_further)  # of each further conformer
+    rows = np.repeat(np.arange(len(ids)), num_further)  # row of each further conformer
     firsts = _split_positions(batch["positions"], num_atoms)
     further = _split_positions(batch["further_positions"].flatten(), num_atoms[rows])
     faulty: dict[str, set[int]] = defaultdict(set)
@@ -142,7 +148,7 @@ def _find_conformer_fault(numbers: np.ndarray, positions: np.ndarray | None) -> 
     if not np.isfinite(positions).all():
         return NOT_FINITE_FAULT
     if numbers.min() < 1 or numbers.max() > LARGEST_ATOMIC_NUMBER:
-        return None  # told of the atoms
+        return None  # already reported by `_examine_atoms`
     try:
         check_distances(numbers, positions)
     except MoleculeError:
@@ -151,7 +157,7 @@ def _find_conformer_fault(numbers: np.ndarray, positions: np.ndarray | None) -> 
 
 
 def _count_heavy_atoms(batch: pa.RecordBatch) -> list[Counter[int]]:
-    """Of each row's geometry, by atomic number."""
+    """Count the heavy atoms of each row's geometry by atomic number."""
     return [
         Counter(number for number in numbers or () if number is not None and number > 1)
         for numbers in batch["atomic_numbers"].to_pylist()
@@ -159,19 +165,19 @@ def _count_heavy_atoms(batch: pa.RecordBatch) -> list[Counter[int]]:
 
 
 def _read_numbers(batch: pa.RecordBatch) -> np.ndarray:
-    """(atoms,) int, of all rows one after the other, 0 for null."""
+    """Return the atomic numbers of all rows in sequence, (atoms,) int; 0 for null."""
     return pc.fill_null(batch["atomic_numbers"].flatten(), 0).to_numpy(zero_copy_only=False).astype(int)
 
 
 def _measure_lengths(lists: pa.Array) -> np.ndarray:
-    """Args: lists: of lists. Returns: (lists,) int, 0 for null."""
+    """Return the lengths of lists, (lists,) int; 0 for null."""
     return pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
 
 
 def _split_positions(conformers: pa.Array, num_atoms: np.ndarray) -> list[np.ndarray | None]:
-    """(atoms, 3) float32 of each conformer, Å, NaN where a coordinate is null.
+    """Return the positions of each conformer, (atoms, 3) float32, Å, with NaN for a null coordinate.
 
-    None if it has not one point of three coordinates for each of its `num_atoms`, or no atoms.
+    The result is None for a conformer without atoms, or without exactly one point of three coordinates per atom.
     """
     num_points, num_coordinates = _measure_lengths(conformers), _measure_lengths(conformers.flatten())
     has_shape = (num_points == num_atoms) & (num_atoms > 0)

@@ -1,4 +1,4 @@
-"""The figures and faults of a config, from what was found in its splits."""
+"""Summarise the findings in a config's splits as figures and faults."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p
 
 
 def summarise_config(findings: dict[str, Findings], config: str) -> dict:
-    """The figures of a config, from what was found in its splits."""
+    """Return the figures of a config, given the findings in each split."""
     whole = Findings.merge(findings.values())
     counts = whole.counts
     figures = {
@@ -45,13 +45,13 @@ def _summarise_texts(whole: Findings) -> dict:
 
 
 def _count_rows_alike(whole: Findings, name: str) -> int:
-    """How many rows have a value that another has too."""
+    """Count the rows whose value occurs in another row too."""
     counts = whole.count_hashes(name)[1]
     return int(counts[counts > 1].sum())
 
 
 def _summarise_distribution(counter: Counter) -> dict:
-    """Quantiles of what was counted (the least value that so many rows do not exceed) and the counts themselves."""
+    """Return the quantiles of the counted values (each an observed value, without interpolation) and the counts."""
     values = sorted(counter)
     if not values:
         return {"rows_of": {}}
@@ -61,7 +61,7 @@ def _summarise_distribution(counter: Counter) -> dict:
 
 
 def list_faults(findings: dict[str, Findings], config: str) -> Iterator[dict]:
-    """The faults of single rows, or of files that could not be measured."""
+    """Yield the faults of single rows and of files that could not be measured."""
     whole = Findings.merge(findings.values())
     for fault, count in whole.counts["faults"].items():
         yield {"config": config, "fault": fault, "count": count, "first": whole.faults[fault]}

@@ -1,4 +1,4 @@
-"""The Parquet files of a built folder, read in small batches."""
+"""Read the Parquet files of a built folder in small batches."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,22 +14,22 @@ BATCH_ROWS = 1024
 
 
 def list_data_files(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    """The files of each config and split that has rows, `default` first.
+    """List the files of each config and each split with rows, `default` first.
 
     Raises:
-        FileNotFoundError: there are none, or some of a split are missing.
+        FileNotFoundError: there are no files, or files of a split are missing.
     """
     configs = sorted((path.name for path in folder.glob("data/*/")), key=lambda name: (name != "default", name))
     found = {config: list_split_files(folder, config) for config in configs or ["default"]}
     for files in chain.from_iterable(splits.values() for splits in found.values()):
         stated = int(files[-1].stem.rsplit("-", 1)[1])
         if len(files) != stated:
-            raise FileNotFoundError(f"{files[-1]} is one of {stated}, {len(files)} are there; build the folder again")
+            raise FileNotFoundError(f"{files[-1]}: only {len(files)} of {stated} files exist; build the folder again")
     return found
 
 
 def read_schema(file: Path) -> pa.Schema:
-    """The columns of a file.
+    """Read the schema of a file.
 
     Raises:
         ValueError: the file cannot be read.
@@ -39,7 +39,7 @@ def read_schema(file: Path) -> pa.Schema:
 
 
 def read_batches(file: Path, columns: list[str], row_groups: list[int] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows of some row groups, or of all.
+    """Read the rows of some row groups, or of all.
 
     Raises:
         ValueError: the file cannot be read.
@@ -50,7 +50,7 @@ def read_batches(file: Path, columns: list[str], row_groups: list[int] | None = 
 
 @contextmanager
 def name_unreadable(file: Path) -> Iterator[None]:
-    """Turn what Arrow raises in the block into a ValueError that names the file."""
+    """Turn errors that Arrow raises in the block into a ValueError that names the file."""
     try:
         yield
     except (OSError, pa.ArrowInvalid) as error:

@@ -1,10 +1,10 @@
-"""How far the conformers that RDKit makes are from the stored geometries.
+"""Measure how far RDKit conformers are from the stored geometries.
 
-The molecule that conformers are made of is perceived from the stored geometry, stereo included; only then do two
-conformers of one molecule differ by nothing but their shape.
+The molecule is perceived from the stored geometry, including its stereochemistry, so that a conformer differs from the
+stored geometry only in shape.
 
-Source: `conformers_geomclip.py`, whose settings for ETKDGv3 and MMFF94 are used (Wang et al., JCIM 2020; Tosco et al.,
-J. Cheminform. 2014). Differs: the atoms stay in the order of the geometry, which draws other random conformers.
+Source: `conformers_geomclip.py`, for the settings of ETKDGv3 and MMFF94 (Wang et al., JCIM 2020; Tosco et al.,
+J. Cheminform. 2014). Differs: the atoms keep the order of the geometry, which leads to other random conformers.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from ..records import RecordError
 from .stored_molecules import read_stored_molecule
 
 MAX_SYMMETRIES = 10_000
-# Ends of one resonance (carboxylate, nitro, phosphate, sulfonate, amidinate): equal, whichever has the charge.
+# Resonant end atoms (carboxylate, nitro, phosphate, sulfonate, amidinate): equivalent, whichever has the charge.
 RESONANT_ENDS = Chem.MolFromSmarts("[O,S,N;D1;-]-*=[O,S,N;D1;H0]")
 ROTATABLE_BINS = {"0": (0, 0), "1": (1, 1), "2": (2, 2), "3": (3, 3), "4-6": (4, 6), "7 or more": (7, 10_000)}
 THRESHOLDS = (0.5, 1.0)  # Å
@@ -34,11 +34,16 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One stored geometry and RDKit's conformers of its molecule, or why they could not be compared.
+    """Comparison of a stored geometry with RDKit conformers of its molecule.
 
-    rmsd_first, rmsd_best: of the first conformer and of the closest one, heavy atoms, Å; None if there is a `failure`.
-    num_conformers: how many had the stereo of the geometry; the others are left out.
-    is_upper_bound: the molecule has more symmetries than were tried.
+    Attributes:
+        record_id: InChIKey and geometry id.
+        method: level of theory of the stored geometry.
+        num_rotatable: number of rotatable bonds.
+        num_conformers: number of conformers with the stereochemistry of the geometry; the others are ignored.
+        rmsd_first, rmsd_best: heavy-atom RMSD (Å) of the first and of the closest conformer; None after a `failure`.
+        is_upper_bound: whether the molecule has more symmetries than were tried.
+        failure, detail: why the comparison failed; None and "" if it succeeded.
     """
 
     record_id: str
@@ -55,24 +60,28 @@ class Comparison:
 def compare_geometries(
     rows: list[dict], num_conformers: int = 10, seed: int = 42, run: Callable = map
 ) -> list[Comparison]:
-    """One comparison a row, in their order.
+    """Compare the geometry of each row with RDKit conformers.
 
     Args:
-        rows: with the columns of `sampling.COLUMNS`.
-        num_conformers: how many RDKit makes of each molecule; the first is what comes of making one alone.
-        seed: of the conformers; 0 would make them all alike.
-        run: `map`, or what does the same in several processes.
+        rows: rows with the columns of `sampling.COLUMNS`.
+        num_conformers: number of conformers per molecule; the first is the same as if only one were made.
+        seed: seed of the conformers, at least 1.
+        run: `map`, or an equivalent that uses several processes.
+    Returns:
+        One comparison per row, in order.
     Raises:
         ValueError: `seed` is not positive.
     """
     if seed < 1:
-        raise ValueError(f"seed is {seed}, but RDKit multiplies it by the conformer's number; choose a positive one")
+        raise ValueError(
+            f"seed is {seed}; it must be at least 1, because RDKit multiplies it by the number of the conformer"
+        )
     compared = run(partial(compare_geometry, num_conformers=num_conformers, seed=seed), rows)
     return list(tqdm(compared, total=len(rows), desc="comparing geometries", unit=" molecules"))
 
 
 def compare_geometry(row: dict, num_conformers: int, seed: int) -> Comparison:
-    """The comparison of one row; whatever stands against it is told in `failure`."""
+    """Compare the geometry of one row; if that is impossible, `failure` tells why."""
     record_id, method = f"{row['inchikey']} {row['geometry_id']}", str(row["geometry_method"])
     try:
         with BlockLogs():
@@ -80,19 +89,19 @@ def compare_geometry(row: dict, num_conformers: int, seed: int) -> Comparison:
             made = make_conformers(stored, num_conformers, seed, record_id)
             same = _select_same_stereo(made)
             if not same:
-                raise RecordError(record_id, "no conformer has the stereo of the geometry")
+                raise RecordError(record_id, "no conformer has the stereochemistry of the geometry")
             rmsds, is_complete = measure_rmsds(made, stored, same)
     except RecordError as error:
         return Comparison(record_id, method, failure=error.reason, detail=error.detail)
-    num_rotatable = rdMolDescriptors.CalcNumRotatableBonds(Chem.RemoveHs(stored))  # or O-H would count
+    num_rotatable = rdMolDescriptors.CalcNumRotatableBonds(Chem.RemoveHs(stored))  # with explicit H, O-H would count
     return Comparison(record_id, method, num_rotatable, len(same), rmsds[0], min(rmsds), not is_complete)
 
 
 def make_conformers(mol: Chem.Mol, num_conformers: int, seed: int, record_id: str) -> Chem.Mol:
-    """A copy of `mol` whose conformers are RDKit's (ETKDGv3, then MMFF94, or UFF where MMFF94 has no parameters).
+    """Return a copy of `mol` with RDKit conformers (ETKDGv3, then MMFF94, or UFF if MMFF94 lacks parameters).
 
     Raises:
-        RecordError: there is no conformer or no force field.
+        RecordError: RDKit cannot embed the molecule, or no force field has its parameters.
     """
     made = Chem.Mol(mol)
     parameters = rdDistGeom.ETKDGv3()
@@ -109,13 +118,13 @@ def make_conformers(mol: Chem.Mol, num_conformers: int, seed: int, record_id: st
             rdForceFieldHelpers.UFFOptimizeMoleculeConfs(made, maxIters=MINIMISATION_STEPS)
         else:
             raise RecordError(record_id, "neither MMFF94 nor UFF has its parameters")
-    except RuntimeError as error:  # conditions that RDKit itself violates
+    except RuntimeError as error:  # a violated invariant in RDKit
         raise RecordError(record_id, "RDKit fails to embed it", " ".join(str(error).split())[:120]) from error
     return made
 
 
 def _select_same_stereo(made: Chem.Mol) -> list[int]:
-    """Ids of the conformers that show the stereo of their molecule."""
+    """Return the ids of the conformers that have the stereochemistry of their molecule."""
     expected, same = _read_stereo(made), []
     for conformer in made.GetConformers():
         shown = Chem.Mol(made, confId=conformer.GetId())
@@ -126,16 +135,17 @@ def _select_same_stereo(made: Chem.Mol) -> list[int]:
 
 
 def _read_stereo(mol: Chem.Mol) -> tuple[list, list]:
-    """Comparable between molecules of one atom order."""
+    """Return chiral tags and bond stereo, comparable between molecules with the same atom order."""
     return [atom.GetChiralTag() for atom in mol.GetAtoms()], [bond.GetStereo() for bond in mol.GetBonds()]
 
 
 def measure_rmsds(probe: Chem.Mol, reference: Chem.Mol, conformer_ids: Iterable[int]) -> tuple[list[float], bool]:
-    """RMSD (Å) of conformers of `probe` to `reference`, the least over rotations, shifts and the molecule's symmetries.
+    """Measure the RMSD (Å) of conformers of `probe` to `reference`: the minimum over rigid motions and symmetries.
 
-    Returns: one RMSD a conformer, and whether all symmetries were tried; if not, the RMSDs are upper bounds.
-    Source: RDKit, rdMolAlign.GetBestRMS. Differs: of its terminal groups only those that share a charge count as
-    symmetric, so that the two oxygens of an acid stay apart.
+    Returns:
+        One RMSD per conformer, and whether all symmetries were tried; if not, the RMSDs are upper bounds.
+    Source: RDKit, rdMolAlign.GetBestRMS. Differs: terminal atoms are symmetric only if they share a charge by
+        resonance, so the two oxygens of an acid remain distinct.
     """
     probe, reference = Chem.RemoveAllHs(probe), Chem.RemoveAllHs(reference)
     symmetries = _remove_resonance(reference).GetSubstructMatches(
@@ -156,7 +166,7 @@ def _remove_resonance(mol: Chem.Mol) -> Chem.Mol:
 
 
 def summarise(comparisons: list[Comparison], seed: int) -> dict:
-    """Figures of each method: what was compared, what failed and why, and the RMSDs (Å) in all and by flexibility."""
+    """Summarise the comparisons by method: counts, failures by reason, and RMSDs (Å) overall and by flexibility."""
     methods = sorted({comparison.method for comparison in comparisons})
     return {method: _summarise_method([c for c in comparisons if c.method == method], seed) for method in methods}
 
@@ -189,7 +199,7 @@ def _summarise_rmsds(compared: list[Comparison], seed: int) -> dict:
 
 
 def _summarise_sample(rmsds: np.ndarray, seed: int) -> dict | None:
-    """Args: rmsds: (molecules,), Å. Returns: None for no molecules."""
+    """Summarise RMSDs, (molecules,), Å; None without molecules."""
     if not len(rmsds):
         return None
     drawn = np.random.default_rng(seed).integers(len(rmsds), size=(RESAMPLES, len(rmsds)))

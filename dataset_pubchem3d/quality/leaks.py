@@ -1,4 +1,4 @@
-"""Values that are on both sides of a border between splits."""
+"""Find values that leak from one split into another."""
 
 from collections.abc import Iterator
 from itertools import combinations, permutations
@@ -9,18 +9,18 @@ import numpy as np
 from .files import read_batches
 from .findings import SHOWN_IDS, Findings, hash_values
 
-KEPT_APART = {"first_blocks": "inchikey14", "split_groups": "split_group"}  # and the columns that hold them
+KEPT_APART = {"first_blocks": "inchikey14", "split_groups": "split_group"}  # and their columns
 
 
 def count_shared(findings: dict[str, Findings], name: str) -> dict[str, int]:
-    """How many distinct values each two splits both have."""
+    """Count the distinct values that each pair of splits shares."""
     return {
         f"{one}, {other}": len(_find_shared(findings, name, one, other)) for one, other in combinations(findings, 2)
     }
 
 
 def find_leaks(findings: dict[str, Findings], files: dict[str, list[Path]], config: str) -> Iterator[dict]:
-    """The faults of splits that share what must be kept apart."""
+    """Yield the faults of splits that share first blocks or split groups."""
     for name, column in KEPT_APART.items():
         for one, other in combinations(findings, 2):
             shared = _find_shared(findings, name, one, other)
@@ -35,7 +35,7 @@ def _find_shared(findings: dict[str, Findings], name: str, one: str, other: str)
 
 
 def _find_values(files: list[Path], column: str, hashes: np.ndarray) -> list[str]:
-    """The first values of a column with one of the hashes."""
+    """Return the first values of a column that have one of the hashes."""
     values: dict[str, None] = {}
     for file in files:
         for batch in read_batches(file, [column]):
@@ -48,10 +48,12 @@ def _find_values(files: list[Path], column: str, hashes: np.ndarray) -> list[str
 
 
 def compare_configs(blocks: dict[str, dict[str, np.ndarray]]) -> dict[str, int]:
-    """How many first blocks one config trains on that another has in another split; pairs without any are left out.
+    """Count the first blocks that one config trains on and another config has in another split.
 
     Args:
-        blocks: by config and split, distinct hashes.
+        blocks: distinct hashes, by config and split.
+    Returns:
+        Counts by pair of config and split, without pairs that share nothing.
     """
     shared = {
         f"{config}/train, {other}/{split}": len(np.intersect1d(blocks[config].get("train", []), hashes))

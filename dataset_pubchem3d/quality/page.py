@@ -1,4 +1,4 @@
-"""A quality report for people: a page of tables that shows the plots."""
+"""Write a quality report as a Markdown page of tables and plots."""
 
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,22 @@ RMSD_HEADER = ("", "conformer", "n", "mean", "median", "90th percentile", *(f"un
 
 
 def write_page(file: Path, report: dict, plots: list[Path]) -> None:
-    """Write a report as Markdown that shows the plots."""
+    """Write a report as a Markdown page that includes the plots."""
     configs = report["configs"]
     sections = [
-        "# Quality of this folder",
+        "# Quality report",
         _format_faults(report["faults"]),
-        "## Figures\n\nRows with nulls where none may be are counted as rows and as faults and in nothing else.",
+        "## Figures\n\nRows with a null in a required column are counted as rows and as faults, and left out of all"
+        " other figures.",
         _tabulate_configs(configs, "figures"),
-        "## Shared between splits\n\nHow many distinct values two splits of a config both have. First blocks and split"
-        " groups must be in one split; texts and scaffolds (Bemis-Murcko, of molecules with rings) may be in several.",
+        "## Shared between splits\n\nNumber of distinct values that two splits of a config share. A first block or a"
+        " split group must be in one split only; a text or a scaffold (Bemis-Murcko, of molecules with rings) may be in"
+        " several.",
         _tabulate_configs(configs, "shared"),
         _format_held_out(report["trained_on_here_and_held_out_there"]),
         "## Distributions",
         _tabulate_configs(configs, "distributions"),
-        "## Rows by what they hold",
+        "## Rows by value",
         _tabulate_configs(configs, "held"),
         _format_comparison(report["geometry_comparison"]),
         "## Plots",
@@ -34,14 +36,14 @@ def write_page(file: Path, report: dict, plots: list[Path]) -> None:
 
 
 def _tabulate_configs(configs: dict[str, dict], section: str) -> str:
-    """A table of the figures of one section, one column a config."""
+    """Format the figures of one section as a table with one column per config."""
     cells = {config: _collect_cells(figures, section) for config, figures in configs.items()}
     names = dict.fromkeys(name for told in cells.values() for name in told)
     return _format_table(["", *cells], [[name, *(told.get(name, "") for told in cells.values())] for name in names])
 
 
 def _collect_cells(figures: dict, section: str) -> dict[str, Any]:
-    """The figures of one section, each by the name that its row has in the table."""
+    """Return the figures of one section by the name of their table row."""
     cells = {}
     for name, figure in figures.items():
         if _choose_section(name, figure) != section:
@@ -57,7 +59,7 @@ def _collect_cells(figures: dict, section: str) -> dict[str, Any]:
 
 
 def _choose_section(name: str, figure: Any) -> str:
-    """Which section of the page tells a figure."""
+    """Return the section of the page that shows a figure."""
     if name == "shared_between_splits":
         return "shared"
     if name == "splits" or not isinstance(figure, dict):
@@ -79,21 +81,22 @@ def _format_faults(faults: list[dict]) -> str:
 
 def _format_held_out(shared: dict[str, int]) -> str:
     if not shared:
-        return "No config trains on a first block that another one holds out."
+        return "No config trains on a first block that another config holds out."
     rows = [[pair, count] for pair, count in shared.items()]
-    return "First blocks that one config trains on and another holds out:\n\n" + _format_table(
+    return "First blocks that one config trains on and another config holds out:\n\n" + _format_table(
         ["", "first blocks"], rows
     )
 
 
 def _format_comparison(comparison: dict) -> str:
-    """How far RDKit's conformers are from the stored geometries."""
+    """Format the comparison of RDKit conformers with the stored geometries."""
     intro = (
-        "## Stored geometries and RDKit's conformers\n\nA sample of each method's geometries in all configs. The"
-        " molecule is perceived from the stored geometry, stereo included; its conformers are of ETKDGv3 and MMFF94."
-        " RMSD in Å over heavy atoms, the least over rotations and symmetries, of the first conformer and of the"
-        " closest. In brackets: 95 % bootstrap interval of the median. Molecules with fewer than"
-        f" {FEWEST_HEAVY_ATOMS} heavy atoms, which have no torsion, and those of several fragments are not compared."
+        "## Stored geometries and RDKit conformers\n\nA sample of the geometries of each method, from all configs. The"
+        " molecule is perceived from the stored geometry, including its stereochemistry, and RDKit makes conformers of"
+        " it with ETKDGv3 and MMFF94. The RMSD (Å, heavy atoms) is the minimum over rotations and symmetries, given for"
+        " the first and for the closest conformer. In brackets: 95 % bootstrap interval of the median. Molecules with"
+        f" fewer than {FEWEST_HEAVY_ATOMS} heavy atoms, which have no torsion, and molecules of several fragments are"
+        " not compared."
     )
     sections = [intro]
     for method, figures in comparison["methods"].items():

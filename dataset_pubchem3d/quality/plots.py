@@ -1,4 +1,4 @@
-"""The plots of a quality report."""
+"""Draw the plots of a quality report."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,21 +12,23 @@ SIZE = (7.0, 4.0)  # inches
 def require_matplotlib() -> None:
     """Raise ModuleNotFoundError, with the remedy, if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
-        raise ModuleNotFoundError("plots need matplotlib; pip install matplotlib")
+        raise ModuleNotFoundError("the plots need matplotlib, which is not installed; pip install matplotlib")
 
 
 def write_plots(folder: Path, report: dict, comparisons: list[dict]) -> list[Path]:
-    """Draw what there is to draw of a report.
+    """Draw the plots that the report has data for.
 
     Args:
-        folder: made if it is not there.
-        comparisons: of single molecules, as dictionaries.
-    Returns: the files, in the order in which they are to be shown.
+        folder: output folder; created if it does not exist.
+        report: quality report.
+        comparisons: comparisons of single molecules, as dictionaries.
+    Returns:
+        The files, in the order of the page.
     """
     folder.mkdir(exist_ok=True)
     drawn = [
-        _plot_distributions(folder / "text_lengths.png", report, "words", "words a text"),
-        _plot_distributions(folder / "heavy_atoms.png", report, "heavy_atoms", "heavy atoms a molecule"),
+        _plot_distributions(folder / "text_lengths.png", report, "words", "words per text"),
+        _plot_distributions(folder / "heavy_atoms.png", report, "heavy_atoms", "heavy atoms per molecule"),
         _plot_counts(folder / "elements.png", report, "elements", "element"),
         _plot_counts(folder / "text_kinds.png", report, "text_kind", "kind of text"),
         _plot_counts(folder / "geometry_methods.png", report, "geometry_method", "method of the geometry"),
@@ -37,7 +39,7 @@ def write_plots(folder: Path, report: dict, comparisons: list[dict]) -> list[Pat
 
 
 def _make_axes(**labels: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # draws with Agg, without pyplot's global state
+    from matplotlib.figure import Figure  # draws with Agg and avoids pyplot's global state
 
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.add_subplot()
@@ -52,7 +54,7 @@ def _save(figure: Any, file: Path) -> Path:
 
 
 def _plot_distributions(file: Path, report: dict, name: str, label: str) -> Path | None:
-    figure, axes = _make_axes(xlabel=label, ylabel="share of rows up to this", ylim=(0, 1.02))
+    figure, axes = _make_axes(xlabel=label, ylabel="cumulative share of rows", ylim=(0, 1.02))
     for config, figures in report["configs"].items():
         if rows_of := figures.get(name, {}).get("rows_of"):
             shares = np.cumsum(list(rows_of.values())) / sum(rows_of.values())
@@ -83,7 +85,7 @@ def _plot_rmsds(file: Path, comparisons: list[dict]) -> Path | None:
     if not compared:
         return None
     figure, axes = _make_axes(
-        xlabel="heavy-atom RMSD to the stored geometry (Å)", ylabel="share of molecules up to this"
+        xlabel="heavy-atom RMSD to the stored geometry (Å)", ylabel="cumulative share of molecules"
     )
     for index, method in enumerate(sorted({comparison["method"] for comparison in compared})):
         for name, style in (("first", "-"), ("best", "--")):

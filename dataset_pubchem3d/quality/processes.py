@@ -1,4 +1,4 @@
-"""`map`, in this process or in several."""
+"""`map` over one or several processes."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -9,7 +9,7 @@ from ..stages.stage import choose_context, leave_with_parent
 
 @contextmanager
 def open_mapper(num_proc: int) -> Iterator[Callable]:
-    """What maps a function as `map` does, results in the order of the arguments; a single process is this one."""
+    """Yield a replacement for `map` that uses `num_proc` processes and keeps the order; with 1, `map` itself."""
     if num_proc == 1:
         yield map
         return
@@ -17,4 +17,4 @@ def open_mapper(num_proc: int) -> Iterator[Callable]:
     try:
         yield pool.map
     finally:
-        pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all that was asked for
+        pool.shutdown(cancel_futures=True)  # otherwise Ctrl-C would wait for all pending tasks

@@ -1,4 +1,4 @@
-"""What a built folder holds and whether it is sound, measured on its Parquet files as they lie there."""
+"""Measure a built folder from its Parquet files: its contents, its faults and the quality of its geometries."""
 
 import json
 from dataclasses import asdict
@@ -19,12 +19,13 @@ from .scan import examine_files, find_column_faults
 def write_quality(folder: Path, sample: int = 2500, seed: int = 0, num_proc: int = 1) -> dict:
     """Measure a folder and write `quality_report.json`, `QUALITY.md`, `plots/` and `geometry_comparison.jsonl` into it.
 
-    Returns: the report, without the single comparisons.
+    Returns:
+        The report, without the comparisons of single molecules.
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
-        FileNotFoundError, ValueError: as `measure_quality`.
+        FileNotFoundError, ValueError: see `measure_quality`.
     """
-    require_matplotlib()  # before the long part
+    require_matplotlib()  # fail before the long measurement
     report = measure_quality(folder, sample, seed, num_proc)
     comparisons = report["geometry_comparison"].pop("molecules")
     lines = "".join(json.dumps(comparison, ensure_ascii=False) + "\n" for comparison in comparisons)
@@ -36,13 +37,15 @@ def write_quality(folder: Path, sample: int = 2500, seed: int = 0, num_proc: int
 
 
 def measure_quality(folder: Path, sample: int, seed: int, num_proc: int) -> dict:
-    """Figures of every config of a folder, what is wrong with it, and how far its geometries are from RDKit's.
+    """Measure the figures of every config of a folder, its faults, and the distance of its geometries from RDKit's.
 
     Args:
-        sample: how many geometries of each method are compared with RDKit's conformers.
-        seed: of the sample and of the resampling; conformers have their own, which is always the same.
+        folder: built folder.
+        sample: number of geometries of each method to compare with RDKit conformers.
+        seed: seed of the sample and of the bootstrap; the seed of the conformers is fixed.
+        num_proc: number of processes.
     Raises:
-        FileNotFoundError: the folder holds no data or not all the files of a split.
+        FileNotFoundError: the folder has no data, or files of a split are missing.
         ValueError: a file cannot be read.
     """
     files = list_data_files(folder)

@@ -1,4 +1,4 @@
-"""A sample of geometries that depends on the geometries alone."""
+"""Draw a reproducible sample of geometries, independent of the order of files and rows."""
 
 import hashlib
 from collections import defaultdict
@@ -13,9 +13,10 @@ COLUMNS = ("inchikey", "smiles", "geometry_id", "geometry_method", "atomic_numbe
 
 
 def sample_rows(files: Iterable[Path], sample: int, seed: int) -> list[dict]:
-    """Up to `sample` rows of each `geometry_method`: those of the lowest hash of seed, InChIKey and geometry id.
+    """Sample up to `sample` rows of each `geometry_method`.
 
-    Neither the order of the files nor that of their rows matters, and of equal rows one is taken.
+    The rows with the lowest hash of seed, InChIKey and geometry id are chosen, so the order of files and rows does not
+    matter. Rows with the same InChIKey and geometry id count once.
 
     Raises:
         ValueError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""The files of one split, row group by row group, to what is found in them."""
+"""Scan the files of a split, one row group at a time."""
 
 from collections.abc import Callable, Iterator
 from itertools import accumulate
@@ -15,11 +15,11 @@ from .examine import GEOMETRY_LISTS, REQUIRED, REQUIRED_WITH_TEXT, examine_batch
 from .files import name_unreadable, read_batches, read_schema
 from .findings import Findings
 
-UNREAD = "text_raw"  # nothing is asked of it
+UNREAD = "text_raw"  # not examined
 
 
 class Part(NamedTuple):
-    """A row group of a file, the unit of work. `first_row`: its first row in the file."""
+    """A row group of a file, the unit of work. `first_row` is the index of its first row in the file."""
 
     file: Path
     row_group: int
@@ -27,10 +27,12 @@ class Part(NamedTuple):
 
 
 def examine_files(files: list[Path], config: str, run: Callable) -> Findings:
-    """What is found in a split's files.
+    """Examine the files of a split.
 
     Args:
-        run: `map`, or what does the same in several processes.
+        files: files of the split.
+        config: config of the files.
+        run: `map`, or an equivalent that uses several processes.
     Raises:
         ValueError: a file cannot be read.
     """
@@ -47,12 +49,12 @@ def examine_files(files: list[Path], config: str, run: Callable) -> Findings:
 
 
 def find_column_faults(file: Path, config: str) -> list[str]:
-    """Why the columns of a file cannot be measured; nothing if they can."""
+    """Return the reasons why the columns of a file cannot be measured; empty if they can."""
     schema = read_schema(file)
     required = REQUIRED + REQUIRED_WITH_TEXT if config in PAIR_SPLITS else REQUIRED
     missing = [f"the file has no column {name}; it is not measured" for name in required if name not in schema.names]
     return missing + [
-        f"{name} is {schema.field(name).type}, not numbers in lists; the file is not measured"
+        f"{name} is {schema.field(name).type}, not nested lists of numbers; the file is not measured"
         for name, depth in GEOMETRY_LISTS.items()
         if name in schema.names and not _is_nested_numbers(schema.field(name).type, depth)
     ]
@@ -72,7 +74,7 @@ def _list_parts(file: Path) -> Iterator[Part]:
 
 
 def examine_part(part: Part) -> Findings:
-    """What is found in the rows of a row group."""
+    """Examine the rows of a row group."""
     found, row = Findings(), part.first_row
     config, split = part.file.parts[-2], part.file.name.rsplit("-", 3)[0]
     columns = [name for name in read_schema(part.file).names if name != UNREAD]

@@ -1,1 +1,1 @@
-"""Where texts, structures and geometries come from: one file per source."""
+"""The sources of texts, structures and geometries, one file each."""

@@ -1,11 +1,11 @@
-"""What a source is: one file, one class, one line in the registry.
+"""Base classes of sources. A source is one file, one class and one line in the registry.
 
-A source knows its raw format and nothing of the other sources or of the stages. It is a frozen dataclass whose fields
-are its options in a recipe (`path` among them), so that it can be sent to worker processes. Its work is in two parts:
-`read_records` splits the raw files lazily, in a fixed order and as cheaply as it can, for it runs in one process and
-runs again after an interruption; the parsing methods do the costly rest, record by record, in several processes. They
-raise `RecordError` for a record that cannot be used; a file that cannot be read, truncated ones included, is an
-`OSError` or `ValueError` that names the file.
+A source knows only its raw format, not the other sources or the stages. It is a frozen dataclass that can be pickled
+for worker processes; its fields, such as `path`, are its options in a recipe. Its work has two parts. `read_records`
+splits the raw files into records: lazily, in a fixed order and as cheaply as possible, because it runs in a single
+process and runs again after an interruption. The parsing methods do the expensive work, record by record, in several
+processes. They raise `RecordError` for a record that cannot be used. A file that cannot be read, for example because
+it is truncated, raises an `OSError` or `ValueError` that names the file.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,18 +20,18 @@ from ..fetch.client import Client
 from ..records import Compound, Geometry, Identity, Text
 from ..schema import Column
 
-UNFINISHED = (".part", ".part.version")  # what an interrupted download leaves
+UNFINISHED = (".part", ".part.version")  # endings of files left by an interrupted download
 
 
 @dataclass(frozen=True)
 class Source:
-    """What all sources share.
+    """Base class of all sources.
 
-    Class attributes: `name` in recipes and rows; `about`, what the dataset card says of it: the data, whence they are,
-    their terms and limits.
+    Class attributes: `name`, in recipes and rows; `about`, the description for the dataset card: contents, origin,
+    licence, limitations.
 
     Args:
-        path: file or folder that holds the raw data; "" for what `fetch` has put into the build's own raw folder.
+        path: file or folder with the raw data; "" for the build's own raw folder, which `fetch` fills.
     """
 
     name: ClassVar[str]
@@ -40,28 +40,28 @@ class Source:
 
     @property
     def raw_name(self) -> str:
-        """Name of its folder of raw files: another one for options that make other files of equal names."""
+        """Name of the folder for raw files; it differs between options that give different files the same names."""
         return self.name
 
     def fetch(self, client: Client, folder: Path) -> None:
-        """Download what is not there yet into `folder`. Sources that come with a package or a path fetch nothing."""
+        """Download the missing files into `folder`. Sources that read a package or a `path` do nothing."""
 
     def list_files(self, folder: Path) -> list[Path]:
-        """The raw files, in order; when one changes, what was read from them is read again.
+        """List the raw files in order. When one of them changes, a build reads them again.
 
         Args:
-            folder: `path`, or else the folder that `fetch` filled.
+            folder: `path`, or the folder that `fetch` filled.
         Raises:
-            FileNotFoundError: there are none.
+            FileNotFoundError: there are no files.
         """
         found = [folder] if folder.is_file() else sorted(file for file in folder.rglob("*") if file.is_file())
         found = [file for file in found if not file.name.endswith(UNFINISHED)]
         if not found:
-            raise FileNotFoundError(f"source {self.name}: {folder} holds no file; run the stage fetch or set its path")
+            raise FileNotFoundError(f"source {self.name}: {folder} has no files; run the stage fetch or set its path")
         return found
 
     def read_records(self, folder: Path) -> Iterator[Any]:
-        """The records as they lie in the files, not yet parsed; each can be pickled."""
+        """Yield the unparsed records of the files; each can be pickled."""
         raise NotImplementedError
 
 
@@ -70,34 +70,34 @@ class TextSource(Source):
     """A source of descriptions."""
 
     def parse_texts(self, raw: Any) -> list[Text]:
-        """The texts of one raw record: none, one or several, each with its own `record_id`.
+        """Parse the texts of a raw record: none, one or several, each with its own `record_id`.
 
         Raises:
-            RecordError: it cannot be used.
+            RecordError: the record cannot be used.
         """
         raise NotImplementedError
 
     def profile(self, folder: Path) -> dict[str, int]:
-        """What the report is to tell of the raw records as they were given."""
+        """Return statistics of the raw records for the report."""
         return {}
 
 
 @dataclass(frozen=True)
 class StructureSource(Source):
-    """A source that says which compound a PubChem CID is."""
+    """A source that identifies the compounds of PubChem CIDs."""
 
     def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
-        """Download what is not there yet. `cids`: ascending int64, those that will be asked for."""
+        """Download the missing files. `cids` are the CIDs to be read, ascending int64."""
 
     def read_records(self, folder: Path, cids: np.ndarray) -> Iterator[Any]:
-        """Raw records of the CIDs among `cids` (ascending int64), ascending by CID."""
+        """Yield the raw records of `cids` (ascending int64) that the source has, ascending by CID."""
         raise NotImplementedError
 
     def parse_compound(self, raw: Any) -> Compound:
-        """The compound, with its `cid`.
+        """Parse the compound of a raw record, with its `cid`.
 
         Raises:
-            RecordError: it cannot be used.
+            RecordError: the record cannot be used.
         """
         raise NotImplementedError
 
@@ -106,9 +106,8 @@ class StructureSource(Source):
 class GeometrySource(Source):
     """A source of geometries.
 
-    Class attributes: `method` (level of theory) and `license`, of all records that do not say otherwise;
-    `is_last_resort`, whether it has no records of its own, but makes one of every molecule that the sources before it
-    in a recipe lack.
+    Class attributes: `method` (level of theory) and `license`, of all records without their own; `is_last_resort`,
+    whether the source has no records of its own but makes one for every molecule that the sources before it lack.
     """
 
     method: ClassVar[str]
@@ -116,22 +115,22 @@ class GeometrySource(Source):
     is_last_resort: ClassVar[bool] = False
 
     def make_records(self, compounds: Iterable[tuple[str, str]]) -> Iterator[Any]:
-        """Raw records of compounds, given as InChIKey and SMILES, one at a time; of a last resort only."""
+        """Yield raw records of compounds, given as InChIKey and SMILES; only for a last resort."""
         raise NotImplementedError
 
     def identify(self, raw: Any) -> Identity:
-        """By what the record can be joined; as cheap as it can be, since most records are wanted by no text.
+        """Return the identifiers to join a raw record by. This must be cheap, because most records are not wanted.
 
         Raises:
-            RecordError: it cannot be used.
+            RecordError: the record cannot be used.
         """
         raise NotImplementedError
 
     def parse_geometry(self, raw: Any) -> Geometry:
-        """The geometry of a record that is wanted.
+        """Parse the geometry of a wanted raw record.
 
         Raises:
-            RecordError: it cannot be used.
+            RecordError: the record cannot be used.
         """
         raise NotImplementedError
 
@@ -140,30 +139,30 @@ class GeometrySource(Source):
 class PropertySource(GeometrySource):
     """A source whose molecules have computed or measured properties.
 
-    Class attribute: `property_columns`, the columns that `properties` fills.
+    Class attribute: `property_columns`, the columns that `parse_properties` fills.
     """
 
     property_columns: ClassVar[tuple[Column, ...]]
 
     def parse_compound(self, raw: Any) -> Compound:
-        """Who the molecule of a raw record is.
+        """Parse the compound of a raw record.
 
         Raises:
-            RecordError: it cannot be used.
+            RecordError: the record cannot be used.
         """
         raise NotImplementedError
 
     def parse_properties(self, raw: Any) -> dict[str, Any]:
-        """A value or None for each of `property_columns`.
+        """Parse a value or None for each of `property_columns`.
 
         Raises:
-            RecordError: it cannot be used.
+            RecordError: the record cannot be used.
         """
         raise NotImplementedError
 
 
 def find_installed_folder(package: str) -> Path:
-    """Folder of an installed package, found without importing it.
+    """Find the folder of an installed package without importing it.
 
     Raises:
         ModuleNotFoundError: the package is not installed.

@@ -1,9 +1,9 @@
-"""Names and measured properties of compounds, as the PyPI package `chemicals` ships them (only its files are read).
+"""Texts: names and measured properties of compounds from the files of the PyPI package `chemicals`.
 
-Names come from PubChem, properties from published tables. Of the property tables only those are read whose values
-are measured; every table that also holds estimates is left out: JOBACK and all `*_predictions` tables (computed from
-the structure), Yaws, PSRK and Pina-Martinez ("experimental and predicted" in the package's words), the NIST WebBook
-constants ("mostly experimental"), Wikidata, and the logP tables (not said to be experimental).
+Names come from PubChem, properties from published tables. Only tables of measured values are read. Tables that contain
+estimates are excluded: JOBACK and all `*_predictions` tables (computed from the structure), Yaws, PSRK and
+Pina-Martinez ("experimental and predicted" according to the package), the NIST WebBook constants ("mostly
+experimental"), Wikidata, and the logP tables (not stated to be experimental).
 """
 
 from collections import defaultdict
@@ -27,8 +27,14 @@ LICENSE_URL = "https://github.com/CalebBell/chemicals/blob/master/LICENSE.txt"
 
 
 class MeasuredTable(NamedTuple):
-    """A table of measured values: its file, which property lies in which column (SI units), its name in a text, and
-    why its values count as measured."""
+    """A table of measured values.
+
+    Attributes:
+        file: path in the package.
+        columns: column of each property, in SI units.
+        source: name of the table in a text.
+        reason: why its values count as measured.
+    """
 
     file: str
     columns: dict[str, str]
@@ -36,7 +42,7 @@ class MeasuredTable(NamedTuple):
     reason: str
 
 
-MEASURED_TABLES = (  # the first table that has a property gives its value
+MEASURED_TABLES = (  # a property is taken from the first table that has it
     MeasuredTable(
         "Misc/Physical Constants of Organic Compounds.csv",
         {"melting point": "Tm", "boiling point": "Tb", "density": "rho"},
@@ -86,24 +92,24 @@ MEASURED_TABLES = (  # the first table that has a property gives its value
 
 @dataclass(frozen=True)
 class Chemicals(TextSource):
-    """Texts composed of the names and measured properties of the large PubChem table; all names are in lower case."""
+    """Texts composed from the names in the package's large PubChem table and measured properties, in lower case."""
 
     name = "chemicals"
     about: ClassVar[str] = (
-        "names from PubChem and measured properties from published tables, as the PyPI package `chemicals` (C. "
-        "Bell and contributors, https://github.com/CalebBell/chemicals) ships them, composed into sentences by rule: "
-        "title, IUPAC name, synonyms, then properties with unit and source; `text_raw` holds them in SI units. "
-        "Formulas, line notations, registry numbers and catalogue codes are left out; foreign or outdated names and "
-        "errors remain. Where tables disagree the first counts; densities come without their temperature. The "
-        "package is MIT; PubChem, the CRC Handbook, CAS Common Chemistry, the Open Notebook Science collection, "
-        "IUPAC, IEC and NFPA have terms of their own that were not verified. Properties come from these tables alone, "
-        "each with why its values count as measured: "
+        "names from PubChem and measured properties from published tables, from the PyPI package `chemicals` (C. "
+        "Bell and contributors, https://github.com/CalebBell/chemicals). Rules compose them into sentences: title, "
+        "IUPAC name, synonyms, then properties with unit and source; `text_raw` has the properties in SI units. "
+        "Formulas, line notations, registry numbers and catalogue codes are removed; foreign or outdated names and "
+        "errors remain. Where tables disagree, the first is used; densities are given without their temperature. The "
+        "package is under the MIT licence; PubChem, the CRC Handbook, CAS Common Chemistry, the Open Notebook Science "
+        "collection, IUPAC, IEC and NFPA have their own terms, which were not verified. Properties come only from the "
+        "following tables (in brackets: why their values count as measured): "
         + "; ".join(f"`{table.file}` ({table.reason})" for table in MEASURED_TABLES)
         + "."
     )
 
     def list_files(self, folder: Path) -> list[Path]:
-        """The tables of the installed package.
+        """List the tables of the installed package.
 
         Raises:
             ModuleNotFoundError: `chemicals` is not installed.
@@ -111,12 +117,16 @@ class Chemicals(TextSource):
         return [find_installed_folder("chemicals") / file for file in (IDENTIFIERS, *(t.file for t in MEASURED_TABLES))]
 
     def read_records(self, folder: Path) -> Iterator[str]:
-        """Lines of the table of identifiers, ascending by CID."""
+        """Yield the lines of the table of identifiers, ascending by CID."""
         with open(self.list_files(folder)[0], encoding="utf-8") as lines:
             yield from lines
 
     def parse_texts(self, raw: str) -> list[Text]:
-        """One text; an empty cell of the table stands for a missing name."""
+        """Compose the text of a line; an empty cell is a missing name.
+
+        Raises:
+            RecordError: RDKit cannot read the SMILES, or no name is usable.
+        """
         cid, cas, _, _, smiles, inchi, inchikey, iupac_name, title, *synonyms = raw.rstrip("\n").split("\t")
         record_id = f"CID {cid}"
         with BlockLogs():
@@ -168,7 +178,7 @@ class Chemicals(TextSource):
 
 @cache
 def read_measurements() -> dict[str, list[Measurement]]:
-    """Measured properties by CAS number (digits only), one value per property, in the order of `MEASURED_TABLES`."""
+    """Read the measured properties by CAS number (digits only), one value per property, in `MEASURED_TABLES` order."""
     values: dict[str, dict[str, Measurement]] = defaultdict(dict)
     for table in MEASURED_TABLES:
         frame = pd.read_csv(find_installed_folder("chemicals") / table.file, sep="\t", dtype={"CAS": str})
@@ -181,5 +191,5 @@ def read_measurements() -> dict[str, list[Measurement]]:
 
 
 def strip_hyphens(cas: str) -> str:
-    """A CAS number without hyphens, as some tables write it."""
+    """Return a CAS number without hyphens, the form of some tables."""
     return cas.replace("-", "")

@@ -1,9 +1,9 @@
-"""Records of CSV and TSV files as people have them, each whole or with what is wrong with it.
+"""Read CSV and TSV files with real-world errors: each record is complete, or has a fault.
 
-The grammar is that of RFC 4180, with the delimiter told from the head. What breaks it costs its own record, where
-Python's `csv` would merge it with its neighbours or give the file up: text after a closing quote, a NUL, bytes that
-cannot be decoded, another number of cells than the head has. A quote that never closes costs the line on which it
-opens, since all that follows would be lost otherwise.
+The grammar is RFC 4180, with a delimiter detected from the header. An error costs only its own record, where Python's
+`csv` would merge the record with its neighbours or reject the file. Errors are text after a closing quote, a NUL,
+bytes that cannot be decoded, and a number of cells that differs from the header's. A quote that is never closed costs
+only the line where it opens; otherwise the rest of the file would be lost.
 """
 
 import re
@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 TAB, QUOTE, NUL = "\t", '"', "\x00"
-DELIMITERS = (",", ";", TAB)  # the first of those that fit a head equally well counts
-DECLARED = re.compile(r'"?sep=(.)"?[;,\t]*', re.IGNORECASE)  # Excel's own first line
-QUOTED = re.compile(r'[^"]*(?:""[^"]*)*')  # up to the quote that closes, or to the end
-LONGEST_RECORD = 2**27  # characters; the positions of a large molecule are a long cell
+DELIMITERS = (",", ";", TAB)  # the first of several that fit a header equally well is used
+DECLARED = re.compile(r'"?sep=(.)"?[;,\t]*', re.IGNORECASE)  # first line that Excel writes
+QUOTED = re.compile(r'[^"]*(?:""[^"]*)*')  # up to the closing quote or the end
+LONGEST_RECORD = 2**27  # characters; the positions of a large molecule make a long cell
 LINE_ENDS = "\r\n"
 UNDECODABLE_IN_NAME = "\N{REPLACEMENT CHARACTER}"
-DAMAGED, UNFIT = "the row is damaged", "the row does not fit the head of its table"
+DAMAGED, UNFIT = "the row is damaged", "the row does not fit the header of its table"
 
 
 class Fault(NamedTuple):
-    """What is wrong with a record or row: a reason, in the same words for the same fault, and the details."""
+    """The fault of a record or row: a reason, in the same words for all records that have it, and details."""
 
     reason: str
     detail: str
 
 
 class Record(NamedTuple):
-    """A record: its first and last line in the file, from 1 on; its cells, or else the fault for which it has none."""
+    """A record: its first and last line in the file, counted from 1, and its cells, or the fault that replaces them."""
 
     first_line: int
     last_line: int
@@ -39,22 +39,23 @@ class Record(NamedTuple):
 
 
 class Lines:
-    """The lines of a text, with their ends, of which the last ones that were read can be given back.
+    """The lines of a text, with their line ends; the lines read last can be given back and read again.
 
-    Attributes: `number`, from 1 on, of the line that was read last.
+    Attributes:
+        number: number of the line read last, counted from 1.
     """
 
     def __init__(self, lines: Iterable[str]):
         self._lines, self._returned, self.number = iter(lines), deque(), 0
 
     def read(self) -> str | None:
-        """The next line; None at the end."""
+        """Return the next line; None at the end."""
         line = self._returned.popleft() if self._returned else next(self._lines, None)
         self.number += line is not None
         return line
 
     def give_back(self, lines: list[str]) -> None:
-        """Have the last lines, in their order, read again."""
+        """Give back the lines read last, in their order."""
         self._returned.extendleft(reversed(lines))
         self.number -= len(lines)
 
@@ -62,21 +63,24 @@ class Lines:
 def read_delimited(
     file: Path, is_tsv: bool = False, encoding: str = "utf-8", known: Collection[str] = ()
 ) -> tuple[list[str], Iterator[Record]]:
-    """The names of a file's columns, and its records.
+    """Read the column names and the records of a file.
 
     Args:
-        is_tsv: the delimiter is a tab, and a quotation mark a character.
-        known: names of columns, in lower case, by which the delimiter is told where several fit.
+        file: CSV or TSV file.
+        is_tsv: whether the delimiter is a tab and quotation marks are ordinary characters.
+        encoding: encoding of the file.
+        known: known column names, in lower case, to choose the delimiter if several fit.
     Raises:
-        ValueError: naming the file; it cannot be opened or decoded at all, or its head is broken. Records too.
+        ValueError: the file cannot be opened or decoded at all, or its header is broken; the message names the file.
+            Iterating over the records raises it too.
     """
     records = _read_file(file, is_tsv, encoding, known)
     return next(records).cells, records
 
 
 def _read_file(file: Path, is_tsv: bool, encoding: str, known: Collection[str]) -> Iterator[Record]:
-    """The head, then all records."""
-    # Here, as it imports transformers, which a build from other sources does not need.
+    """Yield the header, then all records."""
+    # Imported here because it loads transformers, which a build from other sources does not need.
     from modeling_geomclip.text_files_geomclip import UNDECODED, describe_undecoded, open_text
 
     def describe(text: str, first_line: int) -> str:
@@ -95,14 +99,14 @@ def _read_file(file: Path, is_tsv: bool, encoding: str, known: Collection[str]) 
 def _read_head(
     file: Path, lines: Lines, delimiters: tuple[str, ...], is_quoting: bool, known: Collection[str]
 ) -> tuple[str, list[str]]:
-    """The delimiter that tells most known names of columns, then most cells, and the cells of the head."""
+    """Return the delimiter that gives the most known column names, then the most cells, and the cells of the header."""
     line = _skip_blank_lines(lines)
     if line is not None and (declared := DECLARED.fullmatch(line.rstrip(LINE_ENDS))):
         delimiters, line = (declared[1],), _skip_blank_lines(lines)
     if line is None:
         return delimiters[0], []
     if NUL in line:
-        raise ValueError(f"{file}: its head holds NUL characters; if it is UTF-16, pass the encoding utf-16")
+        raise ValueError(f"{file}: its header contains NUL characters; if it is UTF-16, pass the encoding utf-16")
     found = {}
     for delimiter in delimiters:
         taken, cells, fault = _take_record(lines, line, delimiter, is_quoting)
@@ -113,7 +117,7 @@ def _read_head(
     (_, num_known, _), taken, cells, fault = found[delimiter]
     fault = fault or next((other[-1] for other in found.values() if other[-1] and not num_known), "")
     if fault:
-        raise ValueError(f"{file}: its head is broken ({fault}); correct it")
+        raise ValueError(f"{file}: its header is broken ({fault}); correct it")
     for _ in taken[1:]:
         lines.read()
     return delimiter, cells
@@ -128,7 +132,7 @@ def _skip_blank_lines(lines: Lines) -> str | None:
 def _split_records(
     lines: Lines, delimiter: str, is_quoting: bool, num_columns: int, describe: Callable[[str, int], str]
 ) -> Iterator[Record]:
-    """All records; `describe` tells what is wrong with a text that begins in a line, if anything."""
+    """Yield all records; `describe` returns the damage of a text that starts in a given line, or ""."""
     while (line := _skip_blank_lines(lines)) is not None:
         first = lines.number
         taken, cells, fault = _take_record(lines, line, delimiter, is_quoting, num_columns)
@@ -148,9 +152,9 @@ def _split_records(
 def _take_record(
     lines: Lines, line: str, delimiter: str, is_quoting: bool, num_columns: int | None = None
 ) -> tuple[list[str], list[str], str]:
-    """The lines of the record that begins with a line, its cells, and what is wrong with its quotes, if anything.
+    """Return the lines of the record that starts with a line, its cells, and the fault of its quotes, or "".
 
-    A cell beyond the columns does not go on over lines, so that stray quotes do not make each other's records long.
+    A cell beyond the last column cannot continue on the next line, so that stray quotes do not join records.
     """
     if not is_quoting or QUOTE not in line:
         return [line], line.rstrip(LINE_ENDS).split(delimiter), ""
@@ -173,10 +177,10 @@ def _take_record(
 
 
 def _take_quoted(lines: Lines, taken: list[str], place: int, is_last_line: bool) -> tuple[str, int, str | None]:
-    """The cell whose quote opens at a place of the last line of `taken`, to which further lines are added.
+    """Read the quoted cell that opens at `place` in the last line of `taken`; lines that it needs are added to `taken`.
 
     Returns:
-        the line in which the quote closes, the place after it, and the cell, None if it does not close.
+        The line in which the quote closes, the place after the quote, and the cell; None if the quote is not closed.
     """
     line, parts, size, place = taken[-1], [], 0, place + 1
     while (end := QUOTED.match(line, place).end()) == len(line):
@@ -194,12 +198,12 @@ def _take_quoted(lines: Lines, taken: list[str], place: int, is_last_line: bool)
 def _describe_quote(opened: int, last: int) -> str:
     if opened == last:
         return f"a quotation mark in line {opened} does not end its cell; double it, or quote the cell"
-    return f"the quotation mark that opens in line {opened} is not closed up to line {last}; close or double it"
+    return f"the quotation mark that opens in line {opened} is still open in line {last}; close or double it"
 
 
 def _describe_nul(text: str, first_line: int) -> str:
     place = text.find(NUL)
-    return "" if place < 0 else f"line {first_line + text.count(chr(10), 0, place)} holds a NUL character"
+    return "" if place < 0 else f"line {first_line + text.count(chr(10), 0, place)} contains a NUL character"
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""Molecules with properties: anyone's own table of structures and columns to predict, as in MoleculeNet."""
+"""Properties: a user's own table of structures and columns to predict, as in MoleculeNet."""
 
 import math
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ TRUTH = {"true": 1.0, "false": 0.0}
 
 @dataclass(frozen=True)
 class LabelledMolecules(TableSource, PropertySource):
-    """A table (Parquet, CSV, TSV or SDF) whose rows have a SMILES, an InChI or the structure of an SDF, and labels.
+    """A table (Parquet, CSV, TSV or SDF) whose rows have labels and a SMILES, an InChI or the structure of an SDF.
 
-    A missing label (an empty cell, NaN, NA, N/A, None, null, a dash or an error of Excel) is null. A molecule without
+    A missing label (an empty cell, NaN, NA, N/A, None, null, a dash or an Excel error) becomes null. A molecule without
     coordinates gets an RDKit conformer.
 
     Args:
-        labels: the columns to predict, which hold numbers; yes or no is 1 or 0, true or false.
-        units: unit of each, "" for none; none at all if left out.
-        method: level of theory of the table's geometries where it has no column `geometry_method`.
-        seed: of the conformers.
+        labels: columns to predict. They contain numbers; yes and no are 1 and 0, or true and false.
+        units: unit of each label, "" for no unit; empty if no label has a unit.
+        method: level of theory of the table's geometries, if it has no column `geometry_method`.
+        seed: seed of the conformers.
     """
 
     name: ClassVar[str] = "labels"
-    about: ClassVar[str] = "molecules and labels of a table that the builder of this folder brought."
+    about: ClassVar[str] = "molecules and labels of a table that the builder of this folder provided."
     license: ClassVar[str] = "not stated"
     labels: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
@@ -42,40 +42,42 @@ class LabelledMolecules(TableSource, PropertySource):
 
     def __post_init__(self):
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"recipe: labels are {', '.join(self.labels)}; name each once")
+            raise ValueError(f"recipe: labels are {', '.join(self.labels)}; name each label once")
         if taken := [label for label in self.labels if label in {column.name for column in MOLECULE_COLUMNS}]:
-            raise ValueError(f"recipe: every dataset has a column {taken[0]!r} of its own; rename the label")
+            raise ValueError(f"recipe: label {taken[0]!r} is the name of a standard column; rename the label")
         if self.units and len(self.units) != len(self.labels):
-            raise ValueError(f"recipe: {len(self.units)} units for {len(self.labels)} labels; give one for each")
+            raise ValueError(f"recipe: {len(self.units)} units for {len(self.labels)} labels; give one unit per label")
 
     @property
     def property_columns(self) -> tuple[Column, ...]:
-        """A column a label."""
+        """One column per label."""
         named = zip(self.labels, self.units or ("",) * len(self.labels))
         return tuple(Column(label, Value("float64"), unit, "Label of the table, or null.") for label, unit in named)
 
     def read_records(self, folder: Path) -> Iterator[Row]:
-        """The rows, numbered from 0 on through all files.
+        """Yield the rows, numbered from 0 across all files.
 
         Raises:
-            ValueError: no labels are named; or naming the file: it lacks a structure or a label, is broken, or of a
-                format that is not known.
+            ValueError: no labels are named; or a file lacks a structure or a label, is broken or has an unknown
+                format, and the message names the file.
         """
         if not self.labels:
             raise ValueError(f"source {self.name}: no labels; name the columns to predict")
         return read_rows(self.list_files(folder), (STRUCTURE,), self.labels, self.encoding)
 
     def identify(self, raw: Row) -> Identity:
+        """Return the InChIKey of the row's structure; see `GeometrySource.identify`."""
         return Identity(inchikey=self.parse_compound(raw).inchikey)
 
     def parse_compound(self, raw: Row) -> Compound:
+        """Parse the structure of the row; see `PropertySource.parse_compound`."""
         compound = read_compound(raw)
         if compound is None:
             raise RecordError(raw.record_id, "no structure")
         return compound
 
     def parse_geometry(self, raw: Row) -> Geometry:
-        """The coordinates of the row, else a conformer."""
+        """Return the coordinates of the row, or an RDKit conformer if it has none."""
         if (given := check_row(raw).geometry) is not None:
             return given
         conformers = RDKitConformers(seed=self.seed)
@@ -84,10 +86,10 @@ class LabelledMolecules(TableSource, PropertySource):
         return replace(made, geometry_id=raw.record_id, method=method, license=conformers.license)
 
     def parse_properties(self, raw: Row) -> dict[str, float | None]:
-        """The labels.
+        """Parse the labels.
 
         Raises:
-            RecordError: a label is no finite number.
+            RecordError: a label is not a finite number.
         """
         return {label: self._read_label(raw, label) for label in self.labels}
 
@@ -96,7 +98,7 @@ class LabelledMolecules(TableSource, PropertySource):
         try:
             number = None if value is None else float(TRUTH.get(str(value).strip().lower(), value))
         except (TypeError, ValueError) as error:
-            raise RecordError(raw.record_id, "a label is no number", f"{label}: {str(value)[:40]}") from error
+            raise RecordError(raw.record_id, "a label is not a number", f"{label}: {str(value)[:40]}") from error
         if number is not None and not math.isfinite(number):
             raise RecordError(raw.record_id, "a label is not finite", f"{label}: {value}")
         return number

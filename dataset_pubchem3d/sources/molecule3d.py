@@ -2,8 +2,8 @@
 
 Source: Z. Xu et al., arXiv 2110.01717 (2021); M. Nakata, T. Shimazaki, J. Chem. Inf. Model. 57, 1300 (2017). Mirror:
 https://huggingface.co/datasets/maomlab/Molecule3D, columns `index, SMILES, sdf, cid, dipole x, ..., scf energy`. Not
-verified: the types of its columns and whether `sdf` has its title line (all readings that are known of are accepted),
-its licence, and the unit of its energies, which are therefore left out.
+verified: the types of its columns and whether `sdf` has a title line (all known variants are accepted), its licence,
+and the unit of its energies, which are therefore not read.
 """
 
 import re
@@ -30,10 +30,10 @@ TITLE = re.compile(r"PUBCHEM +(\d+) +B3LYP")  # "PUBCHEM 000000123 B3LYP 6-31G(d
 
 @dataclass(frozen=True)
 class Molecule3D(GeometrySource):
-    """Molecule3D; a folder may hold Parquet shards of the mirror or the SDF files of MoleculeX.
+    """Molecule3D, as Parquet shards of the mirror or as SDF files of MoleculeX.
 
     Args:
-        config: the split, which is the folder of the mirror that is fetched; each holds all molecules.
+        config: split of Molecule3D, which is the folder of the mirror to fetch; each split has all molecules.
     """
 
     name: ClassVar[str] = "molecule3d"
@@ -47,7 +47,7 @@ class Molecule3D(GeometrySource):
     config: str = "Molecule3D_random_split"
 
     def fetch(self, client: Client, folder: Path) -> None:
-        """Download the shards of `config`, once; remove the file that says so to look for newer ones."""
+        """Download the shards of `config` once. Delete `<config>.fetched` to check for newer shards."""
         done = folder / f"{self.config}.fetched"
         if not done.exists():
             folder.mkdir(parents=True, exist_ok=True)
@@ -56,27 +56,30 @@ class Molecule3D(GeometrySource):
             done.touch()
 
     def list_files(self, folder: Path) -> list[Path]:
+        """List the Parquet or SDF files; see `Source.list_files`."""
         if (folder / self.config).is_dir():
             folder = folder / self.config
         found = [file for file in super().list_files(folder) if file.name.endswith(ENDINGS)]
         if not found:
-            raise FileNotFoundError(f"source {self.name}: {folder} holds no file in {', '.join(ENDINGS)}")
+            raise FileNotFoundError(f"source {self.name}: {folder} has no files in {', '.join(ENDINGS)}")
         return found
 
     def read_records(self, folder: Path) -> Iterator[dict]:
-        """Dicts of `record_id` (file and row), `cid`, `smiles` and `sdf`; an SDF has its CID in the title alone."""
+        """Yield dicts of `record_id` (file and row), `cid`, `smiles` and `sdf`; an SDF file has only the last."""
         for file in self.list_files(folder):
             rows = _read_parquet_rows(file) if file.suffix == ".parquet" else _read_sdf_rows(file)
             for i, row in enumerate(rows):
                 yield {"record_id": f"{file.name}:{i}", **row}
 
     def identify(self, raw: dict) -> Identity:
+        """Return the CID and the InChIKey of the SMILES; see `GeometrySource.identify`."""
         cid, smiles = _read_cid(raw), raw["smiles"]
         if cid is None and not smiles:
             raise RecordError(raw["record_id"], "it has neither a CID nor a SMILES")
         return Identity(cid, Compound.from_smiles(smiles, raw["record_id"]).inchikey if smiles else None)
 
     def parse_geometry(self, raw: dict) -> Geometry:
+        """Parse the conformer, without an energy; see `GeometrySource.parse_geometry`."""
         if not raw["sdf"]:
             raise RecordError(raw["record_id"], "it has no mol block")
         cid = _read_cid(raw)
@@ -95,12 +98,16 @@ def _read_parquet_rows(file: Path) -> Iterator[dict]:
 
 
 def _find_columns(found: list[str], file: Path) -> dict[str, str]:
-    """The columns that are read, as they are spelled in the file, with their names in `COLUMNS`."""
+    """Return the columns to read: their names in the file and in `COLUMNS`.
+
+    Raises:
+        ValueError: a column is missing or occurs twice.
+    """
     columns = {name: name.lower() for name in found if name.lower() in COLUMNS}
     if sorted(columns.values()) != sorted(COLUMNS):
         raise ValueError(
-            f"{file}: needs one column each of {', '.join(COLUMNS)} in any case and has {', '.join(found)}; "
-            f"fetch it from {REPOSITORY} again or rename its columns"
+            f"{file}: has the columns {', '.join(found)}; it needs each of {', '.join(COLUMNS)} once, in upper or "
+            f"lower case; fetch it from {REPOSITORY} again or rename its columns"
         )
     return columns
 
@@ -110,14 +117,14 @@ def _read_sdf_rows(file: Path) -> Iterator[dict]:
 
 
 def _read_cid(raw: dict) -> int | None:
-    """The CID of the column, or else of the title line; None if neither gives one.
+    """Return the CID from the column or else from the title line; None if neither has one.
 
     Raises:
-        RecordError: the column holds something else, or another CID than the title.
+        RecordError: the value in the column is not a CID, or it differs from the title.
     """
     title = TITLE.match((raw["sdf"] or "").lstrip())
     in_title, in_column = title and int(title[1]), raw["cid"]
-    if in_column is None or in_column != in_column or in_column == "":  # != for NaN
+    if in_column is None or in_column != in_column or in_column == "":  # NaN differs from itself
         return in_title
     try:
         cid = int(in_column)
@@ -131,7 +138,7 @@ def _read_cid(raw: dict) -> int | None:
 
 
 def _add_title(block: str) -> str:
-    """The mol block with the counts line in its fourth line, as it should be."""
+    """Return the mol block with its counts line moved to the fourth line, if the title line is missing."""
     lines = block.splitlines()
     has_no_title = len(lines) > 2 and lines[2].rstrip().endswith(("V2000", "V3000"))
     return "\n" + block if has_no_title else block

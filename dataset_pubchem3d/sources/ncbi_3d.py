@@ -1,8 +1,9 @@
-"""Geometries: PubChem3D of NCBI, force-field conformers by CID; a fallback, no ground states.
+"""Geometries: NCBI's PubChem3D, force-field conformers by CID; a fallback, not ground states.
 
 Source: https://ftp.ncbi.nlm.nih.gov/pubchem/Compound_3D/; E. E. Bolton et al., J. Cheminform. 3, 32 (2011). A record is
-identified by its CID alone. Exists for up to 50 heavy atoms, 15 rotatable bonds and H C N O F Si P S Cl Br I. Not
-verified: the unit of `PUBCHEM_MMFF94_ENERGY`, which therefore orders the conformers and is otherwise left out.
+identified only by its CID. Available for molecules of up to 50 heavy atoms and 15 rotatable bonds with the elements H C
+N O F Si P S Cl Br I. Not verified: the unit of `PUBCHEM_MMFF94_ENERGY`, which is therefore used only to sort the
+conformers.
 """
 
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ CID, ENERGY = "PUBCHEM_COMPOUND_CID", "PUBCHEM_MMFF94_ENERGY"
 
 @dataclass(frozen=True)
 class NCBI3D(GeometrySource):
-    """PubChem's own conformers, one or ten a compound.
+    """PubChem's own conformers, one or ten per compound.
 
     Args:
         collection: `01_conf_per_cmpd` or `10_conf_per_cmpd`.
@@ -38,8 +39,8 @@ class NCBI3D(GeometrySource):
 
     name: ClassVar[str] = "ncbi_3d"
     about: ClassVar[str] = (
-        "PubChem3D of NCBI (Bolton et al., J. Cheminform. 2011, doi:10.1186/1758-2946-3-32): MMFF94s force-field "
-        "conformers, no ground states."
+        "NCBI's PubChem3D (Bolton et al., J. Cheminform. 2011, doi:10.1186/1758-2946-3-32): MMFF94s force-field "
+        "conformers, not ground states."
     )
     method: ClassVar[str] = "MMFF94s (PubChem3D)"
     license: ClassVar[str] = "no restrictions by NCBI, as its FTP README states; submitters may claim rights"
@@ -48,33 +49,36 @@ class NCBI3D(GeometrySource):
 
     @property
     def raw_name(self) -> str:
+        """See `Source.raw_name`."""
         return f"{self.name}_{self.collection}"
 
     def fetch(self, client: Client, folder: Path) -> None:
-        """Download the files of `sdf_files` that are not there yet.
+        """Download the missing files of `sdf_files`.
 
         Raises:
-            ValueError: `sdf_files` names none.
+            ValueError: `sdf_files` is empty.
         """
         if not self.sdf_files:
             raise ValueError(
-                f"source {self.name}: sdf_files names no file; list some of {FOLDER_URL}/{self.collection}/SDF/"
+                f"source {self.name}: sdf_files is empty; name files of {FOLDER_URL}/{self.collection}/SDF/"
             )
         for file in self.sdf_files:
             download_with_checksum(client, f"{FOLDER_URL}/{self.collection}/SDF/{file}", folder / file)
 
     def list_files(self, folder: Path) -> list[Path]:
+        """List the SDF files; see `Source.list_files`."""
         found = [file for file in super().list_files(folder) if file.name.endswith(ENDINGS)]
         if not found:
-            raise FileNotFoundError(f"source {self.name}: {folder} holds no file in {', '.join(ENDINGS)}")
+            raise FileNotFoundError(f"source {self.name}: {folder} has no files in {', '.join(ENDINGS)}")
         return found
 
     def read_records(self, folder: Path) -> Iterator[dict]:
-        """Dicts of `record_id` (the CID) and `sdf`, the list of its conformers, which lie one after another."""
+        """Yield dicts of `record_id` (the CID) and `sdf`, the list of its conformers, which are consecutive records."""
         for record_id, conformers in groupby(_read_titled(self.list_files(folder)), key=itemgetter(0)):
             yield {"record_id": record_id, "sdf": [record for _, record in conformers]}
 
     def identify(self, raw: dict) -> Identity:
+        """Return the CID and the InChIKey of the perceived structure; see `GeometrySource.identify`."""
         tagged = read_sdf_tags(raw["sdf"][0]).get(CID, raw["record_id"]).strip()
         if not raw["record_id"].isdecimal() or int(raw["record_id"]) < 1:
             raise RecordError(raw["record_id"], "neither its title nor its tag is a CID", f"tag {tagged}")
@@ -83,18 +87,19 @@ class NCBI3D(GeometrySource):
         return Identity(int(raw["record_id"]), _perceive_inchikey(raw["sdf"][0]))
 
     def parse_geometry(self, raw: dict) -> Geometry:
+        """Parse the conformers, sorted by energy; see `GeometrySource.parse_geometry`."""
         record_id, conformers = raw["record_id"], raw["sdf"]
         if len(conformers) > 1:
             conformers = sorted(conformers, key=lambda record: _read_energy(record_id, record))
         geometries = [read_sdf_geometry(record_id, record) for record in conformers]
         numbers = geometries[0][0]
         if not all(np.array_equal(numbers, other) for other, _ in geometries):
-            raise RecordError(record_id, "its conformers differ in their atoms or the order of them")
+            raise RecordError(record_id, "its conformers differ in their atoms or atom order")
         return check_geometry(record_id, numbers, np.stack([positions for _, positions in geometries]))
 
 
 def _read_titled(files: list[Path]) -> Iterator[tuple[str, str]]:
-    """The records with their CID by title or tag; a record without one is on its own, with its file and place."""
+    """Yield the records with their CID from title or tag; a record without one gets its file and index instead."""
     for file in files:
         for i, record in enumerate(read_sdf(file)):
             title = record.partition("\n")[0].strip()
@@ -103,19 +108,19 @@ def _read_titled(files: list[Path]) -> Iterator[tuple[str, str]]:
 
 
 def _read_energy(record_id: str, record: str) -> float:
-    """What orders the conformers of a molecule; force-field energy in the unit of the source."""
+    """Read the force-field energy, in the unit of the source, to sort the conformers by."""
     value = read_sdf_tags(record).get(ENERGY, "")
     try:
         return float(value)
     except ValueError as error:
-        raise RecordError(record_id, f"a conformer has no {ENERGY} to be ordered by", value) from error
+        raise RecordError(record_id, f"a conformer has no {ENERGY} to sort by", value) from error
 
 
 def _perceive_inchikey(record: str) -> str | None:
-    """By the perceived structure, with the stereo of the coordinates; None where RDKit refuses it."""
+    """Return the InChIKey of the structure, with the stereochemistry of its coordinates; None if RDKit refuses it."""
     try:
         with BlockLogs():
             mol = Chem.MolFromMolBlock(record)
             return Chem.MolToInchiKey(mol) or None if mol else None
-    except RuntimeError:  # a condition that RDKit itself violates
+    except RuntimeError:  # a violated invariant in RDKit
         return None

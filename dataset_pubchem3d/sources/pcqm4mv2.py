@@ -1,8 +1,8 @@
 """Geometries: PCQM4Mv2 of OGB-LSC, 3,378,606 training molecules of PubChemQC without their CIDs.
 
-Source: W. Hu et al., OGB-LSC, NeurIPS 2021; https://ogb.stanford.edu/docs/lsc/pcqm4mv2/. Record i of the SDF is row i
-of `data.csv.gz` (`idx, smiles, homolumogap`), whose later rows have no geometry. The addresses and the MD5 are those
-that OGB's documentation and the readers built on it give. Not verified: the licence.
+Source: W. Hu et al., OGB-LSC, NeurIPS 2021; https://ogb.stanford.edu/docs/lsc/pcqm4mv2/. Record i of the SDF belongs to
+row i of `data.csv.gz` (`idx, smiles, homolumogap`), whose later rows have no geometry. The addresses and the MD5 come
+from OGB's documentation and the readers built on it. Not verified: the licence.
 """
 
 import csv
@@ -34,17 +34,17 @@ TABLE_URL = "https://dgl-data.s3-accelerate.amazonaws.com/dataset/OGB-LSC/pcqm4m
 TABLE = "data.csv.gz"
 TABLE_IN_ZIP = "pcqm4m-v2/raw/data.csv.gz"
 SDF_ENDINGS = (".sdf", ".sdf.gz", ".sdf.tar.gz")
-FIRST_RECORDS = 100  # compared with their rows before any is passed on
+FIRST_RECORDS = 100  # compared with their rows before any record is used
 
 
 @dataclass(frozen=True)
 class PCQM4Mv2(GeometrySource):
-    """PCQM4Mv2; `path` is a folder that holds `data.csv.gz` and one file in .sdf, .sdf.gz or .sdf.tar.gz."""
+    """PCQM4Mv2; `path` is a folder with `data.csv.gz` and one .sdf, .sdf.gz or .sdf.tar.gz file."""
 
     name: ClassVar[str] = "pcqm4mv2"
     about: ClassVar[str] = (
         "the training molecules of PCQM4Mv2 (Hu et al., OGB-LSC, arXiv:2103.09430), B3LYP/6-31G* ground states of "
-        "PubChemQC. They have no CID and are joined by the InChIKey of their SMILES."
+        "PubChemQC. They have no CIDs and are joined by the InChIKey of their SMILES."
     )
     method: ClassVar[str] = "B3LYP/6-31G*"
     license: ClassVar[str] = "CC BY 4.0 (OGB-LSC, not verified)"
@@ -53,8 +53,8 @@ class PCQM4Mv2(GeometrySource):
         """Download both files.
 
         Raises:
-            FetchError: a download failed or the SDF has not the checksum that OGB gives.
-            ValueError: the table is not in its archive.
+            FetchError: a download failed, or the SDF does not have OGB's checksum.
+            ValueError: the archive does not contain the table.
         """
         client.download(SDF_URL, folder / Path(SDF_URL).name, md5=SDF_MD5)
         table = folder / TABLE
@@ -65,26 +65,26 @@ class PCQM4Mv2(GeometrySource):
             archive.unlink()
 
     def list_files(self, folder: Path) -> list[Path]:
-        """The SDF and the table.
+        """List the SDF and the table.
 
         Raises:
-            FileNotFoundError: one is missing.
-            ValueError: there are several of a kind.
+            FileNotFoundError: one of them is missing.
+            ValueError: there are several SDF files or several tables.
         """
         found = super().list_files(folder)
         return [_find_only(found, SDF_ENDINGS, folder), _find_only(found, (TABLE,), folder)]
 
     def read_records(self, folder: Path) -> Iterator[dict]:
-        """Dicts of `idx`, `smiles` and `sdf`.
+        """Yield dicts of `idx`, `smiles` and `sdf`.
 
         Raises:
-            ValueError: besides broken files, more records than rows, or records that do not fit their rows.
+            ValueError: a file is broken, there are more records than rows, or the records do not match their rows.
         """
         sdf, table = self.list_files(folder)
         pairs = _pair_records(sdf, table)
         first = list(islice(pairs, FIRST_RECORDS))
         agreeing = sum(_is_same_molecule(raw) for raw in first)
-        if agreeing < len(first) / 2:  # neighbours may share a formula, so that some agree by chance
+        if agreeing < len(first) / 2:  # some may agree by chance, because neighbours can share a formula
             raise ValueError(
                 f"{sdf}: only {agreeing} of its first {len(first)} records have the heavy atoms of their rows in "
                 f"{table}; the files do not belong together, fetch both again"
@@ -92,9 +92,11 @@ class PCQM4Mv2(GeometrySource):
         yield from chain(first, pairs)
 
     def identify(self, raw: dict) -> Identity:
+        """Return the InChIKey of the SMILES; see `GeometrySource.identify`."""
         return Identity(inchikey=Compound.from_smiles(raw["smiles"], raw["idx"]).inchikey)
 
     def parse_geometry(self, raw: dict) -> Geometry:
+        """Parse the conformer, without an energy; see `GeometrySource.parse_geometry`."""
         numbers, positions = read_sdf_geometry(raw["idx"], raw["sdf"])
         _check_formula(raw, numbers)
         return check_geometry(raw["idx"], numbers, positions)
@@ -105,7 +107,7 @@ def _pair_records(sdf: Path, table: Path) -> Iterator[dict]:
     for i, record in enumerate(_read_sdf_records(sdf)):
         row = next(rows, None)
         if row is None:
-            raise ValueError(f"{table}: has {i} rows, fewer than {sdf} has records; fetch both again")
+            raise ValueError(f"{table}: has only {i} rows, but {sdf} has more records; fetch both again")
         yield {"idx": row["idx"], "smiles": row["smiles"], "sdf": record}
 
 
@@ -115,7 +117,7 @@ def _read_sdf_records(file: Path) -> Iterator[str]:
         return
     try:
         with tarfile.open(file, "r:gz") as archive:
-            for member in archive:  # in the order of the file, so that it is decompressed once
+            for member in archive:  # in archive order, so that it is decompressed only once
                 if member.isfile() and member.name.endswith(".sdf"):
                     with io.TextIOWrapper(archive.extractfile(member), encoding="utf-8") as lines:
                         yield from read_sdf(lines)
@@ -158,9 +160,9 @@ def _is_same_molecule(raw: dict) -> bool:
 def _find_only(files: list[Path], endings: tuple[str, ...], folder: Path) -> Path:
     found = [file for file in files if file.name.endswith(endings)]
     if not found:
-        raise FileNotFoundError(f"source pcqm4mv2: {folder} holds no {' or '.join(endings)}; run the stage fetch")
+        raise FileNotFoundError(f"source pcqm4mv2: {folder} has no {' or '.join(endings)}; run the stage fetch")
     if len(found) > 1:
-        raise ValueError(f"source pcqm4mv2: {', '.join(map(str, found))} are several of a kind; leave one of them")
+        raise ValueError(f"source pcqm4mv2: found {', '.join(map(str, found))}; keep only one of them")
     return found[0]
 
 

@@ -1,6 +1,6 @@
-"""Descriptions that depositors gave to PubChem: all annotations of one heading, by the pages of PUG View.
+"""Texts: descriptions by PubChem's depositors, as the annotations of one heading, from the pages of PUG View.
 
-Source of the format: https://pubchem.ncbi.nlm.nih.gov/docs/pug-view. A page above the last is a permanent HTTP 500.
+Source of the format: https://pubchem.ncbi.nlm.nih.gov/docs/pug-view. A page after the last always answers HTTP 500.
 """
 
 import re
@@ -33,25 +33,26 @@ ANNOTATIONS_URL = "https://pubchem.ncbi.nlm.nih.gov/rest/pug_view/annotations/he
 
 @dataclass(frozen=True)
 class PubChemAnnotations(TextSource):
-    """All annotations of a heading, about a thousand a page; one gzip file a page.
+    """All annotations of a heading, about a thousand per page, with one gzip file per page.
 
-    An annotation linked to several compounds tells of them together: a mixture, the salts of an acid, a group of
-    isomers. Which sentence holds for which of them is not said, and neither a text nor a pair has a field to mark the
-    doubt. So "refuse" is the honest default, as a pair claims that this text describes this molecule; what is refused
-    is counted. With "keep" each compound gets the text; such pairs share their ANID.
+    An annotation linked to several compounds describes them together, for example a mixture, the salts of an acid or a
+    group of isomers. It does not say which sentence applies to which compound, and neither a text nor a pair has a
+    field to mark the ambiguity. A pair, however, claims that its text describes its molecule. The default is therefore
+    "refuse", and refused annotations are counted. With "keep", every compound gets the text, and these pairs share
+    their ANID.
 
     Args:
-        heading: heading of PubChem's table of contents of compounds.
-        annotation_source: only annotations of this depositor, such as "ChEBI"; "" for all.
-        ambiguous: "refuse" or "keep" annotations linked to several compounds.
+        heading: heading in PubChem's table of contents of compounds.
+        annotation_source: depositor whose annotations to use, such as "ChEBI"; "" for all depositors.
+        ambiguous: whether to "refuse" or "keep" annotations linked to several compounds.
         url: address of the service.
     """
 
     name: ClassVar[str] = "pubchem_text"
     about: ClassVar[str] = (
-        "descriptions that depositors gave to PubChem, one row an annotation, by PUG View. Each depositor has terms "
-        "of its own, given in `text_license_url` as far as PubChem states them. An annotation of several compounds "
-        "does not say which of its sentences is about which, and is refused unless the recipe keeps it."
+        "descriptions by PubChem's depositors, one row per annotation, from PUG View. Each depositor has its own "
+        "terms, given in `text_license_url` if PubChem states them. An annotation of several compounds does not say "
+        "which sentence applies to which compound; it is refused unless the recipe keeps it."
     )
     heading: str = HEADING
     annotation_source: str = ""
@@ -60,15 +61,16 @@ class PubChemAnnotations(TextSource):
 
     @property
     def raw_name(self) -> str:
+        """See `Source.raw_name`."""
         parts = filter(None, (self.name, self.heading, self.annotation_source))
         return "_".join(re.sub(r"\W+", "_", part) for part in parts)
 
     def __post_init__(self):
         if self.ambiguous not in ("refuse", "keep"):
-            raise ValueError(f"source {self.name}: ambiguous={self.ambiguous!r} is neither 'refuse' nor 'keep'")
+            raise ValueError(f"source {self.name}: ambiguous={self.ambiguous!r}; choose 'refuse' or 'keep'")
 
     def fetch(self, client: Client, folder: Path) -> None:
-        """Download the pages that are not there yet, following their total number as it changes meanwhile."""
+        """Download the missing pages. Their total number may change meanwhile."""
         if self.path:
             return
         number, total = 1, 1
@@ -85,21 +87,21 @@ class PubChemAnnotations(TextSource):
                 progress.update()
 
     def read_records(self, folder: Path) -> Iterator[dict]:
-        """The annotations, page by page.
+        """Yield the annotations, page by page.
 
         Raises:
-            ValueError: a page cannot be read, does not follow the one before, or is the last but not of its number.
+            ValueError: a page cannot be read, or a page is missing in the middle or at the end.
         """
         for number, file in enumerate(self.list_files(folder), start=1):
             page = _check_page(read_json(file), file)
             if page["Page"] != number:
-                raise ValueError(f"{file} is page {page['Page']} where page {number} follows; fetch what is missing")
+                raise ValueError(f"{file} is page {page['Page']}, not page {number}; fetch the missing pages")
             yield from page["Annotation"]
         if page["TotalPages"] > number:
-            raise ValueError(f"{file} is the last file but page {number} of {page['TotalPages']}; fetch the rest")
+            raise ValueError(f"{file}, the last file, is page {number} of {page['TotalPages']}; fetch the other pages")
 
     def parse_texts(self, raw: dict) -> list[Text]:
-        """One text a linked compound, all its paragraphs joined; see `TextSource`."""
+        """Return one text per linked compound, with all paragraphs joined; see `TextSource.parse_texts`."""
         record_id = get_origin_id(raw)
         with expect_documented_form(record_id, raw):
             if self.annotation_source and raw["SourceName"].casefold() != self.annotation_source.casefold():
@@ -125,11 +127,11 @@ class PubChemAnnotations(TextSource):
         url = f"{self.url}?{urlencode(query | source)}"
         answer = client.get_json(url)
         if (came := _check_page(answer, url)["Page"]) != number:
-            raise ValueError(f"{url} was answered with page {came}")
+            raise ValueError(f"{url} returned page {came}, not page {number}; try again later")
         return answer
 
     def _renew_total(self, client: Client, folder: Path, number: int) -> int:
-        """The number of pages by a page that is asked for again, since the next one could not be had."""
+        """Fetch a page again, because the next one is not available, and return the current number of pages."""
         page = self._request(client, number)
         _name_page_file(folder, number).unlink()
         return cache_json(_name_page_file(folder, number), lambda: page)["Annotations"]["TotalPages"]

@@ -1,4 +1,4 @@
-"""Descriptions that depositors gave to PubChem: the records of listed compounds.
+"""Texts: descriptions by PubChem's depositors, from the records of listed compounds.
 
 Source of the formats: PUG View (https://pubchem.ncbi.nlm.nih.gov/docs/pug-view) and, for an `InformationList`, the
 PUG REST operation `description` (https://pubchem.ncbi.nlm.nih.gov/docs/pug-rest).
@@ -33,46 +33,46 @@ COMPOUND_URL = "https://pubchem.ncbi.nlm.nih.gov/rest/pug_view/data/compound"
 
 @dataclass(frozen=True)
 class PubChemCompoundTexts(TextSource):
-    """The descriptions of listed compounds, one file each; for short lists, as every compound costs a request.
+    """The descriptions of listed compounds, one file each. Every compound costs a request, so keep the list short.
 
-    PubChem cuts some long texts of these records, so `PubChemAnnotations` is to be preferred. A folder of one's own
-    may also hold answers of the operation `description` (an `InformationList`), which know no licences.
+    PubChem truncates some long texts in these records; prefer `PubChemAnnotations`. The folder at `path` may also have
+    answers of the operation `description` (an `InformationList`), which do not state licences.
 
     Args:
-        cids: text file with one CID a line; blank lines and comments after # are allowed. "" reads all of `path`.
-        heading: heading of PubChem's table of contents of compounds.
+        cids: text file with one CID per line, blank lines and comments after #; "" reads all files at `path`.
+        heading: heading in PubChem's table of contents of compounds.
         url: address of the service.
     """
 
     name: ClassVar[str] = "pubchem_compound_text"
     about: ClassVar[str] = (
-        "descriptions that depositors gave to PubChem, for a list of compounds, by PUG View. Each depositor has "
-        "terms of its own, given in `text_license_url` as far as PubChem states them."
+        "descriptions by PubChem's depositors, for a list of compounds, from PUG View. Each depositor has its own "
+        "terms, given in `text_license_url` if PubChem states them."
     )
     cids: str = ""
     heading: str = HEADING
     url: str = COMPOUND_URL
 
     def fetch(self, client: Client, folder: Path) -> None:
-        """Download the records that are not there yet; a compound without a description gets an empty record."""
+        """Download the missing records; a compound without a description gets an empty record."""
         if self.path:
             return
         if not self.cids:
-            raise ValueError(f"source {self.name} has neither cids nor path; set cids to a file with one CID a line")
+            raise ValueError(f"source {self.name} has neither cids nor path; set cids to a file with one CID per line")
         for cid in tqdm(read_cids(Path(self.cids)), desc=self.name, unit=" compounds", disable=None):
             cache_json(_name_compound_file(folder, cid), partial(self._request, client, cid))
 
     def list_files(self, folder: Path) -> list[Path]:
-        """The files of the listed compounds, or all where none are listed; see `TextSource`."""
+        """List the files of the listed compounds, or all files if there is no list; see `Source.list_files`."""
         if not self.cids:
             return super().list_files(folder)
         files = [_name_compound_file(folder, cid) for cid in read_cids(Path(self.cids))]
         if missing := [file for file in files if not file.is_file()]:
-            raise FileNotFoundError(f"{len(missing)} files are missing, the first is {missing[0]}; fetch them")
+            raise FileNotFoundError(f"{len(missing)} files are missing, first {missing[0]}; run the stage fetch")
         return files
 
     def read_records(self, folder: Path) -> Iterator[tuple[str, dict]]:
-        """The CID and the content of each file.
+        """Yield the CID and the content of each file.
 
         Raises:
             ValueError: a file cannot be read or is neither a `Record` nor an `InformationList`.
@@ -84,7 +84,7 @@ class PubChemCompoundTexts(TextSource):
             yield str(get_value(content, file, *path)), content
 
     def parse_texts(self, raw: tuple[str, dict]) -> list[Text]:
-        """One text a reference, all its paragraphs joined; see `TextSource`."""
+        """Return one text per reference, with all paragraphs joined; see `TextSource.parse_texts`."""
         record_id, content = raw
         with expect_documented_form(record_id, content):
             if "Record" in content:
@@ -139,7 +139,7 @@ def _parse_list(elements: list[dict]) -> list[Text]:
             url=element.get("DescriptionURL"),
         )
         for position, element in enumerate(elements)
-        if element.get("Description", "").strip()  # the first element has the title alone
+        if element.get("Description", "").strip()  # the first element has only the title
     ]
 
 
@@ -148,17 +148,17 @@ def _name_compound_file(folder: Path, cid: int) -> Path:
 
 
 def read_cids(file: Path) -> list[int]:
-    """The CIDs of a text file, ascending, each once.
+    """Read the CIDs of a text file, ascending and without duplicates.
 
     Raises:
-        ValueError: a line is neither a CID, a comment after # nor blank, or there is no CID at all.
+        ValueError: a line is not a CID, a comment after # or blank, or the file has no CID.
     """
     cids = set()
     for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if entry := line.partition("#")[0].strip():
             if not (entry.isascii() and entry.isdecimal() and int(entry) > 0):
-                raise ValueError(f"{file}, line {number}: {entry!r} is not a CID; give one positive integer a line")
+                raise ValueError(f"{file}, line {number}: {entry!r} is not a CID; give one positive integer per line")
             cids.add(int(entry))
     if not cids:
-        raise ValueError(f"{file} lists no CID; give one a line")
+        raise ValueError(f"{file} has no CID; give one per line")
     return sorted(cids)

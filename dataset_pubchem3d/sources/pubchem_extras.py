@@ -1,4 +1,4 @@
-"""Structures and names of PubChem's compounds from the gzipped tables of `Compound/Extras`, one line a CID or name.
+"""Structures and names of PubChem's compounds from the gzipped tables of `Compound/Extras`, one line per CID or name.
 
 Format: https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/Extras/README-Extras; tab-separated, no header, ascending by CID.
 """
@@ -22,7 +22,7 @@ from .pubchem_structure import PubChemRecord, check_compound, download_with_chec
 
 URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/Extras/"
 INCHIKEYS, SMILES, TITLES = "CID-InChI-Key.gz", "CID-SMILES.gz", "CID-Title.gz"
-SYNONYMS = "CID-Synonym-filtered.gz"  # the only one with several lines a CID
+SYNONYMS = "CID-Synonym-filtered.gz"  # the only table with several lines per CID
 BLOCK = 1 << 20  # bytes
 MAX_DIGITS = 12  # of a CID
 NEWLINE, TAB, ZERO = np.frombuffer(b"\n\t0", np.uint8)
@@ -33,20 +33,20 @@ class PubChemExtras(StructureSource):
     """All compounds of PubChem, read in one forward merge of the tables.
 
     Args:
-        titles: whether the table of titles is used.
-        max_synonyms: how many synonyms of a compound are kept, in the order of the table; 0 does without the table.
+        titles: whether to read the table of titles.
+        max_synonyms: maximum number of synonyms per compound, in the order of the table; 0 skips the table.
     """
 
     name: ClassVar[str] = "pubchem_extras"
     about: ClassVar[str] = (
-        "InChI, SMILES, title and synonyms of PubChem's compounds, from the FTP site's tables; NCBI itself places "
+        "InChI, SMILES, title and synonyms of PubChem's compounds, from tables of its FTP site; NCBI itself places "
         "no restrictions on them."
     )
     titles: bool = True
     max_synonyms: int = 100
 
     def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
-        """Download the tables that are not there yet, as a whole whatever the CIDs.
+        """Download the missing tables, completely, whatever the CIDs.
 
         Raises:
             FetchError: a download failed.
@@ -57,7 +57,7 @@ class PubChemExtras(StructureSource):
             download_with_checksum(client, URL + table, folder / table)
 
     def list_files(self, folder: Path) -> list[Path]:
-        """The tables that are used.
+        """List the tables to read.
 
         Raises:
             FileNotFoundError: one of them is missing.
@@ -65,13 +65,13 @@ class PubChemExtras(StructureSource):
         files = [folder / table for table in self._list_tables()]
         if missing := [file.name for file in files if not file.is_file()]:
             raise FileNotFoundError(
-                f"source {self.name}: {folder} lacks {', '.join(missing)}; run the stage fetch, set its path, or do "
-                "without by titles=false and max_synonyms=0 (InChIKeys and SMILES are always needed)"
+                f"source {self.name}: {folder} lacks {', '.join(missing)}; run the stage fetch or set its path, or "
+                "skip tables with titles=false and max_synonyms=0 (InChIKeys and SMILES are always needed)"
             )
         return files
 
     def read_records(self, folder: Path, cids: np.ndarray) -> Iterator[PubChemRecord]:
-        """The records of those CIDs that have a line in the table of InChIKeys.
+        """Yield the records of the CIDs that have a line in the table of InChIKeys.
 
         Raises:
             ValueError: a table is truncated or broken, or does not ascend by CID.
@@ -85,7 +85,7 @@ class PubChemExtras(StructureSource):
                 yield self._make_record(cid, values)
 
     def parse_compound(self, raw: PubChemRecord) -> Compound:
-        """The compound; see `StructureSource`."""
+        """Return the checked compound; see `StructureSource.parse_compound`."""
         return check_compound(raw)
 
     def _list_tables(self) -> list[str]:
@@ -103,16 +103,18 @@ def _tag_lines(file: Path, cids: np.ndarray) -> Iterator[tuple[int, str, str]]:
 
 
 def read_wanted_lines(file: Path, cids: np.ndarray, repeated: bool = False) -> Iterator[tuple[int, str]]:
-    """CID and remainder of the lines of these CIDs; reading ends behind the last of them.
+    """Yield the CID and the rest of the line for each line of these CIDs; reading stops after the last of them.
 
-    Bytes that are not UTF-8 are replaced, since some names are in other encodings.
+    Bytes that are not UTF-8 are replaced, because some names have other encodings.
 
     Args:
+        file: gzipped table.
         cids: ascending int64.
         repeated: whether a CID may have several lines.
     Raises:
         OSError: the file cannot be opened.
-        ValueError: naming the file; it is empty, truncated or broken, or a CID is missing or does not ascend.
+        ValueError: the file is empty, truncated or broken, or a line has no CID or breaks the ascending order; the
+            message names the file.
     """
     last, num_lines = 0, 0
     for block in _read_blocks(file):
@@ -125,8 +127,8 @@ def read_wanted_lines(file: Path, cids: np.ndarray, repeated: bool = False) -> I
             first = int(wrong.argmax())
             line, before = block[starts[first] : ends[first]], found[first - 1] if first else last
             raise ValueError(
-                f"{file}, line {num_lines + first + 1}: {line[:60]!r} after CID {before}, but every line must be a "
-                "tab-separated CID and value, ascending by CID; delete the file and fetch it again"
+                f"{file}, line {num_lines + first + 1}: {line[:60]!r} after CID {before}; a line must be a CID, a tab "
+                "and a value, and lines must ascend by CID; delete the file and fetch it again"
             )
         within = slice(*np.searchsorted(cids, [found[0], found[-1] + 1]))
         for i in np.flatnonzero(np.isin(found, cids[within])):
@@ -136,11 +138,11 @@ def read_wanted_lines(file: Path, cids: np.ndarray, repeated: bool = False) -> I
         if not len(cids) or last > cids[-1]:
             return
     if not num_lines:
-        raise ValueError(f"{file}: holds no line; delete it and fetch it again")
+        raise ValueError(f"{file}: has no lines; delete it and fetch it again")
 
 
 def _read_blocks(file: Path) -> Iterator[bytes]:
-    """The unzipped file in pieces of whole lines."""
+    """Yield the decompressed file in blocks of whole lines."""
     rest = b""
     with gzip.open(file) as unzipped:
         try:
@@ -155,7 +157,7 @@ def _read_blocks(file: Path) -> Iterator[bytes]:
 
 
 def _parse_leading_cids(characters: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """The numbers between the starts of lines and their first tabs, (lines,) int64; -1 where there is none."""
+    """Parse the numbers between the start of each line and its first tab, (lines,) int64; -1 if there is no number."""
     cids, lengths = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
     is_number = np.ones(len(starts), bool)
     for place in range(MAX_DIGITS):

@@ -1,4 +1,4 @@
-"""Structures and titles of PubChem's compounds from its web service PUG REST, for builds of few compounds.
+"""Structures and titles of PubChem's compounds from its web service PUG REST, for small builds.
 
 Format: https://pubchem.ncbi.nlm.nih.gov/docs/pug-rest, "Compound Property Tables".
 """
@@ -22,30 +22,30 @@ URL = (
     "https://pubchem.ncbi.nlm.nih.gov/rest/pug/compound/cid/property/"
     "SMILES,ConnectivitySMILES,InChI,InChIKey,Title,IUPACName,MolecularFormula,MolecularWeight,Charge/JSON"
 )
-BATCH = 100  # CIDs a request
+BATCH = 100  # CIDs per request
 SMILES_KEYS = (
     "SMILES",
     "IsomericSMILES",
     "ConnectivitySMILES",
     "CanonicalSMILES",
-)  # 2025's first; stereo first
+)  # names of 2025 first, and SMILES with stereochemistry first
 
 
 @dataclass(frozen=True)
 class PubChemREST(StructureSource):
-    """Compounds by the property table of PUG REST, which has no synonyms; one file a batch of CIDs."""
+    """Compounds from the property table of PUG REST, which has no synonyms; one file per batch of CIDs."""
 
     name: ClassVar[str] = "pubchem_rest"
     about: ClassVar[str] = (
-        "InChI, SMILES and title of PubChem's compounds, by PUG REST; NCBI itself places no restrictions on them."
+        "InChI, SMILES and title of PubChem's compounds, from PUG REST; NCBI itself places no restrictions on them."
     )
 
     def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
-        """Ask for the batches that are not there yet.
+        """Request the missing batches.
 
         Raises:
             FetchError: the service does not answer.
-            ValueError: it answers something other than a property table.
+            ValueError: the answer is not a property table.
         """
         if self.path:
             return
@@ -53,23 +53,24 @@ class PubChemREST(StructureSource):
             cache_json(_name_batch_file(folder, batch), partial(_request, client, batch))
 
     def read_records(self, folder: Path, cids: np.ndarray) -> Iterator[dict[str, Any]]:
-        """The properties of the CIDs that the service knows.
+        """Yield the properties of the CIDs that the service knows.
 
         Args:
-            cids: those that `fetch` was given, or every batch of them would be missing.
+            folder: folder that `fetch` filled.
+            cids: the same CIDs as for `fetch`, which determine the batches.
         Raises:
             FileNotFoundError: a batch was not fetched.
-            ValueError: a file cannot be read or holds no property table.
+            ValueError: a file cannot be read or is not a property table.
         """
         for batch in _make_batches(cids):
             file = _name_batch_file(folder, batch)
             by_cid = {
                 row["CID"]: row for row in _get_rows(cache_json(file, partial(_refuse_missing, file, batch)), str(file))
             }
-            yield from (by_cid[cid] for cid in batch if len(by_cid.get(cid, {})) > 1)  # an unknown CID may come alone
+            yield from (by_cid[cid] for cid in batch if len(by_cid.get(cid, {})) > 1)  # an unknown CID may have no data
 
     def parse_compound(self, raw: dict[str, Any]) -> Compound:
-        """The compound, without synonyms; see `StructureSource`."""
+        """Return the compound, without synonyms; see `StructureSource.parse_compound`."""
         smiles = next((raw[key] for key in SMILES_KEYS if raw.get(key)), "")
         return check_compound(
             PubChemRecord(raw["CID"], smiles, raw.get("InChI", ""), raw.get("InChIKey", ""), raw.get("Title", ""))
@@ -85,14 +86,14 @@ def _name_batch_file(folder: Path, batch: list[int]) -> Path:
 
 
 def _join(batch: list[int]) -> str:
-    return ",".join(map(str, batch))  # one parameter: of a repeated one the service takes the first only
+    return ",".join(map(str, batch))  # one parameter, because the service reads only the first of repeated ones
 
 
 def _request(client: Client, batch: list[int]) -> dict:
     try:
         answer = client.get_json(URL, data={"cid": _join(batch)})
     except FetchError as error:
-        if "NotFound" not in str(error):  # the Fault that says that it knows none of them
+        if "NotFound" not in str(error):  # the Fault if the service knows none of the CIDs
             raise
         return {"PropertyTable": {"Properties": []}}
     _get_rows(answer, f"{URL} for CIDs {batch[0]} to {batch[-1]}")
@@ -101,7 +102,7 @@ def _request(client: Client, batch: list[int]) -> dict:
 
 def _refuse_missing(file: Path, batch: list[int]) -> dict:
     raise FileNotFoundError(
-        f"source {PubChemREST.name}: {file}, of CIDs {batch[0]} to {batch[-1]}, is missing; run the stage fetch"
+        f"source {PubChemREST.name}: {file} of CIDs {batch[0]} to {batch[-1]} is missing; run the stage fetch"
     )
 
 
@@ -109,4 +110,4 @@ def _get_rows(answer: dict, origin: str) -> list[dict[str, Any]]:
     try:
         return answer["PropertyTable"]["Properties"]
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{origin}: no property table but {str(answer)[:200]}; remove it and fetch again") from error
+        raise ValueError(f"{origin}: not a property table: {str(answer)[:200]}; delete it and fetch again") from error

@@ -20,13 +20,13 @@ from .sdf import check_decoded, read_sdf, read_sdf_tags
 URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/CURRENT-Full/SDF/"
 RANGE = re.compile(r"Compound_(\d+)_(\d+)\.sdf\.gz")  # first and last CID
 CID_TAG = "PUBCHEM_COMPOUND_CID"
-SMILES_TAGS = (  # with stereo first
+SMILES_TAGS = (  # SMILES with stereochemistry first
     "PUBCHEM_SMILES",
     "PUBCHEM_OPENEYE_ISO_SMILES",
     "PUBCHEM_CONNECTIVITY_SMILES",
     "PUBCHEM_OPENEYE_CAN_SMILES",
 )
-NAME_TAGS = (  # the first one found is the title
+NAME_TAGS = (  # the first name found is the title
     "PUBCHEM_IUPAC_TRADITIONAL_NAME",
     "PUBCHEM_IUPAC_NAME",
     "PUBCHEM_IUPAC_CAS_NAME",
@@ -36,7 +36,7 @@ NAME_TAGS = (  # the first one found is the title
 
 
 class SDFRecord(NamedTuple):
-    """A record of an SDF and the CID it was found by."""
+    """A record of an SDF and its CID."""
 
     cid: int
     text: str
@@ -47,7 +47,7 @@ class PubChemSDF(StructureSource):
     """Compounds from files `Compound_<first CID>_<last CID>.sdf.gz`.
 
     Args:
-        downloads: names of the files that the stage fetch downloads.
+        downloads: names of the files to download.
     """
 
     name: ClassVar[str] = "pubchem_sdf"
@@ -58,7 +58,7 @@ class PubChemSDF(StructureSource):
     downloads: tuple[str, ...] = ()
 
     def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
-        """Download those of `downloads` that are not there yet, whatever the CIDs.
+        """Download the missing files of `downloads`, whatever the CIDs.
 
         Raises:
             ValueError: neither `downloads` nor `path` is set.
@@ -72,23 +72,23 @@ class PubChemSDF(StructureSource):
             download_with_checksum(client, URL + file, folder / file)
 
     def list_files(self, folder: Path) -> list[Path]:
-        """The SDF files, ascending by CID, since their names have leading zeros.
+        """List the SDF files, ascending by CID (their names have leading zeros).
 
         Raises:
-            FileNotFoundError: there are none.
+            FileNotFoundError: there are no files.
         """
         found = [folder] if folder.is_file() else sorted(folder.glob("Compound_*.sdf.gz"))
         if not found:
             raise FileNotFoundError(
-                f"source {self.name}: {folder} holds no Compound_*.sdf.gz; run the stage fetch or set its path"
+                f"source {self.name}: {folder} has no Compound_*.sdf.gz; run the stage fetch or set its path"
             )
         return found
 
     def read_records(self, folder: Path, cids: np.ndarray) -> Iterator[SDFRecord]:
-        """The records of those CIDs; files whose range holds none of them are not opened.
+        """Yield the records of the CIDs; files without any of them in their range are not opened.
 
         Raises:
-            ValueError: a file is truncated, a record tells no CID, or the CIDs do not ascend.
+            ValueError: a file is truncated, a record has no CID, or the CIDs do not ascend.
         """
         wanted, last = set(cids.tolist()), 0
         for file in self.list_files(folder):
@@ -97,13 +97,13 @@ class PubChemSDF(StructureSource):
             for number, text in enumerate(read_sdf(file), 1):
                 cid = _read_cid(text, f"{file}, record {number}")
                 if cid <= last:
-                    raise ValueError(f"{file}, record {number}: CID {cid} after {last}, but CIDs must ascend")
+                    raise ValueError(f"{file}, record {number}: CID {cid} after {last}; CIDs must ascend")
                 last = cid
                 if cid in wanted:
                     yield SDFRecord(cid, text)
 
     def parse_compound(self, raw: SDFRecord) -> Compound:
-        """The compound, its title and synonyms being the IUPAC names; see `StructureSource`."""
+        """Return the compound, with IUPAC names as title and synonyms; see `StructureSource.parse_compound`."""
         check_decoded(str(raw.cid), raw.text)
         tags = read_sdf_tags(raw.text)
         if int(tags.get(CID_TAG, raw.cid)) != raw.cid:
@@ -118,7 +118,7 @@ class PubChemSDF(StructureSource):
 
 
 def _may_hold(file: Path, cids: np.ndarray) -> bool:
-    """Whether the range in the file's name holds one of these CIDs; True where the name has no range."""
+    """Return whether one of the CIDs is in the range of the file's name; True if the name has no range."""
     if (match := RANGE.fullmatch(file.name)) is None:
         return True
     first, last = map(int, match.groups())

@@ -1,4 +1,4 @@
-"""What PubChem's structure sources share: the check of a record's identifiers, and downloads checked by NCBI's sums."""
+"""Shared code of the sources of PubChem structures: check a record's identifiers, and download files with checksums."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from ..records import Compound, RecordError
 
 
 class PubChemRecord(NamedTuple):
-    """What PubChem says of one CID; "" where it says nothing. `synonyms` are the best known first."""
+    """PubChem's record of a CID; "" for a missing value. `synonyms` start with the best known."""
 
     cid: int
     smiles: str
@@ -24,10 +24,10 @@ class PubChemRecord(NamedTuple):
 
 
 def check_compound(record: PubChemRecord) -> Compound:
-    """The compound with the record's own InChI and InChIKey and with RDKit's canonical SMILES.
+    """Check a record and return its compound, with the record's InChI and InChIKey and RDKit's canonical SMILES.
 
-    RDKit's InChIKey of the SMILES may differ from the record's in stereo, isotopes and charge, but not in the first
-    block, which is the connectivity.
+    RDKit's InChIKey of the SMILES may differ from the record's in stereochemistry, isotopes and charge, but not in the
+    first block, which encodes the connectivity.
 
     Raises:
         RecordError: an identifier is missing, RDKit cannot read the SMILES, or the identifiers contradict one another.
@@ -53,20 +53,20 @@ def check_compound(record: PubChemRecord) -> Compound:
 
 
 def select_further_names(title: str, names: list[str]) -> tuple[str, ...]:
-    """The names in their order, each once, without the title and empty ones."""
+    """Return the names in order, without duplicates, the title and empty names."""
     return tuple(name for name in dict.fromkeys(names) if name and name != title)
 
 
 def download_with_checksum(client: Client, url: str, path: Path) -> None:
-    """Download a file of NCBI's FTP site, unless it is there, and check it by the MD5 sum beside it, if there is one.
+    """Download a file from NCBI's FTP site unless it exists, and verify it with the MD5 file next to it, if any.
 
     Raises:
-        FetchError: the download failed or its sum differs.
+        FetchError: the download failed, or the checksum differs.
     """
     if path.exists():
         return
     checksum = path.with_name(f"{path.name}.md5")
-    checksum.unlink(missing_ok=True)  # NCBI may have renewed both since an earlier attempt
+    checksum.unlink(missing_ok=True)  # NCBI may have updated both files since an earlier attempt
     try:
         client.download(f"{url}.md5", checksum)
     except FetchError as error:

@@ -1,7 +1,7 @@
-"""What the answers of PUG View share: headings, paragraphs, and whence a text is; read with checks of their form.
+"""Read the common parts of PUG View answers: headings, paragraphs and the origin of a text, with checks of the format.
 
-Source of the format: https://pubchem.ncbi.nlm.nih.gov/docs/pug-view. Licences belong to the depositors, text by text.
-Markup (which part of a paragraph is a link) is not read.
+Source of the format: https://pubchem.ncbi.nlm.nih.gov/docs/pug-view. Each text has the licence of its depositor.
+Markup (such as links within a paragraph) is not read.
 """
 
 import gzip
@@ -19,28 +19,30 @@ NO_TEXT = "no text under the heading"
 
 
 def get_heading(block: dict) -> str | None:
-    """The heading of a section or of a block of data, which is a string or an object."""
+    """Return the heading of a section or data block, which is a string or an object."""
     heading = block.get("TOCHeading")
     return heading.get("#TOCHeading") if isinstance(heading, dict) else heading
 
 
 def get_paragraphs(block: dict) -> list[str]:
-    """The paragraphs of a block of data, without blank ones."""
+    """Return the paragraphs of a data block, without blank ones."""
     strings = [part.get("String", "") for part in block.get("Value", {}).get("StringWithMarkup", [])]
     return [string for string in strings if string.strip()]
 
 
 def get_origin_id(origin: dict) -> str:
-    """The ANID of an annotation or reference, or else its source and id or name."""
+    """Return the ANID of an annotation or reference, or else its source and id or name."""
     return str(origin.get("ANID") or f"{origin.get('SourceName')}:{origin.get('SourceID') or origin.get('Name')}")
 
 
 def make_text(origin: dict, paragraphs: list[str], cid: int, title: str | None = None) -> Text:
-    """The text of a compound.
+    """Make the text of a compound.
 
     Args:
-        origin: the annotation or reference; both say by the same keys where the text is from.
-        title: name of the compound where the origin gives none.
+        origin: annotation or reference of the text; both have the same keys.
+        paragraphs: paragraphs of the text.
+        cid: CID of the compound.
+        title: name of the compound if the origin does not give one.
     """
     return Text(
         record_id=f"{get_origin_id(origin)}:{cid}",
@@ -57,40 +59,40 @@ def make_text(origin: dict, paragraphs: list[str], cid: int, title: str | None =
 
 @contextmanager
 def expect_documented_form(record_id: str, record: dict) -> Iterator[None]:
-    """Where a record is parsed: what the parser does not find as it is documented is a `RecordError`."""
+    """Turn errors from parsing a record that is not in the documented format into a `RecordError`."""
     try:
-        json.dumps(record, ensure_ascii=False).encode("utf-8")  # half a surrogate pair passes JSON, but no Parquet file
+        json.dumps(record, ensure_ascii=False).encode("utf-8")  # JSON allows a lone surrogate, Parquet does not
         yield
     except RecordError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         detail = f"{type(error).__name__}: {error}"
-        raise RecordError(record_id, "the record has not the documented form", detail) from error
+        raise RecordError(record_id, "the record is not in the documented format", detail) from error
 
 
 def read_json(file: Path) -> dict:
-    """The JSON object of a file, which may be packed by gzip.
+    """Read the JSON object of a file, which may be gzipped.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: the file cannot be read.
     """
     try:
         content = file.read_bytes()
         return dict(json.loads(gzip.decompress(content) if file.suffix == ".gz" else content))
     except (OSError, EOFError, zlib.error, TypeError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read ({error}); remove it and run the stage fetch again") from error
+        raise ValueError(f"{file} cannot be read ({error}); delete it and run the stage fetch again") from error
 
 
 def get_value(content: Any, place: Path | str, *path: str | int) -> Any:
-    """What lies at `path` in `content`, which the file or address `place` gave.
+    """Return the value at `path` in `content`, which was read from the file or address `place`.
 
     Raises:
-        ValueError: nothing lies there.
+        ValueError: there is no such value.
     """
     found = content
     for key in path:
         try:
             found = found[key]
         except (IndexError, KeyError, TypeError):
-            raise ValueError(f"{place} has no {path}, but: {str(content)[:200]}; remove it, fetch it again") from None
+            raise ValueError(f"{place} has no {path}: {str(content)[:200]}; delete it and fetch it again") from None
     return found

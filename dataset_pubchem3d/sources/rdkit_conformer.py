@@ -1,8 +1,7 @@
-"""Geometries: conformers that RDKit makes from a SMILES; the last resort, and no ground states.
+"""Geometries: conformers that RDKit makes from a SMILES; a last resort, not ground states.
 
 Source: S. Wang et al., J. Chem. Inf. Model. 60, 2044 (2020), ETKDGv3; P. Tosco et al., J. Cheminform. 6, 37 (2014),
-MMFF94 in RDKit. The work is done by `modeling_geomclip.conformers_geomclip`, so that these are the conformers that the
-model is given for a SMILES.
+MMFF94 in RDKit. They are made by `modeling_geomclip.conformers_geomclip`, as for a SMILES that is given to the model.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,7 @@ from typing import ClassVar
 from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 
-FORCE_FIELDS = {  # by the name that `make_conformer` gives them
+FORCE_FIELDS = {  # by their name in `make_conformer`
     "MMFF94": "{} + MMFF94",
     "UFF": "{} + UFF for lack of MMFF94 parameters",
     "unrelaxed": "{}, unrelaxed for lack of force field parameters",
@@ -23,19 +22,19 @@ FORCE_FIELDS = {  # by the name that `make_conformer` gives them
 
 @dataclass(frozen=True)
 class RDKitConformers(GeometrySource):
-    """Conformers of the compounds that no other source has; it reads no file.
+    """Conformers of the compounds that no other source has; it does not read files.
 
     Args:
-        seed: of the first conformer; further ones have the seeds after it.
-        max_atoms: the most atoms a molecule may have, hydrogens included; None for any number.
-        num_conformers: that are made of a molecule; a further one that cannot be made is left out. A recipe's
-            `conformers` says how many are kept.
-        relax: whether a force field relaxes them, which takes most of the time.
+        seed: seed of the first conformer; the others use the seeds after it.
+        max_atoms: maximum number of atoms of a molecule, hydrogens included; None for no limit.
+        num_conformers: number of conformers to make per molecule. Failures after the first are skipped. The recipe's
+            `conformers` sets how many are kept.
+        relax: whether to relax the conformers with a force field, which takes most of the time.
     """
 
     name: ClassVar[str] = "rdkit"
     about: ClassVar[str] = (
-        "conformers that RDKit makes from the SMILES (ETKDGv3, then MMFF94 or UFF if it can): no ground states."
+        "conformers that RDKit makes from the SMILES (ETKDGv3, then MMFF94 or UFF if possible), not ground states."
     )
     method: ClassVar[str] = "RDKit ETKDGv3 + MMFF94, not a ground state"
     license: ClassVar[str] = "none needed (computed by RDKit)"
@@ -46,20 +45,28 @@ class RDKitConformers(GeometrySource):
     relax: bool = True
 
     def list_files(self, folder: Path) -> list[Path]:
+        """Return no files."""
         return []
 
     def read_records(self, folder: Path) -> Iterator[dict]:
-        raise TypeError(f"source {self.name} reads no files; call make_records with the compounds that need it")
+        """Raise a TypeError, because this source has no files; use `make_records`."""
+        raise TypeError(f"source {self.name} has no files; call make_records with the compounds")
 
     def make_records(self, compounds: Iterable[tuple[str, str]]) -> Iterator[dict]:
-        """Dicts of `inchikey` and `smiles`."""
+        """Yield dicts of `inchikey` and `smiles`."""
         return ({"inchikey": inchikey, "smiles": smiles} for inchikey, smiles in compounds)
 
     def identify(self, raw: dict) -> Identity:
+        """Return the InChIKey of the compound."""
         return Identity(inchikey=raw["inchikey"])
 
     def parse_geometry(self, raw: dict) -> Geometry:
-        # Here, as it imports transformers, which only the workers need that make conformers.
+        """Make the conformers.
+
+        Raises:
+            RecordError: the SMILES is refused, or the first conformer cannot be made.
+        """
+        # Imported here because it loads transformers, which only workers that make conformers need.
         from modeling_geomclip.molecule_checks_geomclip import check_distances
         from modeling_geomclip.molecules_geomclip import MoleculeError, embed_smiles
 
@@ -78,6 +85,6 @@ class RDKitConformers(GeometrySource):
 
 
 def name_method(methods: Iterable[tuple[str, str]]) -> str:
-    """The level of theory of a conformer, of whose fragments each was embedded and relaxed in its own way."""
+    """Return the level of theory of a conformer, given how each of its fragments was embedded and relaxed."""
     ways = sorted({FORCE_FIELDS[relaxed].format(start) for start, relaxed in methods if relaxed})
     return f"RDKit {' and '.join(ways) or 'single atoms'}, not a ground state"

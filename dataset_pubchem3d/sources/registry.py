@@ -1,4 +1,4 @@
-"""Which sources a recipe can name. A new one is a file beside this and one line in `FILES`."""
+"""The sources that a recipe can name. To add a source, add its file to this folder and its name to `FILES`."""
 
 from importlib import import_module
 
@@ -25,7 +25,7 @@ FILES = (
 
 
 def _find_sources(kind: type[Source]) -> dict[str, type[Source]]:
-    """The classes of a kind that the files define, by their name in recipes."""
+    """Return the sources of a kind that the files define, by their name in recipes."""
     modules = [import_module(f".{file}", __package__) for file in FILES]
     classes = [(module, found) for module in modules for found in vars(module).values() if isinstance(found, type)]
     return {

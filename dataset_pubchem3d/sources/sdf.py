@@ -1,7 +1,7 @@
-"""SDF: its records, their data items and their coordinates.
+"""Read SDF files: their records, data items and coordinates.
 
-Source: BIOVIA, CTfile Formats (2020), chapters 2 to 6. Chemistry and coordinates are read by RDKit; only the splitting
-into records and the data items are read here, so that they are lazy and survive structures that RDKit refuses.
+Source: BIOVIA, CTfile Formats (2020), chapters 2 to 6. RDKit reads structures and coordinates. This module splits the
+file into records and reads the data items, lazily and even for structures that RDKit refuses.
 """
 
 import gzip
@@ -23,15 +23,15 @@ DATA_ITEM = re.compile(r"^>.*?<(.+)>.*\n((?:.*\S.*(?:\n|\Z))*)", re.MULTILINE)
 
 
 def read_sdf(file: Path | TextIO) -> Iterator[str]:
-    """The records of an SDF in order, one at a time, without their `$$$$` line.
+    """Yield the records of an SDF in order, without their `$$$$` lines.
 
     Args:
-        file: a plain or gzipped (.gz) file in UTF-8, or an open text stream, such as a member of an archive. A byte
-            that is no UTF-8 costs its record, which `read_sdf_geometry` and `check_decoded` refuse.
+        file: plain or gzipped (.gz) file in UTF-8, or an open text stream, such as a member of an archive. A byte that
+            is not UTF-8 invalidates only its record, which `read_sdf_geometry` and `check_decoded` refuse.
     Raises:
         OSError: the file cannot be opened.
-        ValueError: naming the file; it is truncated or broken. A last record without `$$$$` passes if
-            nothing follows its structure; after data items the file is taken for truncated.
+        ValueError: the file is truncated or broken; the message names it. A last record without `$$$$` is accepted if
+            nothing follows its structure; if data items follow, the file counts as truncated.
     """
     if not isinstance(file, Path):
         yield from _split_records(file, getattr(file, "name", "SDF stream"))
@@ -42,21 +42,21 @@ def read_sdf(file: Path | TextIO) -> Iterator[str]:
 
 
 def read_sdf_tags(record: str) -> dict[str, str]:
-    r"""The data items of a record by name; the lines of a value are joined by "\n". None without an `M  END`."""
+    r"""Return the data items of a record by name, with lines joined by "\n"; empty for a record without `M  END`."""
     items = record.replace("\r\n", "\n").partition(STRUCTURE_END)[2]
     return {name: value.rstrip("\n") for name, value in DATA_ITEM.findall(items)}
 
 
 def read_sdf_geometry(record_id: str, block: str) -> tuple[np.ndarray, np.ndarray]:
-    """Atoms and coordinates of a record or mol block (V2000 or V3000) as they are written, hydrogens included.
+    """Read the atoms and coordinates of a record or mol block (V2000 or V3000) as written, hydrogens included.
 
     Returns:
         Atomic numbers (atoms,) int64 and positions (atoms, 3) float64, Å.
     Raises:
-        RecordError: a byte is no UTF-8; RDKit cannot read it; it has no atoms; it is 2D, whatever its second line says;
-            its distances are no molecule's.
+        RecordError: a byte is not UTF-8, RDKit cannot read the block, it has no atoms, it is 2D (whatever its second
+            line says), or its distances are impossible.
     """
-    # Here, as it imports transformers, which only the workers need that read geometries.
+    # Imported here because it loads transformers, which only workers that read geometries need.
     from modeling_geomclip.molecules_geomclip import MoleculeError, read_mol_block
 
     check_decoded(record_id, block)
@@ -70,13 +70,18 @@ def read_sdf_geometry(record_id: str, block: str) -> tuple[np.ndarray, np.ndarra
 
 
 def check_decoded(record_id: str, record: str) -> None:
-    """Raises: RecordError: the record holds a byte that is no UTF-8."""
+    """Check that a record is valid UTF-8.
+
+    Raises:
+        RecordError: a byte is not UTF-8.
+    """
     try:
         record.encode()
     except UnicodeEncodeError as error:
         line = record.count("\n", 0, error.start) + 1
         byte = ord(record[error.start]) - 0xDC00
-        raise RecordError(record_id, "a byte is no UTF-8", f"byte 0x{byte:02x} in line {line} of the record") from error
+        detail = f"byte 0x{byte:02x} in line {line} of the record"
+        raise RecordError(record_id, "a byte is not UTF-8", detail) from error
 
 
 def _split_records(lines: TextIO, name: str | Path) -> Iterator[str]:
@@ -96,6 +101,6 @@ def _split_records(lines: TextIO, name: str | Path) -> Iterator[str]:
     elif text.strip():
         start = text.strip().splitlines()[0][:40]
         raise ValueError(
-            f"{name}: its last record ({start!r}) does not end in {RECORD_END}, so it is truncated; "
-            f"delete the file and fetch it again, or end a complete record by a line {RECORD_END}"
+            f"{name}: its last record ({start!r}) does not end with {RECORD_END}, so the file is truncated; "
+            f"delete the file and fetch it again, or, if the record is complete, add a line {RECORD_END}"
         )

@@ -1,7 +1,7 @@
-"""Anyone's own pairs: a table of texts, of geometries or of both, as Parquet, TSV, CSV or SDF.
+"""Texts and geometries: a user's own table of texts, geometries or both, as Parquet, TSV, CSV or SDF.
 
-TSV is read as ChEBI-20 and its relatives are written, without quoting (a `"` is a character); CSV with quoting
-(RFC 4180). A list in a cell of text is JSON. What makes a row faulty is told by `check_row`, here and wherever else a
+TSV is read without quoting (a `"` is an ordinary character), the format of ChEBI-20 and similar data sets; CSV is read
+with quoting (RFC 4180). A list in a text cell is JSON. `check_row` decides which rows are faulty, here and wherever a
 table is read.
 """
 
@@ -23,29 +23,29 @@ from .sdf import TWO_DIMENSIONAL, read_sdf_geometry
 from .table_files import GIVEN_TEXT, MOL_BLOCK, Row, list_column_keys, read_number_list, read_rows, undouble_backslashes
 from .table_profile import profile_table
 
-FORMS = {  # of structures, the preferred first: what they are called and read by
+FORMS = {  # formats of structures, in order of preference, with their names and parsers
     "smiles": ("SMILES", Chem.MolFromSmiles),
     "inchi": ("InChI", Chem.MolFromInchi),
     MOL_BLOCK: ("mol block", Chem.MolFromMolBlock),
 }
 STRUCTURE = tuple(FORMS)
-STANDARD_INCHI = "InChI=1S/"  # any other has keys that match no standard one
+STANDARD_INCHI = "InChI=1S/"  # keys of other InChIs do not match standard keys
 NO_POSITIONS = "no positions"
 NO_STRUCTURE = "neither a structure nor a CID"
 
 
 @dataclass(frozen=True)
 class TableSource(Source):
-    """What sources that are read from tables share.
+    """Base class of the sources that are read from tables.
 
     Args:
-        encoding: of CSV, TSV and SDF files.
+        encoding: encoding of CSV, TSV and SDF files.
     """
 
     encoding: str = "utf-8"
 
     def list_files(self, folder: Path) -> list[Path]:
-        """See `Source.list_files`."""
+        """List the files; see `Source.list_files`."""
         if self.path and not folder.exists():
             raise FileNotFoundError(f"there is no file {folder}; check the path")
         return super().list_files(folder)
@@ -55,29 +55,34 @@ class TableSource(Source):
 class Table(TableSource, TextSource):
     """Texts of a table. Each row has a text and its molecule: a SMILES, an InChI, the structure of an SDF, or a CID.
 
-    The first one of these that a row has counts; a CID alone is looked up in the recipe's source of structures.
+    The first of these that a row has identifies the molecule. A CID alone is looked up in the recipe's source of
+    structures.
 
     Args:
-        with_geometries: whether the recipe takes geometries from the table too, so that a row whose geometry cannot be
-            used is refused here, once; a recipe sets it.
+        with_geometries: whether the recipe also takes geometries from the table. A row with an unusable geometry is
+            then refused here, and only once. Set by the recipe.
     """
 
     name: ClassVar[str] = "table"
     about: ClassVar[str] = (
-        "texts of a table that the builder of this folder brought; their terms are known to no one but them."
+        "texts of a table that the builder of this folder provided; only the builder knows their terms."
     )
     with_geometries: bool = False
 
     def read_records(self, folder: Path) -> Iterator[Row]:
-        """The rows, numbered from 0 on through all files.
+        """Yield the rows, numbered from 0 across all files.
 
         Raises:
-            ValueError: naming the file; it lacks a necessary column, is broken, or is of a format that is not known.
+            ValueError: a file lacks a required column, is broken or has an unknown format; the message names the file.
         """
         return read_rows(self.list_files(folder), (("text",), (*STRUCTURE, "cid")), encoding=self.encoding)
 
     def parse_texts(self, raw: Row) -> list[Text]:
-        """The text, stripped of white space at its ends."""
+        """Return the text, stripped of leading and trailing whitespace.
+
+        Raises:
+            RecordError: see `check_row`; or the row has neither a structure nor a CID.
+        """
         compound = check_row(raw, wants_text=True, wants_geometry=self.with_geometries, wants_compound=True).molecule
         cells, text, cid = raw.cells, read_text(raw), _read_whole_number(raw, "cid")
         if compound is None and cid is None:
@@ -101,42 +106,44 @@ class Table(TableSource, TextSource):
         ]
 
     def profile(self, folder: Path) -> dict[str, int]:
-        """The table as it was given; see `profile_table`."""
+        """Return statistics of the table as given; see `profile_table`."""
         return profile_table(self.read_records(folder))
 
 
 @dataclass(frozen=True)
 class TableGeometry(TableSource, GeometrySource):
-    """Geometries of a table. Each row has `atomic_numbers` and `positions` or, in an SDF, a 3D structure; and, if it is
-    known, `conformer_energy`, eV, one for each conformer.
+    """Geometries of a table.
+
+    Each row has `atomic_numbers` and `positions` or, in an SDF, a 3D structure, and optionally `conformer_energy`, eV,
+    one per conformer.
 
     Args:
-        method: level of theory where the table has no column `geometry_method`.
-        license: licence where the table has no column `geometry_license`.
-        with_texts: whether the recipe takes texts from the table too, which refuse the rows that cannot be used; a
-            recipe sets it.
+        method: level of theory if the table has no column `geometry_method`.
+        license: licence if the table has no column `geometry_license`.
+        with_texts: whether the recipe also takes texts from the table. The source of texts then refuses unusable rows.
+            Set by the recipe.
     """
 
     name: ClassVar[str] = "table"
-    about: ClassVar[str] = "coordinates of a table that the builder of this folder brought."
+    about: ClassVar[str] = "coordinates of a table that the builder of this folder provided."
     method: str = "not stated"
     license: str = "not stated"
     with_texts: bool = False
 
     def read_records(self, folder: Path) -> Iterator[Row]:
-        """The rows; see `Table.read_records`."""
+        """Yield the rows; see `Table.read_records`."""
         molecule, geometry = ("inchikey", *STRUCTURE, "cid"), (("atomic_numbers", MOL_BLOCK), ("positions", MOL_BLOCK))
         return read_rows(self.list_files(folder), (molecule, *geometry), encoding=self.encoding)
 
     def has_coordinates(self, folder: Path) -> bool:
-        """Whether any of the files has columns for coordinates."""
+        """Return whether any of the files has columns for coordinates."""
         files = self.list_files(folder)
         return any({"positions", MOL_BLOCK} & list_column_keys(file, self.encoding) for file in files)
 
     def identify(self, raw: Row) -> Identity:
-        """The CID, and the InChIKey as the row gives it or else from its structure.
+        """Return the CID, and the InChIKey of the row or else of its structure.
 
-        Those of no one, where the texts of the table have a row without a geometry, or refuse it.
+        With `with_texts`, the identity is empty for a row without a geometry and for a row that the texts refuse.
         """
         if not self.with_texts:
             return _identify(raw)
@@ -146,7 +153,13 @@ class TableGeometry(TableSource, GeometrySource):
             return Identity()
 
     def parse_geometry(self, raw: Row) -> Geometry:
-        """The conformers, hydrogens as given; positions are flat (3 atoms), (atoms, 3) or (conformers, atoms, 3)."""
+        """Parse the conformers, with hydrogens as given.
+
+        The positions in the row are flat (3 atoms), (atoms, 3) or (conformers, atoms, 3).
+
+        Raises:
+            RecordError: see `check_row`; or the row has no 3D coordinates.
+        """
         geometry = read_geometry(raw) if self.with_texts else check_row(raw).geometry
         if geometry is None:
             raise RecordError(raw.record_id, TWO_DIMENSIONAL if MOL_BLOCK in raw.cells else NO_POSITIONS)
@@ -166,7 +179,7 @@ def _identify(raw: Row) -> Identity:
 
 
 class CheckedRow(NamedTuple):
-    """What a row gives: its molecule, as a compound where that was needed, and its geometry, if it has them."""
+    """The contents of a row: its molecule, as a compound if that was needed, and its geometry; None if missing."""
 
     molecule: Compound | Chem.Mol | None
     geometry: Geometry | None
@@ -175,15 +188,16 @@ class CheckedRow(NamedTuple):
 def check_row(
     raw: Row, wants_text: bool = False, wants_geometry: bool = True, wants_compound: bool = False
 ) -> CheckedRow:
-    """Refuse a row that cannot be used, whoever reads it.
+    """Check a row and refuse it if it cannot be used.
 
     Args:
-        wants_text: it is to have a text.
-        wants_geometry: its geometry, if it has one, is to be used.
-        wants_compound: the InChI is to be computed, also where no InChIKey is to be compared with it.
+        raw: the row.
+        wants_text: whether the row must have a text.
+        wants_geometry: whether to read its geometry, if it has one.
+        wants_compound: whether to compute the InChI even without an InChIKey to compare it with.
     Raises:
-        RecordError: cells are missing or too many; the text is empty; the structure cannot be read, or is not that of
-            the InChIKey; the geometry is incomplete, broken or of another molecule than the structure.
+        RecordError: there are too few or too many cells; the text is empty; the structure cannot be read or does not
+            match the InChIKey; or the geometry is incomplete, broken or of another molecule than the structure.
     """
     if wants_text:
         read_text(raw)
@@ -199,10 +213,10 @@ def check_row(
 
 
 def get_cells(raw: Row) -> dict[str, Any]:
-    """The cells of a row.
+    """Return the cells of a row.
 
     Raises:
-        RecordError: it does not fit the head of its table, or is damaged.
+        RecordError: the row is damaged or does not fit the header of its table.
     """
     if raw.fault:
         raise RecordError(raw.record_id, *raw.fault)
@@ -210,10 +224,10 @@ def get_cells(raw: Row) -> dict[str, Any]:
 
 
 def read_text(raw: Row) -> str:
-    """The text, stripped of white space at its ends.
+    """Return the text, stripped of leading and trailing whitespace.
 
     Raises:
-        RecordError: it is empty.
+        RecordError: the text is empty.
     """
     text = get_cells(raw).get("text", "").strip()
     if not text:
@@ -222,12 +236,13 @@ def read_text(raw: Row) -> str:
 
 
 def read_compound(raw: Row) -> Compound | None:
-    """The compound by its SMILES, InChI or mol block, None if the row has none of them.
+    """Return the compound of the SMILES, InChI or mol block; None if the row has none of them.
 
-    Its InChIKey is that of the row, if there is a whole one; the first structure that has this key counts, since a
-    table may have a SMILES without stereo beside an InChI with it.
+    If the row has a full InChIKey, the compound keeps it, and the first structure with this key is used, because a
+    table can have a SMILES without stereochemistry next to an InChI with it.
+
     Raises:
-        RecordError: the structure cannot be read; InChIKey and structure are of different molecules.
+        RecordError: the structure cannot be read, or InChIKey and structure belong to different molecules.
     """
     given, found = _read_inchikey(raw), [key for key in STRUCTURE if key in raw.cells]
     if not found:
@@ -236,7 +251,7 @@ def read_compound(raw: Row) -> Compound | None:
     if given is None:
         return compound
     for key in found[1:] if compound.inchikey != given and len(given) > BLOCK.itemsize else ():
-        with suppress(RecordError):  # what is wrong with a structure that is not needed
+        with suppress(RecordError):  # ignore faults of a structure that is not needed
             if (other := _read_structure(raw, key)).inchikey == given:
                 return other
     if take_first_block(given) != take_first_block(compound.inchikey):
@@ -247,7 +262,7 @@ def read_compound(raw: Row) -> Compound | None:
 
 
 def _read_structure(raw: Row, key: str) -> Compound:
-    """The compound by one of `STRUCTURE`."""
+    """Return the compound of one of `STRUCTURE`."""
     cells, names = get_cells(raw), {"cid": _read_whole_number(raw, "cid"), "title": raw.cells.get("name", "")}
     if key == "smiles":
         _check_smiles(raw.record_id, smiles := read_smiles(cells))
@@ -259,18 +274,18 @@ def _read_structure(raw: Row, key: str) -> Compound:
 
 
 def _read_first_mol(raw: Row) -> Chem.Mol | None:
-    """The molecule of the first of `STRUCTURE` that a row has, without its InChI being computed."""
+    """Return the molecule of the first of `STRUCTURE` that the row has, without computing its InChI."""
     key = next((key for key in STRUCTURE if key in raw.cells), None)
     if key is None:
         return None
     mol = _read_mol(raw, key)
-    if any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms()):  # which `Compound.from_smiles` would find out
+    if any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms()):  # `Compound.from_smiles` would refuse it
         raise RecordError(raw.record_id, "RDKit finds no InChI", Chem.MolToSmiles(mol))
     return mol
 
 
 def _read_mol(raw: Row, key: str) -> Chem.Mol:
-    """The molecule by one of `STRUCTURE`."""
+    """Return the molecule of one of `STRUCTURE`."""
     name, read = FORMS[key]
     text = read_smiles(raw.cells) if key == "smiles" else raw.cells[key]
     if key == "smiles":
@@ -278,7 +293,7 @@ def _read_mol(raw: Row, key: str) -> Chem.Mol:
     try:
         with BlockLogs():
             mol = read(text.strip() if key == "inchi" else text)
-    except RuntimeError:  # a condition that RDKit itself violates
+    except RuntimeError:  # a violated invariant in RDKit
         mol = None
     if mol is None or mol.GetNumAtoms() == 0:
         raise RecordError(raw.record_id, f"RDKit cannot read the {name}", text.strip()[:80])
@@ -286,26 +301,26 @@ def _read_mol(raw: Row, key: str) -> Chem.Mol:
 
 
 def _check_smiles(record_id: str, smiles: str) -> None:
-    """Refuse SELFIES, reactions and other texts that RDKit may read as another molecule."""
-    # Here, as it imports transformers, which a build from other sources does not need.
+    """Refuse SELFIES, reactions and other strings that RDKit could read as another molecule."""
+    # Imported here because it loads transformers, which a build from other sources does not need.
     from modeling_geomclip.molecules_geomclip import MoleculeError, refuse_other_lines
 
     try:
         refuse_other_lines(smiles)
     except MoleculeError as error:
-        raise RecordError(record_id, f"the SMILES is none: {error.rule}", smiles[:80]) from error
+        raise RecordError(record_id, f"not a SMILES: {error.rule}", smiles[:80]) from error
 
 
 def read_smiles(cells: dict[str, Any]) -> str:
-    """The SMILES of a row that has one, without white space at its ends and backslashes that were escaped."""
+    """Return the SMILES of a row, stripped and with escaped backslashes undone."""
     return undouble_backslashes(cells["smiles"].strip())
 
 
 def read_geometry(raw: Row) -> Geometry | None:
-    """The conformers of a row; None where it has no coordinates, or 2D ones.
+    """Return the conformers of a row; None if it has no coordinates or only 2D ones.
 
     Raises:
-        RecordError: they are incomplete or broken.
+        RecordError: the coordinates are incomplete or broken.
     """
     cells = get_cells(raw)
     if "positions" in cells or (MOL_BLOCK not in cells and "atomic_numbers" in cells):
@@ -333,11 +348,13 @@ def read_geometry(raw: Row) -> Geometry | None:
 
 
 def read_coordinates(raw: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """The columns of coordinates as they are: atomic numbers (atoms,); positions (atoms, 3) or (conformers, atoms, 3),
-    Å; energies (conformers,), eV, if there are any.
+    """Read the columns of coordinates without further checks.
 
+    Returns:
+        Atomic numbers (atoms,); positions (atoms, 3) or (conformers, atoms, 3), Å; and energies (conformers,), eV, or
+        None.
     Raises:
-        RecordError: there are no positions; a cell is no list of numbers.
+        RecordError: there are no positions, or a cell is not a list of numbers.
     """
     if "positions" not in raw.cells:
         raise RecordError(raw.record_id, NO_POSITIONS)
@@ -364,9 +381,9 @@ def _read_whole_number(raw: Row, column: str) -> int | None:
     try:
         if value is not None and (float(value) != int(float(value)) or float(value) < 1):
             raise ValueError(value)
-        return None if value is None else int(float(value))  # a column with gaps is often written as 12.0
+        return None if value is None else int(float(value))  # integers in a column with gaps are often written as 12.0
     except (ValueError, OverflowError) as error:
-        raise RecordError(raw.record_id, "an id is no positive integer", f"{column}: {value}") from error
+        raise RecordError(raw.record_id, "an id is not a positive integer", f"{column}: {value}") from error
 
 
 def _read_array(raw: Row, column: str) -> np.ndarray:
@@ -375,4 +392,4 @@ def _read_array(raw: Row, column: str) -> np.ndarray:
         value = read_number_list(value)
         return np.array(value) if column == "atomic_numbers" else np.array(value, dtype=np.float64)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise RecordError(raw.record_id, "a cell is no list of numbers", f"{column}: {str(value)[:40]}") from error
+        raise RecordError(raw.record_id, "a cell is not a list of numbers", f"{column}: {str(value)[:40]}") from error

@@ -1,6 +1,6 @@
-"""Rows of Parquet, CSV, TSV and SDF files under one set of column names: the one reader of tables.
+"""Read the rows of Parquet, CSV, TSV and SDF files under standard column names.
 
-What is wrong with a row is told with it and costs no other row.
+A faulty row carries its fault and does not affect other rows.
 """
 
 import html
@@ -18,7 +18,7 @@ from .delimited import DAMAGED, UNFIT, Fault, read_delimited
 from .sdf import read_sdf_tags
 
 MOL_BLOCK = "mol_block"
-ALIASES = {  # names of a column, in lower case; the first one that a table has counts
+ALIASES = {  # names of each column, in lower case; the first that a table has is used
     "text": ("text", "description", "caption"),
     "smiles": ("smiles", "isomeric_smiles", "isomericsmiles", "canonical_smiles"),
     "inchi": ("inchi",),
@@ -40,26 +40,29 @@ ALIASES = {  # names of a column, in lower case; the first one that a table has 
     MOL_BLOCK: (MOL_BLOCK,),
 }
 KNOWN = {name for names in ALIASES.values() for name in names}
-STRINGS = {*ALIASES} - {"atomic_numbers", "positions", "energy"}  # keys of cells that hold no list
-WORDS = ("text", "name")  # keys of cells in which any word may mean itself
-GIVEN_TEXT = "text as given"  # key of the cell `text` before its entities were resolved, where it had some
+STRINGS = {*ALIASES} - {"atomic_numbers", "positions", "energy"}  # keys of cells that are never lists
+WORDS = ("text", "name")  # keys of cells where a word such as "none" is content, not a missing value
+GIVEN_TEXT = "text as given"  # key of the original `text` if it had HTML entities
 EXCEL_ERRORS = (
     *("#n/a", "#na", "#value!", "#name?", "#ref!", "#div/0!", "#null!", "#num!", "#spill!", "#calc!", "#getting_data"),
     *("#field!", "#blocked!", "#unknown!", "#connect!", "#busy!"),
 )
-NO_WORDS = {"", "nan", "-", "--", *EXCEL_ERRORS}  # a missing cell of `WORDS`, in lower case
+NO_WORDS = {"", "nan", "-", "--", *EXCEL_ERRORS}  # missing values in columns of `WORDS`, in lower case
 MISSING = NO_WORDS | {"na", "n/a", "<na>", "none", "null", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
 ENTITY = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[a-zA-Z]\w*);")
-Needed = tuple[tuple[str, ...], ...]  # of each group of columns one is necessary
-Labels = tuple[str, ...]  # columns by their own names, all of them necessary
-Choose = Callable[[list[str]], Iterable[str]]  # of the columns that a file has, those to read
+Needed = tuple[tuple[str, ...], ...]  # groups of columns, of each of which at least one is required
+Labels = tuple[str, ...]  # required columns, by their own names
+Choose = Callable[[list[str]], Iterable[str]]  # chooses which columns of a file to read
 
 
 class Row(NamedTuple):
-    """A row of a table: its place among all rows and its cells by column, without those that are missing.
+    """A row of a table.
 
-    `fault` is what is wrong with it, if anything, and then it has no cells; `place` is where it stands in its file, in
-    words.
+    Attributes:
+        record_id: number of the row among all rows.
+        cells: cells by column, without missing ones; empty for a faulty row.
+        fault: fault of the row, if any.
+        place: place of the row in its file, in words.
     """
 
     record_id: str
@@ -69,10 +72,7 @@ class Row(NamedTuple):
 
 
 class FileRow(NamedTuple):
-    """A row as its file has it: its cells by the file's own names of columns, its fault and its place, as of a `Row`.
-
-    Cells are text or, of Parquet, of any type.
-    """
+    """A row with the file's own column names, otherwise like `Row`. Cells are text or, in Parquet, of any type."""
 
     cells: dict[str, Any]
     fault: Fault | None
@@ -80,11 +80,15 @@ class FileRow(NamedTuple):
 
 
 def read_rows(files: list[Path], needed: Needed, labels: Labels = (), encoding: str = "utf-8") -> Iterator[Row]:
-    """The rows of all files, numbered from 0 on: their cells by the keys of `ALIASES`, or the fault of a broken row.
+    """Read the rows of all files, numbered from 0, with their cells by the keys of `ALIASES`.
 
-    The cells of `labels` are under `make_label_key`.
+    Args:
+        files: tables.
+        needed: required columns.
+        labels: required columns by their own names; their cells have the keys of `make_label_key`.
+        encoding: encoding of text files.
     Raises:
-        ValueError: naming the file; it lacks a necessary column, is broken, or is of a format that is not known.
+        ValueError: a file lacks a required column, is broken or has an unknown format; the message names the file.
     """
 
     def choose(file: Path, names: list[str]) -> Iterable[str]:
@@ -98,14 +102,15 @@ def read_rows(files: list[Path], needed: Needed, labels: Labels = (), encoding: 
 
 
 def read_file_rows(file: Path, choose: Choose, encoding: str = "utf-8") -> Iterator[FileRow]:
-    """The rows of a file.
+    """Read the rows of a file.
 
     Args:
-        choose: which columns to read; called before the first row or, of an SDF, whose records are all read, after the
-            last.
-        encoding: of a text file.
+        file: table.
+        choose: chooses the columns to read. It is called before the first row; for an SDF, which is read completely,
+            it is called after the last row.
+        encoding: encoding of a text file.
     Raises:
-        ValueError: naming the file; it is missing, broken, or of a format that is not known.
+        ValueError: the file is missing, broken or has an unknown format; the message names the file.
     """
     read = READERS[find_format(file)]
     try:
@@ -115,40 +120,40 @@ def read_file_rows(file: Path, choose: Choose, encoding: str = "utf-8") -> Itera
     except FileNotFoundError as error:
         raise ValueError(f"there is no file {file}; check the path") from error
     except (pa.ArrowException, UnicodeError, OSError) as error:
-        raise ValueError(f"{file}: broken or truncated ({error}); write or fetch it again") from error
+        raise ValueError(f"{file}: broken or truncated ({error}); write or download it again") from error
 
 
 def is_table(path: str | Path) -> bool:
-    """Whether a path ends as a table does."""
+    """Return whether a path has the ending of a table."""
     return Path(path).name.lower().endswith(tuple(READERS))
 
 
 def find_format(file: Path) -> str:
-    """The ending that tells the format of a table.
+    """Return the ending that determines the format of a table.
 
     Raises:
-        ValueError: it is none that is known.
+        ValueError: the ending is unknown.
     """
     for suffix in READERS:
         if file.name.lower().endswith(suffix):
             return suffix
-    raise ValueError(f"{file}: not one of the formats {', '.join(READERS)}; convert it")
+    raise ValueError(f"{file}: not one of the formats {', '.join(READERS)}; convert the file")
 
 
 def make_label_key(label: str) -> str:
-    """The key of a label's cell, which no key of `ALIASES` is."""
+    """Return the key of a label's cell, which differs from all keys of `ALIASES`."""
     return f"label {label}"
 
 
 def find_columns(file: Path, found: Iterable[str], needed: Needed, labels: Labels = ()) -> dict[str, str]:
-    """The columns that a file has, by the keys of `ALIASES` and of its labels.
+    """Find the columns of a file, by the keys of `ALIASES` and of the labels.
 
     Raises:
-        ValueError: naming the file and what it lacks.
+        ValueError: a required column is missing; the message names the file and the column.
     """
     found = list(found)
     if missing := [label for label in labels if label not in found]:
-        raise ValueError(f"{file}: has the columns {', '.join(found)} and lacks {', '.join(missing)}")
+        raise ValueError(f"{file}: has the columns {', '.join(found)} and lacks {', '.join(missing)}; add them")
     names = _name_columns(tuple(found), labels)
     if missing := [group for group in needed if not set(group) & names.keys()]:
         wanted = "; ".join(" or ".join(name for key in group for name in ALIASES[key]) for group in missing)
@@ -156,7 +161,7 @@ def find_columns(file: Path, found: Iterable[str], needed: Needed, labels: Label
     return names
 
 
-@lru_cache(maxsize=256)  # of every row of a file, and of SDF records that have different tags
+@lru_cache(maxsize=256)  # called for every row; SDF records can have different tags
 def _name_columns(found: tuple[str, ...], labels: Labels) -> Mapping[str, str]:
     lower = {name.strip().lower(): name for name in reversed(found)}
     names = {key: next((lower[name] for name in known if name in lower), None) for key, known in ALIASES.items()}
@@ -165,7 +170,7 @@ def _name_columns(found: tuple[str, ...], labels: Labels) -> Mapping[str, str]:
 
 
 def name_cells(record_id: str, row: FileRow, labels: Labels = ()) -> Row:
-    """A row by the keys of `ALIASES`: lists as they are, all else as text, without the cells that are missing."""
+    """Return a row by the keys of `ALIASES`: lists unchanged, all other cells as text, without missing cells."""
     if row.fault:
         return Row(record_id, {}, row.fault, row.place)
     names = _name_columns(tuple(row.cells), labels)
@@ -183,12 +188,12 @@ def name_cells(record_id: str, row: FileRow, labels: Labels = ()) -> Row:
 
 
 def is_missing(value: str, key: str = "") -> bool:
-    """Whether a cell says that there is nothing; in a column of `WORDS` fewer words do."""
+    """Return whether a cell stands for a missing value; fewer words do so in the columns of `WORDS`."""
     return value.strip().lower() in (NO_WORDS if key in WORDS else MISSING)
 
 
 def resolve_entities(text: str) -> str:
-    """A text with its HTML entities, as far as they end in a semicolon, resolved."""
+    """Resolve the HTML entities in a text that end with a semicolon."""
     return ENTITY.sub(lambda entity: html.unescape(entity.group()), text)
 
 
@@ -203,14 +208,14 @@ def _read_parquet_rows(file: Path, choose: Choose, encoding: str) -> Iterator[Fi
                 if column := undecodable.get(number - first):
                     row, fault = (
                         {},
-                        Fault(DAMAGED, f"{place} holds bytes that are no utf-8 as {column}; write it again"),
+                        Fault(DAMAGED, f"{column} of {place} has bytes that are not UTF-8; write it again"),
                     )
                 yield FileRow(row, fault, place)
             first += len(rows)
 
 
 def _list_rows(batch: pa.RecordBatch) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    """The rows of a batch, and by their places those that have no UTF-8 in a column of text, with its name."""
+    """Return the rows of a batch, and by index the text columns of rows that are not valid UTF-8."""
     try:
         return batch.to_pylist(), {}
     except UnicodeDecodeError:
@@ -236,14 +241,15 @@ def _read_delimited_rows(file: Path, choose: Choose, encoding: str, is_tsv: bool
 
 
 def _read_sdf_rows(file: Path, choose: Choose, encoding: str) -> Iterator[FileRow]:
-    from modeling_geomclip.molecule_files_geomclip import read_records  # here, as in `delimited`
+    # Imported here because it loads transformers.
+    from modeling_geomclip.molecule_files_geomclip import read_records
 
     found = {MOL_BLOCK: None}
     for number, record in enumerate(read_records(file, encoding), start=1):
         tags = {} if record.fault else {MOL_BLOCK: record.text, **read_sdf_tags(record.text)}
         found |= dict.fromkeys(tags)
         yield FileRow(tags, Fault(DAMAGED, record.fault) if record.fault else None, f"record {number}")
-    choose([*found])  # records may lack a tag, but not all of them
+    choose([*found])  # called last, because a single record may lack a tag
 
 
 READERS: dict[str, Callable[[Path, Choose, str], Iterator[FileRow]]] = {
@@ -255,7 +261,7 @@ READERS: dict[str, Callable[[Path, Choose, str], Iterator[FileRow]]] = {
 
 
 def list_column_keys(file: Path, encoding: str = "utf-8") -> set[str]:
-    """Which of the keys of `ALIASES` a file has columns for; an SDF has its mol blocks at any rate."""
+    """Return the keys of `ALIASES` for which a file has columns; an SDF always has mol blocks."""
     suffix = find_format(file)
     if suffix == ".parquet":
         return set(find_columns(file, pq.read_schema(file).names, ()))
@@ -266,14 +272,14 @@ def list_column_keys(file: Path, encoding: str = "utf-8") -> set[str]:
 
 
 def read_number_list(cell: Any) -> Any:
-    """A cell of numbers: a list as it is, JSON read.
+    """Return a list of numbers from a cell: a list unchanged, or JSON parsed.
 
     Raises:
-        ValueError: text that is no JSON.
+        ValueError: the text is not JSON.
     """
     return json.loads(cell) if isinstance(cell, str) else cell
 
 
 def undouble_backslashes(smiles: str) -> str:
-    """A SMILES whose backslashes were escaped, as in ChEBI-20, with single ones."""
+    """Return a SMILES with doubled (escaped) backslashes, as in ChEBI-20, replaced by single ones."""
     return smiles.replace("\\\\", "\\")

@@ -1,4 +1,4 @@
-"""A table as it was given, before anything is refused or joined: what its rows hold and how far they repeat."""
+"""Profile a table as given, before rows are refused or joined: its contents and repetitions."""
 
 import hashlib
 from collections import Counter
@@ -11,7 +11,7 @@ from ..chemistry.elements import IN_DICTIONARY
 from ..chemistry.identity import take_first_block
 from .table_files import Row, read_number_list, undouble_backslashes
 
-DISTINCT = {  # what is told to how many distinct values it has, each as 8 bytes a row
+DISTINCT = {  # values that are counted without repetitions, stored as 8 bytes per row
     "inchikeys": lambda cells: cells.get("inchikey", ""),
     "first_blocks": lambda cells: take_first_block(cells.get("inchikey", "")),
     "texts": lambda cells: cells.get("text", "").strip(),
@@ -19,13 +19,12 @@ DISTINCT = {  # what is told to how many distinct values it has, each as 8 bytes
 
 
 def profile_table(rows: Iterable[Row]) -> dict[str, int]:
-    """Counts over the rows of a table; a missing InChIKey or text counts as one value more.
+    """Count the contents of a table's rows; a missing InChIKey or text counts as one more value.
 
     Returns:
-        `rows`; how many distinct `inchikeys` and `first_blocks` (by the table's own column, if it has one) and `texts`
-        there are; and how many rows share their text with another, have a SMILES of several fragments, one with
-        doubled backslashes, or a geometry with an element that
-        Uni-Mol has no token for.
+        `rows`; the numbers of distinct InChIKeys and first blocks (from the table's own column, if it has one) and of
+        distinct texts; and the numbers of rows that share their text with another row, or that have a SMILES of several
+        fragments, a SMILES with doubled backslashes, or a geometry with an element for which Uni-Mol lacks a token.
     """
     counts: Counter = Counter(rows=0, multi_fragment_smiles=0, doubled_backslashes=0, element_outside_dictionary=0)
     hashes: dict[str, list[int]] = {name: [] for name in DISTINCT}
@@ -46,7 +45,7 @@ def profile_table(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def _is_outside_dictionary(cell: Any) -> bool:
-    """False of a cell that is no list of atomic numbers, which is refused where it is read."""
+    """Return whether an element is outside the dictionary; False for an invalid cell, which is refused elsewhere."""
     try:
         numbers = np.array(read_number_list(cell), dtype=np.float64)
     except (ValueError, TypeError):

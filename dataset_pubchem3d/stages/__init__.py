@@ -1,1 +1,1 @@
-"""From a recipe to a dataset, stage by stage."""
+"""The stages of a build."""

@@ -1,4 +1,4 @@
-"""Texts to geometries: of all geometries that could belong to a text, the one that surely does."""
+"""Join texts with geometries: choose the best match among all geometries that could belong to a text."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -11,22 +11,25 @@ from ..records import GEOMETRY_SCHEMA, TEXT_SCHEMA, RecordError
 from .stage import Part
 from .windows import read_window
 
-MATCH_LEVELS = ("inchikey", "cid", "first_block")  # the surest first
+MATCH_LEVELS = ("inchikey", "cid", "first_block")  # the strictest first
 ROW_SCHEMA = TEXT_SCHEMA.append(pa.field("match_level", pa.string())).append(pa.field("geometry_row", pa.int32()))
 JOIN_COLUMNS = ["inchikey14", "inchikey", "cid", "geometry_source", "geometry_id", "conformer_energy", "atomic_numbers"]
 
 
 def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest: str, index: int) -> Part:
-    """One row for every text of a window that has a geometry; `geometry_row` is its place in the window.
+    """Join the texts and geometries of one window.
 
-    The full InChIKey decides, then the CID, then, if `loosest` allows it, the first block of the InChIKey. Among
-    geometries that match equally well the record that the text itself comes from is taken, else the first of `sources`
-    that has one, of its geometries that of lowest energy, and of equal ones the first.
+    A text is matched by full InChIKey, else by CID, else by the first block of the InChIKey, down to `loosest`. Among
+    equally good matches, the geometry of the text's own record is preferred, then the first of `sources`, then the
+    lowest energy, then the first geometry.
 
     Args:
         texts, geometries: folders of windows.
-        sources: names of the geometry sources, the preferred one first.
-        loosest: the last of `MATCH_LEVELS` that counts as a match.
+        sources: names of the geometry sources, in order of preference.
+        loosest: last of `MATCH_LEVELS` that counts as a match.
+        index: index of the window.
+    Returns:
+        One row for each text that has a geometry; `geometry_row` is the row of the geometry in its window.
     """
     part, rows = Part(ROW_SCHEMA.empty_table()), []
     candidates = defaultdict(list)
@@ -48,7 +51,7 @@ def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest
             continue
         if not has_heavy_atoms(text["smiles"], geometry["atomic_numbers"]):
             detail = f"{geometry['geometry_source']} {geometry['geometry_id']}"
-            part.refuse(text["source"], RecordError(text["record_id"], "its geometry is of other elements", detail))
+            part.refuse(text["source"], RecordError(text["record_id"], "its geometry has other elements", detail))
             continue
         rows.append({**text, "match_level": level, "geometry_row": place})
     part.counts["rows"] += len(rows)
@@ -57,7 +60,7 @@ def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest
 
 
 def find_match_level(text: dict, geometry: dict) -> str:
-    """What a text and a geometry of equal first block agree on: one of `MATCH_LEVELS`."""
+    """Return the strictest of `MATCH_LEVELS` at which a text and a geometry with the same first block match."""
     if text["inchikey"] == geometry["inchikey"]:
         return "inchikey"
     is_same_cid = text["cid"] is not None and text["cid"] == geometry["cid"]
@@ -65,7 +68,7 @@ def find_match_level(text: dict, geometry: dict) -> str:
 
 
 def has_heavy_atoms(smiles: str, atomic_numbers: list[int]) -> bool:
-    """Whether a geometry has the heavy atoms of a SMILES, element by element."""
+    """Return whether a geometry has the same heavy atoms as a SMILES, element by element."""
     mol = Chem.MolFromSmiles(smiles, sanitize=False)
     return mol is not None and count_heavy_elements(mol) == Counter(number for number in atomic_numbers if number > 1)
 

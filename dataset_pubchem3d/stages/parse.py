@@ -1,4 +1,4 @@
-"""Raw records to tables: the parts of the stages that read texts, structures and geometries."""
+"""Parse raw records into tables: the parts of the stages that read texts, structures and geometries."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -26,13 +26,13 @@ from .splits import find_split_group
 from .stage import Part, Task
 from .windows import name_window, read_column, read_window
 
-ADDED_LATER = ("benchmarks", "split")  # to molecules, when they are written
-BY_CID_ALONE = "its molecule is given by a CID alone, and the recipe names no source of structures"
-CHUNK = 1000  # raw records a part
+ADDED_LATER = ("benchmarks", "split")  # added to molecules when they are written
+BY_CID_ALONE = "its molecule is given only by a CID, and the recipe names no source of structures"
+CHUNK = 1000  # raw records per part
 
 
 def make_chunks(raw_records: Iterable[Any]) -> Iterator[Task]:
-    """A task for every so many raw records."""
+    """Yield one task for every `CHUNK` raw records."""
     raw_records = iter(raw_records)
     index = 0
     while chunk := list(islice(raw_records, CHUNK)):
@@ -41,7 +41,11 @@ def make_chunks(raw_records: Iterable[Any]) -> Iterator[Task]:
 
 
 def read_texts(source: TextSource, chunk: list, is_by_cid: bool = True) -> Part:
-    """The texts of raw records, with the identity of their molecule, or without if it can be found by the CID."""
+    """Parse the texts of raw records.
+
+    Args:
+        is_by_cid: whether texts with only a CID are accepted, because the recipe has a source of structures.
+    """
     part, rows = Part(TEXT_SCHEMA.empty_table()), []
     for raw in chunk:
         part.counts["records read"] += 1
@@ -61,7 +65,7 @@ def read_texts(source: TextSource, chunk: list, is_by_cid: bool = True) -> Part:
 
 
 def read_compounds(source: StructureSource, chunk: list) -> Part:
-    """The compounds of raw records, as those columns of `TEXT_SCHEMA` that tell the identity; ascending by CID."""
+    """Parse the compounds of raw records into the identity columns of `TEXT_SCHEMA`, ascending by CID."""
     part, rows = Part(TEXT_SCHEMA.empty_table()), []
     for raw in chunk:
         part.counts["records read"] += 1
@@ -75,11 +79,11 @@ def read_compounds(source: StructureSource, chunk: list) -> Part:
 
 
 def identify_texts(texts: Path, window: tuple[Path | None, int]) -> Part:
-    """Fill in who the texts of one window of CIDs speak of.
+    """Fill in the identity columns of the texts in one window of CIDs.
 
     Args:
         texts: folder of windows of texts.
-        window: part that holds all compounds of the window, None if there are none, and the window's index.
+        window: part with all compounds of the window, or None if there are none, and the index of the window.
     """
     compounds, index = window
     found = {row["cid"]: row for row in pq.read_table(compounds).to_pylist()} if compounds else {}
@@ -99,10 +103,12 @@ def identify_texts(texts: Path, window: tuple[Path | None, int]) -> Part:
 
 
 class Wanted(NamedTuple):
-    """Whose geometries are wanted: the molecules that the texts speak of, 36 bytes each.
+    """The molecules that need a geometry, because a text describes them; 36 bytes each.
 
-    blocks: first blocks of InChIKeys, distinct and ascending.
-    cids: PubChem CIDs, distinct and ascending, and `cid_blocks`, the first block of each.
+    Attributes:
+        blocks: first blocks of InChIKeys, distinct and ascending.
+        cids: PubChem CIDs, distinct and ascending.
+        cid_blocks: first block of each CID.
     """
 
     blocks: np.ndarray
@@ -111,7 +117,7 @@ class Wanted(NamedTuple):
 
     @classmethod
     def collect(cls, texts: Iterable[pa.Table]) -> "Wanted":
-        """From tables with the columns `inchikey14` and `cid`."""
+        """Collect the molecules from tables with the columns `inchikey14` and `cid`."""
         blocks, cids, cid_blocks = [np.empty(0, BLOCK)], [np.empty(0, np.int64)], [np.empty(0, BLOCK)]
         for table in texts:
             block = read_column(table, "inchikey14", BLOCK)
@@ -123,7 +129,7 @@ class Wanted(NamedTuple):
 
     @classmethod
     def load(cls, folder: Path) -> "Wanted":
-        """What `save` wrote, mapped into memory."""
+        """Memory-map the arrays that `save` wrote."""
         return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in cls._fields))
 
     def save(self, folder: Path) -> None:
@@ -132,23 +138,28 @@ class Wanted(NamedTuple):
             np.save(folder / f"{name}.npy", array)
 
     def find_block(self, identity: Identity) -> str | None:
-        """The first block that a geometry is wanted for, or None.
+        """Return the first block of the wanted molecule with this identity, or None.
 
         Raises:
-            RecordError: CID and structure are of different molecules.
+            RecordError: CID and structure belong to different molecules.
         """
         own = None if identity.inchikey is None else take_first_block(identity.inchikey)
         place = None if identity.cid is None else _find(self.cids, identity.cid)
         by_cid = None if place is None else self.cid_blocks[place].decode()
         if own and by_cid and own != by_cid:
-            raise RecordError(f"CID {identity.cid}", "its CID is another molecule's", f"{by_cid}, not {own}")
+            raise RecordError(f"CID {identity.cid}", "its CID belongs to another molecule", f"{by_cid}, not {own}")
         if by_cid:
             return by_cid
         return own if own and _find(self.blocks, own.encode()) is not None else None
 
 
 def read_geometries(source: GeometrySource, wanted_folder: Path, num_conformers: int, chunk: list) -> Part:
-    """The geometries of those raw records that a text wants."""
+    """Parse the geometries of the raw records that a text describes.
+
+    Args:
+        wanted_folder: folder of `Wanted`.
+        num_conformers: maximum number of conformers to keep.
+    """
     wanted, part = Wanted.load(wanted_folder), Part(GEOMETRY_SCHEMA.empty_table())
     found: list[tuple[str, Identity, Geometry]] = []
     for raw in chunk:
@@ -167,7 +178,12 @@ def read_geometries(source: GeometrySource, wanted_folder: Path, num_conformers:
 
 
 def read_molecules(source: PropertySource, num_conformers: int, split_by: str, chunk: list) -> Part:
-    """All molecules of raw records, with their properties."""
+    """Parse the molecules of raw records with their geometries and properties.
+
+    Args:
+        num_conformers: maximum number of conformers to keep.
+        split_by: "first_block" or "scaffold".
+    """
     part = Part(pa.table({}))
     found, rows = [], []
     for raw in chunk:
@@ -197,7 +213,12 @@ def read_molecules(source: PropertySource, num_conformers: int, split_by: str, c
 def make_geometry_table(
     source: GeometrySource, found: list[tuple[str, Identity, Geometry]], num_conformers: int
 ) -> pa.Table:
-    """A table of `GEOMETRY_SCHEMA` from geometries, each with the first block it is wanted for and its own identity."""
+    """Make a table of `GEOMETRY_SCHEMA`.
+
+    Args:
+        found: first block of the wanted molecule, identity of the record and geometry, for each row.
+        num_conformers: maximum number of conformers to keep.
+    """
     geometries = [geometry for _, _, geometry in found]
     columns = {
         "inchikey14": [block for block, _, _ in found],

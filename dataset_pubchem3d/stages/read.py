@@ -1,4 +1,4 @@
-"""The first stages of a build: raw files fetched, texts and the geometries that they want read."""
+"""The first stages of a build: fetch raw files, and read texts and the geometries of the molecules they describe."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,16 +26,18 @@ from .parse import (
 from .stage import Part, Stage, Task, Workers, make_folder, run_stage
 from .windows import name_window, read_column, write_windows
 
-IDENTITY = {"inchikey": KEY, "cid": np.dtype(np.int64), "inchikey14": BLOCK}  # what tells a molecule, and its type
+IDENTITY = {"inchikey": KEY, "cid": np.dtype(np.int64), "inchikey14": BLOCK}  # types of a molecule's identifiers
 MATCHED_BY = {"inchikey": ("inchikey",), "cid": ("inchikey", "cid"), "first_block": ("inchikey14",)}
 
 
 @dataclass
 class Reading:
-    """The first stages of a build, fetch and read; each part of them is made when it is first asked for.
+    """The first stages of a build, fetch and read. Each of its cached properties runs its part on first access.
 
     Args:
+        recipe: settings of the build.
         work: folder for raw files and finished stages.
+        workers: processes that run the tasks.
     """
 
     recipe: Recipe
@@ -47,7 +49,7 @@ class Reading:
 
     @cached_property
     def fetched(self) -> None:
-        """What the sources need and was not there, downloaded."""
+        """Downloads the missing raw files of all sources on first access."""
         client, structures = Client(), self.recipe.structures
         for source in self.recipe.texts:
             self._fetch(source, client)
@@ -61,7 +63,7 @@ class Reading:
             source.fetch(client, self.find_raw_folder(source), **wanted)
 
     def find_raw_folder(self, source: Source) -> Path:
-        """Where the raw files of a source are: at its path, or where `fetched` puts them."""
+        """Return the folder or file with the raw data of a source: its `path`, or the folder that `fetched` fills."""
         return Path(source.path) if source.path else self.work / "raw" / source.raw_name
 
     @property
@@ -73,7 +75,7 @@ class Reading:
 
     @cached_property
     def texts(self) -> list[Stage]:
-        """Texts as their sources give them."""
+        """Texts of each source, as the source gives them."""
         is_by_cid = self.recipe.structures is not None
         function = partial(read_texts, is_by_cid=is_by_cid)
         settings = {"is_by_cid": is_by_cid}
@@ -81,7 +83,7 @@ class Reading:
 
     @property
     def unidentified_cids(self) -> np.ndarray:
-        """The CIDs, ascending, of texts whose source tells nothing else of the molecule."""
+        """CIDs, ascending, of the texts whose molecule is given only by a CID."""
         cids = [np.empty(0, np.int64)]
         for stage in self.texts:
             for table in stage.read_tables(["cid", "inchikey"]):
@@ -90,7 +92,7 @@ class Reading:
 
     @cached_property
     def compounds(self) -> Stage | None:
-        """Who those CIDs are; None where every source tells it itself."""
+        """Compounds of `unidentified_cids`; None if there are no such CIDs."""
         cids, structures = self.unidentified_cids, self.recipe.structures
         if len(cids) == 0:
             return None
@@ -104,7 +106,7 @@ class Reading:
 
     @cached_property
     def identified(self) -> Stage | None:
-        """The texts of those CIDs, identified; None where there are none."""
+        """Texts of `unidentified_cids`, with their identity; None if there are none."""
         if self.compounds is None:
             return None
         firsts = [table.column("cid")[0].as_py() for table in self.compounds.read_tables(["cid"]) if len(table)]
@@ -119,7 +121,7 @@ class Reading:
         return self.run("identified", settings, lambda: tasks, partial(identify_texts, windows))
 
     def read_described(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """All texts whose molecule is known, a table at a time."""
+        """Yield tables of all texts whose molecule is known."""
         for stage in self.texts:
             for table in stage.read_tables(None if columns is None else [*dict.fromkeys([*columns, "inchikey"])]):
                 yield table.filter(pc.field("inchikey").is_valid())
@@ -128,11 +130,12 @@ class Reading:
 
     @property
     def described_key(self) -> list[str]:
+        """Keys of the stages behind `read_described`."""
         return list_keys([*self.texts, *([self.identified] if self.identified else [])])
 
     @cached_property
     def wanted(self) -> Path:
-        """Folder of whose geometries are wanted."""
+        """Folder of `Wanted`, the molecules that need a geometry."""
         folder = self.work / "wanted"
         texts = self.read_described(["inchikey14", "cid"])
         make_folder(folder, {"texts": self.described_key}, lambda folder: Wanted.collect(texts).save(folder))
@@ -140,7 +143,7 @@ class Reading:
 
     @cached_property
     def geometries(self) -> list[Stage]:
-        """What each source has of the wanted geometries; a last resort is asked for what those before it lack."""
+        """Wanted geometries of each source; a last resort makes those that the sources before it lack."""
         stages: list[Stage] = []
         for source in self.recipe.geometries:
             settings = {"texts": self.described_key, "conformers": self.recipe.conformers}
@@ -153,7 +156,7 @@ class Reading:
         return stages
 
     def _make_lacking(self, source: GeometrySource, others: list[Stage], folder: Path) -> Iterator[Any]:
-        """Raw records of the molecules that no other source has, each once."""
+        """Yield a raw record for each molecule that no other source has."""
         found, seen = {name: _collect_distinct(others, name) for name in MATCHED_BY[self.recipe.match]}, set()
         for table in self.read_described(["inchikey", "inchikey14", "cid", "smiles"]):
             is_found = [np.isin(_read_values(table, name), values) for name, values in found.items()]
@@ -164,7 +167,7 @@ class Reading:
 
     @cached_property
     def molecules(self) -> Stage | None:
-        """All molecules of the source of properties."""
+        """All molecules of the source of properties; None if the recipe has no such source."""
         source = self.recipe.properties
         if source is None:
             return None
@@ -189,30 +192,30 @@ class Reading:
     def run(
         self, name: str, settings: dict, tasks: Callable[[], Iterable[Task]], function: Callable[[Any], Part]
     ) -> Stage:
-        """Make a stage in its folder and note it among `stages`."""
+        """Run a stage in its folder and add it to `stages`."""
         title = name.replace("_", " ")
         self.stages[title] = run_stage(self.work / name, settings, tasks, function, self.workers, title)
         return self.stages[title]
 
     def sum_counts(self) -> dict[str, dict[str, int]]:
-        """What each stage counted."""
+        """Return the counts of each stage."""
         return {title: dict(stage.sum_counts()) for title, stage in self.stages.items()}
 
 
 def _collect_distinct(stages: Iterable[Stage], column: str) -> np.ndarray:
-    """The values of a column that are there, ascending."""
+    """Return the distinct non-null values of a column, ascending."""
     tables = (table for stage in stages for table in stage.read_tables([column]))
     parts = (_read_values(table.filter(pc.field(column).is_valid()), column) for table in tables)
     return np.unique(np.concatenate([np.empty(0, IDENTITY[column]), *parts]))
 
 
 def _read_values(table: pa.Table, column: str) -> np.ndarray:
-    """Of a column of `IDENTITY`; a missing CID is -1."""
+    """Return the values of a column of `IDENTITY`; a missing CID is -1."""
     if column == "cid":
         return table.column(column).fill_null(-1).to_numpy()
     return read_column(table, column, IDENTITY[column])
 
 
 def list_keys(stages: Iterable[Stage]) -> list[str]:
-    """What stages that come after these depend on."""
+    """Return the keys of stages, on which later stages depend."""
     return [stage.key for stage in stages]

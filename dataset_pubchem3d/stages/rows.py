@@ -1,4 +1,4 @@
-"""Rows of one window on their way from the join to the writer: cleaned, without duplicates, in split groups."""
+"""Process the joined rows of one window: clean them, remove duplicates, and assign split groups."""
 
 from pathlib import Path
 
@@ -16,7 +16,14 @@ GROUPED_SCHEMA = ROW_SCHEMA.append(pa.field("split_group", pa.string()))
 
 
 def clean_rows(min_words: int, permissive_only: bool, replace_names: bool, joined: Path) -> Part:
-    """Clean the texts of a part and refuse those that are too short or, if asked, not under a permissive licence."""
+    """Clean the texts of a part; refuse short texts and, if asked, texts without a permissive licence.
+
+    Args:
+        min_words: minimum words of a text.
+        permissive_only: whether to refuse texts whose licence is not known to be permissive.
+        replace_names: whether to replace the molecule's name where it is the subject.
+        joined: Parquet file of the part.
+    """
     part, rows = Part(ROW_SCHEMA.empty_table()), []
     for row in pq.read_table(joined).to_pylist():
         part.counts["rows read"] += 1
@@ -46,7 +53,7 @@ def _clean_row(row: dict, min_words: int, permissive_only: bool, replace_names: 
 
 
 def deduplicate_rows(cleaned: Path) -> Part:
-    """Of rows that pair one molecule (by its full InChIKey) with one text the first stays; ascending by InChIKey."""
+    """Keep the first row of each pair of molecule (full InChIKey) and text, and sort the rows by InChIKey."""
     part, kept = Part(ROW_SCHEMA.empty_table()), {}
     for row in sorted(pq.read_table(cleaned).to_pylist(), key=lambda row: row["inchikey"]):
         part.counts["rows read"] += 1
@@ -62,7 +69,7 @@ def deduplicate_rows(cleaned: Path) -> Part:
 
 
 def group_rows(split_by: str, deduplicated: Path) -> Part:
-    """Say which rows must not be torn apart."""
+    """Add the split group of each row; rows of one group must stay in one split."""
     rows = pq.read_table(deduplicated).to_pylist()
     for row in rows:
         row["split_group"] = find_split_group(split_by, row["inchi"], row["inchikey14"])

@@ -1,4 +1,4 @@
-"""Which split a row belongs to: a function of its group, the seed and the sizes of the splits, not of other rows."""
+"""Assign rows to splits by their group, the seed and the sizes of the splits, independently of other rows."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -13,27 +13,27 @@ from rdkit.rdBase import BlockLogs
 
 from ..chemistry.structure import find_scaffold
 
-SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # unless a recipe says otherwise
+SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # default sizes
 TRAIN = "train"
 
 
 @dataclass(frozen=True)
 class Cuts:
-    """Where the range of the hashes is cut into splits.
+    """Cuts that divide the range of hashes into splits.
 
     Attributes:
-        last: the greatest hash of each split that has a share, in the order of the splits.
-        large: hashes of the groups that go to train whatever their hash, ascending.
+        last: greatest hash of each split that has a share, in the order of the splits.
+        large: hashes of the large groups, which always go to train, ascending.
     """
 
     last: dict[str, int]
     large: tuple[int, ...] = ()
 
     def name_splits(self, hashes: np.ndarray) -> np.ndarray:
-        """The split of each row.
+        """Return the split of each row.
 
         Args:
-            hashes: (rows,) uint64, of the rows' groups; others than the cuts were made from are dealt by the same cuts.
+            hashes: (rows,) uint64, hashes of the rows' groups. They may include groups that `make_cuts` did not see.
         Returns:
             (rows,) str.
         """
@@ -43,40 +43,42 @@ class Cuts:
 
 
 def hash_groups(groups: Iterable[str], seed: int) -> np.ndarray:
-    """Hashes that deal the groups at random; they depend on nothing but group and seed.
+    """Hash the groups to pseudorandom numbers that depend only on group and seed.
 
-    Two groups of the same hash would be dealt as one; for a million groups the odds are below 1 to 10 million.
+    Two groups with the same hash would be treated as one. For a million groups, the probability is below 1 in 10
+    million.
 
     Args:
-        groups: the group of each row, e.g. InChIKey first blocks.
-        seed: another seed gives another split.
+        groups: group of each row, e.g. InChIKey first blocks.
+        seed: seed of the splits.
     Returns:
-        (rows,) uint64: the first 8 bytes, most significant first, of SHA-256 of "seed:group".
+        (rows,) uint64: the first 8 bytes, most significant first, of the SHA-256 digest of "seed:group".
     """
     digests = (hashlib.sha256(f"{seed}:{group}".encode()).digest() for group in groups)
     return np.fromiter((int.from_bytes(digest[:8], "big") for digest in digests), dtype=np.uint64)
 
 
 def find_shares(sizes: Sequence[float]) -> dict[str, Fraction]:
-    """Exact shares that sum to 1, of splits whose sizes are given in proportion; 0.8 counts as 8 tenths."""
+    """Return the exact shares, summing to 1, of splits with these relative sizes; 0.8 is taken as 8 tenths."""
     parts = [Fraction(str(float(size))) for size in sizes]
     return {split: part / sum(parts) for split, part in zip(SPLITS, parts, strict=True)}
 
 
 def make_cuts(hashes: np.ndarray, sizes: Sequence[float] = tuple(SPLITS.values())) -> Cuts:
-    """Cuts that give each split its share of the groups, on average, and that a row more or less does not move.
+    """Make cuts that give each split its share of the groups on average and stay stable when rows are added or removed.
 
-    A group is in the split within whose share of the range of all hashes its hash falls, whatever other groups there
-    are. Large groups, which would upset that average, go to train besides its share of the others: those of more rows
-    than the greatest power of two that is at most half of the smallest split's expected rows, and at least one row.
-    So a group changes its split only where its own rows cross that bound, or where the number of all rows does so much
-    that the bound is another power of two and its rows lie between the two.
+    Each split gets a share of the range of hashes, and a group belongs to the split whose share contains its hash. This
+    does not depend on other groups. Large groups would distort the sizes, so they always go to train, in addition to
+    train's share of the other groups. A group is large if it has more rows than a bound: the greatest power of two, but
+    at least 1, that does not exceed half of the smallest split's expected rows. A group therefore changes its split
+    only if its own number of rows crosses the bound, or if the total number of rows changes enough to move the bound to
+    another power of two and past the group's number of rows.
 
     Args:
-        hashes: (rows,) uint64, of each row's group, in any order.
-        sizes: of the splits, in proportion; one of size 0 gets no row.
+        hashes: (rows,) uint64, hash of each row's group, in any order.
+        sizes: relative sizes of the splits; a split of size 0 gets no rows.
     Source: Yang et al., J. Chem. Inf. Model. 2019, 59, 3370 (chemprop/data/scaffold.py, `scaffold_balanced`), for the
-        large groups. Differs: their bound is rounded down to a power of two, and the other groups are dealt by hash.
+        large groups. Differs: the bound is rounded down to a power of two, and the other groups are assigned by hash.
     """
     shares = {split: share for split, share in find_shares(sizes).items() if share}
     ends = accumulate(shares.values())
@@ -88,19 +90,19 @@ def make_cuts(hashes: np.ndarray, sizes: Sequence[float] = tuple(SPLITS.values()
 
 
 def find_split_group(split_by: str, inchi: str, first_block: str) -> str:
-    """What a row is dealt by: the first block of its InChIKey, or its scaffold."""
+    """Return the split group of a row: the first block of its InChIKey, or its scaffold."""
     return find_scaffold_group(inchi, first_block) if split_by == "scaffold" else first_block
 
 
 def find_scaffold_group(inchi: str, first_block: str) -> str:
-    """The group of a molecule where splits are to share no scaffold.
+    """Return the split group of a molecule for a scaffold split.
 
     Args:
-        inchi: standard InChI. Only the layers count that the first block of the InChIKey is made from (formula,
-            connections, hydrogens, charge), so molecules of one first block are of one group.
-        first_block: the group where there is no ring or RDKit finds no scaffold.
+        inchi: standard InChI. Only the layers behind the first block of the InChIKey are used (formula, connections,
+            hydrogens, charge), so molecules with the same first block are in the same group.
+        first_block: group of a molecule without rings, or for which RDKit does not find a scaffold.
     Returns:
-        SMILES of the Bemis-Murcko scaffold, see `find_scaffold`.
+        SMILES of the Bemis-Murcko scaffold, see `find_scaffold`, or `first_block`.
     """
     version, formula, *layers = inchi.split("/")
     skeleton = "/".join([version, formula, *takewhile(lambda layer: layer[0] in "chq", layers)])

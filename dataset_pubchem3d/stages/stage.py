@@ -1,7 +1,7 @@
-"""Work that can be stopped at any moment and goes on where it stopped: a stage is a folder of parts, made in any order.
+"""Resumable stages: a stage is a folder of parts, made in any order, and can be stopped and resumed at any time.
 
-A part is written beside its place and moved there when it is whole, so a part that is there is done. A stage knows by
-its key (the settings and the inputs it was made from) whether its parts are still what is asked for.
+A part is written to a temporary file and renamed when it is complete, so a part that exists is finished. The key of a
+stage, a digest of its settings and inputs, tells whether its parts are still valid.
 """
 
 import hashlib
@@ -29,14 +29,14 @@ from tqdm import tqdm
 from ..records import RecordError
 
 logger = logging.getLogger(__name__)
-FORMAT = 2  # of the parts and of what is refused; another number makes all stages anew
+FORMAT = 2  # version of the parts and of refused records; a new number makes all stages run again
 PRELOADED = ["modeling_geomclip", "dataset_pubchem3d.stages.parse"]
-TASKS_IN_FLIGHT = 2  # a worker: one it works on and one that waits for it
+TASKS_IN_FLIGHT = 2  # per worker: one that runs and one that waits
 
 
 @dataclass
 class Part:
-    """What a task makes: a table, the records it refused (`source`, `id`, `reason`, `detail`) and its counts."""
+    """Result of a task: a table, the refused records (`source`, `id`, `reason`, `detail`) and counts."""
 
     table: pa.Table
     refused: list[dict] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Part:
 
 
 class Task(NamedTuple):
-    """A piece of a stage: its name, unique in the stage, and what the stage's function is called with."""
+    """A unit of work in a stage: its name, unique in the stage, and the argument for the stage's function."""
 
     name: str
     argument: Any
@@ -56,7 +56,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Stage:
-    """A complete stage: its folder and the names of its parts in their order."""
+    """A complete stage: its folder, its key and the names of its parts in order."""
 
     folder: Path
     key: str
@@ -64,21 +64,21 @@ class Stage:
 
     @property
     def files(self) -> list[Path]:
-        """The parts' tables."""
+        """Parquet files of the parts."""
         return [self.folder / f"{name}.parquet" for name in self.names]
 
     def read_tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
-        """The parts' tables one by one, all of their columns or some."""
+        """Yield the tables of the parts, with all columns or only some."""
         for file in self.files:
             yield pq.read_table(file, columns=columns, partitioning=None)
 
     def read_notes(self) -> Iterator[dict]:
-        """What the parts say besides: `refused` and `counts`."""
+        """Yield the notes of the parts: `refused` and `counts`."""
         for name in self.names:
             yield json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
 
     def sum_counts(self) -> Counter:
-        """The counts of all parts and, by reason, of the refused records."""
+        """Sum the counts of all parts, and count the refused records by reason."""
         total: Counter = Counter()
         for note in self.read_notes():
             total.update(note["counts"])
@@ -87,7 +87,7 @@ class Stage:
 
 
 class Workers:
-    """Processes that tasks run in; with one process they run in this one."""
+    """A pool of worker processes; with `num_proc` 1, tasks run in the current process."""
 
     def __init__(self, num_proc: int):
         self.num_proc = num_proc
@@ -104,10 +104,10 @@ class Workers:
             self._pool.shutdown(cancel_futures=True)
 
     def run(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
-        """Results in the order in which they come. Arguments are taken only as fast as they are worked on.
+        """Yield the results in the order of completion. Arguments are consumed only as fast as workers are free.
 
         Raises:
-            OSError: a process was killed from outside.
+            OSError: a worker process was killed.
         """
         if self._pool is None:
             yield from map(function, arguments)
@@ -115,7 +115,7 @@ class Workers:
         try:
             yield from self._run(function, arguments)
         except BrokenProcessPool as error:
-            remedy = "run it again, with fewer processes if memory was short; finished parts stay"
+            remedy = "run the command again, with fewer processes if memory ran out; finished parts are kept"
             raise OSError(f"a worker process was killed; {remedy}") from error
 
     def _run(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
@@ -130,9 +130,9 @@ class Workers:
 
 
 def choose_context() -> multiprocessing.context.BaseContext:
-    """How workers are started: forked from a server that has imported, once, what takes seconds; else spawned.
+    """Return the context that starts workers: a fork server that has imported the slow modules once, else spawn.
 
-    A process forked from this one would inherit Arrow's threads half alive.
+    Workers are not forked from this process, because forked Arrow threads do not work.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
         return multiprocessing.get_context("spawn")
@@ -149,16 +149,17 @@ def run_stage(
     workers: Workers,
     title: str,
 ) -> Stage:
-    """Make the parts of a stage that are not there yet.
+    """Make the missing parts of a stage.
 
     Args:
-        folder: of the stage; what it holds of another key is removed.
-        settings: all that the parts depend on, as JSON.
-        tasks: in the order that the parts shall have; called only if the stage is not complete.
-        function: makes one part; it and the arguments are sent to the workers.
-        title: of the progress bar.
+        folder: folder of the stage; its content is removed if it was made with another key.
+        settings: everything that the parts depend on, as JSON data.
+        tasks: returns the tasks in the order of the parts; called only if the stage is incomplete.
+        function: makes one part; the function and the tasks' arguments are pickled for the workers.
+        workers: processes that run the tasks.
+        title: title of the progress bar.
     Raises:
-        OSError: a part cannot be written; those that are written stay.
+        OSError: a part cannot be written; parts that are written are kept.
     """
     key = _digest({"format": FORMAT, **settings})
     if (complete := _load_complete(folder, key)) is not None:
@@ -184,7 +185,7 @@ def run_stage(
 
 
 def make_folder(folder: Path, settings: dict, make: Callable[[Path], None]) -> str:
-    """Make a folder as a whole, unless it is there with the same settings; returns its key."""
+    """Make a folder in one step unless it exists with the same settings, and return its key."""
     key = _digest({"format": FORMAT, **settings})
     if _load_complete(folder, key) is None:
         if folder.exists():
@@ -197,7 +198,7 @@ def make_folder(folder: Path, settings: dict, make: Callable[[Path], None]) -> s
 
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
-    """A path to write to that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    """Yield a temporary path, which replaces `path` if the block succeeds and is removed if it fails."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield partial
@@ -209,7 +210,7 @@ def write_whole(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file atomically."""
     with write_whole(path) as partial:
         partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
@@ -218,7 +219,7 @@ def _make_part(arguments: tuple[Callable[[Any], Part], Path, Any]) -> None:
     function, path, argument = arguments
     part = function(argument)
     write_json(path.with_name(f"{path.name}.json"), {"counts": part.counts, "refused": part.refused})
-    with write_whole(path.with_name(f"{path.name}.parquet")) as partial:  # last: it marks the part as done
+    with write_whole(path.with_name(f"{path.name}.parquet")) as partial:  # written last: it marks the part as done
         pq.write_table(part.table, partial, compression="zstd", compression_level=1)
 
 
@@ -236,7 +237,7 @@ def _load_complete(folder: Path, key: str) -> Stage | None:
 def _start(folder: Path, key: str) -> None:
     state = folder / "stage.json"
     if state.exists() and json.loads(state.read_text(encoding="utf-8"))["key"] == key:
-        for partial in folder.glob(".*.tmp"):  # of a process that was killed
+        for partial in folder.glob(".*.tmp"):  # left by a process that was killed
             partial.unlink()
         return
     if folder.exists():
@@ -250,7 +251,7 @@ def _digest(settings: dict) -> str:
 
 
 def leave_with_parent() -> None:
-    """Make a worker end with its parent, however that ends: by Ctrl-C, to which workers need not react, or killed."""
+    """Make a worker exit when its parent does, by Ctrl-C (which workers themselves ignore) or by being killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 

@@ -1,4 +1,4 @@
-"""Tables too large for memory, cut into windows: ranges of a sorted column that are worked on one at a time."""
+"""Split tables too large for memory into windows: ranges of a column's values that are processed one at a time."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,28 +10,30 @@ WINDOW = 1000  # distinct values of the column
 
 
 def make_window_bounds(values: np.ndarray) -> np.ndarray:
-    """Where the windows start, the first one aside.
+    """Return the first value of each window except the first window.
 
     Args:
-        values: distinct and ascending.
+        values: distinct values, ascending.
     """
     return values[WINDOW::WINDOW]
 
 
 def name_window(index: int) -> str:
-    """Name of a window's file or part."""
+    """Return the name of a window's file or part."""
     return f"{index:06d}"
 
 
 def write_windows(tables: Iterable[pa.Table], column: str, bounds: np.ndarray, folder: Path) -> None:
-    """Deal the rows of tables to one file a window, rows of a window in the order in which they come.
+    """Write the rows of tables to one file per window, in their original order.
 
-    The files hold Arrow record batches one after another without a schema, so that they can be added to and need not
+    The files contain consecutive Arrow record batches without a schema. They can therefore be appended to and need not
     all be open at once.
 
     Args:
-        tables: of equal schema; one at a time is in memory.
-        column: integers or strings, of the kind that `bounds` holds.
+        tables: tables with the same schema; only one at a time is in memory.
+        column: column of integers or strings, of the type of `bounds`.
+        bounds: bounds by `make_window_bounds`.
+        folder: folder of the files.
     """
     for table in tables:
         if len(table) == 0:
@@ -48,7 +50,7 @@ def write_windows(tables: Iterable[pa.Table], column: str, bounds: np.ndarray, f
 
 
 def read_window(folder: Path, index: int, schema: pa.Schema) -> pa.Table:
-    """The rows of one window; none if no row fell into it."""
+    """Return the rows of one window; the table is empty if the window has no rows."""
     path = folder / name_window(index)
     if not path.exists():
         return schema.empty_table()
@@ -60,7 +62,7 @@ def read_window(folder: Path, index: int, schema: pa.Schema) -> pa.Table:
 
 
 def read_column(table: pa.Table, column: str, dtype: np.dtype) -> np.ndarray:
-    """A column without nulls as a flat array: strings as fixed-width bytes, so that they take no Python objects."""
+    """Return a column without nulls as an array; strings become fixed-width bytes, which saves memory."""
     values = table.column(column)
     if dtype.kind == "S":
         return np.asarray(values.cast(pa.binary()).to_numpy(zero_copy_only=False), dtype=dtype)

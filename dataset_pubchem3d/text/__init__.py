@@ -1,1 +1,1 @@
-"""What is said of a molecule: composed from facts, or cleaned."""
+"""Compose and clean the texts about molecules."""

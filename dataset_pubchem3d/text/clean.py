@@ -1,19 +1,20 @@
-"""What becomes of a text before it is a row: one line, its subject "The molecule", its kind known.
+"""Clean the texts of rows: put them on one line, replace their subject by "The molecule", and determine their kind.
 
-`replace_subject` puts "The molecule" in the place of a name of the molecule where that name is the subject of a
-sentence, and only there; blind replacement harms other words (PCdes, doi:10.1038/s41467-022-28494-3, holds "conjugate
-base of a ite(1+)"). The name must
+`replace_subject` replaces a name of the molecule by "The molecule" only where the name is the subject of a sentence.
+Blind replacement damages other words (PCdes, doi:10.1038/s41467-022-28494-3, contains "conjugate base of a ite(1+)").
+The name must
 
-- stand at the start of the text, of a line or of a sentence, after an article and "Pure " at most,
-- be whole: "Examplamine hydrochloride is" tells of another substance than "Examplamine",
-- be followed by one of `VERBS`, perhaps with one of `ADVERBS` before it. Between name and verb may stand, and stays,
-  another name or an abbreviation in parentheses, and then one apposition between commas that begins with one of
-  `APPOSITIONS`. Anything else may make it another substance: "(anhydrous)", "(II)", ", solution,".
+- be at the start of the text, a line or a sentence, preceded at most by an article and "Pure ",
+- be complete: "Examplamine hydrochloride is" describes another substance than "Examplamine",
+- be followed by one of `VERBS`, optionally after one of `ADVERBS`. Between name and verb there may be another name or
+  an abbreviation in parentheses, and then one apposition between commas that begins with one of `APPOSITIONS`; both are
+  kept. Anything else could make it another substance: "(anhydrous)", "(II)", ", solution,".
 
-Case does not matter and the longest name comes first. Names of fewer than three characters or without a letter count
-only at the start of the text and in their exact case; `NEVER_NAMES`, which PubChem's synonyms hold, never count. Names
-before a plural verb ("Examplamines are", "Examplamine and its salts were") stay, for they tell of a class or of several
-substances, and so do names elsewhere in a sentence. Verbs that are nouns as well ("forms") count in phrases only.
+Case is ignored, and longer names are tried first. Names of fewer than three characters or without a letter are replaced
+only at the start of the text and in their exact case. `NEVER_NAMES`, which occur among PubChem's synonyms, are never
+replaced. Names before a plural verb ("Examplamines are", "Examplamine and its salts were") are kept, because they
+denote a class or several substances; so are names elsewhere in a sentence. Verbs that are also nouns ("forms") are
+accepted only as part of a phrase.
 """
 
 import re
@@ -25,7 +26,7 @@ from ..records import RecordError
 
 SUBJECT = "The molecule"
 
-# Those of MoleculeSTM (doi:10.1038/s42256-023-00759-6), in the singular, and of further descriptions in PubChem.
+# Verbs of MoleculeSTM (doi:10.1038/s42256-023-00759-6), in the singular, and of other descriptions in PubChem.
 VERBS = (
     "acted|activates|acts|affects|antagonizes|appeared|appears|arises from|became|becomes|belonged|belongs|binds|"
     "blocks the|boils|burns|can|cannot|caused|causes|comes from|consists|contained|contains|could|crosses|"
@@ -54,8 +55,8 @@ NO_SENTENCE_END = re.compile(rf"[(\[]*(?:{ABBREVIATIONS})", re.IGNORECASE)
 CITATION = r"\([A-Z][^()\n]{0,60}, \d{4}\)|\([A-Z]{1,4}\d+(?:, [A-Z]\d+)*\)"
 SENTENCE_END = re.compile(rf"[.!?][)\]\"'”’]? (?:(?:{CITATION})\.? )?|\n")
 
-# In the words of its source's name, and else in its own words: what a text tells. A text that says several things is of
-# the first kind that fits, so that the template sentence of LOTUS counts only where there is nothing else.
+# Patterns for the kind of a text: in the name of its source, or else in the text. The first kind that fits is used, so
+# that the template sentence of LOTUS matters only if nothing else matches.
 SOURCES = {
     "chebi": "chebi",
     "hazard": "atsdr|cameo|haz-map|hazardous substances|hsdb|icscs?|national toxicology program|niosh|ntp|osha",
@@ -85,7 +86,7 @@ OF_SOURCE, OF_TEXT = _compile_recognisers(SOURCES), _compile_recognisers(PHRASES
 
 
 class Cleaned(NamedTuple):
-    """A text as it goes into a row, and what it tells."""
+    """A cleaned text and its kind."""
 
     text: str
     kind: str
@@ -94,16 +95,18 @@ class Cleaned(NamedTuple):
 def clean_text(
     record_id: str, text: str, names: Iterable[str], source: str, kind: str | None, is_composed: bool, min_words: int
 ) -> Cleaned:
-    """The text on one line, its subject replaced, and its kind.
+    """Put a text on one line, replace its subject, and determine its kind.
 
     Args:
-        text: its paragraphs joined by line breaks.
-        names: of the molecule.
-        kind: what the source says that the text tells, or None.
-        is_composed: the text is made from facts; its names are its content and stay.
-        min_words: the fewest words, parted by white space, that the cleaned text may have.
+        record_id: id of the record in errors.
+        text: text with paragraphs separated by line breaks.
+        names: names of the molecule.
+        source: name of the source.
+        kind: kind of text according to the source, or None.
+        is_composed: whether the text was made from facts; its names are then kept as its content.
+        min_words: minimum number of words, separated by whitespace, of the cleaned text.
     Raises:
-        RecordError: the text has no letter, or fewer words.
+        RecordError: the text has no letter or too few words.
     """
     if is_composed:
         cleaned = normalise(text)
@@ -118,16 +121,17 @@ def clean_text(
 
 
 def normalise(text: str) -> str:
-    """The text on one line: all white space, paragraph breaks too, as single spaces; Unicode in NFC."""
+    """Return the text on one line, with single spaces for all whitespace and line breaks, in Unicode NFC."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def find_text_kind(text: str, source: str, kind: str | None = None) -> str:
-    """What a text tells, one of `KINDS` unless its source has a kind of its own.
+    """Determine the kind of a text: one of `KINDS`, unless its source states another.
 
     Args:
+        text: the text.
         source: name of the source, e.g. PubChem's `SourceName`.
-        kind: what the source says, which stands.
+        kind: kind of text according to the source, which is then returned.
     """
     if kind is not None:
         return kind
@@ -137,10 +141,10 @@ def find_text_kind(text: str, source: str, kind: str | None = None) -> str:
 
 
 def find_sentence_starts(text: str) -> Iterator[int]:
-    """Where lines and sentences begin, ascending from 0, in a text whose words are parted by single spaces.
+    """Yield the positions at which lines and sentences start, from 0, in a text with single spaces between words.
 
-    Initials ("E. coli", "U.S. "), `ABBREVIATIONS` and decimals end no sentence; a citation after the full stop, as in
-    "Bitter taste. (NTP, 1992) It is", belongs to the sentence before it.
+    Initials ("E. coli", "U.S. "), `ABBREVIATIONS` and decimals do not end a sentence. A citation after the full stop,
+    as in "Bitter taste. (NTP, 1992) It is", belongs to the sentence before it.
     """
     yield 0
     for end in SENTENCE_END.finditer(text):
@@ -150,11 +154,11 @@ def find_sentence_starts(text: str) -> Iterator[int]:
 
 
 def replace_subject(text: str, names: Iterable[str]) -> str:
-    """The text with "The molecule" for a name of the molecule wherever it is the subject; see the head of this file.
+    """Replace a name of the molecule by "The molecule" wherever it is the subject; see the module's docstring.
 
     Args:
-        text: lines whose words are parted by single spaces, in NFC.
-        names: of the molecule, in any case and order.
+        text: lines with single spaces between words, in NFC.
+        names: names of the molecule, in any case and order.
     """
     folded = _fold(text)
     names = {name for name in map(normalise, names) if name and _fold(name) in folded}
@@ -173,9 +177,9 @@ def replace_subject(text: str, names: Iterable[str]) -> str:
 
 
 def _find_subject_end(text: str, folded: str, start: int, names: tuple[str, ...]) -> int | None:
-    """Where the name ends that is the subject of the sentence at `start`; None if there is none."""
+    """Return the end of the name that is the subject of the sentence at `start`; None if there is none."""
     for begin in sorted({start, OPENING.match(text, start).end()}):
-        if folded.startswith(names, begin):  # seldom true, and quick
+        if folded.startswith(names, begin):  # fast, and rarely true
             for name in names:
                 end = begin + len(name)
                 if folded.startswith(name, begin) and PREDICATE.match(
@@ -186,7 +190,7 @@ def _find_subject_end(text: str, folded: str, start: int, names: tuple[str, ...]
 
 
 def _find_other_name_end(text: str, folded: str, start: int, names: tuple[str, ...]) -> int:
-    """Where another name or an abbreviation in parentheses ends; `start` if there is none."""
+    """Return the end of another name or an abbreviation in parentheses; `start` if there is none."""
     found = PARENTHESES.match(text, start)
     if found and (ABBREVIATION_OF_NAME.fullmatch(found[1]) or folded[found.start(1) : found.end(1)] in names):
         return found.end()
@@ -194,7 +198,7 @@ def _find_other_name_end(text: str, folded: str, start: int, names: tuple[str, .
 
 
 def _fold(text: str) -> str:
-    return text.replace("İ", "i").lower()  # İ is the one letter that is longer in lower case
+    return text.replace("İ", "i").lower()  # İ is the only letter whose lower case is longer
 
 
 def _has_letter(text: str) -> bool:

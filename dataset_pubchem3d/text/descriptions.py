@@ -1,7 +1,7 @@
-"""Facts to text: a few natural sentences about one molecule, names first, measured properties after.
+"""Compose a few sentences about a molecule from facts: first its names, then its measured properties.
 
-The wording varies from molecule to molecule but depends on the InChIKey only. The text never states the formula, the
-mass, a SMILES or an InChI.
+The wording varies between molecules but depends only on the InChIKey. The text never states the formula, the mass, a
+SMILES or an InChI.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from .names import keep_letters, keep_letters_and_digits, select_readable_names
 
 MAX_SYNONYMS = 3
 
-NAME_SENTENCES = {  # keyed by (an IUPAC name of its own, synonyms)
+NAME_SENTENCES = {  # by whether there are a separate IUPAC name and synonyms
     (True, True): (
         "{name}, in IUPAC nomenclature {iupac_name}, is also known as {synonyms}.",
         "{name} is the compound with the IUPAC name {iupac_name}. Other names are {synonyms}.",
@@ -33,12 +33,12 @@ NAME_SENTENCES = {  # keyed by (an IUPAC name of its own, synonyms)
     ),
     (False, False): ("The molecule is {name}.", "This is the compound {name}.", "The compound is called {name}."),
 }
-PROPERTY_SENTENCES = (  # a sentence and the form of each fact in it
+PROPERTY_SENTENCES = (  # a sentence, and the wording of each fact in it
     ("{source} lists {facts}.", "a {kind} of {value}"),
     ("according to {source}, {facts}.", "the {kind} is {value}"),
     ("{facts}, as given by {source}.", "its {kind} is {value}"),
 )
-PROPERTY_FORMATS = {  # SI value to what is printed
+PROPERTY_FORMATS = {  # functions from the SI value to its wording
     "melting point": lambda kelvin: f"{convert_to_celsius(kelvin):.1f} °C",
     "boiling point": lambda kelvin: f"{convert_to_celsius(kelvin):.1f} °C",
     "flash point": lambda kelvin: f"{convert_to_celsius(kelvin):.1f} °C",
@@ -49,7 +49,7 @@ PROPERTY_FORMATS = {  # SI value to what is printed
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One measured property: its kind (a key of `PROPERTY_FORMATS`), its value in SI units and the source's name."""
+    """A measured property: its kind (a key of `PROPERTY_FORMATS`), its value in SI units and the name of its source."""
 
     kind: str
     value: float
@@ -57,13 +57,13 @@ class Measurement:
 
     @property
     def printed(self) -> str:
-        """The value with its unit, as the text states it."""
+        """The value and its unit, as stated in the text."""
         return PROPERTY_FORMATS[self.kind](self.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a text is composed of; `iupac_name` is None where there is none or it is the name itself."""
+    """The facts of a text. `iupac_name` is None if there is no IUPAC name or it equals `name`."""
 
     name: str
     iupac_name: str | None
@@ -71,7 +71,7 @@ class Facts:
     measurements: tuple[Measurement, ...]
 
     def to_json(self) -> str:
-        """The facts as a JSON object, values in SI units."""
+        """Return the facts as a JSON object, with values in SI units."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
@@ -85,19 +85,20 @@ def select_facts(
     formula: str,
     masses: Iterable[float],
 ) -> Facts | None:
-    """Choose what the text will tell.
+    """Select the facts of a text.
 
-    The name is the title, or else the IUPAC name, or else the first synonym, that reads as words. A synonym is left
-    out if it has the same letters as a name already chosen, a name if it contains the formula, a measurement if its
-    printed number could be taken for the mass.
+    The name is the first of title, IUPAC name and synonyms that reads as words. Synonyms with the same letters as a
+    chosen name, names that contain the formula, and measurements whose printed number could be mistaken for the mass
+    are left out.
 
     Args:
-        title, iupac_name, synonyms: in lower case; "" where there is none.
-        has_stereo: whether the compound's record states stereo.
+        title, iupac_name, synonyms: names in lower case; "" for a missing one.
+        measurements: measured properties.
+        has_stereo: whether the compound's record has stereochemistry.
         formula: Hill formula.
         masses: average and exact mass, Dalton.
     Returns:
-        None if no name reads as words.
+        The facts; None if no name reads as words.
     """
 
     def admit(names: Iterable[str]) -> list[str]:
@@ -123,7 +124,7 @@ def select_facts(
 
 
 def compose_text(facts: Facts, inchikey: str) -> str:
-    """The text of one molecule; which sentences are used is a function of the InChIKey."""
+    """Compose the text of a molecule. The InChIKey determines which sentences are used."""
     forms = NAME_SENTENCES[facts.iupac_name is not None, bool(facts.synonyms)]
     names = _pick(forms, inchikey, "names").format(
         name=facts.name, iupac_name=facts.iupac_name, synonyms=_enumerate(facts.synonyms)

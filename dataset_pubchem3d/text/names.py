@@ -1,4 +1,4 @@
-"""Which of a compound's many names read as words and belong into a text."""
+"""Select the names of a compound that read as words and are suitable for a text."""
 
 import re
 from collections.abc import Iterable
@@ -23,16 +23,16 @@ STEREO = re.compile(
 
 
 def select_readable_names(names: Iterable[str], has_stereo: bool) -> list[str]:
-    """The names that read as words, in their order, each once.
+    """Select the names that read as words, in order and without duplicates.
 
-    Index names are put in their natural order ("butane, 2-methyl-" becomes "2-methyl-butane"). Dropped are formulas,
-    line notations, registry numbers, catalogue codes, names marked as foreign (also where they come again without the
-    mark) and names of salts, mixtures and grades.
+    Index names are put into natural order ("butane, 2-methyl-" becomes "2-methyl-butane"). Formulas, line notations,
+    registry numbers, catalogue codes, names of salts, mixtures and grades, and names marked as foreign are dropped. A
+    name marked as foreign is also dropped where it occurs without the mark.
 
     Args:
-        names: in lower case, the best first.
-        has_stereo: whether the compound has stereo; if not, stereo prefixes are removed, as they would tell more than
-            is known, and names with stereo elsewhere are dropped.
+        names: names in lower case, the best first.
+        has_stereo: whether the compound has stereochemistry. If not, stereo prefixes, which would claim more than is
+            known, are removed, and names with stereo descriptors elsewhere are dropped.
     """
     names = [re.sub(r"\.([a-z]+)\.", r"\1", name.strip()) for name in names]
     foreign = {LANGUAGE.sub("", name) for name in names if LANGUAGE.search(name)}
@@ -44,12 +44,12 @@ def select_readable_names(names: Iterable[str], has_stereo: bool) -> list[str]:
 
 
 def keep_letters_and_digits(name: str) -> str:
-    """A name without case, spaces and punctuation: equal for names that differ in nothing else."""
+    """Return a name without case, spaces and punctuation, to compare names that differ only in these."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def keep_letters(name: str) -> str:
-    """A name without case, digits, spaces and punctuation: equal for names that only place their numbers otherwise."""
+    """Return only the letters of a name, in lower case, to compare names that differ only in the place of numbers."""
     return re.sub(r"[^a-z]", "", name.lower())
 
 

@@ -1,4 +1,4 @@
-"""Phrases of one to six words for a molecule, such as people type into a search field."""
+"""Write phrases of one to six words about a molecule, like queries in a search field."""
 
 from random import Random
 
@@ -8,7 +8,7 @@ from .structure_wording import BROADER, name_element, name_ring, with_article
 ADJECTIVES = {9: "fluorinated", 17: "chlorinated", 35: "brominated", 53: "iodinated"}
 ELEMENTS = {9: "fluorine", 17: "chlorine", 35: "bromine", 53: "iodine", 16: "sulfur", 15: "phosphorus"}
 ELEMENTS |= {5: "boron", 14: "silicon", 34: "selenium", 33: "arsenic"}
-HEADS = {  # the groups by which a compound is called, the most telling first: what it is, and the word for the group
+HEADS = {  # groups that name a compound, the most specific first: the compound's name, and the word for the group
     "carboxy group": ("acid", "carboxylic acid"),
     "sulfonic acid group": ("sulfonic acid", "sulfonic acid"),
     "phosphonic acid group": ("phosphonic acid", "phosphonic acid"),
@@ -49,7 +49,7 @@ LONG_CHAIN = 12  # carbons
 
 
 def list_phrases(found: StructureClasses, random: Random) -> list[str]:
-    """Two or three phrases, all different; none of a molecule of which nothing is known."""
+    """Write two or three different phrases; fewer, or none, for a molecule about which little is known."""
     kinds, parts = _list_kinds(found), _list_parts(found, random)
     keywords = list(dict.fromkeys([*kinds, *parts]))
     phrases = []
@@ -63,7 +63,7 @@ def list_phrases(found: StructureClasses, random: Random) -> list[str]:
 
 
 def _list_kinds(found: StructureClasses) -> list[str]:
-    """What the molecule is, in the singular."""
+    """Return what the molecule is, in the singular."""
     words = [word for name in found.frames for word in (name, *BROADER.get(name, ()))]
     words += [name.removesuffix("s") for name in found.classes[:MOST_KINDS]]
     words += ["alcohol"] if ARE_ALCOHOLS.intersection(found.classes) else []
@@ -73,7 +73,7 @@ def _list_kinds(found: StructureClasses) -> list[str]:
 
 
 def _list_parts(found: StructureClasses, random: Random) -> list[str]:
-    """What it has in it."""
+    """Return what the molecule contains."""
     words = [name_ring(ring, random) for ring in found.rings]
     words += [HEADS[name][1] for name in HEADS if name in found.groups]
     words += [word for element, word in ELEMENTS.items() if element in found.elements]
@@ -82,7 +82,7 @@ def _list_parts(found: StructureClasses, random: Random) -> list[str]:
 
 
 def _make_noun_phrase(found: StructureClasses, random: Random) -> list[str]:
-    """Such as "a chlorinated aromatic acid"."""
+    """Write a noun phrase such as "a chlorinated aromatic acid"."""
     if not found.has_carbon:
         return []
     heads = [HEADS[name][0] for name in HEADS if name in found.groups and HEADS[name][0]]

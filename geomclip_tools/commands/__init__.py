@@ -1,1 +1,1 @@
-"""The sub-commands of `geomclip`: flags to settings, settings to a function, its result to a file."""
+"""The subcommands of `geomclip`: each parses flags into settings, calls a function and writes its result to a file."""

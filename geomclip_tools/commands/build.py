@@ -1,4 +1,4 @@
-"""`geomclip build`: the dataset."""
+"""`geomclip build`: build a dataset."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from ..configurations import find_configuration
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "build")) -> None:
-    """As `python -m dataset_pubchem3d build`; `--config` may also name a shipped recipe, such as data/qm9."""
+    """Run `python -m dataset_pubchem3d build`. `--config` may also name a shipped recipe, such as data/qm9."""
     run_command([command[-1], *resolve_config(argv)], prog=" ".join(command[:-1]))
 
 
 def resolve_config(argv: Sequence[str]) -> list[str]:
-    """The words with the path of the recipe in the place of its name."""
+    """Return the arguments with the recipe's name replaced by its path."""
     words = list(argv)
     for place, word in enumerate(words):
         if word == "--config" and place + 1 < len(words):

@@ -1,4 +1,4 @@
-"""`geomclip caption`"""
+"""`geomclip caption`: generate captions of molecules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,21 +21,22 @@ EXAMPLE = "geomclip caption --model captioner --molecules molecules.sdf --output
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionSettings:
-    """Captions of molecules."""
+    """Settings of `geomclip caption`."""
 
-    model: str = field(metadata={"help": "captioner: checkpoint or adapter folder, or Hub id"})
+    model: str = field(metadata={"help": "captioner: checkpoint folder, adapter folder or Hub id"})
     molecules: list[str] = field(metadata={"help": MOLECULES_HELP})
-    output: str = field(metadata={"help": ".csv, .parquet or .jsonl file to write"})
+    output: str = field(metadata={"help": "output file: .csv, .parquet or .jsonl"})
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
-    batch_size: int = field(default=32, metadata={"help": "molecules at once"})
-    num_beams: int = field(default=1, metadata={"help": "beams; 1 is greedy"})
-    max_new_tokens: int = field(default=128, metadata={"help": "longest caption"})
+    batch_size: int = field(default=32, metadata={"help": "molecules per batch"})
+    num_beams: int = field(default=1, metadata={"help": "number of beams; 1 is greedy decoding"})
+    max_new_tokens: int = field(default=128, metadata={"help": "maximum length of a caption in tokens"})
 
     def __post_init__(self):
         check_output(self.output, (".csv", ".parquet", ".jsonl"))
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) -> None:
+    """Generate captions of molecules and write them to a file."""
     settings = parse_flags(CaptionSettings, argv, " ".join(command), EXAMPLE)
     given = list_given(settings.molecules, settings.encoding)
     model, processor = load_captioner(settings.model)
@@ -48,7 +49,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
     if "{smiles}" in processor.prompt and (nameless := [row["index"] for row in rows if not row["smiles"]]):
         bare = f"{count_things(len(nameless), 'molecule')}, the first in row {nameless[0]}"
         raise ValueError(
-            f"the captioner's prompt shows the SMILES, and there is none of {bare}; give SMILES, or a table with a "
+            f"the captioner's prompt contains the SMILES, which is missing for {bare}; pass SMILES, or a table with a "
             "column smiles"
         )
     search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}

@@ -11,17 +11,22 @@ EXAMPLE = "geomclip card --model geomclip --results results/retrieval.json resul
 
 @dataclass(frozen=True, kw_only=True)
 class CardSettings:
-    """The card of a checkpoint folder, from what lies in it and from results files."""
+    """Write the model card of a checkpoint folder from its files and from results files."""
 
-    model: str = field(metadata={"help": "checkpoint folder; its README.md is written"})
+    model: str = field(metadata={"help": "checkpoint folder, into which README.md is written"})
     results: list[str] = field(
-        default_factory=list, metadata={"help": "results files, of `geomclip evaluate` and of overlap"}
+        default_factory=list, metadata={"help": "results files of `geomclip evaluate` and of overlap"}
     )
     notes: str | None = field(
-        default=None, metadata={"help": "Markdown on what no record tells, such as licences; follows the training"}
+        default=None,
+        metadata={
+            "help": "Markdown file with facts that no record contains, such as licences; it follows the section on "
+            "training"
+        },
     )
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "card")) -> None:
+    """Run `geomclip card`."""
     settings = parse_flags(CardSettings, argv, " ".join(command), EXAMPLE)
     print(f"wrote {write_model_card(settings.model, settings.results, notes=settings.notes)}")

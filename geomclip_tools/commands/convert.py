@@ -1,4 +1,4 @@
-"""`geomclip convert`: Uni-Mol's checkpoints to geometry towers and back."""
+"""`geomclip convert`: convert Uni-Mol checkpoints to geometry towers and back."""
 
 from collections.abc import Sequence
 
@@ -6,4 +6,5 @@ from modeling_geomclip.convert_geomclip import main as convert
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "convert")) -> None:
+    """Convert a checkpoint."""
     convert(argv, " ".join(command))

@@ -1,4 +1,4 @@
-"""`geomclip embed`"""
+"""`geomclip embed`: embed molecules or texts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from ..loading import load_geomclip
 from .molecules import (
     ENCODING_HELP,
     MOLECULES_HELP,
+    PAIR_BUDGET_HELP,
     check_output,
     count_things,
     list_given,
@@ -27,37 +28,36 @@ from .molecules import (
 from .parsing import parse_flags
 
 EXAMPLE = "geomclip embed --model release/geomclip-mini --molecules molecules.csv --output embeddings.npz"
-DTYPES = {"float32": None, "bfloat16": torch.bfloat16}  # to compute in
+DTYPES = {"float32": None, "bfloat16": torch.bfloat16}  # autocast types
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedSettings:
-    """Embeddings of molecules or of texts, L2-normalised."""
+    """Settings of `geomclip embed`."""
 
     model: str = field(metadata={"help": "GeomCLIP: checkpoint folder or Hub id"})
     output: str = field(
-        metadata={"help": ".npz file with embeddings, rows and ids, or .parquet with embedding, row and id"}
+        metadata={"help": "output file: .npz with embeddings, rows and ids, or .parquet with embedding, row and id"}
     )
     molecules: list[str] = field(default_factory=list, metadata={"help": MOLECULES_HELP})
     texts: list[str] = field(
         default_factory=list,
-        metadata={"help": "texts, or files: .txt with one a line; .csv, .tsv, .parquet or .sdf with a column text"},
+        metadata={"help": "texts, or files: .txt with a text per line; .csv, .tsv, .parquet or .sdf with column text"},
     )
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
-    pair_budget: int | None = field(
-        default=None, metadata={"help": "molecules * rows² that are encoded at once; changes speed and memory only"}
-    )
-    dtype: str = field(default="float32", metadata={"help": f"to compute in: {' or '.join(DTYPES)}"})
+    pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
+    dtype: str = field(default="float32", metadata={"help": f"dtype for computation: {' or '.join(DTYPES)}"})
 
     def __post_init__(self):
         if bool(self.molecules) == bool(self.texts):
-            raise ValueError("give --molecules or --texts, and not both")
+            raise ValueError("pass either --molecules or --texts")
         if self.dtype not in DTYPES:
-            raise ValueError(f"--dtype is {self.dtype!r}; choose one of {', '.join(DTYPES)}")
+            raise ValueError(f"--dtype is {self.dtype!r}; it must be one of {', '.join(DTYPES)}")
         check_output(self.output, (".npz", ".parquet"))
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "embed")) -> None:
+    """Embed molecules or texts and write the L2-normalised embeddings to a file."""
     settings = parse_flags(EmbedSettings, argv, " ".join(command), EXAMPLE)
     if settings.molecules:
         given = list_given(settings.molecules, settings.encoding)
@@ -74,26 +74,27 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "embed")) ->
 
 
 class GivenText(NamedTuple):
-    """A text as it was given, and what of it or of its place in a file is damaged, "" if nothing is."""
+    """An input text and the reason why it cannot be used, or an empty string."""
 
     text: str
     fault: str = ""
 
 
 def list_texts(inputs: Sequence[str], encoding: str = "utf-8") -> list[GivenText]:
-    """Texts of files and texts themselves, in their order.
+    """List the texts given directly or in files, in input order.
 
     Args:
-        encoding: of files of text.
+        inputs: texts and paths of files.
+        encoding: encoding of text files.
     Raises:
-        ValueError: there is none, a file cannot be read, a table lacks the column, or one is empty, with its place.
+        ValueError: if there is no text, a text is empty, a file cannot be read, or a table lacks the text column.
     """
     texts = [text for item in inputs for text in _expand(item, encoding)]
     if not texts:
-        raise ValueError(f"there is no text in {', '.join(inputs)}; give at least one")
+        raise ValueError(f"there is no text in {', '.join(inputs)}; pass at least one")
     if empty := [row for row, (text, fault) in enumerate(texts) if not (fault or text.strip())]:
         found = f"{len(empty)} of {count_things(len(texts), 'text')} {'is' if len(empty) == 1 else 'are'} empty"
-        raise ValueError(f"{found}, the first in row {empty[0]}; leave out what is empty")
+        raise ValueError(f"{found}, the first in row {empty[0]}; remove empty texts")
     return texts
 
 
@@ -111,13 +112,13 @@ def _expand(item: str, encoding: str) -> Iterator[GivenText]:
 
 
 def keep_texts(texts: Sequence[GivenText], output: str) -> tuple[list[int], list[str]]:
-    """Rows and texts of what is whole; the others are listed as `read_given` lists molecules.
+    """Return the row numbers and texts that can be used; write the others to a file, as `read_given` does.
 
     Raises:
-        ValueError: there is none.
+        ValueError: if no text can be used.
     """
     listing = Path(output).with_suffix(".rejected.jsonl")
-    listing.unlink(missing_ok=True)  # of an earlier run
+    listing.unlink(missing_ok=True)  # left by an earlier run
     rejected = [{"row": row, "reason": fault} for row, (_, fault) in enumerate(texts) if fault]
     if rejected:
         write_rejected(listing, rejected, len(texts), "text")
@@ -128,7 +129,7 @@ def keep_texts(texts: Sequence[GivenText], output: str) -> tuple[list[int], list
 
 
 def write_embeddings(output: str, ids: list[str], rows: list[int], embeds: np.ndarray) -> None:
-    """Ids (rows,), rows (rows,) int64 and embeddings (rows, size) float32."""
+    """Write ids, row numbers (int64) and embeddings, (rows, size) float32, to a .npz or .parquet file."""
     if Path(output).suffix == ".parquet":
         write_table(output, {"id": ids, "row": rows, "embedding": list(embeds)})
         return

@@ -1,4 +1,4 @@
-"""`geomclip evaluate captioning`"""
+"""`geomclip evaluate captioning`: evaluate the captions of held-out molecules."""
 
 import json
 from collections.abc import Sequence
@@ -32,52 +32,54 @@ EXAMPLE = (
     "--judge geomclip_1 --compare blind=captioner_blind --output results/captioning.json"
 )
 ORIGIN = ("inchikey", "smiles", "text_source", "text_kind")
-RESERVED = {TRUE, *BASELINES, "reference", *ORIGIN}  # rows of the table, keys beside the captions
+RESERVED = {TRUE, *BASELINES, "reference", *ORIGIN}  # table rows and keys of the captions file
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptioningSettings:
-    """Do a captioner's captions describe molecules that it has not seen?"""
+    """Settings of `geomclip evaluate captioning`."""
 
-    model: str = field(metadata={"help": "captioner: checkpoint or adapter folder, or Hub id"})
+    model: str = field(metadata={"help": "captioner: checkpoint folder, adapter folder or Hub id"})
     dataset: str = field(
-        metadata={"help": "folder, Hub id or table of pairs with smiles; a file has the one split train"}
+        metadata={"help": "folder, Hub id or table of pairs with smiles; a table has only the split train"}
     )
     output: str = field(metadata={"help": "results file to write (JSON)"})
-    judge: str = field(metadata={"help": "GeomCLIP of another seed that looks for the molecule of each caption"})
-    geomclip: str = field(metadata={"help": "GeomCLIP by which the nearest training molecule is found"})
-    compare: list[str] = field(default_factory=list, metadata={"help": "further captioners, name=folder each"})
-    dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as captioning"})
+    judge: str = field(metadata={"help": "GeomCLIP of another seed that retrieves the molecule of each caption"})
+    geomclip: str = field(metadata={"help": "GeomCLIP that finds the nearest training molecule for the baseline"})
+    compare: list[str] = field(default_factory=list, metadata={"help": "other captioners, each as name=folder"})
+    dataset_config: str | None = field(default=None, metadata={"help": "dataset configuration, such as captioning"})
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
-    split: str = field(default="test", metadata={"help": "split of the data set"})
-    train_split: str = field(default="train", metadata={"help": "split of which the baselines take captions"})
+    split: str = field(default="test", metadata={"help": "dataset split to evaluate"})
+    train_split: str = field(default="train", metadata={"help": "split that provides the captions of the baselines"})
     tokenizer: str = field(
-        default="allenai/scibert_scivocab_uncased", metadata={"help": "pieces of BLEU and METEOR: folder or Hub id"}
+        default="allenai/scibert_scivocab_uncased",
+        metadata={"help": "tokenizer for BLEU and METEOR: folder or Hub id"},
     )
-    batch_size: int = field(default=32, metadata={"help": "rows at once"})
-    num_beams: int = field(default=1, metadata={"help": "beams; 1 is greedy"})
-    max_new_tokens: int = field(default=128, metadata={"help": "longest caption"})
-    repetition_penalty: float = field(default=1.0, metadata={"help": "above 1, what was said becomes less likely"})
-    pool_size: int = field(default=64, metadata={"help": "molecules among which the judge looks"})
-    seed: int = field(default=0, metadata={"help": "of the bootstrap"})
-    num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
+    batch_size: int = field(default=32, metadata={"help": "molecules per batch"})
+    num_beams: int = field(default=1, metadata={"help": "number of beams; 1 is greedy decoding"})
+    max_new_tokens: int = field(default=128, metadata={"help": "maximum length of a caption in tokens"})
+    repetition_penalty: float = field(default=1.0, metadata={"help": "values above 1 penalise repeated tokens"})
+    pool_size: int = field(default=64, metadata={"help": "candidate molecules in each pool of the judge"})
+    seed: int = field(default=0, metadata={"help": "random seed of the bootstrap"})
+    num_bootstrap: int = field(default=1000, metadata={"help": "bootstrap resamples for the confidence intervals"})
 
     @property
     def search(self) -> dict:
-        """How captions are generated."""
+        """Arguments of `generate`."""
         search = {"max_new_tokens": self.max_new_tokens, "num_beams": self.num_beams, "do_sample": False}
         return search | {"repetition_penalty": self.repetition_penalty}
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "captioning")) -> None:
+    """Generate and score captions, print tables, and write the results and the captions."""
     settings = parse_flags(CaptioningSettings, argv, " ".join(command), EXAMPLE)
     captioners = name_captioners(settings)
-    # Needed last; what is missing or wrong shows now.
+    # Needed last, but loaded first: a missing package or tokenizer fails before the long computations.
     from ..evaluation.metrics import molecule_captioning  # noqa: F401
 
     AutoTokenizer.from_pretrained(settings.tokenizer)
     given, training = (load_filled(settings, split) for split in (settings.split, settings.train_split))
-    # Every step loads the model that it needs and lets it go, so that no two are in memory.
+    # Every step loads its own model and releases it; memory never holds two models.
     pairs, failures = keep_readable(load_captioner(settings.model)[1], given)
     geomclip = load_geomclip(settings.geomclip)
     baselines, training_failures = caption_by_baselines(*geomclip, pairs, training, settings.geomclip)
@@ -101,16 +103,16 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
 
 
 def name_captioners(settings: CaptioningSettings) -> dict[str, str]:
-    """{name: folder or Hub id} of the captioners, the model first.
+    """Return the captioners as {name: folder or Hub id}, the model first.
 
     Raises:
-        ValueError: `--compare` gives no name, no folder, or a name that is taken.
+        ValueError: if an item of `--compare` lacks the name or the folder, or if its name is taken.
     """
     captioners = {"model": settings.model}
     for item in settings.compare:
         name, _, folder = item.partition("=")
         if not (name and folder):
-            raise ValueError(f"--compare {item!r} is not name=folder; give the captioner a name, such as blind={item}")
+            raise ValueError(f"--compare {item!r} is not name=folder; name the captioner, for example blind={item}")
         if name in captioners or name in RESERVED:
             raise ValueError(f"--compare {item!r}: the name {name!r} is taken; choose another")
         captioners[name] = folder
@@ -118,11 +120,10 @@ def name_captioners(settings: CaptioningSettings) -> dict[str, str]:
 
 
 def load_filled(settings: CaptioningSettings, split: str) -> datasets.Dataset:
-    """Rows of the split.
+    """Load a split whose rows all have text and SMILES; fingerprints and facts need the SMILES.
 
     Raises:
-        ValueError: a row lacks its text or, for fingerprints and facts, its SMILES; a faulty row of a table does not
-            count.
+        ValueError: if a row lacks one of them; faulty rows of a table are exempt.
     """
     columns = ("text", "smiles")
     pairs = load_molecules(settings.dataset, split, settings.dataset_config, columns, settings.encoding)
@@ -130,7 +131,7 @@ def load_filled(settings: CaptioningSettings, split: str) -> datasets.Dataset:
         if empty := list_empty(pairs, column):
             raise ValueError(
                 f"{len(empty)} rows of the split {split!r} of {settings.dataset} have no {column}, first row "
-                f"{empty[0]}; fill them or filter them out"
+                f"{empty[0]}; fill them in or remove them"
             )
     return pairs
 
@@ -138,12 +139,12 @@ def load_filled(settings: CaptioningSettings, split: str) -> datasets.Dataset:
 def judge_all(
     settings: CaptioningSettings, pairs: datasets.Dataset, systems: dict[str, list[str]]
 ) -> dict[str, np.ndarray]:
-    """As `judge_captions`, by the judge of the settings."""
+    """Call `judge_captions` with the judge of the settings."""
     return judge_captions(*load_geomclip(settings.judge), pairs, systems, settings.pool_size, settings.judge)
 
 
 def write_captions(path: Path, pairs: datasets.Dataset, systems: dict[str, list[str]]) -> None:
-    """One JSON object a row: the molecule, where its reference comes from, and the captions of all systems."""
+    """Write one JSON object per row: the molecule, the source of its reference, and the captions of all systems."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         for index, row in enumerate(pairs):

@@ -1,4 +1,4 @@
-"""`geomclip evaluate denoising`"""
+"""`geomclip evaluate denoising`: evaluate the denoising of coordinates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,12 +17,13 @@ EXAMPLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class DenoisingSettings(EvaluationSettings):
-    """How well does a checkpoint recover clean coordinates, against handing the noised ones back?"""
+    """Settings of `geomclip evaluate denoising`."""
 
-    num_draws: int = field(default=4, metadata={"help": "noised copies of each molecule"})
+    num_draws: int = field(default=4, metadata={"help": "noise draws per molecule"})
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "denoising")) -> None:
+    """Evaluate the denoising of coordinates, print the losses and write the results."""
     settings = parse_flags(DenoisingSettings, argv, " ".join(command), EXAMPLE)
     rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, (), settings.encoding)
     denoiser = load_denoiser(settings.model)

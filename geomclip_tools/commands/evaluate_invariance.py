@@ -1,4 +1,4 @@
-"""`geomclip evaluate invariance`"""
+"""`geomclip evaluate invariance`: evaluate the invariance of geometry embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ EXAMPLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class InvarianceSettings(EvaluationSettings):
-    """What do a checkpoint's geometry embeddings ignore, as they must, and what do they notice?"""
+    """Settings of `geomclip evaluate invariance`."""
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "invariance")) -> None:
+    """Evaluate the invariance of geometry embeddings, print the changes and write the results."""
     settings = parse_flags(InvarianceSettings, argv, " ".join(command), EXAMPLE)
     pairs = load_pairs(settings.dataset, settings.split, settings.dataset_config, settings.encoding)
     evaluation = evaluate_invariance(*load_geomclip(settings.model), pairs, settings.seed, settings.pair_budget)

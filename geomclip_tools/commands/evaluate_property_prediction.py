@@ -1,4 +1,4 @@
-"""`geomclip evaluate property_prediction`"""
+"""`geomclip evaluate property_prediction`: evaluate a property predictor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,13 @@ EXAMPLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class PropertySettings(ConformerSettings, EvaluationSettings):
-    """How well does a predictor know properties of molecules that it has not seen?"""
+    """Settings of `geomclip evaluate property_prediction`."""
 
-    num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
+    num_bootstrap: int = field(default=1000, metadata={"help": "bootstrap resamples for the confidence intervals"})
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "property_prediction")) -> None:
+    """Evaluate a property predictor, print a table and write the results."""
     settings = parse_flags(PropertySettings, argv, " ".join(command), EXAMPLE)
     model, extractor = load_predictor(settings.model)
     columns = (*list_targets(model.config), *settings.columns)

@@ -1,4 +1,4 @@
-"""`geomclip evaluate retrieval`"""
+"""`geomclip evaluate retrieval`: evaluate retrieval between texts and molecules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,20 +18,23 @@ EXAMPLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSettings(ConformerSettings, EvaluationSettings):
-    """Does a text find its molecule, and a molecule its text, among molecules that the checkpoint has not seen?"""
+    """Settings of `geomclip evaluate retrieval`."""
 
     ranks: str | None = field(
         default=None,
-        metadata={"help": "CSV file to write: each row's molecule, and the rank of its first hit in every table"},
+        metadata={"help": "CSV file to write: the molecule of each row and the rank of its first hit in each table"},
     )
-    num_bootstrap: int = field(default=1000, metadata={"help": "resamples for the intervals"})
+    num_bootstrap: int = field(default=1000, metadata={"help": "bootstrap resamples for the confidence intervals"})
     further: list[str] | None = field(
-        default=None, metadata={"help": "datasets among whose molecules the texts are to find theirs too"}
+        default=None, metadata={"help": "datasets whose molecules are further candidates for text queries"}
     )
-    further_split: str = field(default="train", metadata={"help": "split of these, such as train+validation"})
+    further_split: str = field(
+        default="train", metadata={"help": "split of the --further datasets, such as train+validation"}
+    )
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "retrieval")) -> None:
+    """Evaluate retrieval, print tables, and write the results and optionally the ranks."""
     settings = parse_flags(RetrievalSettings, argv, " ".join(command), EXAMPLE)
     columns = ("text", *settings.columns)
     pairs = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns, settings.encoding)

@@ -1,4 +1,4 @@
-"""`geomclip evaluate word_queries`"""
+"""`geomclip evaluate word_queries`: search the molecules of a dataset with short word queries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,17 +18,20 @@ EXAMPLE = "geomclip evaluate word_queries --model geomclip --dataset pubchem3d -
 
 @dataclass(frozen=True, kw_only=True)
 class WordQuerySettings(ConformerSettings, EvaluationSettings):
-    """Do short words find the molecules that they name, among those of a dataset?"""
+    """Settings of `geomclip evaluate word_queries`."""
 
     molecules: str | None = field(
         default=None,
-        metadata={"help": "text file of first blocks of InChIKeys, one a line: only these molecules are searched"},
+        metadata={"help": "text file of first InChIKey blocks, one per line; restricts the search to these molecules"},
     )
-    details: str | None = field(default=None, metadata={"help": "CSV file to write: the scores of every query"})
-    num_bootstrap: int = field(default=1000, metadata={"help": "resamples of the queries for the intervals"})
+    details: str | None = field(default=None, metadata={"help": "CSV file to write: the scores of each query"})
+    num_bootstrap: int = field(
+        default=1000, metadata={"help": "bootstrap resamples of the queries for the confidence intervals"}
+    )
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "word_queries")) -> None:
+    """Evaluate word queries, print a table, and write the results and optionally the scores of each query."""
     settings = parse_flags(WordQuerySettings, argv, " ".join(command), EXAMPLE)
     blocks = None if settings.molecules is None else read_blocks(settings.molecules)
     rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, ("smiles",), settings.encoding)
@@ -56,21 +59,21 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
 
 
 def read_blocks(path: str) -> set[str]:
-    """The lines of a file that are not blank.
+    """Read first blocks of InChIKeys from the non-blank lines of a file.
 
     Raises:
-        ValueError: there is none.
-        OSError: the file cannot be read.
+        ValueError: if the file has no such line.
+        OSError: if the file cannot be read.
     """
     blocks = {line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()} - {""}
     if not blocks:
-        raise ValueError(f"--molecules {path} has no line; give first blocks of InChIKeys, or leave the flag out")
+        raise ValueError(f"--molecules {path} has no first block of an InChIKey; list one per line, or omit the flag")
     return blocks
 
 
 def print_left_out(choice: Choice, path: str | None) -> None:
-    """How many rows were not searched, and how many molecules that should have been are not there."""
+    """Print how many rows were skipped as duplicates and how many requested molecules are missing."""
     if choice.num_repeated:
-        print(f"left out: {count_things(choice.num_repeated, 'row')} of a molecule that has an earlier row")
+        print(f"skipped: {count_things(choice.num_repeated, 'row')} of a molecule that occurs in an earlier row")
     if choice.num_unknown:
         print(f"not in the dataset: {count_things(choice.num_unknown, 'molecule')} of {path}")

@@ -1,5 +1,6 @@
-"""Flags of a command, made from the fields of its settings."""
+"""Command-line flags from the fields of a settings dataclass."""
 
+import argparse
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -8,26 +9,37 @@ from transformers import HfArgumentParser
 Settings = TypeVar("Settings")
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Show the default of a flag unless it is None, and mark required flags."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.required:
+            return f"{action.help} (required)"
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
 def build_parser(settings_class: type[Settings], prog: str, example: str) -> HfArgumentParser:
-    """A parser whose help begins with an example.
+    """Build a parser whose help starts with an example.
 
     Args:
-        settings_class: a dataclass; `help` in a field's metadata explains it. Every flag is written with dashes or
-            underscores.
-        example: a whole command line.
+        settings_class: a dataclass with a `help` text in the metadata of each field. Flags may be spelled with dashes
+            or underscores.
+        prog: the command, such as `geomclip embed`.
+        example: a complete command line.
     """
     usage = f"{example}\n\n       {prog} [--flag value ...]"
-    return HfArgumentParser(settings_class, prog=prog, usage=usage.replace("%", "%%"), allow_abbrev=False)
+    usage = usage.replace("%", "%%")
+    return HfArgumentParser(settings_class, prog=prog, usage=usage, formatter_class=HelpFormatter, allow_abbrev=False)
 
 
 def parse_flags(settings_class: type[Settings], argv: Sequence[str], prog: str, example: str) -> Settings:
-    """Settings that the words of a command line give.
+    """Parse a command line into settings.
 
     Raises:
-        SystemExit: with help, or with what is wrong.
-        ValueError: there is no such setting, or settings contradict each other.
+        SystemExit: after `--help`, or if a flag is missing or has a value of the wrong type.
+        ValueError: there is no such setting, or a value is not allowed.
     """
     parser = build_parser(settings_class, prog, example)
-    if unknown := parser.parse_known_args(list(argv))[1]:  # before the settings, which may lack what was misspelt
-        raise ValueError(f"there is no setting {' '.join(unknown)}; `{prog} --help` lists all")
+    if unknown := parser.parse_known_args(list(argv))[1]:  # first: a required flag may be misspelt
+        raise ValueError(f"there is no setting {' '.join(unknown)}; `{prog} --help` lists all settings")
     return parser.parse_args_into_dataclasses(list(argv))[0]

@@ -1,4 +1,4 @@
-"""`geomclip predict`"""
+"""`geomclip predict`: predict properties of molecules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from ..loading import load_predictor
 from .molecules import (
     ENCODING_HELP,
     MOLECULES_HELP,
+    PAIR_BUDGET_HELP,
     check_output,
     count_things,
     list_given,
@@ -25,21 +26,20 @@ EXAMPLE = "geomclip predict --model predictor --molecules molecules.csv --output
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings:
-    """Properties of molecules: numbers in their units, or probabilities of classes."""
+    """Settings of `geomclip predict`."""
 
     model: str = field(metadata={"help": "predictor: checkpoint folder or Hub id"})
     molecules: list[str] = field(metadata={"help": MOLECULES_HELP})
-    output: str = field(metadata={"help": ".csv, .parquet or .jsonl file to write"})
+    output: str = field(metadata={"help": "output file: .csv, .parquet or .jsonl"})
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
-    pair_budget: int | None = field(
-        default=None, metadata={"help": "molecules * rows² that are read at once; changes speed and memory only"}
-    )
+    pair_budget: int | None = field(default=None, metadata={"help": PAIR_BUDGET_HELP})
 
     def __post_init__(self):
         check_output(self.output, (".csv", ".parquet", ".jsonl"))
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "predict")) -> None:
+    """Predict properties of molecules and write them to a file."""
     settings = parse_flags(PredictSettings, argv, " ".join(command), EXAMPLE)
     given = list_given(settings.molecules, settings.encoding)
     model, extractor = load_predictor(settings.model)
@@ -53,10 +53,11 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "predict")) 
 
 
 def label_columns(config: Any, predictions: np.ndarray) -> dict[str, np.ndarray]:
-    """A column for each output, (molecules,): a number in the unit that its name tells, or a probability.
+    """Return one column per output, (molecules,): values in the unit that the column name states, or probabilities.
 
     Args:
-        predictions: (molecules, num_labels), as `predict_properties` gives them.
+        config: configuration of the predictor.
+        predictions: (molecules, num_labels), as `predict_properties` returns them.
     """
     names = [config.id2label[index] for index in range(config.num_labels)]
     if config.problem_type == "regression":

@@ -1,4 +1,4 @@
-"""`geomclip study`: run the variants of a study, compare them, freeze a choice, test it once."""
+"""`geomclip study`: run the variants of a study, compare them, freeze a choice, and test it once."""
 
 import argparse
 import dataclasses
@@ -24,17 +24,17 @@ EXAMPLE = "my_study.yaml --input pairs=/data/pairs text_model=/data/text_model"
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "study")) -> None:
-    """One of the four steps.
+    """Run one of the four steps.
 
     Raises:
-        SystemExit: after help; a process of the study ended with an error, with the end of its log.
-        ValueError: the study cannot be run as it stands.
+        SystemExit: after help, or if a process of the study fails; the message has the end of its log.
+        ValueError: if the study cannot be run.
     """
     settings = build_parser(" ".join(command)).parse_args(argv)
     study = read_study(settings.study)
     settings.runs = settings.runs or Path("runs", study.name)
     settings.results = settings.results or Path("research", "results", study.name)
-    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the process that is running, too
+    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also ends the running process
     try:
         settings.step(study, settings)
     except StageError as error:
@@ -44,29 +44,30 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "study")) ->
 
 
 def build_parser(prog: str) -> argparse.ArgumentParser:
+    """Build the parser of the four steps."""
     usage = f"{prog} run {EXAMPLE}\n\n       {prog} {{run,table,freeze,test}} STUDY ..."
     parser = argparse.ArgumentParser(prog=prog, usage=usage, description=__doc__, allow_abbrev=False)
     steps = parser.add_subparsers(required=True, prog=prog, metavar="run, table, freeze or test")
     shared = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    shared.add_argument("study", metavar="STUDY", help="YAML file")
-    shared.add_argument("--results", type=Path, help="folder of tables that are kept; research/results/NAME")
-    shared.add_argument("--runs", type=Path, help="folder of checkpoints and logs; runs/NAME")
+    shared.add_argument("study", metavar="STUDY", help="study file (YAML)")
+    shared.add_argument("--results", type=Path, help="folder for tables and choice (default: research/results/NAME)")
+    shared.add_argument("--runs", type=Path, help="folder for checkpoints and logs (default: runs/NAME)")
     inputs = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    inputs.add_argument("--input", nargs="+", action="extend", default=[], help="name=path of what the study reads")
-    run = steps.add_parser("run", parents=[shared, inputs], help="train and validate what is not finished")
-    run.add_argument("--variants", nargs="+", help="these only")
-    run.add_argument("--seeds", nargs="+", type=int, help="these only")
+    inputs.add_argument("--input", nargs="+", action="extend", default=[], help="inputs as name=path")
+    run = steps.add_parser("run", parents=[shared, inputs], help="train and validate all unfinished runs")
+    run.add_argument("--variants", nargs="+", help="run only these variants")
+    run.add_argument("--seeds", nargs="+", type=int, help="run only these seeds")
     run.set_defaults(step=run_study)
-    table = steps.add_parser("table", parents=[shared], help="print the figures of the variants and their differences")
-    table.add_argument("--split", default=VALIDATION, choices=(VALIDATION, TEST))
-    table.add_argument("--plot", type=Path, help="file to draw the differences into")
+    table = steps.add_parser("table", parents=[shared], help="print the scores of the variants and their differences")
+    table.add_argument("--split", default=VALIDATION, choices=(VALIDATION, TEST), help="split to show")
+    table.add_argument("--plot", type=Path, help="image file to write: a plot of the differences")
     table.set_defaults(step=print_tables)
-    freezing = steps.add_parser("freeze", parents=[shared], help="write down the choice, before the test split is read")
+    freezing = steps.add_parser("freeze", parents=[shared], help="record the choice before the test split is read")
     choice = freezing.add_mutually_exclusive_group()
-    choice.add_argument("--among", nargs="+", help="variants of which the best is chosen, if not of all")
-    choice.add_argument("--variant", help="a choice by hand, which is then said to be one")
+    choice.add_argument("--among", nargs="+", help="choose the best of these variants (default: all)")
+    choice.add_argument("--variant", help="choose this variant by hand; the record says so")
     freezing.set_defaults(step=freeze_choice)
-    test = steps.add_parser("test", parents=[shared, inputs], help="measure the frozen choice on the test split")
+    test = steps.add_parser("test", parents=[shared, inputs], help="evaluate the frozen choice on the test split")
     test.set_defaults(step=test_choice)
     return parser
 
@@ -75,7 +76,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def run_study(study: Study, settings: argparse.Namespace) -> None:
-    """Train and validate the chosen runs, and write what is known into the tables after each."""
+    """Train and validate the selected runs, and update the tables after each."""
     runs = list_runs(study.choose(settings.variants), settings.seeds)
     bench = prepare(study, runs, settings)
     finish_runs(study, runs, bench, settings.results)
@@ -83,6 +84,7 @@ def run_study(study: Study, settings: argparse.Namespace) -> None:
 
 
 def print_tables(study: Study, settings: argparse.Namespace) -> None:
+    """Print the tables of a split and plot the differences if `--plot` is set."""
     print(format_study(study, settings.results, settings.split))
     if settings.plot:
         differences = compare(study, settings.results, study.evaluation, settings.split)
@@ -90,6 +92,7 @@ def print_tables(study: Study, settings: argparse.Namespace) -> None:
 
 
 def freeze_choice(study: Study, settings: argparse.Namespace) -> None:
+    """Freeze a choice and print its validation scores."""
     record = freeze(study, settings.results, settings.variant, settings.among)
     print(f"{record['variant']} is frozen, chosen {record['chosen']}: {settings.results / FROZEN}")
     for variant, values in record["validation"].items():
@@ -97,10 +100,10 @@ def freeze_choice(study: Study, settings: argparse.Namespace) -> None:
 
 
 def test_choice(study: Study, settings: argparse.Namespace) -> None:
-    """Measure the frozen variant and the controls; the second time and later, compare with the first.
+    """Evaluate the frozen variant and the controls; from the second time on, compare with the first reading.
 
     Raises:
-        SystemExit: a reproduction does not agree.
+        SystemExit: if a reproduction disagrees.
     """
     variants = read_frozen(study, settings.results)
     runs = list_runs(study.variants[name] for name in variants)
@@ -112,22 +115,22 @@ def test_choice(study: Study, settings: argparse.Namespace) -> None:
         entries.append(log_reading(study, measurement, bench, settings.results))
         collect_all(study, bench, settings.results)
     if find_disagreements(entries):
-        raise SystemExit(f"the reproduction does not agree with the first reading; see {settings.results / TEST_LOG}")
+        raise SystemExit(f"the reproduction disagrees with the first reading; see {settings.results / TEST_LOG}")
     print(format_study(study, settings.results, TEST))
 
 
 def prepare(study: Study, runs: list[Run], settings: argparse.Namespace) -> Bench:
-    """The bench of a study of which all flags are known to be right.
+    """Check the flags of all stages and evaluations and return the bench of the study.
 
     Raises:
-        SystemExit, ValueError: a flag that a command does not take; an input is missing.
+        SystemExit, ValueError: if a command does not accept a flag, or if an input is missing.
     """
     check_flags(study, runs)
     return Bench(settings.runs, read_inputs(settings.input, study, runs))
 
 
 def finish_runs(study: Study, runs: list[Run], bench: Bench, results: Path) -> None:
-    """Train and validate."""
+    """Train and validate the runs, skip finished stages, and update the tables after each run."""
     for number, run in enumerate(runs, start=1):
         for stage in run.stages:
             is_done = (bench.folder / stage.folder / DONE).is_file()
@@ -139,20 +142,20 @@ def finish_runs(study: Study, runs: list[Run], bench: Bench, results: Path) -> N
 
 
 def collect_all(study: Study, bench: Bench, results: Path) -> None:
-    """Bring the tables up to date with all that lies in the folder of the runs."""
+    """Update the tables with all measurements in the runs folder."""
     runs = list_runs(study.variants.values())
     measurements = [item for split in (VALIDATION, TEST) for item in list_measurements(study, runs, split)]
     collect(study.name, measurements, bench.folder, results)
 
 
-# ---------------------------------------------------------------------------------------- flags, before hours are spent
+# ----------------------------------------------------------------------------------------- flag checks before long runs
 
 
 def check_flags(study: Study, runs: list[Run]) -> None:
-    """Read the flags of all stages and evaluations as their commands will.
+    """Parse the flags of all stages and evaluations with the parsers of their commands.
 
     Raises:
-        SystemExit, ValueError: a command does not take one.
+        SystemExit, ValueError: if a command does not accept a flag.
     """
     stages = {stage.folder: stage for run in runs for stage in run.stages if "task" in stage.settings}
     for stage in stages.values():
@@ -166,15 +169,15 @@ def check_flags(study: Study, runs: list[Run]) -> None:
 
 
 def find_settings(evaluation: Evaluation) -> type[EvaluationSettings]:
-    """The settings class of an evaluation's command.
+    """Return the settings class of an evaluation's command.
 
     Raises:
-        ValueError: there is no such command.
+        ValueError: if the command does not exist.
     """
     name = f"{__package__}.evaluate_{evaluation.command}"
     if not find_spec(name):
         raise ValueError(
-            f"evaluation {evaluation.name!r}: there is no command `geomclip evaluate {evaluation.command}`"
+            f"evaluation {evaluation.name!r}: there is no command `geomclip evaluate {evaluation.command}`; correct it"
         )
     found = [value for value in vars(import_module(name)).values() if dataclasses.is_dataclass(value)]
     return next(value for value in found if issubclass(value, EvaluationSettings) and value.__module__ == name)

@@ -1,1 +1,1 @@
-"""Evaluation: functions of a model and rows that return figures, and their tables."""
+"""Evaluation: functions that take a model and rows and return scores, and functions that format them as tables."""

@@ -1,7 +1,7 @@
-"""Facts that a caption states of a molecule and that its structure proves or disproves.
+"""Facts that a caption states about a molecule, checked against the structure.
 
-n-gram scores reward phrases that fit most molecules; here a caption counts as right by what it says of this one. A
-caption that says little is precise with a low recall, so the recall is to be read beside that of the true captions.
+n-gram scores reward phrases that fit most molecules. Here a caption is scored by what it says about its own molecule.
+A caption that says little has high precision and low recall. Compare its recall with that of the true captions.
 """
 
 import re
@@ -11,14 +11,14 @@ from typing import NamedTuple
 import numpy as np
 from rdkit import Chem
 
-# Sentences on other compounds and on what the molecule does; only the rest describe its structure.
+# Sentences about other compounds or about activity and use; the remaining sentences describe the structure.
 ELSEWHERE = re.compile(
     r"derives? from|derived from|functionally related to|conjugate (?:acid|base) of|tautomer of|contains an?\b"
     r"|\brole\b|\bused\b|\binhibit(?:s|ed|ing|ion)\b|\bbinds?\b|activit|soluble|treatment|\bcells?\b"
     r"|\bcan (?:be|also)\b|synthes|react|receptor|channel|enzym|metabolis",
     re.IGNORECASE,
 )
-# Phrases on what the molecule was made from, what was replaced in it, what it has not and what its salts are.
+# Phrases about precursors, replaced groups, absent groups and salts of the molecule.
 NOT_THIS = re.compile(
     r"\b(?:lack(?:s|ing)|without|absence of|instead of|rather than|not)\b[^,.;]*"
     r"|\b(?:condensation|esters?|amides?|lactones?|oxidation|hydrolysis|reduction|loss|removal|addition|analogues?)"
@@ -31,10 +31,10 @@ NOT_THIS = re.compile(
 
 
 class Fact(NamedTuple):
-    """What words claim and what a structure must hold for the claim to be true.
+    """A claim in words and the substructure that makes it true.
 
-    Acids and amines are met by every protonation state, for texts name either. The rings with `~` are skeletons, met
-    whether saturated, aromatic or fused, for so they are named: a tetrahydrofuran and a benzofuran are furans.
+    Acids and amines match in every protonation state, because texts use either name. Rings written with `~` are
+    skeletons. They match saturated, aromatic and fused rings, as in names: tetrahydrofuran and benzofuran are furans.
     """
 
     name: str
@@ -48,7 +48,7 @@ STEROID = (  # rings A, B, C and D
 )
 TRIAZOLE = "[$([#7]1~[#7]~[#7]~[#6]~[#6]~1),$([#7]1~[#7]~[#6]~[#7]~[#6]~1)]"  # 1,2,3 and 1,2,4
 
-# Each word was tried on human captions: where it stands, the group nearly always does. Rare facts are left out.
+# Each pattern was tested on human captions: if it matches, the group is almost always present. Rare facts are omitted.
 FACTS = (
     # elements
     Fact("nitrogen", r"\bnitrogen (?:atom|compound|hetero|mol)|organonitrogen|organic nitrogen", "[#7]"),
@@ -60,7 +60,7 @@ FACTS = (
     Fact("bromine", r"brom(?:o|in|id)", "[#35]"),
     Fact("iodine", r"\biod(?:o|in|id)|(?:di|tri|organo|\d-)iodo", "[#53]"),
     Fact("sodium", r"sodium salt|sodium(?=[,.]| \(| and | counter)", "[#11]"),
-    # charges and companions; a charge beside its opposite, as in a nitro group, is none
+    # charges and counterions; adjacent opposite charges, as in a nitro group, do not count
     Fact(
         "cation", r"\b(?:di|tri|tetra)?cation\b|ammonium ion|\([1-9]\+\)|iminium|pyridinium", "[+,+2,+3,+4;!$(*~[-])]"
     ),
@@ -170,11 +170,11 @@ def _compile(facts: Sequence[Fact]) -> tuple[tuple[str, re.Pattern, Chem.Mol], .
     names = [fact.name for fact in facts]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ValueError(f"facts {repeated} are listed more than once; give each fact one row")
+        raise ValueError(f"facts {repeated} are listed more than once; list each fact once")
     queries = [Chem.MolFromSmarts(fact.smarts) for fact in facts]
     unreadable = [fact for fact, query in zip(facts, queries) if query is None]
     if unreadable:
-        raise ValueError(f"fact {unreadable[0].name!r} has unreadable SMARTS {unreadable[0].smarts!r}; mend its row")
+        raise ValueError(f"fact {unreadable[0].name!r} has unreadable SMARTS {unreadable[0].smarts!r}; correct it")
     return tuple((fact.name, re.compile(fact.words, re.IGNORECASE), query) for fact, query in zip(facts, queries))
 
 
@@ -182,9 +182,10 @@ _COMPILED = _compile(FACTS)
 
 
 def find_stated_facts(caption: str) -> frozenset[str]:
-    """Names of the facts that the caption states of its molecule.
+    """Return the names of the facts that the caption states about its molecule.
 
-    Sentences on origin, use, effect and relatives are left out, and so are phrases on what was replaced or is lacking.
+    Sentences about origin, use, effect and related compounds are ignored, as are phrases about replaced or absent
+    groups.
     """
     sentences = re.split(r"(?<=[.;])\s+", caption)
     described = " ".join(NOT_THIS.sub(" ", sentence) for sentence in sentences if not ELSEWHERE.search(sentence))
@@ -192,32 +193,32 @@ def find_stated_facts(caption: str) -> frozenset[str]:
 
 
 def find_molecule_facts(molecule: str | Chem.Mol) -> frozenset[str]:
-    """Names of the facts that hold in a molecule.
+    """Return the names of the facts that are true of a molecule.
 
     Args:
         molecule: SMILES or sanitised RDKit molecule.
     Raises:
-        ValueError: on SMILES that RDKit does not read.
+        ValueError: if RDKit cannot read the SMILES.
     """
     mol = Chem.MolFromSmiles(molecule) if isinstance(molecule, str) else molecule
     if mol is None:
-        raise ValueError(f"RDKit cannot read SMILES {molecule!r}; repair it or drop its row")
+        raise ValueError(f"RDKit cannot read SMILES {molecule!r}; correct it or remove its row")
     return frozenset(name for name, _, query in _COMPILED if mol.HasSubstructMatch(query))
 
 
 def count_facts(captions: Sequence[str], molecules: Sequence[str | Chem.Mol]) -> dict[str, np.ndarray]:
-    """Counts of facts, row by row.
+    """Count the facts of each row.
 
     Args:
         captions: one per row.
-        molecules: of the same rows, as `find_molecule_facts` reads them.
+        molecules: one per row, as `find_molecule_facts` accepts them.
     Returns:
-        (rows,) int64 each: `stated` by the caption, `true` of the stated ones, `present` in the molecule.
+        (rows,) int64 each: `stated` in the caption, `true` among the stated, `present` in the molecule.
     Raises:
-        ValueError: on unequal lengths, or on an unreadable molecule, with its row.
+        ValueError: if the lengths differ or a molecule cannot be read; the message names its row.
     """
     if len(captions) != len(molecules):
-        raise ValueError(f"{len(captions)} captions for {len(molecules)} molecules; give one of each per row")
+        raise ValueError(f"{len(captions)} captions for {len(molecules)} molecules; pass one of each per row")
     counts = []
     for row, (caption, molecule) in enumerate(zip(captions, molecules)):
         try:
@@ -231,13 +232,13 @@ def count_facts(captions: Sequence[str], molecules: Sequence[str | Chem.Mol]) ->
 
 
 def compute_fact_precision_recall(scores: dict[str, np.ndarray], rows: np.ndarray | None = None) -> tuple[float, float]:
-    """Shares of true facts among all that the captions state, and of stated facts among all that hold.
+    """Compute the precision and recall of the stated facts.
 
     Args:
         scores: as `count_facts` returns them.
-        rows: row numbers, repeats counted, or mask; None is every row.
+        rows: row numbers, which may repeat, or a mask; None selects all rows.
     Returns:
-        precision and recall over the facts of all these rows together; NaN where there is nothing to divide by.
+        Precision and recall, pooled over the facts of the selected rows; NaN if the denominator is 0.
     """
     stated, true, present = (
         scores[name][slice(None) if rows is None else rows].sum() for name in ("stated", "true", "present")

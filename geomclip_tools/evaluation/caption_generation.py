@@ -1,4 +1,4 @@
-"""What a captioner says of molecules, and how well it expects given captions."""
+"""Generate captions for molecules, and compute a captioner's loss on given captions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,18 +14,26 @@ from .bootstrap import interval, resample_ratio
 
 
 def list_prompt_inputs(processor: Any, rows: Sequence[dict]) -> dict[str, list[str]]:
-    """What the prompt needs to know of the rows besides their geometry."""
+    """Return the processor inputs that the prompt needs besides the geometry."""
     return {"smiles": [row["smiles"] for row in rows]} if "{smiles}" in processor.prompt else {}
 
 
 def order_by_size(rows: Sequence[dict]) -> list[int]:
-    """Indices of the rows, so that molecules of like size share a batch."""
+    """Sort row numbers by size; neighbours form batches of molecules of similar size."""
     sizes = [len(row["atomic_numbers"]) if row.get("atomic_numbers") else len(row["smiles"]) for row in rows]
     return sorted(range(len(sizes)), key=sizes.__getitem__)
 
 
 def generate_captions(model: Any, processor: Any, rows: Sequence[dict], batch_size: int, **kwargs) -> list[str]:
-    """One caption a row; `kwargs` are those of `model.generate`."""
+    """Generate one caption per row.
+
+    Args:
+        model: a captioner.
+        processor: its processor.
+        rows: rows with a molecule each, and `smiles` if the prompt contains it.
+        batch_size: molecules per batch.
+        **kwargs: arguments of `model.generate`.
+    """
     captions, rows = {}, list(rows)
     order = order_by_size(rows)
     for start in tqdm(range(0, len(order), batch_size), desc="captions"):
@@ -47,15 +55,17 @@ def compute_caption_losses(
     batch_size: int,
     shown: Sequence[dict] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cross-entropy of the captions.
+    """Compute the cross-entropy of given captions.
 
     Args:
-        model: its training mode is kept.
-        rows: with a molecule each, and `smiles` if the prompt asks for it.
-        captions: one a row.
-        shown: rows whose geometries the model reads instead of those of `rows`.
+        model: a captioner; its training mode is restored.
+        processor: its processor.
+        rows: rows with a molecule each, and `smiles` if the prompt contains it.
+        captions: one per row.
+        batch_size: molecules per batch.
+        shown: rows whose geometries replace those of `rows`.
     Returns:
-        (rows,) float64, nats, sums over a caption's tokens; (rows,) int64, numbers of tokens.
+        The loss summed over the tokens of each caption, (rows,) float64, in nats; the number of tokens, (rows,) int64.
     """
     totals, counts, rows = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64), list(rows)
     shown = rows if shown is None else list(shown)
@@ -69,7 +79,7 @@ def compute_caption_losses(
         batch = processor([get_molecule_input(shown[index]) for index in indices], **texts, return_tensors="pt")
         labels = batch.pop("labels")
         logits = model(**batch.to(model.device)).logits[:, :-1]
-        width = min(labels.shape[1], logits.shape[1])  # without a prefix nothing predicts the first token
+        width = min(labels.shape[1], logits.shape[1])  # without a prefix, the first token has no prediction
         labels, logits = labels[:, -width:], logits[:, -width:]
         losses = cross_entropy(logits.float().transpose(1, 2), labels.to(logits.device), reduction="none")
         totals[indices] = losses.double().sum(dim=1).cpu().numpy()
@@ -79,10 +89,10 @@ def compute_caption_losses(
 
 
 def find_other_molecules(rows: Sequence[dict]) -> list[int]:
-    """For each row, the next row in the order of size that is another molecule.
+    """Find for each row the next row, sorted by size, with another molecule.
 
     Raises:
-        ValueError: all rows are one molecule.
+        ValueError: if all rows have the same molecule.
     """
     order, blocks = order_by_size(rows), [find_first_block(row) for row in rows]
     others = [0] * len(rows)
@@ -90,17 +100,32 @@ def find_other_molecules(rows: Sequence[dict]) -> list[int]:
         circle = order[place + 1 :] + order[:place]
         others[index] = next((other for other in circle if blocks[other] != blocks[index]), index)
     if any(other == index for index, other in enumerate(others)):
-        raise ValueError("all rows are one molecule; the loss with another molecule's geometry needs two")
+        raise ValueError(
+            "all rows have the same molecule; the loss with another molecule's geometry needs at least two molecules"
+        )
     return others
 
 
 def compare_geometries(
     model: Any, processor: Any, rows: Sequence[dict], batch_size: int, num_bootstrap: int, seed: int
 ) -> dict[str, float | None]:
-    """Mean caption loss a token with the right geometry, and how much it grows with another molecule's.
+    """Compare the caption loss with the correct geometry to the loss with another molecule's geometry.
 
-    The other molecule is the next one in the order of size with another first InChIKey block, so that its size is no
-    hint. The interval is that of the mean of the paired differences.
+    The other molecule has another first InChIKey block and a similar size, which gives no hint.
+
+    Args:
+        model: a captioner; its training mode is restored.
+        processor: its processor.
+        rows: rows with a molecule and `text` each, and `smiles` if the prompt contains it.
+        batch_size: molecules per batch.
+        num_bootstrap: number of bootstrap resamples for the interval.
+        seed: random seed of the bootstrap.
+    Returns:
+        `right_geometry` and `other_geometry`, mean losses in nats per token; `difference`, the mean of the paired
+        differences, with its 95 % interval `difference_low` and `difference_high`; and `share_of_rows_better`, the
+        share of rows whose loss is lower with the correct geometry.
+    Raises:
+        ValueError: if all rows have the same molecule.
     """
     rows = list(rows)
     captions, others = [row["text"] for row in rows], [rows[index] for index in find_other_molecules(rows)]

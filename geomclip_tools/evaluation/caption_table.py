@@ -1,4 +1,4 @@
-"""The numbers of a captioner as tables."""
+"""Format the scores of captioners as tables."""
 
 from typing import Any
 
@@ -8,7 +8,11 @@ SCORES |= {"fact_recall": "fact recall"}
 
 
 def format_scores(results: dict[str, Any]) -> str:
-    """Markdown: the scores of every system in percent, the model's lead over each other one, why METEOR is missing."""
+    """Format the scores of `score_systems` as Markdown.
+
+    The first table has the scores of every system in percent, the second one the differences between the model and each
+    other system. A last line gives the reason if METEOR is missing.
+    """
     tables = []
     for title, rows in (("system", results["scores"]), ("model minus", results["differences"])):
         lines = [f"| {title} | {' | '.join(SCORES.values())} |", "| --- |" + " --- |" * len(SCORES)]
@@ -26,7 +30,7 @@ def _cell(values: dict[str, float | None], key: str) -> str:
 
 
 def _ends(values: dict[str, float | None], key: str, scale: float, digits: int) -> str:
-    """The interval in brackets, after a blank; nothing if there is none."""
+    """Format the interval in brackets after a space; return an empty string without an interval."""
     if values.get(f"{key}_low") is None:
         return ""
     low, high = (scale * values[f"{key}_{end}"] for end in ("low", "high"))
@@ -34,9 +38,10 @@ def _ends(values: dict[str, float | None], key: str, scale: float, digits: int) 
 
 
 def format_losses(losses: dict[str, float | None]) -> str:
+    """Format the losses of `compare_geometries` as one line."""
     return (
-        f"caption loss: {losses['right_geometry']:.4f} nats a token with the right geometry, "
+        f"caption loss: {losses['right_geometry']:.4f} nats per token with the correct geometry, "
         f"{losses['other_geometry']:.4f} with another molecule's; mean paired difference {losses['difference']:.4f}"
         f"{_ends(losses, 'difference', 1, 4)}, "
-        f"the right one is better in {100 * losses['share_of_rows_better']:.1f} % of rows"
+        f"the correct geometry is better in {100 * losses['share_of_rows_better']:.1f} % of rows"
     )

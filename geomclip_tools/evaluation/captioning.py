@@ -1,4 +1,4 @@
-"""Do a captioner's captions describe molecules that it has not seen?"""
+"""Evaluate the captions of held-out molecules and compare systems."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,22 +21,22 @@ BASELINES = ("nearest by GeomCLIP", "nearest by ECFP4", "most frequent")
 
 
 def keep_readable(processor: Any, pairs: datasets.Dataset) -> tuple[datasets.Dataset, list[dict[str, Any]]]:
-    """The rows whose molecules the processor takes, and the failures."""
+    """Return the rows whose molecules the processor accepts, and the failures."""
     records, failures = read_molecules_of(processor, pairs)
     return pairs.select([record["index"] for record in records]), failures
 
 
 def read_all(processor: Any, pairs: datasets.Dataset, name: str) -> list[Record]:
-    """Records of all molecules.
+    """Read all molecules with the processor of the checkpoint `name`.
 
     Raises:
-        ValueError: the processor, that of the checkpoint `name`, does not take one of them.
+        ValueError: if the processor rejects a molecule.
     """
     records, failures = read_molecules_of(processor, pairs)
     if failures:
         raise ValueError(
-            f"{name} reads {len(records)} of the {len(pairs)} molecules that the captioner reads, not row "
-            f"{failures[0]['row']}: {failures[0]['reason']}; take a checkpoint that reads what the captioner reads"
+            f"{name} reads {len(records)} of the {len(pairs)} molecules that the captioner reads, but not row "
+            f"{failures[0]['row']}: {failures[0]['reason']}; use a checkpoint that reads all of them"
         )
     return records
 
@@ -44,11 +44,16 @@ def read_all(processor: Any, pairs: datasets.Dataset, name: str) -> list[Record]
 def caption_by_baselines(
     geomclip: Any, processor: Any, pairs: datasets.Dataset, training: datasets.Dataset, name: str = "the GeomCLIP"
 ) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
-    """What can be said without a language model, a training caption; and the training molecules left out.
+    """Caption molecules with training captions, without a language model.
 
     Args:
-        geomclip, processor: by which the nearest training molecule is found; `name` is theirs, for errors.
+        geomclip, processor: the GeomCLIP that finds the nearest training molecule, and its processor.
         pairs, training: rows with a molecule, `smiles` and `text`.
+        name: name of the GeomCLIP in error messages.
+    Returns:
+        The captions of each of `BASELINES`, and the failures among the training molecules as [{"row", "reason"}].
+    Raises:
+        ValueError: if the processor rejects a molecule of `pairs` or all of `training`.
     """
     candidates, failures = read_molecules_of(processor, training)
     training = training.select([record["index"] for record in candidates])
@@ -75,7 +80,19 @@ def judge_captions(
     pool_size: int,
     name: str = "the judge",
 ) -> dict[str, np.ndarray]:
-    """Probability that a GeomCLIP finds a caption's own molecule first in a random pool: (rows,) for each system."""
+    """Compute the probability that a GeomCLIP ranks a caption's own molecule first in a random pool.
+
+    Args:
+        judge, processor: the GeomCLIP and its processor.
+        pairs: rows with a molecule each.
+        systems: captions of each system, one per row.
+        pool_size: number of candidates in a pool.
+        name: name of the judge in error messages.
+    Returns:
+        (rows,) float64 for each system.
+    Raises:
+        ValueError: if the judge rejects a molecule, or as for `expect_pool_hits`.
+    """
     geometry = embed_molecules(judge, processor, read_all(processor, pairs, name)).double().numpy()
     ids = [find_first_block(row) for row in pairs]
     hits = {}
@@ -93,22 +110,24 @@ def score_systems(
     num_bootstrap: int = 1000,
     seed: int = 0,
 ) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Scores of captions, with intervals.
+    """Score the captions of every system, with confidence intervals.
 
     Args:
         pairs: rows with `smiles` and `text`, the true captions.
-        systems: captions of each system, that of the model first, under "model".
-        hits: as `judge_captions` gives them, of the systems and of `TRUE`.
-        tokenizer: as `MoleculeCaptioning` takes it.
+        systems: captions of each system; the key "model" comes first.
+        hits: as `judge_captions` returns them, for all systems and for `TRUE`.
+        tokenizer: as for `MoleculeCaptioning`.
+        num_bootstrap: number of bootstrap resamples for the intervals.
+        seed: random seed of the bootstrap.
     Returns:
-        `scores`: {system: flat scores}; `differences`: {system: the model's scores minus its}.
+        `scores` as {system: flat scores}; `differences` as {system: scores of the model minus scores of the system}.
     """
-    from .metrics.molecule_captioning import MoleculeCaptioning  # whose packages are optional
+    from .metrics.molecule_captioning import MoleculeCaptioning  # needs optional packages
 
     metric, references = MoleculeCaptioning(), list(pairs["text"])
     shared = {"references": references, "tokenizer": tokenizer, "num_bootstrap": num_bootstrap, "seed": seed}
     others = {name: captions for name, captions in systems.items() if name != "model"}
-    # The metric's keys end in a system's name. By numbers, no name can be taken for another, or for an end of one.
+    # The metric's keys end in the name of a system. Numbers avoid ambiguous keys for names that contain each other.
     numbered = {str(number): captions for number, captions in enumerate(others.values())}
     model = metric.compute(predictions=systems["model"], compared_with=numbered, **shared)
     scores = {"model": {key: value for key, value in model.items() if "_minus_" not in key}}
@@ -130,7 +149,7 @@ def score_systems(
 def resample_scores(
     molecules: list[str], systems: dict[str, list[str]], hits: dict[str, np.ndarray], **drawn: int
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Retrieval consistency, precision and recall of facts as `resample_ratio` gives them, for each system."""
+    """Resample retrieval consistency, fact precision and fact recall of each system with `resample_ratio`."""
     samples = {}
     for name, captions in systems.items():
         facts = count_facts(captions, molecules)
@@ -143,5 +162,6 @@ def resample_scores(
 
 
 def add_intervals(scores: dict[str, float | None], samples: dict[str, np.ndarray]) -> None:
+    """Add the value and the interval bounds of each of the samples to `scores`."""
     for key, values in samples.items():
         scores |= dict(zip((key, f"{key}_low", f"{key}_high"), interval(values)))

@@ -1,4 +1,4 @@
-"""Molecules of a dataset as they are evaluated: in the geometries given, or in conformers made from their SMILES."""
+"""Read the molecules of a dataset for evaluation, with their given geometries or with conformers from their SMILES."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from tqdm import tqdm
 from dataset_pubchem3d.pairs import ROW_FAULT, get_molecule_input
 
 COORDINATES = ("given", "rdkit")
-Record = dict[str, Any]  # of a molecule, as `GeomCLIPFeatureExtractor.read` gives it
+Record = dict[str, Any]  # a molecule as `GeomCLIPFeatureExtractor.read` returns it
 
 
 def average_over_conformers(
@@ -20,19 +20,19 @@ def average_over_conformers(
     coordinates: str = "given",
     num_conformers: int = 1,
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
-    """What is computed of the molecules that the processor takes.
+    """Encode molecules and average the values over conformers.
 
     Args:
-        encode: records of molecules to (molecules, values).
-        processor: or a feature extractor.
-        rows: with a molecule each.
+        encode: function from records of molecules to (molecules, values).
+        processor: processor or feature extractor.
+        rows: rows with a molecule each.
         coordinates: "given", or "rdkit" for conformers made from the column `smiles`.
-        num_conformers: over which the values are averaged, as many as there are: those in `positions` and
-            `further_positions`, or of RDKit's those of consecutive seeds.
+        num_conformers: largest number of conformers to average over. Given conformers are those in `positions` and
+            `further_positions`; RDKit conformers come from consecutive seeds.
     Returns:
-        (kept, values) float64; (kept,) int64, the rows; failures, {"row", "reason"} each.
+        The averages, (kept, values) float64; the row numbers, (kept,) int64; the failures as [{"row", "reason"}].
     Raises:
-        ValueError: the processor takes no molecule.
+        ValueError: if the processor accepts no molecule.
     """
     extractor = getattr(processor, "feature_extractor", processor)
     totals, counts, reasons = 0.0, np.zeros(len(rows), dtype=np.int64), {}
@@ -53,10 +53,10 @@ def average_over_conformers(
 def read_conformers(
     extractor: Any, rows: datasets.Dataset, coordinates: str, number: int
 ) -> tuple[list[Record], list[dict[str, Any]]]:
-    """Records and failures, as `read_or_list` gives them, of the conformer of that number of each row that has it.
+    """Read conformer `number`, counted from 0, of every row that has it; return what `read_or_list` returns.
 
     Raises:
-        ValueError: it is the first one, and none can be read.
+        ValueError: if no first conformer can be read, or no RDKit conformer of any number.
     """
     if coordinates == "rdkit":
         seed = extractor.conformer_seed
@@ -83,28 +83,29 @@ def read_conformers(
 
 
 def take_smiles(row: dict[str, Any]) -> Any:
-    """What the processor takes for a molecule without its geometry: its SMILES or, of a faulty row, the fault."""
+    """Return the molecule without its geometry: its SMILES or, for a faulty row, the fault."""
     return get_molecule_input(row) if row.get(ROW_FAULT) else row["smiles"]
 
 
 def list_empty(rows: datasets.Dataset, column: str) -> list[int]:
-    """The rows that should have a text in a column and have none; faulty rows of a table are told elsewhere."""
+    """List the rows with an empty text column. Faulty rows of a table are not listed; they are reported elsewhere."""
     num_rows, names = len(rows), rows.column_names
     values, faults = (rows[name] if name in names else [None] * num_rows for name in (column, ROW_FAULT))
     return [row for row, (value, fault) in enumerate(zip(values, faults)) if not (fault or (value and value.strip()))]
 
 
 def read_molecules_of(processor: Any, rows: datasets.Dataset) -> tuple[list[Record], list[dict[str, Any]]]:
-    """As `read_or_list`, of the geometries that the rows give."""
+    """Read the given geometries of the rows, as `read_or_list` does."""
     return read_or_list(processor, map(get_molecule_input, rows), len(rows))
 
 
 def read_or_list(processor: Any, molecules: Iterable[Any], number: int) -> tuple[list[Record], list[dict[str, Any]]]:
-    """Records of those of `number` molecules that the processor takes, `index` being their row; failures, {"row",
-    "reason"} each.
+    """Read `number` molecules with a processor or feature extractor.
 
+    Returns:
+        The records of the accepted molecules, whose `index` is the row, and the failures as [{"row", "reason"}].
     Raises:
-        ValueError: it takes none.
+        ValueError: if no molecule is accepted.
     """
     extractor = getattr(processor, "feature_extractor", processor)
     records, failures = extractor.read(tqdm(molecules, total=number, desc="reading", leave=False), errors="report")

@@ -1,6 +1,6 @@
-"""What a checkpoint's geometry embeddings ignore, as they must, and what they notice.
+"""Measure the invariance of geometry embeddings under symmetries and their sensitivity to a moved atom.
 
-Each change is made to every molecule of a split; the figure is the Euclidean change of its embedding of length 1.
+Each change is applied to every molecule of a split. Changes are Euclidean distances between unit-length embeddings.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,17 @@ from .conformers import Record, read_molecules_of
 def evaluate_invariance(
     model: Any, processor: Any, pairs: datasets.Dataset, seed: int, pair_budget: int | None = None
 ) -> dict[str, Any]:
-    """Change of the embeddings under each change of the molecules.
+    """Measure how far the embeddings move under each change of the molecules.
 
     Args:
-        model: a `GeomCLIPModel`; its training mode is kept.
-        pairs: as `load_pairs` returns them.
+        model: a `GeomCLIPModel`; its training mode is restored.
+        processor: its processor.
+        pairs: rows as `load_pairs` returns them.
+        seed: random seed of the changes.
+        pair_budget: as for `embed_molecules`.
     Returns:
-        `largest_change` {symmetry: over all molecules}, `smallest_change_of_moved_atom` (one atom of each molecule
-        moved by 0.3 Å; molecules of one atom aside), `mean_cosine_distance` between different molecules, `num_rows`,
+        `largest_change` as {symmetry: maximum over molecules}; `smallest_change_of_moved_atom`, where one atom of each
+        molecule with two or more atoms moves by 0.3 Å; `mean_cosine_distance` between different molecules; `num_rows`;
         and `failures` as in `evaluate_retrieval`.
     """
     records, failures = read_molecules_of(processor, pairs)
@@ -45,10 +48,10 @@ def evaluate_invariance(
         "translation": lambda: change(lambda positions: positions + 10.0),
         "mirror image": lambda: change(lambda positions: -positions),
         "order of atoms": lambda: distance([permute_atoms(record, random) for record in records], pair_budget),
-        "padding and batch mates": lambda: distance(records, 1),  # one by one
+        "padding and batch mates": lambda: distance(records, 1),  # one molecule per batch
     }
     moved = change(lambda positions: move_an_atom(positions, random, 0.3))
-    has_geometry = torch.tensor([len(record["positions"]) > 1 for record in records])  # one atom has no distance
+    has_geometry = torch.tensor([len(record["positions"]) > 1 for record in records])  # a single atom has no distances
     cosines = (embeds @ embeds.T)[~torch.eye(len(embeds), dtype=torch.bool)]
     return {
         "largest_change": {name: float(measure().max()) for name, measure in symmetries.items()},
@@ -60,7 +63,7 @@ def evaluate_invariance(
 
 
 def rotate(positions: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """(atoms, 3) after a random rotation."""
+    """Apply a random rotation to positions, (atoms, 3)."""
     matrix, triangle = np.linalg.qr(random.standard_normal((3, 3)))
     matrix *= np.sign(np.diagonal(triangle))
     matrix[:, 0] *= np.linalg.det(matrix)  # no reflections
@@ -68,20 +71,20 @@ def rotate(positions: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def permute_atoms(record: Record, random: np.random.Generator) -> Record:
-    """The molecule with its atoms in a random order."""
+    """Shuffle the atoms of a molecule."""
     order = random.permutation(len(record["positions"]))
     return record | {name: record[name][order] for name in ("atomic_numbers", "positions")}
 
 
 def move_an_atom(positions: np.ndarray, random: np.random.Generator, length: float) -> np.ndarray:
-    """(atoms, 3) with one atom moved by `length` (Å) in a random direction."""
+    """Move one atom by `length` (Å) in a random direction, (atoms, 3)."""
     positions, step = positions.copy(), random.standard_normal(3)
     positions[random.integers(len(positions))] += length * step / np.linalg.norm(step)
     return positions
 
 
 def format_changes(evaluation: dict[str, Any]) -> str:
-    """All figures, as text."""
+    """Format the results of `evaluate_invariance` as text."""
     lines = [f"largest change of an embedding of {evaluation['num_rows']} molecules"]
     lines += [f"  {name:<26} {value:.1e}" for name, value in evaluation["largest_change"].items()]
     return "\n".join(

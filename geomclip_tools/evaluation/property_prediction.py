@@ -1,4 +1,4 @@
-"""How well does a predictor know properties of molecules that it has not seen?"""
+"""Evaluate a property predictor on held-out molecules."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ OVERALL = ("mean_mae", "standardised_mae", "mean_roc_auc", "mean_pr_auc")
 
 
 def list_targets(config: Any) -> list[str]:
-    """Columns that hold the labels: one for each property, or the one whose classes the predictor tells apart."""
+    """Return the names of the label columns: one per property, or the single column of a multi-class predictor."""
     names = [config.id2label[index] for index in range(config.num_labels)]
     if config.problem_type != "single_label_classification":
         return names
@@ -23,31 +23,34 @@ def list_targets(config: Any) -> list[str]:
 
 
 def check_units(config: Any, units: dict[str, str]) -> None:
-    """Refuse labels in other units than those the predictor was trained on.
+    """Check that the labels have the units that the predictor was trained with.
 
+    Args:
+        config: configuration of the predictor.
+        units: unit of each column of the dataset; columns without an entry are not checked.
     Raises:
-        ValueError: a target is in another unit.
+        ValueError: if the unit of a target differs.
     """
     for name, own in zip(list_targets(config), config.label_units or []):
         if units.get(name, own) != own:
             raise ValueError(
-                f"the predictor gives {name!r} in {own or 'no unit'}, but the dataset has it in "
+                f"the predictor returns {name!r} in {own or 'no unit'}, but the dataset has it in "
                 f"{units[name] or 'no unit'}; convert the column"
             )
 
 
 def read_labels(rows: datasets.Dataset, targets: Sequence[str]) -> np.ndarray:
-    """(rows, targets) float64, NaN where a label is missing.
+    """Return the labels as (rows, targets) float64, NaN for missing ones.
 
     Raises:
-        ValueError: a label is no number, or infinite; names the column and the first such row.
+        ValueError: if a label is infinite or not a number.
     """
     columns = []
     for target in targets:
         try:
             column = np.array([np.nan if value is None else value for value in rows[target]], dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"the column {target!r} holds what is no number ({error}); convert it") from error
+            raise ValueError(f"a label of the column {target!r} is not a number ({error}); convert it") from error
         if len(bad := np.flatnonzero(np.isinf(column))):
             raise ValueError(f"{len(bad)} labels of {target!r} are infinite, first row {bad[0]}; leave them empty")
         columns.append(column)
@@ -55,7 +58,14 @@ def read_labels(rows: datasets.Dataset, targets: Sequence[str]) -> np.ndarray:
 
 
 def predict_properties(model: Any, extractor: Any, records: list[Record], pair_budget: int | None = None) -> np.ndarray:
-    """(molecules, num_labels) float64, what the model, whose training mode is kept, predicts of molecules as read."""
+    """Predict the properties of molecules, (molecules, num_labels) float64, in the units of the labels.
+
+    Args:
+        model: a predictor; its training mode is restored. A classifier returns logits.
+        extractor: its feature extractor.
+        records: molecules as `extractor.read` returns them.
+        pair_budget: as for `embed_molecules`.
+    """
     predictions = np.empty((len(records), model.config.num_labels))
     with inference(model):
         for indices, batch in batches_by_size(extractor, records, model.device, pair_budget):
@@ -73,14 +83,21 @@ def evaluate_properties(
     seed: int = 0,
     pair_budget: int | None = None,
 ) -> dict[str, Any]:
-    """Predictions against labels.
+    """Compare the predictions of a model with labels.
 
     Args:
-        rows: with the predictor's targets as columns and a molecule each.
-        coordinates, num_conformers: as for `average_over_conformers`.
+        model: a predictor; its training mode is restored.
+        extractor: its feature extractor.
+        rows: rows with a molecule each and with the predictor's targets as columns.
+        coordinates, num_conformers: as for `average_over_conformers`; predictions are averaged.
+        num_bootstrap: number of bootstrap resamples for the intervals; 0 omits the intervals.
+        seed: random seed of the bootstrap.
+        pair_budget: as for `embed_molecules`.
     Returns:
-        `targets` and their `units`; `metrics` of `molecule_property_prediction`; `num_rows` that were evaluated;
-        `failures`: [{"row", "reason"}] of the molecules that the feature extractor refused.
+        `targets` and their `units`; `metrics` of `molecule_property_prediction`; `num_rows` evaluated; `failures` as
+        [{"row", "reason"}]: molecules that the feature extractor rejected.
+    Raises:
+        ValueError: as for `read_labels` and `average_over_conformers`.
     """
     from .metrics.molecule_property_prediction import MoleculePropertyPrediction  # scikit-learn is optional
 
@@ -93,7 +110,7 @@ def evaluate_properties(
     predictions, kept, failures = average_over_conformers(encode, extractor, rows, coordinates, num_conformers)
     labels = labels[kept]
     problem_type = model.config.problem_type
-    if problem_type == "single_label_classification":  # each class against the others
+    if problem_type == "single_label_classification":  # one class against the others
         labels = np.where(np.isnan(labels), np.nan, labels == np.arange(model.config.num_labels))
         targets, problem_type = [model.config.id2label[i] for i in range(labels.shape[1])], "multi_label_classification"
     metrics = MoleculePropertyPrediction().compute(
@@ -110,7 +127,7 @@ def evaluate_properties(
 
 
 def format_properties(evaluation: dict[str, Any]) -> str:
-    """A Markdown table, energies also in other units, and the numbers over all targets."""
+    """Format the metrics as a Markdown table, with energies in further units, and the means over all targets."""
     metrics = evaluation["metrics"]
     is_regression = f"{evaluation['targets'][0]}_mae" in metrics
     names = ("mae", "rmse", "r2") if is_regression else ("roc_auc", "pr_auc")

@@ -1,4 +1,4 @@
-"""Does a text find its molecule, and a molecule its text, among molecules that the checkpoint has not seen?"""
+"""Evaluate retrieval between texts and held-out molecules, in both directions."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ SCOPES = {
     "geometry_to_text_pool": "geometry -> text, random pools",
     "text_to_geometry_full": "text -> geometry, full set",
     "text_to_geometry_pool": "text -> geometry, random pools",
-    "text_to_geometry_further": "text -> geometry, with further molecules",  # where there are any
+    "text_to_geometry_further": "text -> geometry, with further molecules",  # only if there are any
 }
 COLUMNS = {
     "recall_at_1": "R@1 %",
@@ -43,25 +43,28 @@ def evaluate_retrieval(
     encode_texts: Callable[[Any, Any, list[str]], Tensor] = embed_texts,
     further: Sequence[datasets.Dataset] = (),
 ) -> dict[str, Any]:
-    """Retrieval of a model and, as a control, of the same model on random positions.
+    """Evaluate the retrieval of a model and, as a control, of the same model on random atom positions.
 
     Args:
-        model: a `GeomCLIPModel`; its training mode is kept.
+        model: a `GeomCLIPModel`; its training mode is restored.
+        processor: its processor.
         pairs: rows with `text` and a molecule, as `dataset_pubchem3d.pairs.load_pairs` returns them.
-        num_bootstrap: 0 leaves the intervals out.
-        with_random_positions: needs coordinates that are given.
+        pair_budget: as for `embed_molecules`.
+        seed: random seed of the pools, the bootstrap and the random positions.
+        num_bootstrap: number of bootstrap resamples for the intervals; 0 omits the intervals.
+        with_random_positions: whether to add the control; requires given coordinates.
         coordinates, num_conformers: as for `average_over_conformers`; embeddings are averaged.
-        encode_texts: of model, processor and texts makes (texts, projection_dim) embeddings.
-        further: datasets of molecules among which the texts are to find theirs too. Of equal molecules one counts, and
-            none that is among the pairs; what the processor refuses is left out.
+        encode_texts: function of model, processor and texts that returns (texts, projection_dim) embeddings.
+        further: datasets of further candidate molecules for text-to-molecule retrieval. Duplicates, molecules of
+            `pairs` and molecules that the processor rejects are dropped.
     Returns:
-        `metrics`, `ranks`: as `score_retrieval` gives them; `num_rows` that were evaluated; `failures`: [{"row",
-        "reason"}] of the molecules that the processor refused, which are not among them.
+        `metrics` and `ranks` as `score_retrieval` returns them; `num_rows` evaluated; `failures` as [{"row",
+        "reason"}]: molecules that the processor rejected, which are not evaluated.
     Raises:
-        ValueError: a row has no text, or no molecule is left.
+        ValueError: if a row has no text, or if no molecule is left.
     """
     if empty := list_empty(pairs, "text"):
-        raise ValueError(f"{len(empty)} rows have no text, first row {empty[0]}; filter them out or fill them")
+        raise ValueError(f"{len(empty)} rows have no text, first row {empty[0]}; fill them in or remove them")
 
     def embed(records: list[Record]) -> np.ndarray:
         return embed_records(model, processor, records, pair_budget).numpy()
@@ -73,7 +76,7 @@ def evaluate_retrieval(
     embeds, kept, failures = average_over_conformers(embed_all, processor, pairs, coordinates, num_conformers)
     names = ["model", *(["random positions"] if with_random_positions else [])]
     geometry_embeds = {
-        name: part / np.linalg.norm(part, axis=1, keepdims=True)  # a mean is shorter than 1
+        name: part / np.linalg.norm(part, axis=1, keepdims=True)  # a mean of unit vectors is shorter than 1
         for name, part in zip(names, np.split(embeds, len(names), axis=1), strict=True)
     }
     pairs = pairs.select(kept)
@@ -91,7 +94,17 @@ def embed_further(
     pairs: datasets.Dataset,
     **settings: Any,
 ) -> dict[str, Any]:
-    """`further_predictions` and `further_molecule_ids`, as for `molecule_text_retrieval`; see `evaluate_retrieval`."""
+    """Embed the further molecules of `evaluate_retrieval`.
+
+    Args:
+        embed: function from records to embeddings.
+        processor: as for `average_over_conformers`.
+        datasets_of_molecules: datasets with a molecule per row.
+        pairs: rows whose molecules are dropped.
+        **settings: `coordinates` and `num_conformers` of `average_over_conformers`.
+    Returns:
+        `further_predictions` and `further_molecule_ids` for `molecule_text_retrieval`; empty without new molecules.
+    """
     known, embeds, ids = {find_first_block(row) for row in pairs}, [], []
     for rows in datasets_of_molecules:
         chosen = rows.select(list_new_molecules(rows, known))
@@ -103,7 +116,10 @@ def embed_further(
 
 
 def list_new_molecules(rows: datasets.Dataset, known: set[str | None]) -> list[int]:
-    """The first row of each molecule whose first block is not known, and is from now on; one without is always new."""
+    """List the first row of each molecule whose first block is not in `known`, and add the blocks to `known`.
+
+    A molecule without a block always counts as new.
+    """
     places, names = [], [name for name in ("inchikey14", "inchikey", "smiles") if name in rows.column_names]
     for place, row in enumerate(rows.select_columns(names)):
         block = find_first_block(row)
@@ -121,13 +137,18 @@ def score_retrieval(
     num_bootstrap: int,
     **further: Any,
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, list]]]:
-    """How embeddings of texts and of geometries (pairs, projection_dim) find each other, for every set of the latter.
+    """Score the retrieval between text embeddings and each set of geometry embeddings.
 
     Args:
-        further: `further_predictions` and `further_molecule_ids` as for `molecule_text_retrieval`, of the first set.
+        pairs: rows with `text` and a molecule.
+        text_embeds: (pairs, projection_dim).
+        geometry_embeds: named sets of (pairs, projection_dim).
+        seed: random seed of the pools and of the bootstrap.
+        num_bootstrap: number of bootstrap resamples for the intervals; 0 omits the intervals.
+        **further: `further_predictions` and `further_molecule_ids` of `molecule_text_retrieval`, for the first set.
     Returns:
-        flat metrics of `molecule_text_retrieval`, and columns with a value for each pair: `molecule`, the first block
-        of its InChIKey, and its ranks by `SCOPES`.
+        For each set, the flat metrics of `molecule_text_retrieval`; and for each set, columns with a value per pair:
+        `molecule`, the first block of the InChIKey, and the ranks by `SCOPES`.
     """
     texts, molecules = list(pairs["text"]), [find_first_block(row) for row in pairs]
     metric = MoleculeTextRetrieval()
@@ -142,10 +163,10 @@ def score_retrieval(
 
 
 def randomise_positions(records: list[Record], seed: int) -> list[Record]:
-    """Every atom at an isotropic Gaussian place: composition stays, geometry goes.
+    """Place every atom at random from an isotropic Gaussian; this keeps the composition and removes the geometry.
 
-    One spread serves the whole set, the root mean square distance per axis of its atoms from their molecule's centre,
-    so that not even a molecule's extent is left. A row's draw depends on the seed and the row alone.
+    All molecules share one standard deviation, which removes even their extent: the root mean square distance per axis
+    of all atoms from the centres of their molecules. The draw of a row depends only on the seed and the row.
     """
     centred = [record["positions"] - record["positions"].mean(axis=0) for record in records]
     spread = np.sqrt(np.square(np.concatenate(centred)).mean())
@@ -157,7 +178,10 @@ def randomise_positions(records: list[Record], seed: int) -> list[Record]:
 
 
 def format_table(metrics: dict[str, dict[str, float]]) -> str:
-    """Markdown tables of {row name: flat metrics}, the model first and its controls after it, and a verdict on each."""
+    """Format {row name: flat metrics} as Markdown tables, followed by a comparison of the model with each control.
+
+    The model comes first, then its controls.
+    """
     model_row, *controls = metrics
     model = metrics[model_row]
     parts = []

@@ -1,7 +1,7 @@
-"""A hundred short queries in chemists' words, each with a rule that tells right from wrong answers by their structure.
+"""One hundred short queries in chemists' words, each with a rule that recognises correct answers by their structure.
 
-The queries of the group "described" say what a description of a structure would say: groups, rings, elements and
-counts. Those of the group "unseen" name families of compounds, many by their use or trade. `word_query_rules` says how
+Queries of the group "described" use the words of structure descriptions: functional groups, rings, elements and
+counts. Queries of the group "unseen" name compound families, many by use or trade. See `word_query_rules` for the way
 structures are judged.
 """
 
@@ -14,6 +14,8 @@ GROUPS = ("described", "unseen")
 
 
 class WordQuery(NamedTuple):
+    """A query, its group (one of `GROUPS`), and the rule for correct answers."""
+
     text: str
     group: str
     is_right: rules.Rule
@@ -28,7 +30,7 @@ DESCRIBED: dict[str, rules.Rule] = {
     "an ester with a bromine": all_of("[Br]", "[#6][CX3](=O)[OX2][#6;!$(C=[O,S])]"),
     "a hydrochloride salt": all_of(rules.is_organic, any_of("[Cl;D0;+0]", all_of("[Cl-;D0]", "[#7+;!H0;$([#7][#6])]"))),
     "a sodium salt of a sulfonic acid": all_of("[Na+]", "[#6][SX4](=O)(=O)[OX1-]"),
-    # groups
+    # functional groups
     "a dicarboxylic acid": has_part(has(ACID, 2, 2)),
     "a long-chain saturated fatty acid": rules.is_fatty_acid,
     "an alpha-amino acid": has(f"[NX3,NX4+;!H0;!$(N~[!#6;!#1]);!$(N~[#6]=[O,S,N])][CX4][$({ACID})]"),
@@ -95,7 +97,7 @@ UNSEEN: dict[str, rules.Rule] = {
     "a nitrofuran antibacterial": has(f"{NITRO}[c;R1]1[c;R1][c;R1][c;R1]([#6])o1"),
     "a nitrogen mustard": has("Cl[CX4H2][CX4H2][NX3,NX4+][CX4H2][CX4H2]Cl"),
     "an aminoglycoside": has("[#7]C1CC([#7])C(O)C(O)C1O"),
-    # what they are used for
+    # classes by use
     "an azo dye": rules.is_azo_dye,
     "a triarylmethane dye": rules.is_triarylmethane_dye,
     "an anthraquinone dye": rules.is_anthraquinone_dye,
@@ -118,7 +120,7 @@ UNSEEN: dict[str, rules.Rule] = {
     "a polycyclic aromatic hydrocarbon": all_of(rules.consists_of("C"), "c1ccc2ccccc2c1", rules.has_rings(3)),
     "a chlorofluorocarbon or hydrochlorofluorocarbon": rules.is_chlorofluorocarbon,
     "a perfluoroalkyl chain": has("FC(F)(F)[CX4](F)(F)[CX4](F)F"),
-    # groups by their names
+    # functional groups by name
     "a polyamine": rules.is_polyamine,
     "a guanidine": has("[CX3](~[#7])(~[#7])~[#7]"),
     "a thiourea": has("[#7X3]C(=S)[#7X3]"),

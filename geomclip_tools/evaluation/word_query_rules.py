@@ -1,9 +1,9 @@
-"""Rules that decide from a structure alone whether it belongs to a class of compounds.
+"""Rules that decide from the structure alone whether a molecule belongs to a class of compounds.
 
-Structures are judged as they are drawn, and tautomers are not drawn anew; only azo dyes are met in both their drawings.
-Acids, thiols and phenols are met by their anions and amines by their cations, for words name either. The parts of a
-salt count together, unless a rule says that one part must meet it. The name of a heterocycle means that ring system
-and not a larger one that it is fused into: a quinoline is no pyridine.
+Structures are judged as drawn. Tautomers are not enumerated, except for azo dyes, which match in both forms. Anions of
+acids, thiols and phenols match, as do cations of amines, because the names cover both. The components of a salt count
+together unless a rule requires a single component. The name of a heterocycle means exactly that ring system and not a
+larger fused one: a quinoline is not a pyridine.
 """
 
 from collections import defaultdict
@@ -15,10 +15,10 @@ from rdkit import Chem
 Rule = Callable[[Chem.Mol], bool]
 
 ACID = "[$([CX3H]),$([CX3][#6])](=[OX1])[$([OX2H]),$([OX1-])]"
-AMINE = "[NX3+0,NX4+;!$(N~[!#6;!#1]);!$(N~[#6]=,:[O,S,#7]);!$(N-C#N)]"  # no amide; carbon and hydrogen on it only
+AMINE = "[NX3+0,NX4+;!$(N~[!#6;!#1]);!$(N~[#6]=,:[O,S,#7]);!$(N-C#N)]"  # not an amide; only C and H neighbours
 NITRO = "[$([NX3+](=O)[O-])]"
 PHENOL_OXYGEN = "[OX2H,OX1-]"
-STEROID = (  # rings A, B, C and D, whatever their bonds; an aromatic ring C would be a phenanthrene
+STEROID = (  # rings A, B, C and D with any bonds; with an aromatic ring C it would be a phenanthrene
     "[#6]1~[#6]~[#6]~[#6]~[#6]2~[#6]~1~[#6]1~[#6](~[#6]~[#6]~2)~C2~C(~[#6]~[#6]~1)~[#6]~[#6]~[#6]~2"
 )
 STEROID_OF_AROMATIC_RING_A = "c1ccc2c(c1)~[#6]~[#6]~[#6]1~[#6]~2~[#6]~[#6]~C2~C~1~[#6]~[#6]~[#6]~2"
@@ -26,8 +26,8 @@ PORPHYRIN = (
     "[#6]1~[#6]~[#6]2~[#7]~[#6]~1~[#6]~[#6]1~[#7]~[#6](~[#6]~[#6]~1)~[#6]~[#6]1~[#7]~[#6](~[#6]~[#6]~1)"
     "~[#6]~[#6]1~[#7]~[#6](~[#6]~[#6]~1)~[#6]~2"
 )
-AZO_NITROGEN = "[#7;$([#7]a),$([#7]~[#6;R]~[#6;R]=[OX1])]"  # on the half of an azo dye that is drawn as such
-AZO_AS_HYDRAZONE = ",".join(  # the other half's carbon: of a quinone, of a pyrazolone, of an acetoacetanilide
+AZO_NITROGEN = "[#7;$([#7]a),$([#7]~[#6;R]~[#6;R]=[OX1])]"  # on the half of an azo dye drawn in the azo form
+AZO_AS_HYDRAZONE = ",".join(  # carbon of the other half: of a quinone, a pyrazolone or an acetoacetanilide
     f"$({carbon})"
     for carbon in (
         f"[#6]1(=N{AZO_NITROGEN})~[#6X3]~[#6X3]~[#6X3](=O)~[#6X3]~[#6X3]~1",
@@ -45,14 +45,14 @@ XANTHENE_DYE = (
 
 
 def has(smarts: str, at_least: int = 1, at_most: int | None = None) -> Rule:
-    """So many matches that differ in an atom.
+    """Return a rule that counts the matches of a SMARTS; matches differ in at least one atom.
 
     Raises:
-        ValueError: the SMARTS cannot be read.
+        ValueError: if RDKit cannot read the SMARTS.
     """
     pattern = Chem.MolFromSmarts(smarts)
     if pattern is None:
-        raise ValueError(f"SMARTS {smarts!r} cannot be read")
+        raise ValueError(f"SMARTS {smarts!r} cannot be read; correct it")
     if at_least == 1 and at_most is None:
         return lambda molecule: molecule.HasSubstructMatch(pattern)
 
@@ -64,19 +64,19 @@ def has(smarts: str, at_least: int = 1, at_most: int | None = None) -> Rule:
 
 
 def all_of(*rules: Rule | str) -> Rule:
-    """Every rule; SMARTS stand for `has`."""
+    """Return a rule that requires all rules; a SMARTS string stands for `has`."""
     made = _make_rules(rules)
     return lambda molecule: all(rule(molecule) for rule in made)
 
 
 def any_of(*rules: Rule | str) -> Rule:
-    """One rule or more; SMARTS stand for `has`."""
+    """Return a rule that requires at least one of the rules; a SMARTS string stands for `has`."""
     made = _make_rules(rules)
     return lambda molecule: any(rule(molecule) for rule in made)
 
 
 def none_of(*rules: Rule | str) -> Rule:
-    """No rule; SMARTS stand for `has`."""
+    """Return a rule that excludes all rules; a SMARTS string stands for `has`."""
     made = _make_rules(rules)
     return lambda molecule: not any(rule(molecule) for rule in made)
 
@@ -86,29 +86,29 @@ def _make_rules(rules: tuple[Rule | str, ...]) -> list[Rule]:
 
 
 def has_part(*rules: Rule | str) -> Rule:
-    """A part of the compound, such as one ion of a salt, meets every rule by itself."""
+    """Return a rule that requires one component, such as one ion of a salt, to meet all rules by itself."""
     rule = all_of(*rules)
     return lambda molecule: any(map(rule, Chem.GetMolFrags(molecule, asMols=True)))
 
 
 def consists_of(*symbols: str) -> Rule:
-    """No other elements than these and hydrogen."""
+    """Return a rule that allows only these elements and hydrogen."""
     allowed = {"H", *symbols}
     return lambda molecule: all(atom.GetSymbol() in allowed for atom in molecule.GetAtoms())
 
 
 def has_rings(at_least: int) -> Rule:
-    """So many in the smallest set of rings."""
+    """Return a rule that requires at least this many rings."""
     return lambda molecule: molecule.GetRingInfo().NumRings() >= at_least
 
 
 def chain(length: int) -> str:
-    """SMARTS of the end of an unbranched saturated chain."""
+    """Return the SMARTS of `length` carbons at the end of an unbranched saturated chain."""
     return "[CX4H3]" + "[CX4H2;!R]" * (length - 1)
 
 
 def ring_with(first: str, second: str) -> Rule:
-    """A benzene ring with both substituents, wherever they stand."""
+    """Return a rule that requires a benzene ring with both substituents, in any positions."""
     return any_of(f"{first}c1c({second})cccc1", f"{first}c1cc({second})ccc1", f"{first}c1ccc({second})cc1")
 
 
@@ -121,11 +121,15 @@ is_unbranched = none_of("[#6](~[#6])(~[#6])~[#6]")
 
 
 def is_cation(molecule: Chem.Mol) -> bool:
+    """Return whether the net charge is positive."""
     return Chem.GetFormalCharge(molecule) > 0
 
 
 def is_spiro(molecule: Chem.Mol) -> bool:
-    """Without some atom, a system of rings falls apart; the centre of a bridged system holds nothing together alone."""
+    """Return whether removing one ring atom disconnects a ring system.
+
+    No single atom of a bridged system does that.
+    """
     ring_bonds = [bond for bond in molecule.GetBonds() if bond.IsInRing()]
     neighbours = defaultdict(set)
     for bond in ring_bonds:
@@ -160,16 +164,16 @@ is_chloropyridine = any_of(
     "[n;R1]1[c;R1][c;R1](Cl)[c;R1][c;R1][c;R1]1",
     "[n;R1]1[c;R1][c;R1][c;R1](Cl)[c;R1][c;R1]1",
 )
-is_fatty_acid = has_part(  # of at least twelve carbons, free or as a salt
+is_fatty_acid = has_part(  # at least twelve carbons; free acid or salt
     consists_of("C", "O"), has_no_ring, is_unbranched, has("[CX4]", 11), has("[#8]", 2, 2), ACID, none_of("[#6]=,#[#6]")
 )
 is_fatty_alcohol = all_of(
     consists_of("C", "O"), has_no_ring, is_unbranched, has("[#6]", 8), has("[#8]", 1, 1), "[CX4H2][OX2H]"
 )
-is_polyamine = has_part(  # aliphatic and open
+is_polyamine = has_part(  # aliphatic and acyclic
     has("[NX3+0,NX4+;!$(N~[!#6;!#1]);!$(N~[#6;!X4])]", 3), none_of("a", "C=O", "[#15]"), has_no_ring
 )
-is_dipeptide = all_of(  # ends free or protected; the peptide bond is in no ring
+is_dipeptide = all_of(  # termini free or protected; the peptide bond is acyclic
     has("[#7][CX4][CX3;!R](=O)[NX3][CX4][CX3;!R]=O", 1, 1),
     "[#7][CX4][CX3;!R](=O)[NX3;!$(N(C=O)C=O)][CX4][CX3;!R](=O)[$([OX2]),$([OX1-]),$([NX3H2])]",
 )

@@ -1,4 +1,4 @@
-"""Do short words find the molecules that they name, among the molecules of a dataset?"""
+"""Search the molecules of a dataset with short word queries."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
@@ -25,26 +25,29 @@ COLUMNS = {
     **{f"precision_at_{depth}": f"P@{depth} %" for depth in DEPTHS},
     "average_precision": "average precision %",
 }
-SCORES = tuple(COLUMNS)[1:]  # that depend on the model
-IDENTIFIERS = ("inchikey14", "inchikey", "smiles")  # columns that tell which molecule a row is
+SCORES = tuple(COLUMNS)[1:]  # depend on the model
+IDENTIFIERS = ("inchikey14", "inchikey", "smiles")  # columns that identify a row's molecule
 
 
 class Choice(NamedTuple):
-    """The rows that are searched, which they were, and how many of what was left out."""
+    """The molecules to search, their row numbers in the dataset, and counts of what was skipped."""
 
     molecules: datasets.Dataset
     rows: list[int]
-    num_repeated: int  # rows of a molecule that has an earlier row
-    num_unknown: int  # blocks that no row has
+    num_repeated: int  # rows whose molecule occurs in an earlier row
+    num_unknown: int  # requested blocks that occur in no row
 
 
 def choose_molecules(rows: datasets.Dataset, blocks: Collection[str] | None = None) -> Choice:
-    """The first row of every molecule, or of those with the first blocks of InChIKeys given.
+    """Select the first row of every molecule.
 
-    A row whose molecule nothing tells is a molecule of its own; it has none of the blocks.
+    A row whose molecule cannot be identified counts as a unique molecule without a block.
 
+    Args:
+        rows: rows with any of `IDENTIFIERS`.
+        blocks: first blocks of InChIKeys; only these molecules are selected. None selects all molecules.
     Raises:
-        ValueError: no row has any of the blocks.
+        ValueError: if no row has any of the blocks.
     """
     wanted, first_rows, num_repeated = None if blocks is None else set(blocks), {}, 0
     keys = rows.select_columns([name for name in IDENTIFIERS if name in rows.column_names])
@@ -55,7 +58,10 @@ def choose_molecules(rows: datasets.Dataset, blocks: Collection[str] | None = No
         num_repeated += block in first_rows
         first_rows.setdefault(block or ("unnamed", row), row)
     if not first_rows:
-        raise ValueError(f"the dataset of {len(rows)} rows has none of the {len(wanted or ())} molecules to search")
+        raise ValueError(
+            f"the dataset of {len(rows)} rows has none of the {len(wanted or ())} molecules to search; check the first "
+            "blocks and the split"
+        )
     chosen = [*first_rows.values()]
     return Choice(rows.select(chosen), chosen, num_repeated, 0 if wanted is None else len(wanted - first_rows.keys()))
 
@@ -71,19 +77,23 @@ def evaluate_word_queries(
     num_conformers: int = 1,
     encode_texts: Callable[[Any, Any, list[str]], Tensor] = embed_texts,
 ) -> dict[str, Any]:
-    """How a model finds molecules by `WORD_QUERIES`.
+    """Rank molecules by similarity to each of `WORD_QUERIES` and score the rankings.
 
     Args:
-        model: a `GeomCLIPModel`; its training mode is kept.
-        molecules: rows with `smiles`, each another molecule, as `choose_molecules` gives them.
+        model: a `GeomCLIPModel`; its training mode is restored.
+        processor: its processor.
+        molecules: rows with `smiles`, one per molecule, as `choose_molecules` returns them.
+        pair_budget: as for `embed_molecules`.
+        seed: random seed of the bootstrap.
+        num_bootstrap: number of bootstrap resamples for the intervals; 0 omits the intervals.
         coordinates, num_conformers: as for `average_over_conformers`; embeddings are averaged.
-        encode_texts: of model, processor and texts makes (texts, projection_dim) embeddings.
+        encode_texts: function of model, processor and texts that returns (texts, projection_dim) embeddings.
     Returns:
-        `metrics`, `queries`: as `score_word_queries` gives them; `num_molecules` that were judged; `failures`: [{"row",
-        "reason"}] of those that were not, which are left out, and of those that the processor refused, which are never
-        found.
+        `metrics` and `queries` as `score_word_queries` returns them; `num_molecules` judged; `failures` as [{"row",
+        "reason"}]: molecules that could not be judged, which are skipped, and molecules that the processor rejected,
+        which count as never found.
     Raises:
-        ValueError: no molecule is left, or none is a right answer.
+        ValueError: if no molecule is left, or if none is a correct answer.
     """
     relevance, judged, failures = judge_molecules(molecules)
 
@@ -105,12 +115,12 @@ def _unit_rows(embeds: np.ndarray) -> np.ndarray:
 
 
 def judge_molecules(rows: datasets.Dataset) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
-    """Which molecules are right answers to which of `WORD_QUERIES`, by the column `smiles`.
+    """Decide from the column `smiles` which molecules are correct answers to which of `WORD_QUERIES`.
 
     Returns:
-        (queries, judged) bool; (judged,) int64, the rows; failures, {"row", "reason"} each.
+        The answers, (queries, judged) bool; the row numbers, (judged,) int64; the failures as [{"row", "reason"}].
     Raises:
-        ValueError: RDKit can read none.
+        ValueError: if RDKit cannot read any molecule.
     """
     names = [name for name in ("smiles", ROW_FAULT) if name in rows.column_names]
     answers, judged, failures = [], [], []
@@ -118,7 +128,7 @@ def judge_molecules(rows: datasets.Dataset) -> tuple[np.ndarray, np.ndarray, lis
         with BlockLogs():
             molecule = Chem.MolFromSmiles(row["smiles"] or "")
         if row.get(ROW_FAULT) or molecule is None or not molecule.GetNumAtoms():
-            reason = row.get(ROW_FAULT) or "RDKit cannot read its SMILES, so that no rule can judge it"
+            reason = row.get(ROW_FAULT) or "RDKit cannot read its SMILES, so no rule can judge it"
             failures.append({"row": number, "reason": reason})
         else:
             answers.append([query.is_right(molecule) for query in WORD_QUERIES])
@@ -135,32 +145,34 @@ def score_word_queries(
     num_bootstrap: int = 1000,
     queries: Sequence[WordQuery] = WORD_QUERIES,
 ) -> dict[str, Any]:
-    """How well molecules are ranked for every query. Tied molecules count as in a random order of them.
+    """Score the ranking of molecules for every query. Scores are expectations over random orders of tied molecules.
 
     Args:
         similarities: (queries, molecules); minus infinity for a molecule that cannot be found.
-        relevance: (queries, molecules) bool, True for the right answers.
-        num_bootstrap: 0 leaves the intervals out.
+        relevance: (queries, molecules) bool, True for correct answers.
+        seed: random seed of the bootstrap.
+        num_bootstrap: number of bootstrap resamples of the queries; 0 omits the intervals.
+        queries: the queries of the rows of `similarities`.
     Returns:
         `queries`: {"text", "group", "num_right", "prevalence", "precision_at_10", "precision_at_50",
-        "average_precision"} of each; the precision is that among the first so many or, where fewer are right, among as
-        many as are right; without a right answer, None. `metrics`: of each of `GROUPS` that has a query with a right
-        answer, and of "all": means over such queries, of the scores also their 95 % intervals `_low` and `_high` over
-        queries drawn with replacement, and `num_queries`.
+        "average_precision"} for each query. A precision at k is computed over the first k molecules or, if fewer than
+        k are correct, over as many as are correct. Scores are None without a correct answer. `metrics`: for "all" and
+        for each of `GROUPS`, `num_queries` with a correct answer and the means over these queries; scores also have
+        95 % intervals `_low` and `_high` over resampled queries. Groups without such queries are absent.
     Raises:
-        ValueError: on unequal shapes, NaN or infinite similarities; no query has a right answer.
+        ValueError: if the shapes differ, a similarity is NaN or infinity, or no query has a correct answer.
     """
     similarities, relevance = np.asarray(similarities, dtype=np.float64), np.asarray(relevance, dtype=bool)
     if similarities.shape != relevance.shape or similarities.ndim != 2 or len(similarities) != len(queries):
         raise ValueError(
-            f"similarities {similarities.shape} and relevance {relevance.shape} must be (queries, molecules), of "
-            f"{len(queries)} queries"
+            f"similarities {similarities.shape} and relevance {relevance.shape} must be (queries, molecules), with one "
+            f"row for each of {len(queries)} queries"
         )
     if np.isnan(similarities).any() or np.isposinf(similarities).any():
-        raise ValueError("similarities hold NaN or infinity; give minus infinity for a molecule that cannot be found")
+        raise ValueError("similarities contain NaN or infinity; use minus infinity for a molecule that cannot be found")
     if not relevance.any():
         raise ValueError(
-            f"none of {relevance.shape[1]} molecules is a right answer to any query; search more molecules"
+            f"none of {relevance.shape[1]} molecules is a correct answer to any query; search more molecules"
         )
     scored = [
         {"text": query.text, "group": query.group} | score_ranking(scores, is_right)
@@ -173,7 +185,7 @@ def score_word_queries(
 
 
 def score_ranking(scores: np.ndarray, is_right: np.ndarray) -> dict[str, float | None]:
-    """Of one query; both are (molecules,), see `score_word_queries`."""
+    """Score the ranking for one query, as in `score_word_queries`; both arrays are (molecules,)."""
     num_right, found = int(is_right.sum()), np.isfinite(scores)
     result = {"num_right": num_right, "prevalence": num_right / len(is_right)}
     if not num_right:
@@ -190,9 +202,9 @@ def score_ranking(scores: np.ndarray, is_right: np.ndarray) -> dict[str, float |
 
 
 def _count_tied(scores: np.ndarray, is_right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many molecules each level of scores has, from the highest, and how many right ones.
+    """Count the molecules and the correct molecules of each group of tied scores, from the highest.
 
-    A level reaches no further than the tolerance below its highest score, so that many close scores make no chain.
+    A group extends at most the tolerance below its highest score. A chain of close scores does not form one group.
     """
     if not len(scores):
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
@@ -206,9 +218,9 @@ def _count_tied(scores: np.ndarray, is_right: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _expected_gain(above: int, right_above: int, tied: int, right: int) -> float:
-    """What a level adds to the sum of the precisions at right answers, over all orders of its molecules."""
-    place = np.arange(tied)  # within the level; before it lie, if a right one stands there, so many other right ones:
-    others = place * (right - 1) / max(1, tied - 1)
+    """Return what a group of ties adds to the sum of precisions at correct answers, over all orders of the group."""
+    place = np.arange(tied)  # within the group
+    others = place * (right - 1) / max(1, tied - 1)  # correct molecules before a correct one at this place
     return float((right / tied * (right_above + 1 + others) / (above + 1 + place)).sum())
 
 
@@ -222,7 +234,7 @@ def _summarise(queries: list[dict[str, Any]], num_bootstrap: int, seed: int) -> 
 
 
 def format_table(metrics: dict[str, dict[str, float]]) -> str:
-    """A markdown table of `metrics` as `score_word_queries` gives them."""
+    """Format `metrics` of `score_word_queries` as a Markdown table."""
     lines = [["queries", *COLUMNS.values()], ["---"] * (1 + len(COLUMNS))]
     for group, values in metrics.items():
         lines.append([f"{group}, {values['num_queries']}", *(_format_cell(values, name) for name in COLUMNS)])

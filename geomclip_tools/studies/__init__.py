@@ -1,1 +1,1 @@
-"""Studies: variants of a training that are compared over seeds, run once, chosen on validation, then tested."""
+"""Studies: compare variants of a training run over seeds, choose one on validation, then test it once."""

@@ -1,6 +1,6 @@
-"""Tidy tables of what a study measured: `metrics.parquet` and `ranks.parquet` in its folder of results.
+"""Tidy tables of the measurements of a study: `metrics.parquet` and `ranks.parquet` in its results folder.
 
-A molecule that was refused counts as a miss: recalls and reciprocal ranks are of all rows, and its ranks are missing.
+A rejected molecule counts as a miss: recalls and reciprocal ranks cover all rows. Its ranks are missing.
 """
 
 import re
@@ -16,18 +16,19 @@ from .runs import TEST, Measurement, list_measurements, list_runs
 from .study import Study
 
 METRICS_FILE, RANKS_FILE = "metrics.parquet", "ranks.parquet"
-KEY = ["variant", "seed", "split", "evaluation", "source"]  # of a measurement; source: its folder below the runs
+KEY = ["variant", "seed", "split", "evaluation", "source"]  # of a measurement; source: its folder, relative to the runs
 METRIC_COLUMNS = ["study", *KEY, "row", "metric", "value", "low", "high", "hours", "commit", "hardware", "data"]
 RANK_COLUMNS = [*KEY, "place", "molecule", "scope", "rank"]
 FLOATS = ("value", "low", "high", "hours")
-NUMBERS = (*FLOATS, "seed", "place", "rank")  # all others are words
-RECORD_KEYS = ("settings", "versions", "data_sha256", "git_commit", "command", "task", "failures")  # no figures
+NUMBERS = (*FLOATS, "seed", "place", "rank")  # all other columns hold strings
+RECORD_KEYS = ("settings", "versions", "data_sha256", "git_commit", "command", "task", "failures")  # not measurements
 MISS_IS_ZERO = re.compile(r"(recall_at_\d+|mean_reciprocal_rank)(_ceiling|_low|_high)?$")
 
 
 def collect(study: str, measurements: Iterable[Measurement], runs: Path, results: Path) -> None:
-    """Write both tables: what is there already, and what was measured in the folder of the runs, which wins; what was
-    read of a test split stays as it is.
+    """Update both tables with the measurements in the runs folder.
+
+    Newer measurements replace older ones, except on a test split, where the first reading stays.
     """
     found = [measurement for measurement in measurements if (runs / measurement.folder / RESULTS).is_file()]
     metrics = [read_metrics(study, measurement, runs) for measurement in found]
@@ -38,7 +39,7 @@ def collect(study: str, measurements: Iterable[Measurement], runs: Path, results
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """One of the two tables; without rows if there is none."""
+    """Read one of the two tables; return an empty one if the file does not exist."""
     if not path.is_file():
         return pd.DataFrame(columns=METRIC_COLUMNS if path.name == METRICS_FILE else RANK_COLUMNS)
     table = pd.read_parquet(path)
@@ -46,7 +47,7 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def select(study: Study, results: Path, file: str, evaluation: str, split: str) -> pd.DataFrame:
-    """Rows of a tidy table for an evaluation on a split, of the variants as the study file has them now."""
+    """Select the rows of an evaluation on a split, for the variants as the study file now defines them."""
     table = read_table(results / file)
     runs = list_runs(study.variants.values())
     sources = {measurement.folder for measurement in list_measurements(study, runs, split)}
@@ -54,7 +55,7 @@ def select(study: Study, results: Path, file: str, evaluation: str, split: str) 
 
 
 def write_table(path: Path, columns: list[str], frames: list[pd.DataFrame]) -> None:
-    """Merge and write, words as dictionaries; complete or not at all."""
+    """Merge frames into a table and write it atomically; string columns are dictionary-encoded."""
     old, new = read_table(path), join(frames, columns)
     old = old[(old["split"] == TEST) | ~list_keys(old).isin(list_keys(new))]
     new = new[~list_keys(new).isin(list_keys(old))]
@@ -66,12 +67,13 @@ def write_table(path: Path, columns: list[str], frames: list[pd.DataFrame]) -> N
 
 
 def join(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    """One below the other; without rows if there are none."""
+    """Concatenate the frames that have rows; return an empty table if none has."""
     filled = [frame for frame in frames if len(frame)]
     return pd.concat(filled) if filled else pd.DataFrame(columns=columns)
 
 
 def list_keys(table: pd.DataFrame) -> pd.MultiIndex:
+    """Return the `KEY` of every row, as strings."""
     return pd.MultiIndex.from_frame(table[KEY].astype(str))
 
 
@@ -79,14 +81,14 @@ def list_keys(table: pd.DataFrame) -> pd.MultiIndex:
 
 
 def describe(measurement: Measurement) -> dict[str, Any]:
-    """The key of a measurement."""
+    """Return the `KEY` of a measurement."""
     run = measurement.run
     values = (run.variant, run.seed, measurement.split, measurement.evaluation.name, measurement.folder)
     return dict(zip(KEY, values))
 
 
 def read_metrics(study: str, measurement: Measurement, runs: Path) -> pd.DataFrame:
-    """Rows of `METRIC_COLUMNS`: figures of a results file, with what the run's stages say of themselves."""
+    """Read the metrics of a results file and the records of the run's stages, as rows of `METRIC_COLUMNS`."""
     record = read_json(runs / measurement.folder / RESULTS)
     stages = [read_json(runs / stage.folder / DONE) for stage in measurement.run.stages]
     shared = {"study": study, **describe(measurement), "hours": round(sum(stage["hours"] for stage in stages), 4)}
@@ -96,13 +98,14 @@ def read_metrics(study: str, measurement: Measurement, runs: Path) -> pd.DataFra
 
 
 def list_figures(record: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """{row: {metric: value}} of a results file: its `metrics`, or else all numbers in it, by their path."""
+    """Return {row: {metric: value}} of a results file: its `metrics`, or otherwise all numbers in it, named by path."""
     if "metrics" in record and all(isinstance(values, Mapping) for values in record["metrics"].values()):
         return record["metrics"]
     return {"model": dict(flatten({name: value for name, value in record.items() if name not in RECORD_KEYS}))}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:
+    """Yield the path and value of every number in nested mappings."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{name}/")
@@ -111,7 +114,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 
 
 def count_misses(figures: dict[str, dict[str, float]], record: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The figures with refused molecules as misses, and how many there are."""
+    """Count rejected molecules as misses, and add their number."""
     num_refused = len(record.get("failures", ()))
     if not num_refused or "num_rows" not in record:
         return figures
@@ -124,7 +127,7 @@ def count_misses(figures: dict[str, dict[str, float]], record: Mapping[str, Any]
 
 
 def tidy(figures: dict[str, dict[str, float]]) -> Iterable[dict[str, Any]]:
-    """A row for each figure, with the ends of its interval beside it."""
+    """Yield a row for each metric, with the bounds of its interval."""
     for row, values in figures.items():
         for name, value in values.items():
             stem, _, end = name.rpartition("_")
@@ -134,8 +137,9 @@ def tidy(figures: dict[str, dict[str, float]]) -> Iterable[dict[str, Any]]:
 
 
 def read_ranks(measurement: Measurement, runs: Path) -> pd.DataFrame:
-    """Rows of `RANK_COLUMNS`, by the place of a pair in its split; no rank and no molecule where it was
-    refused. Ties have ranks between whole numbers.
+    """Read the ranks of a measurement as rows of `RANK_COLUMNS`; `place` is the row number of a pair in its split.
+
+    A rejected pair has neither a rank nor a molecule. Tied ranks can be fractional.
     """
     folder = runs / measurement.folder
     if not (folder / RANKS).is_file():

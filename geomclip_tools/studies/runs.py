@@ -1,4 +1,4 @@
-"""What a study runs and measures, and where each lies: equal stages of several variants are one folder."""
+"""Runs and measurements of a study, and their folders; variants share the folders of equal stages."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ VALIDATION, TEST = "validation", "test"
 
 @dataclass(frozen=True)
 class Stage:
-    """One training: its settings, in which {input} stands for a path and {folder} for an earlier stage's folder."""
+    """One training run. In its settings, {input} stands for a path and {folder} for the folder of an earlier stage."""
 
     name: str
     settings: Settings
@@ -22,18 +22,18 @@ class Stage:
 
     @cached_property
     def folder(self) -> str:
-        """The stage's name and a digest of all that it is made from."""
+        """The name of the stage and a digest of its settings and seed."""
         return f"{self.name}-{digest({'settings': self.settings, 'seed': self.seed})}"
 
     @property
     def measures(self) -> str | None:
-        """The evaluation that the stage's script makes itself, as no command can."""
+        """The evaluation that the stage's script runs itself because no command can."""
         return self.settings.get("measures")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A variant with a seed: stages, of which the last leaves what is measured."""
+    """A variant with a seed; the last of its stages is measured."""
 
     variant: str
     seed: int
@@ -41,12 +41,13 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The variant and the seed, for messages."""
         return f"{self.variant}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """An evaluation of a run on a split; the `reading` counts how often a test split was read for it."""
+    """An evaluation of a run on a split; `reading` counts the readings of a test split."""
 
     run: Run
     evaluation: Evaluation
@@ -55,7 +56,7 @@ class Measurement:
 
     @property
     def folder(self) -> str:
-        """Below the folder of the runs; the same for equal runs."""
+        """The folder, relative to the runs; equal runs share it."""
         settings = {"command": self.evaluation.command, "settings": self.evaluation.settings}
         name = f"{self.split}-{self.evaluation.name}-{digest(settings)}"
         suffix = f"-reading-{self.reading}" if self.reading > 1 else ""
@@ -63,26 +64,27 @@ class Measurement:
 
 
 def digest(value: Any) -> str:
+    """Return 12 hexadecimal digits of the SHA-256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def list_runs(variants: Iterable[Variant], seeds: list[int] | None = None) -> list[Run]:
-    """All runs of the variants, those of the first seed first; of these seeds only, if some are given.
+    """List the runs of the variants, ordered by seed, optionally only those with the given seeds.
 
     Raises:
-        ValueError: no variant has one of the seeds.
+        ValueError: if no variant has one of the seeds.
     """
     variants = list(variants)
     known = list(dict.fromkeys(seed for variant in variants for seed in variant.seeds))
     for seed in seeds or ():
         if seed not in known:
-            raise ValueError(f"no chosen variant has the seed {seed}; their seeds are {known}")
+            raise ValueError(f"no selected variant has the seed {seed}; their seeds are {known}")
     chosen = [seed for seed in known if seeds is None or seed in seeds]
     return [build_run(variant, seed) for seed in chosen for variant in variants if seed in variant.seeds]
 
 
 def build_run(variant: Variant, seed: int) -> Run:
-    """The stages of a variant with a seed, which a stage's own `seed` overrides."""
+    """Build the stages of a variant with a seed; a stage's own `seed` takes precedence."""
     folders, stages = {}, []
     for name, settings in variant.stages.items():
         filled = fill(settings, lambda reference: f"{{{folders.get(reference, reference)}}}")
@@ -93,7 +95,7 @@ def build_run(variant: Variant, seed: int) -> Run:
 
 
 def list_measurements(study: Study, runs: Iterable[Run], split: str) -> list[Measurement]:
-    """Every evaluation of every run; of one whose last stage measures itself, that one only."""
+    """List every evaluation of every run; if the last stage of a run measures one itself, list only that one."""
     return [
         Measurement(run, evaluation, split)
         for run in runs

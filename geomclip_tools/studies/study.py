@@ -1,4 +1,4 @@
-"""A study, as its YAML file gives it: stages, variants of them, seeds and evaluations."""
+"""Read the YAML file of a study: stages, their variants, seeds and evaluations."""
 
 import copy
 import hashlib
@@ -15,21 +15,21 @@ from ..configurations import find_configuration
 
 NEEDED = ("about", "metric", "stages", "variants", "seeds", "evaluations")
 KEYS = (*NEEDED, "inputs", "best", "baseline", "controls")
-OWN = ("seeds", "grid")  # keys of a variant that are no changes
-HARNESS = ("model", "split", "output", "ranks")  # flags of an evaluation that are the harness's
-STAGE_HARNESS = ("output_dir", "resume", "split", "output", "ranks")  # those of a stage
-SPLIT = "split"  # stands in braces in an evaluation for the split that is measured
+OWN = ("seeds", "grid")  # keys of a variant that do not change a stage
+HARNESS = ("model", "split", "output", "ranks")  # flags of an evaluation that the harness sets
+STAGE_HARNESS = ("output_dir", "resume", "split", "output", "ranks")  # flags of a stage that the harness sets
+SPLIT = "split"  # {split} in an evaluation stands for the measured split
 REFERENCE = re.compile(r"\{([\w-]+)\}")
 NAME = re.compile(r"[\w-]+")
 TEST_WORD = re.compile(r"(?i)(?<![a-z])test(?![a-z])")
-NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # such as 5e-4, which YAML takes for a word
+NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")  # such as 5e-4, which YAML reads as a string
 
 Settings = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is compared: the settings of its stages in their order, `config` files read into them, and its seeds."""
+    """A variant to compare: the settings of its stages in order, with their `config` files merged in, and its seeds."""
 
     name: str
     stages: dict[str, Settings]
@@ -38,7 +38,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A command of `geomclip evaluate` and its flags, but those of the harness."""
+    """A command of `geomclip evaluate` and its flags, except those that the harness sets."""
 
     name: str
     command: str
@@ -47,26 +47,26 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file says, checked."""
+    """The validated contents of a study file."""
 
     name: str
     about: str
-    evaluation: str  # whose
-    row: str  # of it
-    metric: str  # chooses a variant
+    evaluation: str  # evaluation whose metric chooses a variant
+    row: str  # row of this evaluation
+    metric: str  # metric in this row
     best: str  # highest or lowest
     inputs: tuple[str, ...]
     variants: dict[str, Variant]
     baseline: str
-    controls: tuple[str, ...]  # measured beside the choice, and never chosen
+    controls: tuple[str, ...]  # tested along with the choice, never chosen
     evaluations: dict[str, Evaluation]
     sha256: str
 
     def choose(self, names: list[str] | None) -> list[Variant]:
-        """The variants of these names, where the name of a grid stands for all of it; all without names.
+        """Return the variants with these names, or all for None; the name of a grid stands for all its variants.
 
         Raises:
-            ValueError: there is none of a name.
+            ValueError: if no variant has one of the names.
         """
         chosen = {}
         for name in self.variants if names is None else names:
@@ -81,19 +81,19 @@ class Study:
 
 
 def read_study(path: str | Path) -> Study:
-    """A study file, checked: its stages and evaluations never name a test split.
+    """Read and validate a study file; its stages and evaluations may not name a test split.
 
     Raises:
-        ValueError: it cannot be run as it stands, with what to change.
+        ValueError: if the study cannot be run; the message says what to change.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"there is no study file {path}")
+        raise ValueError(f"there is no study file {path}; check the path")
     text = path.read_text(encoding="utf-8")
     try:
         values = read_numbers(yaml.safe_load(text))
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML; correct it: {error}") from error
+        raise ValueError(f"{path} is not valid YAML; correct it: {error}") from error
     try:
         return build_study(path.stem, values, hashlib.sha256(text.encode()).hexdigest())
     except ValueError as error:
@@ -101,23 +101,23 @@ def read_study(path: str | Path) -> Study:
 
 
 def build_study(name: str, values: Any, sha256: str) -> Study:
-    """The study that a file's values make.
+    """Build a study from the values of its file.
 
     Raises:
-        ValueError: as `read_study`.
+        ValueError: as for `read_study`.
     """
     check_keys("the study", values, KEYS, NEEDED)
     for kind in ("stages", "variants", "evaluations"):
         check_names(kind, values[kind])
     for kind in ("inputs", "controls", "seeds"):
         if not isinstance(values.get(kind) or [], list):
-            raise ValueError(f"`{kind}` is {values[kind]!r}, not a list")
+            raise ValueError(f"`{kind}` is {values[kind]!r}; it must be a list")
     stages = {stage: settings or {} for stage, settings in values["stages"].items()}
     inputs = tuple(values.get("inputs") or ())
     if shared := set(stages) & set(inputs):
-        raise ValueError(f"{min(shared)!r} names both an input and a stage; rename one")
+        raise ValueError(f"{min(shared)!r} is the name of both an input and a stage; rename one")
     if SPLIT in (*stages, *inputs):
-        raise ValueError(f"{SPLIT!r} stands for the split that an evaluation measures; rename the input or stage")
+        raise ValueError(f"{SPLIT!r} is reserved for the split that an evaluation measures; rename the input or stage")
     variants = {
         variant.name: variant
         for key, changes in values["variants"].items()
@@ -144,10 +144,11 @@ def build_study(name: str, values: Any, sha256: str) -> Study:
 
 
 def read_metric(name: str, first: str) -> tuple[str, str, str]:
-    """Evaluation, row and name of a metric that is given as `metric`, `evaluation.metric` or `evaluation.row.metric`.
+    """Split `metric`, `evaluation.metric` or `evaluation.row.metric` into evaluation, row and metric.
 
     Args:
-        first: the evaluation of one that names none.
+        name: the metric of the study file.
+        first: the evaluation to use if `name` has none.
     """
     *where, metric = name.split(".", 2)
     evaluation, row = [*where, *(first, "model")[len(where) :]]
@@ -155,15 +156,17 @@ def read_metric(name: str, first: str) -> tuple[str, str, str]:
 
 
 def check_choice(study: Study) -> None:
-    """Refuse a metric, baseline or control that the study does not have."""
+    """Check that metric, baseline, controls and `measures` of a study exist."""
     if study.evaluation not in study.evaluations:
-        raise ValueError(f"`metric` names the evaluation {study.evaluation!r}; there is {', '.join(study.evaluations)}")
+        known = ", ".join(study.evaluations)
+        raise ValueError(f"`metric` names the evaluation {study.evaluation!r}; it must be one of {known}")
     if study.best not in ("highest", "lowest"):
-        raise ValueError(f"`best` is {study.best!r}; it is highest or lowest")
+        raise ValueError(f"`best` is {study.best!r}; it must be highest or lowest")
     for key, names in (("baseline", [study.baseline]), ("controls", study.controls)):
         for name in names:
             if name not in study.variants:
-                raise ValueError(f"`{key}` names {name!r}, which is none of the variants {', '.join(study.variants)}")
+                known = ", ".join(study.variants)
+                raise ValueError(f"`{key}` names {name!r}, which is not a variant; the variants are {known}")
     for variant in study.variants.values():
         for stage, settings in variant.stages.items():
             if (measures := settings.get("measures")) and measures not in study.evaluations:
@@ -172,13 +175,13 @@ def check_choice(study: Study) -> None:
                     f"{', '.join(study.evaluations)}"
                 )
     if set(study.variants) <= set(study.controls):
-        raise ValueError("all variants are `controls`, so that none can be chosen; leave one out of them")
+        raise ValueError("all variants are `controls`, so none can be chosen; remove one from them")
 
 
 def check_keys(what: str, values: Any, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
-    """Refuse what is no mapping, has other keys, or lacks one."""
+    """Check that values are a mapping with known keys only and with all the needed ones."""
     if not isinstance(values, Mapping):
-        raise ValueError(f"{what} is no mapping of names to values; it has the keys {', '.join(known)}")
+        raise ValueError(f"{what} is not a mapping of names to values; its keys must be {', '.join(known)}")
     if unknown := [key for key in values if key not in known]:
         raise ValueError(f"{what} has the unknown key {unknown[0]!r}; the keys are {', '.join(known)}")
     if missing := [key for key in needed if not values.get(key)]:
@@ -186,18 +189,18 @@ def check_keys(what: str, values: Any, known: tuple[str, ...], needed: tuple[str
 
 
 def check_names(kind: str, values: Any) -> None:
-    """Refuse what is no mapping from names to mappings, or nothing."""
+    """Check that values are a mapping from valid names to mappings or None."""
     if not isinstance(values, Mapping):
-        raise ValueError(f"`{kind}` is no mapping of names to settings")
+        raise ValueError(f"`{kind}` is not a mapping; write `name:` and its settings below")
     for name, item in values.items():
         if not NAME.fullmatch(str(name)):
             raise ValueError(f"`{kind}` has the name {name!r}; use letters, digits, _ and - only")
         if not isinstance(item, Mapping | None):
-            raise ValueError(f"{name!r} of `{kind}` is {item!r}, not a mapping of settings")
+            raise ValueError(f"{name!r} of `{kind}` is {item!r}; it must be a mapping of settings")
 
 
 def read_numbers(value: Any) -> Any:
-    """The value with numbers such as 5e-4, for which YAML wants a dot, read as numbers."""
+    """Convert strings such as 5e-4, which YAML does not read as a number without a dot, to numbers."""
     if isinstance(value, Mapping):
         return {name: read_numbers(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -211,17 +214,17 @@ def read_numbers(value: Any) -> Any:
 def build_variants(
     name: str, changes: Settings, stages: dict[str, Settings], seeds: list[int], inputs: tuple[str, ...]
 ) -> Iterator[Variant]:
-    """One variant, or those of its `grid`, one for each combination of its lists.
+    """Yield one variant or, for a `grid`, one for each combination of its lists.
 
     Raises:
-        ValueError: it changes what is not there; a stage of it cannot be run.
+        ValueError: if it changes a stage that does not exist, or if one of its stages cannot be run.
     """
     seeds = changes.get("seeds", seeds)
     if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds) or not seeds:
-        raise ValueError(f"the seeds of variant {name!r} are {seeds!r}; give a list of whole numbers")
+        raise ValueError(f"the seeds of variant {name!r} are {seeds!r}; they must be a list of integers")
     grid = changes.get("grid") or {}
     if not isinstance(grid, Mapping) or not all(isinstance(values, list) and values for values in grid.values()):
-        raise ValueError(f"the `grid` of variant {name!r} is no mapping of settings to lists of values")
+        raise ValueError(f"the `grid` of variant {name!r} is {grid!r}; it must map settings to lists of values")
     own = {key: value for key, value in changes.items() if key not in OWN}
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values))
@@ -233,16 +236,18 @@ def build_variants(
 
 
 def change_stages(variant: str, stages: dict[str, Settings], changes: Settings) -> dict[str, Settings]:
-    """The stages with a variant's changes: `stage: null` leaves one out, a mapping replaces it, `stage.setting: value`
-    sets one setting and, with null, unsets it.
+    """Apply the changes of a variant to the stages.
+
+    `stage: null` removes a stage, and a mapping replaces it. `stage.setting: value` sets one setting, and null unsets
+    it.
     """
     changed = copy.deepcopy(stages)
-    for key, value in sorted(changes.items(), key=lambda item: "." in item[0]):  # whole stages first
+    for key, value in sorted(changes.items(), key=lambda item: "." in item[0]):  # entire stages first
         stage, is_setting, setting = key.partition(".")
         if stage not in stages:
             raise ValueError(f"variant {variant!r} changes {key!r}; the stages are {', '.join(stages)}")
         if is_setting and stage not in changed:
-            raise ValueError(f"variant {variant!r} sets {key!r} of a stage that it leaves out; remove one of the two")
+            raise ValueError(f"variant {variant!r} sets {key!r} of a stage that it removes; drop one of the changes")
         if is_setting:
             changed[stage][setting] = value
         elif value is None:
@@ -250,12 +255,12 @@ def change_stages(variant: str, stages: dict[str, Settings], changes: Settings) 
         elif isinstance(value, Mapping):
             changed[stage] = dict(value)
         else:
-            raise ValueError(f"variant {variant!r} gives {key!r} the value {value!r}; null or a mapping of settings")
+            raise ValueError(f"variant {variant!r} sets {key!r} to {value!r}; use null or a mapping of settings")
     return changed
 
 
 def resolve_config(settings: Settings) -> Settings:
-    """The settings of a stage over those of its `config` files; what is null is left out."""
+    """Merge the settings of a stage over those of its `config` files; null removes a setting."""
     names = settings.get("config") or []
     values = {}
     for name in [names] if isinstance(names, str) else names:
@@ -264,60 +269,61 @@ def resolve_config(settings: Settings) -> Settings:
     return {name: value for name, value in values.items() if value is not None}
 
 
-# ---------------------------------------------------------------------------------- what a stage may name, and what not
+# ------------------------------------------------------------------------------------- checks of stages and evaluations
 
 
 def check_stages(variant: str, stages: dict[str, Settings], inputs: tuple[str, ...], order: list[str]) -> None:
-    """Refuse a variant without stages, and a stage that is none, or names a test split or what comes later."""
+    """Check that a variant has stages, and that each has a program and refers only to inputs and earlier stages."""
     if not stages:
-        raise ValueError(f"variant {variant!r} leaves out all stages; keep one")
+        raise ValueError(f"variant {variant!r} removes all stages; keep at least one")
     earlier = []
     for stage, settings in stages.items():
         where = f"stage {stage!r} of variant {variant!r}"
         if ("task" in settings) == ("script" in settings):
             raise ValueError(f"{where} needs either a `task` of `geomclip train` or a `script`")
         if "measures" in settings and "script" not in settings:
-            raise ValueError(f"{where} has `measures`, which only a `script` has")
+            raise ValueError(f"{where} has `measures`, which needs a `script`")
         if "script" in settings and not Path(settings["script"]).is_file():
-            raise ValueError(f"{where} has the script {settings['script']!r}, which is no file here")
+            raise ValueError(f"{where} has the script {settings['script']!r}, which does not exist; correct the path")
         check_flags(where, settings, STAGE_HARNESS)
         for name in list_references(settings):
             if name in order and name not in earlier:
-                reason = "leaves out" if name not in stages else "has not run before it"
-                raise ValueError(f"{where} names the stage {name!r}, which the variant {reason}")
+                reason = "the variant removes" if name not in stages else "does not run before it"
+                raise ValueError(f"{where} refers to the stage {name!r}, which {reason}; use an earlier stage")
             if name not in (*inputs, *earlier):
-                raise ValueError(f"{where} names {{{name}}}; inputs are {list(inputs)}, earlier stages {earlier}")
+                raise ValueError(f"{where} refers to {{{name}}}; inputs are {list(inputs)}, earlier stages {earlier}")
         earlier.append(stage)
 
 
 def build_evaluation(name: str, flags: Settings, inputs: tuple[str, ...]) -> Evaluation:
-    """An evaluation; its command has its name if it gives none."""
+    """Build an evaluation; its name is the command unless it has a `command`."""
     where, settings = f"evaluation {name!r}", {key: value for key, value in flags.items() if key != "command"}
     check_flags(where, settings, HARNESS)
     for reference in list_references(settings):
         if reference not in (*inputs, SPLIT):
-            raise ValueError(f"{where} names {{{reference}}}, which is none of the inputs {list(inputs)}")
+            raise ValueError(f"{where} refers to {{{reference}}}, which is not an input; the inputs are {list(inputs)}")
     return Evaluation(name, flags.get("command", name), settings)
 
 
 def check_flags(where: str, settings: Settings, harness: tuple[str, ...]) -> None:
-    """Refuse a flag that reads a test split or that the harness sets."""
+    """Check that no flag reads a test split or is set by the harness."""
     for name, value in settings.items():
         if TEST_WORD.search(str(value)) or ("split" in name.lower() and "test" in str(value).lower()):
             raise ValueError(
-                f"{where} has {name}: {value!r}; only `geomclip study test` reads a test split, of a frozen choice"
+                f"{where} has {name}: {value!r}; only `geomclip study test` may read a test split, after a choice is "
+                "frozen"
             )
         if name.replace("-", "_") in harness:
-            raise ValueError(f"{where} sets {name!r}, which the harness does; remove it")
+            raise ValueError(f"{where} sets {name!r}, which the harness sets; remove it")
 
 
 def list_references(settings: Settings) -> list[str]:
-    """The names in braces of all settings."""
+    """List the names in braces in all settings."""
     return REFERENCE.findall(" ".join(str(value) for value in settings.values()))
 
 
 def fill(value: Any, replace: Callable[[str], str]) -> Any:
-    """A setting, or a list or mapping of them, with every name in braces replaced."""
+    """Replace every name in braces in a setting, or in a list or mapping of settings."""
     if isinstance(value, Mapping):
         return {name: fill(item, replace) for name, item in value.items()}
     if isinstance(value, list):

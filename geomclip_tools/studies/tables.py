@@ -1,4 +1,4 @@
-"""Tables and figures of a study, from the tidy tables alone."""
+"""Tables and figures of a study, made from its tidy tables alone."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from ..evaluation.bootstrap import interval, resample_ratio
 from .results import METRICS_FILE, RANKS_FILE, select
 from .study import Study
 
-COLUMNS = {  # of a table, as far as they are measured: metric
+COLUMNS = {  # column title: metric; only measured ones are shown
     "T→G R@1": "text_to_geometry_full_recall_at_1",
     "T→G R@20": "text_to_geometry_full_recall_at_20",
     "T→G R@1 of 64": "text_to_geometry_pool_recall_at_1",
@@ -22,15 +22,15 @@ COLUMNS = {  # of a table, as far as they are measured: metric
     "G→T R@1 of 64": "geometry_to_text_pool_recall_at_1",
 }
 RECALL = "_recall_at_"
-SHARES = re.compile("recall|precision|reciprocal_rank")  # metrics that are shown in percent
+SHARES = re.compile("recall|precision|reciprocal_rank")  # metrics shown in percent
 DIFFERENCE_COLUMNS = ["variant", "num_seeds", "num_rows", "column", "value", "low", "high"]
 
 
 def format_study(study: Study, results: Path, split: str) -> str:
-    """Markdown: for each evaluation the figures of all variants, and their differences to the baseline.
+    """Format the metrics of all variants and their differences from the baseline as Markdown, for each evaluation.
 
     Raises:
-        ValueError: nothing was measured on the split.
+        ValueError: if nothing was measured on the split.
     """
     parts = []
     for evaluation in study.evaluations:
@@ -42,15 +42,17 @@ def format_study(study: Study, results: Path, split: str) -> str:
             if len(differences):
                 parts.append(format_differences(differences, study.baseline))
     if not parts:
-        raise ValueError(f"{results} has nothing of this study on {split}; `geomclip study` run or test measures")
+        raise ValueError(
+            f"{results} has no measurements of this study on {split}; run `geomclip study run` or `geomclip study test`"
+        )
     return "\n\n".join(parts)
 
 
-# -------------------------------------------------------------------------------------------------------------- figures
+# -------------------------------------------------------------------------------------------------------------- metrics
 
 
 def format_figures(study: Study, metrics: pd.DataFrame) -> str:
-    """A row for each variant: mean over seeds and, of several, lowest and highest, in percent but for hours."""
+    """Format one row per variant: mean over seeds, range if there are several, and hours; shares in percent."""
     columns = choose_columns(metrics)
     lines = [["mean over seeds (lowest to highest)", "seeds", *columns, "hours"]]
     for variant in study.variants:
@@ -64,7 +66,11 @@ def format_figures(study: Study, metrics: pd.DataFrame) -> str:
 
 
 def choose_columns(metrics: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Row and metric by title: `COLUMNS` of the model; of an evaluation that has none, what has intervals, or all."""
+    """Return row and metric by column title.
+
+    These are the `COLUMNS` of the row "model". If the evaluation has none of them, they are all metrics with intervals
+    or, if there are no intervals, all metrics.
+    """
     known = set(metrics[metrics["row"] == "model"]["metric"])
     if columns := {title: ("model", name) for title, name in COLUMNS.items() if name in known}:
         return columns
@@ -74,13 +80,14 @@ def choose_columns(metrics: pd.DataFrame) -> dict[str, tuple[str, str]]:
 
 
 def format_spread(values: pd.Series, is_share: bool) -> str:
-    """Mean and, of several, lowest and highest."""
+    """Format the mean and, for several values, the range."""
     numbers = (values.min(), values.mean(), values.max())
     low, mean, high = (f"{100 * number:.1f}" if is_share else f"{number:.4g}" for number in numbers)
     return mean if len(values) < 2 else f"{mean} ({low} to {high})"
 
 
 def format_markdown(lines: list[list[str]]) -> str:
+    """Format rows of cells as a Markdown table; the first row is the header."""
     rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -89,13 +96,14 @@ def format_markdown(lines: list[list[str]]) -> str:
 
 
 def compare(study: Study, results: Path, evaluation: str, split: str) -> pd.DataFrame:
-    """Recall of each variant minus that of the baseline: the mean over the seeds that both have, and the ends of its
-    95 % interval over molecules that are drawn with all their rows.
+    """Compute the recall of each variant minus the recall of the baseline, with 95 % intervals.
+
+    Differences are means over the seeds that both have. The bootstrap draws molecules, each with all its rows.
 
     Returns:
-        rows of `DIFFERENCE_COLUMNS`; none without the baseline's ranks.
+        Rows of `DIFFERENCE_COLUMNS`; none if the baseline has no ranks.
     Raises:
-        ValueError: the ranks are not of the same pairs.
+        ValueError: if the ranks are from different pairs.
     """
     ranks = select(study, results, RANKS_FILE, evaluation, split)
     baseline = ranks[ranks["variant"] == study.baseline]
@@ -108,7 +116,7 @@ def compare(study: Study, results: Path, evaluation: str, split: str) -> pd.Data
 
 
 def compare_ranks(own: pd.DataFrame, baseline: pd.DataFrame) -> Iterator[dict]:
-    """The differences of two variants, by column."""
+    """Yield the differences between two variants, one per column."""
     both = own.merge(baseline, on=["seed", "scope", "place"], suffixes=("", "_baseline"), how="outer")
     both = both[both["seed"].isin(set(own["seed"]) & set(baseline["seed"]))]
     check_pairs(both, own, baseline)
@@ -127,15 +135,15 @@ def compare_ranks(own: pd.DataFrame, baseline: pd.DataFrame) -> Iterator[dict]:
 
 
 def check_pairs(both: pd.DataFrame, own: pd.DataFrame, baseline: pd.DataFrame) -> None:
-    """Refuse ranks of other pairs; a refused molecule has no name and fits each."""
+    """Check that the ranks are from the same pairs; a rejected molecule has no name and matches any."""
     is_named = (both["molecule"] != "") & (both["molecule_baseline"] != "")
     names = [f"{table['variant'].iloc[0]}" for table in (own, baseline)]
     if (both["molecule"] != both["molecule_baseline"])[is_named].any():
-        raise ValueError(f"{' and '.join(names)} were measured on other pairs; measure both on the same data set")
+        raise ValueError(f"{' and '.join(names)} were measured on different pairs; measure both on the same dataset")
 
 
 def format_differences(differences: pd.DataFrame, baseline: str) -> str:
-    """A row for each variant, in points of percent."""
+    """Format one row per variant, in percentage points."""
     columns = list(dict.fromkeys(differences["column"]))
     lines = [[f"minus {baseline}, points [95 % interval]", "seeds", *columns]]
     for variant, own in differences.groupby("variant", sort=False):
@@ -145,15 +153,15 @@ def format_differences(differences: pd.DataFrame, baseline: str) -> str:
 
 
 def draw_differences(differences: pd.DataFrame, baseline: str, path: Path) -> None:
-    """The intervals of `compare`, a panel for each column.
+    """Plot the intervals of `compare`, one panel per column.
 
     Raises:
-        ImportError: matplotlib is missing.
+        ImportError: if matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("figures need matplotlib; pip install 'geomclip[plots]'") from error
+        raise ImportError("figures need matplotlib; run `pip install 'geomclip[plots]'`") from error
     columns, variants = (list(dict.fromkeys(differences[name])) for name in ("column", "variant"))
     figure = Figure(figsize=(2.2 * len(columns) + 2, 0.4 * len(variants) + 1.2), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(columns), sharey=True))
@@ -165,6 +173,6 @@ def draw_differences(differences: pd.DataFrame, baseline: str, path: Path) -> No
         panel.set_title(column)
     panels[0].set_yticks(range(len(variants)), variants)
     panels[0].invert_yaxis()
-    figure.supxlabel(f"points more than {baseline}, 95 % interval")
+    figure.supxlabel(f"difference from {baseline} in percentage points, with 95 % interval")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

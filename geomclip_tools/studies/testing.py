@@ -1,4 +1,4 @@
-"""The test split: read once for a frozen choice; every further reading is a reproduction, which must agree."""
+"""Read the test split once for a frozen choice; every later reading is a reproduction, which must agree."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ from .runs import TEST, Measurement, list_measurements, list_runs
 from .study import Study
 
 NAMES = ("variant", "seed", "evaluation")  # of a measurement in the log
-CONDITIONS = ("processor", "accelerator", "threads", "precision")  # in which equal figures are expected
+CONDITIONS = ("processor", "accelerator", "threads", "precision")  # equal conditions should give equal values
 FIRST, EXACT, WITHIN, UNJUDGED, DIFFERS = (
     "first reading",
     "equal",
@@ -28,13 +28,13 @@ FIRST, EXACT, WITHIN, UNJUDGED, DIFFERS = (
     "differs",
 )
 
-ROUNDING = 1e-9  # of differences
+ROUNDING = 1e-9  # tolerance of differences
 
-Figures = dict[tuple[str, str], tuple[float, float, float]]  # of (row, metric): value and ends of its interval
+Figures = dict[tuple[str, str], tuple[float, float, float]]  # (row, metric): value and interval bounds
 
 
 def plan_reading(study: Study, variants: list[str], results: Path) -> list[Measurement]:
-    """What to measure on the test split: what is missing of the first reading or, if nothing is, of the next one."""
+    """List the missing measurements of the first reading of the test split or, if it is complete, of the next one."""
     runs = list_runs(study.variants[name] for name in variants)
     measurements = list_measurements(study, runs, TEST)
     read = Counter(tuple(entry[name] for name in NAMES) for entry in read_log(results))
@@ -43,7 +43,7 @@ def plan_reading(study: Study, variants: list[str], results: Path) -> list[Measu
 
 
 def log_reading(study: Study, measurement: Measurement, bench: Bench, results: Path) -> dict[str, Any]:
-    """Append to the log that it was measured and, of a later reading, how it agrees with the first; the entry."""
+    """Append a reading to the log, with its agreement with the first reading, and return the entry."""
     metrics = read_metrics(study.name, measurement, bench.folder)
     entry = dict(zip(NAMES, name_measurement(measurement)))
     entry |= {"reading": measurement.reading, "date": tell_date(), "commit": find_commit()}
@@ -60,16 +60,18 @@ def log_reading(study: Study, measurement: Measurement, bench: Bench, results: P
 
 
 def read_log(results: Path) -> list[dict[str, Any]]:
+    """Read the log of test readings; return an empty list if there is none."""
     path = results / TEST_LOG
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def name_measurement(measurement: Measurement) -> tuple[str, int, str]:
+    """Return the `NAMES` of a measurement."""
     return measurement.run.variant, measurement.run.seed, measurement.evaluation.name
 
 
 def describe_conditions(measurement: Measurement, bench: Bench) -> dict[str, Any]:
-    """What the figures may depend on; the precision is that of the trainings."""
+    """Return the `CONDITIONS` that may affect the values; the precision is that of training."""
     files = [bench.folder / stage.folder / RECORD for stage in measurement.run.stages]
     precisions = {read_json(file)["mixed_precision"] for file in files if file.is_file()} - {"no"}
     is_on_gpu = torch.cuda.is_available()
@@ -85,10 +87,13 @@ def describe_conditions(measurement: Measurement, bench: Bench) -> dict[str, Any
 
 
 def judge(study: Study, entry: dict, first: dict, metrics: pd.DataFrame, results: Path) -> dict[str, Any]:
-    """How a reading agrees with the first one: `agreement` and, by "row, metric", `differences`: [before, after].
+    """Compare a reading with the first one.
 
-    On the same processor with as many threads in float32 all must be equal; elsewhere a figure may differ by no more
-    than the first reading's figures of the variant do over its seeds.
+    In float32 on the same processor with the same number of threads, all values must be equal. Otherwise, a value may
+    differ by at most the range over the seeds of the variant in the first reading.
+
+    Returns:
+        `agreement` and, unless all values are equal, `differences` as {"row, metric": [before, after]}.
     """
     known = select(study, results, METRICS_FILE, entry["evaluation"], TEST)
     known = known[known["variant"] == entry["variant"]]
@@ -112,13 +117,13 @@ def judge(study: Study, entry: dict, first: dict, metrics: pd.DataFrame, results
 
 
 def list_figures(metrics: pd.DataFrame) -> Figures:
-    """By row and metric; a missing end is None, so that it equals itself."""
+    """Return value and interval bounds by row and metric; a missing bound is None because NaN never equals itself."""
     numbers = metrics[["value", "low", "high"]].astype(object).where(metrics[["value", "low", "high"]].notna(), None)
     return dict(zip(zip(metrics["row"], metrics["metric"]), map(tuple, numbers.to_numpy())))
 
 
 def find_disagreements(entries: list[dict], tell: Callable[[str], None] = print) -> list[dict]:
-    """Tell how each reading agrees; those that do not."""
+    """Report the agreement of each reading with `tell`, and return those that disagree."""
     for entry in entries:
         tell(f"{entry['variant']}, seed {entry['seed']}, {entry['evaluation']}: {entry['agreement']}")
         for name, (before, after) in entry.get("differences", {}).items():

@@ -1,1 +1,1 @@
-"""Training: rows, batches, losses, states and checkpoints; the tasks are in `tasks`."""
+"""Training: rows, batches, losses, training states and checkpoints. The tasks are in `tasks`."""

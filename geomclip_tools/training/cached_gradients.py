@@ -1,7 +1,8 @@
-"""Contrastive batches larger than memory, by cached gradients.
+"""Contrastive batches that do not fit into memory, with cached gradients.
 
-Source: GradCache (Gao et al., RepL4NLP 2021). All parts of a batch are embedded without a graph; the loss of all pairs
-gives the gradient of every embedding; each part is embedded once more, with a graph that ends in its own gradients.
+Source: GradCache (Gao et al., RepL4NLP 2021). The first pass embeds all chunks of a batch without a graph. The loss
+over all pairs gives the gradient of every embedding. The second pass embeds each chunk again, with a graph, and
+backpropagates the gradients of its embeddings.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ EMBEDS = ("geometry_embeds", "text_embeds")
 
 
 def split_batch(batch: dict[str, Tensor], num_parts: int) -> list[dict[str, Tensor]]:
-    """The batch of this process in parts of equal size, each without columns that are padding in all of its rows.
+    """Split the batch of this process into chunks of equal size, and trim the padding of each chunk.
 
     Raises:
         ValueError: the rows of this process do not split evenly.
@@ -29,15 +30,15 @@ def split_batch(batch: dict[str, Tensor], num_parts: int) -> list[dict[str, Tens
     num_rows = len(batch["atom_ids"])
     if num_rows % num_parts:
         raise ValueError(
-            f"{num_rows} pairs on each process do not split into {num_parts} equal parts; make --batch_size a multiple "
-            "of the number of processes"
+            f"{num_rows} pairs per process do not split into {num_parts} equal chunks; make --batch_size a multiple of "
+            "the number of processes"
         )
     parts = zip(*(values.chunk(num_parts) for values in batch.values()), strict=True)
     return [strip_padding(dict(zip(batch, part, strict=True))) for part in parts]
 
 
 def strip_padding(part: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The part cut to its largest molecule, [CLS] and [SEP] included, and to its longest text."""
+    """Trim a chunk to its largest molecule, including [CLS] and [SEP], and to its longest text."""
     geometry = {name: part[name] for name in GEOMETRY + NOISED if name in part}
     cut = cut_padding(geometry, part["atom_ids"] != PAD_ID)
     if "attention_mask" in part:
@@ -54,13 +55,16 @@ def cached_backward(
     model: torch.nn.Module,
     parts: list[dict[str, Tensor]],
 ) -> dict[str, Tensor]:
-    """Add the gradients of the joined parts in the memory of one, and return the losses, as `combine_losses` does.
+    """Accumulate the gradients of a batch with the memory of one chunk.
 
-    Every part has a random seed of its own, from which both of its passes start: they drop out the same.
+    Each chunk has its own random seed, which both of its passes use, so dropout is the same in both.
 
     Args:
-        compute: of the model, a part, and `denoise`, whether to denoise it; makes what `ContrastiveStep` returns.
-        parts: as `split_batch` returns them.
+        compute: called with the model, a chunk and `denoise` (whether to denoise the chunk); returns the output of
+            `ContrastiveStep`.
+        parts: the chunks, from `split_batch`.
+    Returns:
+        the losses of the whole batch, as `combine_losses` returns them.
     """
     seeds = torch.randint(2**63 - 1, (len(parts),)).tolist()
 
@@ -100,7 +104,7 @@ def cached_backward(
 
 
 def share_chosen_atoms(parts: list[dict[str, Tensor]]) -> list[Tensor]:
-    """What the denoising loss of each part, a mean over its chosen atoms, adds to that of all parts and processes."""
+    """Return the weight of each chunk's denoising loss in the mean over all chosen atoms of all processes."""
     counts = [part["chosen"].sum() if "chosen" in part else part["atom_ids"].new_zeros(()) for part in parts]
     total = torch.stack(counts).sum()
     share = scale_to_mean(total, torch.float64)

@@ -1,4 +1,4 @@
-"""What a run leaves on disk: its log, training states to resume from, checkpoints."""
+"""The files of a run: its log, the training states to resume from, and its checkpoints."""
 
 import dataclasses
 import json
@@ -15,11 +15,11 @@ from ..records import RECORD, describe_hardware
 from .settings import TrainingSettings
 from .tasks.base import Task
 
-STATES, LAST = "states", "last"  # within the output folder: what a run resumes from, and its last checkpoint
+STATES, LAST = "states", "last"  # in the output folder: the training states, and the last checkpoint
 
 
 class JsonlTracker(GeneralTracker):
-    """One JSON object a line in log.jsonl; a resumed run drops the lines after the step it starts at."""
+    """Log to log.jsonl, one JSON object per line."""
 
     name = "jsonl"
     requires_logging_directory = False
@@ -30,26 +30,35 @@ class JsonlTracker(GeneralTracker):
 
     @property
     def tracker(self) -> Path:
+        """The log file."""
         return self.path
 
     def store_init_configuration(self, values: dict) -> None:
-        pass  # train_config.json holds them
+        """Do nothing: train_config.json records the settings."""
 
     def keep_until(self, step: int) -> None:
+        """Drop the log lines after a step, from which a run resumes; step 0 empties the log."""
         lines = self.path.read_text().splitlines(keepends=True) if step and self.path.exists() else []
         complete = [line for line in lines if line.endswith("\n")]
         self.path.write_text("".join(line for line in complete if json.loads(line)["step"] <= step))
 
     @on_main_process
     def log(self, values: dict, step: int | None = None, **kwargs) -> None:
+        """Append one line, on the main process."""
         with self.path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run stands: epochs done, batches done in the next one, updates done, best validation score, seconds that
-    updates and validation took, in all sittings.
+    """Progress of a run.
+
+    Args:
+        epoch: number of completed epochs.
+        batch: number of completed batches in the current epoch.
+        step: number of completed updates.
+        best_score: best validation score so far.
+        seconds: time spent on updates and validation, including earlier sessions of a resumed run.
     """
 
     epoch: int = 0
@@ -60,7 +69,10 @@ class Progress:
 
 
 def save_state(accelerator: Accelerator, folder: Path, progress: Progress, settings: TrainingSettings) -> None:
-    """Save all that `resume` needs. It appears under its name only when it is complete; then older ones go."""
+    """Save a training state to resume from.
+
+    The folder gets its final name once it is complete. Older states are then deleted.
+    """
     partial = folder / "partial"
     if accelerator.is_main_process:
         shutil.rmtree(partial, ignore_errors=True)
@@ -80,7 +92,11 @@ def save_state(accelerator: Accelerator, folder: Path, progress: Progress, setti
 
 
 def load_newest_state(accelerator: Accelerator, folder: Path, settings: TrainingSettings) -> Progress:
-    """Load the newest complete state, or none if there is none yet; the settings must be those it was saved with."""
+    """Load the latest training state, if there is one, and return its progress.
+
+    Raises:
+        ValueError: the settings differ from those of the state.
+    """
     states = sorted(folder.glob("step_*"), key=lambda state: int(state.name.removeprefix("step_")))
     if not states:
         return Progress()
@@ -91,10 +107,10 @@ def load_newest_state(accelerator: Accelerator, folder: Path, settings: Training
 
 
 def is_finished(settings: TrainingSettings) -> bool:
-    """Whether a run with these settings came to its end in its folder.
+    """Return whether the output folder holds a finished run with these settings.
 
     Raises:
-        ValueError: one with other settings did.
+        ValueError: it holds a finished run with other settings.
     """
     folder = Path(settings.output_dir)
     record = folder / LAST / RECORD
@@ -105,7 +121,11 @@ def is_finished(settings: TrainingSettings) -> bool:
 
 
 def check_unchanged(folder: Path, saved: dict, settings: TrainingSettings) -> None:
-    """Raises: ValueError: the settings are not those that were saved; what was not saved had its default."""
+    """Check that the settings are those that were saved. Settings missing from `saved` count as defaults.
+
+    Raises:
+        ValueError: a setting that affects the result differs.
+    """
     saved = {field.name: field.default for field in dataclasses.fields(settings)} | saved
     changed = {
         name: f"{saved[name]} -> {value}"
@@ -113,13 +133,16 @@ def check_unchanged(folder: Path, saved: dict, settings: TrainingSettings) -> No
         if name not in ("resume", "num_workers", "report_to", "save_steps") and saved[name] != value
     }
     if changed:
-        raise ValueError(f"{folder} was saved with other settings {changed}; restore them or take a new output_dir")
+        raise ValueError(f"{folder} was saved with other settings {changed}; restore them or pass a new --output_dir")
 
 
 def save_checkpoint(
     accelerator: Accelerator, task: Task, model: torch.nn.Module, processor, folder: Path, seconds: float
 ) -> None:
-    """Model, processor, record of the training so far and card; a kill leaves the former checkpoint or the new one."""
+    """Save the model, its processor, the training record and the model card.
+
+    Everything is written to a temporary folder first, so that a killed run does not leave a torn file behind.
+    """
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         partial = folder / "partial"

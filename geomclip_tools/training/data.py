@@ -1,4 +1,4 @@
-"""Rows of a dataset that a task trains on."""
+"""Load the rows of the datasets that a task trains on."""
 
 import json
 import logging
@@ -25,27 +25,36 @@ MOLECULE_COLUMNS = {
     "inchikey14": Value("string"),
 }
 CONFORMER_COLUMNS = {"further_positions": List(List(List(Value("float64"))))}
-ROWS_OF_A_DATASET = 2**40  # by which the row ids of one dataset are apart from those of the next
+ROWS_OF_A_DATASET = 2**40  # distance between the row ids of two datasets, more than any dataset has rows
 
 
 def refuse_faulty(row: dict) -> None:
-    """Raises: ValueError: the row of a table cannot be used."""
+    """Reject a table row that was marked as faulty when it was read.
+
+    Raises:
+        ValueError: the row is faulty; names the fault.
+    """
     if row.get(ROW_FAULT):
         raise ValueError(row[ROW_FAULT])
 
 
 def require_text(row: dict, columns: Sequence[str]) -> None:
+    """Reject a row without text, if `text` is among the columns that the task reads.
+
+    Raises:
+        ValueError: the text is empty.
+    """
     if "text" in columns and not (row["text"] or "").strip():
-        raise ValueError("there is no text; fill it in")
+        raise ValueError("the text is empty; fill it in")
 
 
 def load_training_rows(task: Task, feature_extractor: GeomCLIPFeatureExtractor) -> tuple[Dataset, list[int]]:
-    """The rows of all datasets of a task, those of one after those of another, and how many each has.
+    """Load and concatenate the training rows of all datasets of a task.
 
-    `row_id` is unlike for all of them.
-
+    Returns:
+        the rows, with a `row_id` that is unique across datasets, and the number of rows of each dataset.
     Raises:
-        ValueError: a dataset that is mixed in has no row that can be used.
+        ValueError: none of the rows of a further dataset can be used.
     """
     settings = task.settings
     parts = [
@@ -54,7 +63,7 @@ def load_training_rows(task: Task, feature_extractor: GeomCLIPFeatureExtractor) 
     ]
     for name, part in zip(settings.datasets[1:], parts[1:]):
         if not len(part):
-            raise ValueError(f"no row of {name} can be used; its reasons are listed in {settings.output_dir}")
+            raise ValueError(f"no row of {name} can be used; the reasons are listed in {settings.output_dir}")
     parts = [part if part.features == parts[0].features else part.cast(parts[0].features) for part in parts]
     return concatenate_datasets(parts), [len(part) for part in parts]
 
@@ -66,10 +75,14 @@ def load_prepared(
     limit: int | None = None,
     number: int = 0,
 ) -> Dataset:
-    """Geometry, InChIKey block and the task's columns of each row whose molecule the feature extractor takes.
+    """Load the usable rows of a split: geometry, first InChIKey block and the columns of the task.
 
-    Of the dataset of that `number` among the task's, `limit` rows are read, see `sample_rows`. Those that it does not
-    take are left out, counted, and listed with their reasons in rejected-<split>.jsonl.
+    Rows that the feature extractor or the task rejects are skipped, counted, and listed with their reasons in
+    rejected-<split>.jsonl in the output folder.
+
+    Args:
+        limit: number of rows to sample before any is rejected, see `sample_rows`; None for all.
+        number: index of the dataset among those of the task.
     """
     settings = task.settings
     rows = load_molecules(settings.datasets[number], split, settings.dataset_config, task.columns, settings.encoding)
@@ -89,7 +102,7 @@ def load_prepared(
             refuse_faulty(row)
             given = task.take_molecule(row)
             molecule = read_molecule(given, **reading)
-            feature_extractor([molecule])  # what would stop a batch stops its row here
+            feature_extractor([molecule])  # a molecule that would fail in a batch fails here
             require_text(row, task.columns)
             derived = task.derive(row, molecule)
             if settings.num_conformers > 1:
@@ -103,7 +116,7 @@ def load_prepared(
         prepare,
         with_indices=True,
         remove_columns=rows.column_names,
-        features=Features(features),  # not guessed from the first rows
+        features=Features(features),  # explicit: `datasets` would infer the types from the first rows
         num_proc=settings.num_workers or None,
         desc=f"reading {split}",
     )
@@ -112,24 +125,30 @@ def load_prepared(
         part = f"-{number + 1}" if number else ""
         listing = Path(settings.output_dir) / f"rejected-{re.sub(r'[^a-z0-9]+', '-', split)}{part}.jsonl"
         listing.write_text("".join(json.dumps(failure) + "\n" for failure in failures))
-        logger.warning("%d of %d rows of %s are left out, see %s", len(failures), len(rows), split, listing)
+        logger.warning("%d of %d rows of %s are skipped; see %s", len(failures), len(rows), split, listing)
     return prepared.filter(lambda reason: reason is None, input_columns="reason", desc=f"keeping {split}")
 
 
 def read_further(row: dict, given: Any, num_conformers: int, reading: dict[str, Any]) -> list[np.ndarray]:
-    """Positions (atoms, 3), Å, of the conformers that a row holds beside that which is `given`, of the same atoms.
+    """Read the further conformers of a row.
 
+    Args:
+        given: the molecule of the row, as `read_molecule` takes it.
+        num_conformers: maximum number of conformers, including that of `given`.
+        reading: further arguments of `read_molecule`.
+    Returns:
+        the positions of each further conformer, (atoms, 3) in Å; none if `given` is not a geometry.
     Raises:
-        MoleculeError: one cannot be used.
+        MoleculeError: a conformer cannot be used.
     """
-    if not isinstance(given, dict):  # a conformer of our own
+    if not isinstance(given, dict):  # a SMILES, whose generated conformer has other atoms
         return []
     further = (row.get("further_positions") or [])[: num_conformers - 1]
     return [read_molecule(given | {"positions": positions}, **reading)["positions"] for positions in further]
 
 
 def draw_conformer(row: dict, seed: int, epoch: int) -> dict:
-    """The row in one of its conformers, drawn by seed, epoch and row."""
+    """Return the row with one of its conformers, chosen at random by seed, epoch and row id."""
     if not row.get("further_positions"):
         return row
     conformers = [row["positions"], *row["further_positions"]]

@@ -1,11 +1,11 @@
-"""What has no loss is taken out of training: DDP stops at parameters that get no gradient."""
+"""Freeze parameters that no loss reaches, since DDP fails on trainable parameters without a gradient."""
 
 from modeling_geomclip import GeomCLIPGeometryModel
 from modeling_geomclip.pretraining_geomclip import GeomCLIPDenoisingHead
 
 
 def freeze_heads_without_loss(head: GeomCLIPDenoisingHead) -> None:
-    """Freeze the parts of the denoising head whose loss has the weight 0 in its configuration."""
+    """Freeze the parts of the denoising head whose loss weight is 0 in its configuration."""
     config = head.config
     if config.coordinate_loss_weight == 0:
         head.pair_layer_norm.requires_grad_(False)
@@ -17,7 +17,7 @@ def freeze_heads_without_loss(head: GeomCLIPDenoisingHead) -> None:
 
 
 def freeze_unread_states(tower: GeomCLIPGeometryModel) -> None:
-    """Freeze what makes the last states and not the pairs, for losses that read the pairs alone."""
+    """Freeze the modules of the tower that affect only the last states, for losses that read only the pair states."""
     last = tower.layers[-1]
     for module in (last.attention.out_proj, last.mlp_layer_norm, last.mlp, tower.final_layer_norm):
         module.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""A padded batch in groups of rows of like size."""
+"""Split a padded batch into groups of rows of similar size."""
 
 import torch
 from torch import Tensor
@@ -9,14 +9,14 @@ from modeling_geomclip.grouping_geomclip import choose_group_cost, group_by_size
 def split_padded(
     batch: dict[str, Tensor], is_used: Tensor, budget: int | None, power: int
 ) -> tuple[list[dict[str, Tensor]], Tensor]:
-    """A padded batch in groups of similar size, each without the columns that are padding in all of its rows.
+    """Split a padded batch into groups of similar size, and trim the padding of each group.
 
     Args:
         batch: tensors of shape (rows, columns, ...).
         is_used: (rows, columns) bool, False on padding.
-        budget, power: as for `group_by_size`; without a budget, the batch is one group as it stands.
+        budget, power: as for `group_by_size`. If the budget is None, the batch stays one group, untrimmed.
     Returns:
-        the groups, and (rows,) int64, the place in the batch of each of their rows.
+        the groups, and the index in the batch of each of their rows, (rows,) int64.
     """
     if budget is None:
         return [batch], torch.arange(len(is_used), device=is_used.device)
@@ -26,6 +26,6 @@ def split_padded(
 
 
 def cut_padding(batch: dict[str, Tensor], is_used: Tensor) -> dict[str, Tensor]:
-    """The batch from its first to its last column that is not padding in all rows; arguments as for `split_padded`."""
+    """Trim the leading and trailing columns that are padding in all rows. Arguments are as for `split_padded`."""
     columns = is_used.any(dim=0).nonzero().flatten()
     return {name: tensor[:, columns[0] : columns[-1] + 1] for name, tensor in batch.items()}

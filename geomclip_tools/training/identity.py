@@ -1,4 +1,4 @@
-"""Molecules, texts and rows as integers: ids to compare, seeds to draw by."""
+"""Hash molecules, texts and rows to integers, for ids and random seeds."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ from modeling_geomclip import MISSING_ID
 
 
 def hash_id(value: str | None) -> int:
-    """63 bits of SHA-256, or `MISSING_ID`."""
+    """Return 63 bits of the SHA-256 of a string, or `MISSING_ID` for None."""
     if value is None:
         return MISSING_ID
     return int.from_bytes(hashlib.sha256(value.encode()).digest()[:8], "big") >> 1

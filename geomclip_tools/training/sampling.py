@@ -1,4 +1,4 @@
-"""Which rows are read, and which of them share a batch."""
+"""Sample the rows to read, and order them into batches."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,26 +8,31 @@ from torch.utils.data import Sampler
 
 
 def sample_rows(num_rows: int, limit: int | None) -> list[int]:
-    """Places of `limit` of the rows, at random; always the same, and those of a smaller limit among those of a larger.
+    """Sample the indices of `limit` rows at random; None returns all indices.
+
+    The sample is always the same, and a smaller sample is a subset of a larger one.
 
     Raises:
-        ValueError: there are not so many.
+        ValueError: `limit` is below 1 or above `num_rows`.
     """
     if limit is None:
         return list(range(num_rows))
     if not 0 < limit <= num_rows:
-        raise ValueError(f"{limit} rows are to be drawn of {num_rows}; draw at least 1 and no more than there are")
+        raise ValueError(
+            f"cannot sample {limit} of {num_rows} rows; set --train_rows or --validation_rows to a number from 1 to "
+            f"{num_rows}"
+        )
     return torch.randperm(num_rows, generator=torch.Generator().manual_seed(0))[:limit].tolist()
 
 
 def draw_epoch(sizes: Sequence[int], weights: Sequence[float], generator: torch.Generator) -> Tensor:
-    """Places of the rows of an epoch, in random order.
+    """Draw the row indices of an epoch, in random order.
 
     Args:
-        sizes: rows of each dataset, which lie one after another.
-        weights: how often the epoch passes over each; of a part of a pass, the rows are drawn at random.
+        sizes: number of rows of each dataset; the datasets are concatenated.
+        weights: passes over each dataset per epoch; the rows of a partial pass are sampled at random.
     Returns:
-        (sum of `count_draws`) int64.
+        (sum of `count_draws`,) int64.
     """
     drawn, start = [], 0
     for size, number in zip(sizes, count_draws(sizes, weights)):
@@ -40,12 +45,12 @@ def draw_epoch(sizes: Sequence[int], weights: Sequence[float], generator: torch.
 
 
 def count_draws(sizes: Sequence[int], weights: Sequence[float]) -> list[int]:
-    """How many rows of each dataset an epoch has, at least one."""
+    """Return the number of rows that an epoch draws from each dataset, at least one."""
     return [max(1, round(weight * size)) for size, weight in zip(sizes, weights, strict=True)]
 
 
 class EpochSampler(Sampler[int]):
-    """The rows of an epoch, as `draw_epoch` draws them by seed and epoch only."""
+    """Sampler of the rows of an epoch, see `draw_epoch`. They depend only on seed and epoch."""
 
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int):
         self.sizes, self.weights, self.seed, self.epoch = sizes, weights, seed, 0
@@ -54,10 +59,11 @@ class EpochSampler(Sampler[int]):
         return sum(count_draws(self.sizes, self.weights))
 
     def set_epoch(self, epoch: int) -> None:
+        """Set the epoch to draw."""
         self.epoch = epoch
 
     def draw(self) -> tuple[Tensor, torch.Generator]:
-        """Places of the rows, and the generator for what else depends on seed and epoch."""
+        """Draw the row indices; return them and the generator, for further random choices."""
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
         return draw_epoch(self.sizes, self.weights, generator), generator
 
@@ -66,9 +72,9 @@ class EpochSampler(Sampler[int]):
 
 
 class LengthGroupedSampler(EpochSampler):
-    """The rows of an epoch, ordered so that the rows of a batch are of like length and little is padded.
+    """Sampler that batches rows of similar length, to reduce padding.
 
-    Rows are shuffled, sorted by length within pools of `pool` batches, and the batches shuffled again. An incomplete
+    Rows are shuffled and sorted by length within pools of `pool` batches. The batches are then shuffled. An incomplete
     batch comes last.
     """
 
@@ -95,17 +101,18 @@ class LengthGroupedSampler(EpochSampler):
 
 
 class NeighbourSampler(EpochSampler):
-    """The rows of an epoch, ordered so that molecules of like structure stand together, as hard negatives.
+    """Sampler that groups molecules of similar structure, as hard negatives.
 
-    Rows are sorted by hashes that two of them share with a probability equal to the Tanimoto similarity of their
-    fingerprints, cut into groups, and the groups shuffled; an incomplete one comes last. Other hashes in each epoch.
+    Rows are sorted by hashes, which two rows share with a probability equal to the Tanimoto similarity of their
+    fingerprints. The sorted rows are cut into groups, and the groups are shuffled. An incomplete group comes last. Each
+    epoch uses new hashes.
 
     Source: MinHash (Broder, SEQUENCES 1997).
 
     Args:
-        fingerprints: the bits that are on, for each row.
-        group_size: rows that stand together; batches of a multiple of it hold whole groups.
-        num_bits: of a fingerprint.
+        fingerprints: the set bits of each row.
+        group_size: number of rows per group; batches hold whole groups if their size is a multiple of it.
+        num_bits: length of a fingerprint.
     """
 
     num_hashes = 3
@@ -132,7 +139,7 @@ class NeighbourSampler(EpochSampler):
         for row_hashes in hashes:
             values = torch.randperm(self.num_bits, generator=generator)[self.bits]
             row_hashes.scatter_reduce_(0, self.rows, values, "amin")
-        for row_hashes in hashes.flip(0):  # sorted by the first, then by the second, then by the third
+        for row_hashes in hashes.flip(0):  # the first hash is the primary sort key, the last one breaks ties
             drawn = drawn[row_hashes[drawn].argsort(stable=True)]
         groups = drawn.split(self.group_size)
         order = torch.randperm(len(groups), generator=generator).tolist()

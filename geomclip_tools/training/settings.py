@@ -1,4 +1,4 @@
-"""The settings that every training task has."""
+"""The settings that all training tasks share."""
 
 import dataclasses
 import functools
@@ -7,22 +7,23 @@ import time
 
 import torch
 
-LEAST_GAIN = 1.3  # for which bfloat16 is worth its digits
+LEAST_GAIN = 1.3  # speed-up from which bfloat16 is worth its lower precision
 
 
 def setting(help: str, **kwargs):
+    """Define a dataclass field with a help text for the command line."""
     return dataclasses.field(metadata={"help": help}, **kwargs)
 
 
 def choose_precision() -> str:
-    """bf16 where the hardware computes in it and is faster so, else no.
+    """Return "bf16" if the hardware supports bfloat16 and is faster with it, else "no".
 
-    Without such instructions bfloat16 is many times slower on a CPU; with them it is faster on some, slower on others.
+    A CPU without bfloat16 instructions is many times slower in bfloat16. A CPU with them may be faster or slower.
     """
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     if torch.accelerator.is_available() or not hasattr(torch.cpu, "get_capabilities"):
-        return "no"  # or unknown
+        return "no"  # another accelerator, or a CPU whose capabilities are unknown
     capabilities = torch.cpu.get_capabilities()
     is_native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return "bf16" if is_native and measure_bfloat16_gain() > LEAST_GAIN else "no"
@@ -30,11 +31,11 @@ def choose_precision() -> str:
 
 @functools.cache
 def measure_bfloat16_gain() -> float:
-    """How many times as fast this CPU multiplies matrices in bfloat16 as in float32."""
+    """Return the speed-up of matrix products on this CPU from float32 to bfloat16."""
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         matrix, spent = torch.ones(1024, 1024, dtype=dtype), []
-        for _ in range(6):  # of which the first makes ready
+        for _ in range(6):  # the first one is a warm-up
             start = time.perf_counter()
             torch.mm(matrix, matrix)
             spent.append(time.perf_counter() - start)
@@ -44,78 +45,100 @@ def measure_bfloat16_gain() -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What every task needs."""
+    """Settings that all training tasks share."""
 
-    dataset: str = setting("Folder, Hub id, .csv, .tsv, .parquet or .sdf with `text` and geometries or `smiles`.")
-    output_dir: str = setting("Folder of the checkpoint; the best one by validation lies in it, the last one in last/.")
-    further_datasets: list[str] | None = setting("Datasets whose rows are mixed in.", default=None)
+    dataset: str = setting(
+        "Dataset to train on: a folder, a Hub id, or a .csv, .tsv, .parquet or .sdf file with molecules (geometries or "
+        "`smiles`) and the columns that the task needs, such as `text`."
+    )
+    output_dir: str = setting(
+        "Output folder for the log, the best checkpoint on validation and, in last/, the last checkpoint."
+    )
+    further_datasets: list[str] | None = setting("Additional datasets to train on, mixed with --dataset.", default=None)
     dataset_weights: list[float] | None = setting(
-        "How often an epoch passes over each dataset, such as 1 0.5 for all rows of the first and half of those of the "
-        "second, others in each epoch; left out, once.",
+        "Number of passes over each dataset per epoch, --dataset first. For example, 1 0.5 draws all rows of the first "
+        "dataset and half of the rows of the second, a new random half in each epoch. If omitted, each dataset is "
+        "passed over once.",
         default=None,
     )
-    dataset_config: str | None = setting("Config of the datasets, such as pretrain.", default=None)
-    encoding: str = setting("Encoding of a table that is a text file, such as cp1252.", default="utf-8")
-    train_split: str = setting("Split, with slicing if wanted.", default="train")
-    validation_split: str = setting("Split that chooses the best checkpoint; 'none' for none.", default="validation")
+    dataset_config: str | None = setting("Configuration name of the datasets, such as pretrain.", default=None)
+    encoding: str = setting("Character encoding of datasets that are text files, such as cp1252.", default="utf-8")
+    train_split: str = setting("Training split. Slices such as train[:1000] are allowed.", default="train")
+    validation_split: str = setting(
+        "Validation split, used to select the best checkpoint. Slices are allowed; none disables validation.",
+        default="validation",
+    )
     train_rows: int | None = setting(
-        "Training rows, if not all: drawn at random, for every seed the same, fewer being part of more.", default=None
+        "Number of training rows to sample from each dataset. If omitted, all rows are used. The sample is the same "
+        "for every --seed, and a smaller sample is a subset of a larger one.",
+        default=None,
     )
-    validation_rows: int | None = setting("Validation rows, drawn likewise.", default=None)
+    validation_rows: int | None = setting("Number of validation rows to sample, in the same way.", default=None)
     num_conformers: int = setting(
-        "Conformers of a molecule, as far as its row holds them, of which training draws another in each epoch.",
-        default=1,
+        "Maximum number of conformers to use per row. Each epoch draws one of them at random.", default=1
     )
-    num_train_epochs: int = setting("Passes over the training rows.", default=30)
-    batch_size: int = setting("Rows in one batch over all processes.", default=64)
-    gradient_accumulation_steps: int = setting("Batches per update; does not add negatives.", default=1)
-    learning_rate: float = setting("Peak learning rate.", default=1e-4)
-    weight_decay: float = setting("AdamW; norms, biases, embeddings and single numbers have none.", default=0.05)
-    warmup_ratio: float = setting("Share of the updates over which the learning rate rises.", default=0.1)
-    max_grad_norm: float = setting("Gradients are scaled down to this norm.", default=1.0)
+    num_train_epochs: int = setting("Total number of training epochs.", default=30)
+    batch_size: int = setting("Batch size, over all processes.", default=64)
+    gradient_accumulation_steps: int = setting(
+        "Number of batches to accumulate gradients over before each update. Does not add negatives.", default=1
+    )
+    learning_rate: float = setting("Peak learning rate of AdamW, followed by cosine decay.", default=1e-4)
+    weight_decay: float = setting(
+        "Weight decay of AdamW. Not applied to normalisation layers, biases, embeddings and scalars.", default=0.05
+    )
+    warmup_ratio: float = setting("Fraction of all updates used for a linear learning rate warmup.", default=0.1)
+    max_grad_norm: float = setting("Maximum gradient norm, for gradient clipping.", default=1.0)
     ema_decay: float = setting(
-        "Decay of a moving average of the weights, which is validated and saved in their place; 0 for none.",
+        "Decay of an exponential moving average of the weights, which is validated and saved in place of the weights. "
+        "0 disables it.",
         default=0.0,
     )
     mixed_precision: str = setting(
-        "no, bf16, fp16, or auto: bf16 where the hardware is faster in it, else no.", default="no"
+        "Mixed precision: no, bf16, fp16 or auto. auto uses bf16 if the hardware is faster with it.", default="no"
     )
-    gradient_checkpointing: bool = setting("Recompute activations in the backward pass to save memory.", default=False)
-    num_workers: int = setting("Processes that prepare batches, per training process.", default=0)
-    seed: int = setting("Seed of weights, batches, dropout and noise.", default=0)
-    save_steps: int = setting("Updates between two training states.", default=500)
-    resume: bool = setting("Go on from the newest training state in output_dir.", default=False)
-    report_to: str = setting("Tracker besides log.jsonl: tensorboard, wandb, ..., or none.", default="none")
+    gradient_checkpointing: bool = setting(
+        "Recompute activations in the backward pass, to save memory at the expense of speed.", default=False
+    )
+    num_workers: int = setting("Number of worker processes for data loading, per training process.", default=0)
+    seed: int = setting("Random seed of new weights, data order, dropout and noise.", default=0)
+    save_steps: int = setting("Number of updates between two saved training states.", default=500)
+    resume: bool = setting(
+        "Resume from the latest training state in --output_dir, if there is one. A finished run is left unchanged.",
+        default=False,
+    )
+    report_to: str = setting(
+        "Tracker to report to in addition to log.jsonl, such as tensorboard or wandb, or none.", default="none"
+    )
 
     def __post_init__(self):
         if self.mixed_precision == "auto":
-            object.__setattr__(self, "mixed_precision", choose_precision())  # so that the record names it
+            object.__setattr__(self, "mixed_precision", choose_precision())  # the record holds the choice
         if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"--ema_decay is {self.ema_decay}; give 0, or less than 1")
+            raise ValueError(f"--ema_decay is {self.ema_decay}; it must be at least 0 and less than 1")
         if self.num_conformers < 1:
-            raise ValueError(f"--num_conformers is {self.num_conformers}; give at least 1")
+            raise ValueError(f"--num_conformers is {self.num_conformers}; it must be at least 1")
         weights = " ".join(map(str, self.weights))
         if len(self.weights) != len(self.datasets) or not all(0 < weight < math.inf for weight in self.weights):
             raise ValueError(
-                f"--dataset_weights are {weights} for {len(self.datasets)} datasets; give each a number above 0, the "
-                "first to --dataset"
+                f"--dataset_weights is {weights} for {len(self.datasets)} datasets; pass one finite number above 0 per "
+                "dataset, --dataset first"
             )
 
     @property
     def rows_per_batch(self) -> int:
-        """Rows over which a loss is computed, on all processes together."""
+        """Number of rows that a loss is computed over, on all processes together."""
         return self.batch_size
 
     @property
     def datasets(self) -> list[str]:
-        """All datasets that are trained on."""
+        """All training datasets, `dataset` first."""
         return [self.dataset, *(self.further_datasets or ())]
 
     @property
     def weights(self) -> list[float]:
-        """Passes of an epoch over each of `datasets`."""
+        """Passes over each of `datasets` per epoch."""
         return self.dataset_weights or [1.0] * len(self.datasets)
 
     def choose(self, *names: str) -> dict:
-        """Those of the named settings that are not left out."""
+        """Return the named settings that are set."""
         return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -1,4 +1,4 @@
-"""What one training step computes around a model: the module that DDP or FSDP wraps."""
+"""The computation of one training step, in the module that DDP or FSDP wraps."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ from .grouping import split_padded
 from .structure_heads import TextTargetHeads
 
 NOISED = ("noised_atom_ids", "noised_positions", "chosen")
-IDS = ("molecule_ids", "text_ids", "structure_ids")  # of rows that are not negatives of each other if they share one
+IDS = ("molecule_ids", "text_ids", "structure_ids")  # rows that share one are not negatives of each other
 CONTRASTED = (*IDS, "fingerprint")
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class TrainingStep(nn.Module):
-    """Holds the model that is saved, as `model`, and adds what training alone needs."""
+    """The model to save, as `model`, with training-only modules around it."""
 
     def __init__(self, model: GeomCLIPPreTrainedModel):
         super().__init__()
@@ -28,24 +28,32 @@ class TrainingStep(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Device of the model."""
         return self.model.device
 
     @property
     def _no_split_modules(self) -> list[str]:
-        return self.model._no_split_modules  # for FSDP, which shards by them
+        return self.model._no_split_modules  # FSDP shards the model into these modules
 
 
 @dataclass
 class ContrastiveOutput(GeomCLIPForPreTrainingOutput):
-    """With `text_target_loss`, () mean over texts, if there are such targets."""
+    """Output of [`ContrastiveStep`].
+
+    Args:
+        text_target_loss: () mean over texts; None without text targets.
+    """
 
     text_target_loss: Tensor | None = None
 
 
 class ContrastiveStep(TrainingStep):
-    """Embeds a batch of pairs and denoises its geometries, in groups of like size.
+    """Embed a batch of pairs and denoise its geometries, in groups of similar size.
 
-    Within one forward pass, however many groups there are, as DDP wants it.
+    All groups run within one forward pass, as DDP requires.
+
+    Args:
+        has_text_targets: whether to add heads that predict the molecule's structure from the embedding of its text.
     """
 
     model: GeomCLIPForPreTraining
@@ -55,7 +63,7 @@ class ContrastiveStep(TrainingStep):
         self.text_heads = TextTargetHeads(model.config.projection_dim) if has_text_targets else None
 
     def train(self, mode: bool = True) -> "ContrastiveStep":
-        """As for every module; a text tower that is not trained has no dropout."""
+        """Set the training mode. A frozen text tower keeps its dropout off."""
         super().train(mode)
         stop_dropout_if_frozen(self.model.text_model)
         return self
@@ -67,14 +75,14 @@ class ContrastiveStep(TrainingStep):
         token_budget: int | None = None,
         denoise: bool = True,
     ) -> ContrastiveOutput:
-        """Embeddings of all pairs, and the denoising loss over all groups; no contrastive loss.
+        """Embed all pairs and compute the denoising loss over all groups; `combine_losses` adds the contrastive loss.
 
         Args:
-            batch: inputs of [`GeomCLIPForPreTraining`]; instead of a text's, there may be `pooled_text` (texts, text
-                hidden_size), what `pool_text` gave: a text tower that is not trained need not read a text twice.
-            pair_budget: molecules * rows² that the geometry tower takes at once; left out, the batch as it stands.
-            token_budget: texts * tokens that the text tower takes at once, likewise.
-            denoise: False leaves the noised geometry aside.
+            batch: inputs of [`GeomCLIPForPreTraining`]. With a frozen text tower, `pooled_text` (texts, text
+                hidden_size) from `pool_text` may replace the tokens, so that no text is encoded twice.
+            pair_budget: maximum molecules * rows² per pass of the geometry tower; None keeps the batch whole.
+            token_budget: maximum texts * tokens per pass of the text tower; None keeps the batch whole.
+            denoise: whether to denoise the noised geometries, if the batch has any.
         """
         names = GEOMETRY + (NOISED if denoise and "chosen" in batch else ())
         is_used = batch["atom_ids"] != self.model.config.geometry_config.pad_token_id
@@ -92,12 +100,12 @@ class ContrastiveStep(TrainingStep):
         )
 
     def _embed_geometries(self, groups: list[dict[str, Tensor]], only_pooled: bool) -> Tensor:
-        """(geometries, projection_dim), group after group."""
+        """Return the embeddings of all geometries in the order of the groups, (geometries, projection_dim)."""
         inputs = [{name: group[name] for name in GEOMETRY} for group in groups]
         return torch.cat([self.model.get_geometry_features(**g, only_pooled=only_pooled).pooler_output for g in inputs])
 
     def _embed_texts(self, batch: dict[str, Tensor], token_budget: int | None) -> Tensor:
-        """(texts, projection_dim), in the order of the batch."""
+        """Return the embeddings of all texts in the order of the batch, (texts, projection_dim)."""
         if "pooled_text" in batch:
             return self.model.project_text(batch["pooled_text"])
         text = {name: batch[name] for name in TEXT if name in batch}
@@ -106,7 +114,7 @@ class ContrastiveStep(TrainingStep):
         return torch.cat(embeds)[order.argsort()]
 
     def _denoise(self, groups: list[dict[str, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Denoising loss over the chosen atoms of all groups, and their number."""
+        """Return the denoising loss over the chosen atoms of all groups, and the number of these atoms."""
         outputs = [self.model.denoise(**group) for group in groups]
         num_chosen = torch.stack([output.num_chosen for output in outputs]).sum()
         total = torch.stack([output.loss * output.num_chosen for output in outputs]).sum()
@@ -120,12 +128,17 @@ def combine_losses(
     text_target_weight: float = 0.0,
     soft_label_temperature: float = 0.0,
 ) -> dict[str, Tensor]:
-    """L = L_contrastive + alpha * L_denoising (+ beta * L_text_targets) of the batch over all processes, on each.
+    """Combine L = L_contrastive + alpha * L_denoising (+ beta * L_text_targets) over the batches of all processes.
 
-    With a `soft_label_temperature`, the contrastive targets are a softmax of the molecules' likeness by `fingerprint`.
+    With a `soft_label_temperature`, the contrastive target is a softmax over the Tanimoto similarities between the
+    molecules' fingerprints.
 
-    DDP averages gradients: the contrastive loss is whole on every process, the denoising loss of one process is
-    scaled to its share of the chosen atoms, and every process has as many texts.
+    DDP averages gradients. Every process therefore computes the full contrastive loss and scales its denoising loss by
+    its share of the chosen atoms. The text-target loss needs no scaling, since all processes have the same number of
+    texts.
+
+    Returns:
+        `loss`, its parts, and the current `temperature`.
     """
     ids = [gather(batch[name]) for name in IDS if name in batch]
     embeds = (gather(outputs.geometry_embeds), gather(outputs.text_embeds))
@@ -145,7 +158,7 @@ def combine_losses(
 
 
 def compare_fingerprints(fingerprints: Tensor) -> Tensor:
-    """(molecules, molecules) Tanimoto similarity, 0 for two without a bit.
+    """Return the Tanimoto similarities (molecules, molecules); two molecules without any set bit have 0.
 
     Args:
         fingerprints: (molecules, bits), 0 or 1.

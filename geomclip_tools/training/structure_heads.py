@@ -1,6 +1,6 @@
-"""Heads that read a molecule's structure off the geometry tower or off the embedding of a text, and their losses.
+"""Training-only heads that predict a molecule's structure from its geometry or its text, and their losses.
 
-They teach the towers their chemistry and are thrown away: a checkpoint has none of them.
+They provide auxiliary losses for the towers. Checkpoints do not contain them.
 """
 
 from collections.abc import Collection, Mapping
@@ -30,7 +30,11 @@ PAIR_WIDTH = 64
 
 
 class StructureHeads(nn.Module):
-    """A small head for each of the named targets, keys of `NUM_LOGITS`."""
+    """One small head per target, on the states of the geometry tower.
+
+    Args:
+        targets: keys of `NUM_LOGITS`.
+    """
 
     def __init__(self, config: GeomCLIPGeometryConfig, targets: Collection[str]):
         super().__init__()
@@ -47,12 +51,14 @@ class StructureHeads(nn.Module):
         return GeomCLIPMLP(size, width, num_logits, config.hidden_act)
 
     def forward(self, outputs: GeomCLIPGeometryOutput, atom_mask: Tensor) -> dict[str, Tensor]:
-        """Logits by target: of pairs (batch, atoms, atoms, classes), the same for (i, j) and (j, i); of atoms (batch,
-        atoms, classes); of molecules (batch, classes). `functional_groups` are log(1 + count).
+        """Predict the logits of all targets.
 
         Args:
-            outputs: with the pair representations.
+            outputs: of the geometry tower, with pair representations.
             atom_mask: (batch, atoms) bool, True on atoms.
+        Returns:
+            logits by target: of pairs (batch, atoms, atoms, classes), symmetric in the two atoms; of atoms (batch,
+            atoms, classes); of molecules (batch, classes). Those of `functional_groups` predict log(1 + count).
         """
         pooled = masked_mean(outputs.last_hidden_state, atom_mask)
         return {target: self._read(target, outputs, pooled) for target in self.heads}
@@ -65,10 +71,10 @@ class StructureHeads(nn.Module):
 
 
 class TextTargetHeads(nn.Module):
-    """Reads ECFP4, functional groups and elements of a molecule off the embedding of its text.
+    """Heads that predict a molecule's ECFP4 bits, functional groups and elements from the embedding of its text.
 
     Args:
-        projection_dim: of the embeddings.
+        projection_dim: size of the embeddings.
     """
 
     def __init__(self, projection_dim: int):
@@ -79,14 +85,16 @@ class TextTargetHeads(nn.Module):
         )
 
     def forward(self, text_embeds: Tensor, labels: Mapping[str, Tensor]) -> Tensor:
-        """() mean over texts of their losses: cross-entropy of all bits, for each bit that is on, plus 10 times the
-        smooth L1 of log(1 + count) of functional groups and of elements.
+        """Return the mean loss over texts, ().
+
+        The loss of a text is the summed cross-entropy of all ECFP4 bits, divided by the number of set bits, plus 10
+        times the mean smooth L1 loss of log(1 + count), once for functional groups and once for elements.
 
         Args:
             text_embeds: (texts, projection_dim), L2-normalised.
-            labels: as `collate_text_targets` gives them.
+            labels: from `collate_text_targets`.
         """
-        states = text_embeds * text_embeds.shape[-1] ** 0.5  # of the size that a layer norm gives
+        states = text_embeds * text_embeds.shape[-1] ** 0.5  # on the scale of layer-normalised states
         precise = torch.promote_types(states.dtype, torch.float32)
         predicted = {name: head(states).to(precise) for name, head in self.heads.items()}
         true = {name: labels[name].to(logits.dtype) for name, logits in predicted.items()}
@@ -99,14 +107,15 @@ class TextTargetHeads(nn.Module):
 
 
 def structure_losses(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Loss of each target and the number of things it is a mean over, both ().
+    """Return the loss of each target and the number of items it is a mean over, both ().
 
-    Cross-entropy of all pairs, for each bonded pair; of atoms, for each atom; of all bits, for each bit that is on;
-    smooth L1 of log(1 + count), for each count of a functional group.
+    Bonds: cross-entropy summed over all pairs, divided by the number of bonded pairs. Atoms: mean cross-entropy.
+    Fingerprint: cross-entropy summed over all bits, divided by the number of set bits. Functional groups: mean smooth
+    L1 loss of log(1 + count).
 
     Args:
-        logits: as `StructureHeads` gives them.
-        labels: as `collate_labels` gives them, and more.
+        logits: from `StructureHeads`.
+        labels: from `collate_labels`; further entries are ignored.
     """
     losses = {}
     for target, predicted in logits.items():

@@ -1,7 +1,7 @@
-"""What RDKit tells of a molecule's structure, for a geometry tower to read off the geometry.
+"""Structure labels from RDKit, for a tower to predict from the geometry or the text of a molecule.
 
-The molecule is that of the row's SMILES, its atoms those of the geometry: in their order if that is the SMILES's own,
-as in RDKit's conformers, else matched by what lies within bonding distance.
+RDKit reads the structure from the SMILES of the row. Its atoms are matched to those of the geometry: one to one if the
+geometry has the atom order of the SMILES, as RDKit's conformers do, and otherwise by bonding distances.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,22 +40,23 @@ LABELS = {
 def label_structure(
     smiles: str | None, atomic_numbers: Sequence[int], positions: np.ndarray, remove_hydrogens: bool = False
 ) -> dict[str, list]:
-    """Labels of one molecule, by the names of `LABELS`.
+    """Label the structure of one molecule, with the columns `LABELS`.
 
     Args:
-        smiles: of the molecule, hydrogens aside.
-        atomic_numbers: (atoms), all atoms or the heavy ones alone; hydrogens tell a hydroxyl from a carbonyl oxygen.
+        smiles: SMILES of the molecule; its hydrogens may be implicit.
+        atomic_numbers: (atoms,), of all atoms or only of the heavy atoms. Hydrogens help to tell a hydroxyl oxygen from
+            a carbonyl oxygen.
         positions: (atoms, 3), Å.
-        remove_hydrogens: whether the labels are to be those of the heavy atoms, as in `read_molecule`.
+        remove_hydrogens: whether to label only the heavy atoms, as in `read_molecule`.
     Returns:
-        `bonds`: (bonds, 3), two atoms and the place in `BOND_ORDERS`; `is_in_ring`, `formal_charge` and
-        `hybridization`: (atoms), the latter two by their places; `fingerprint`: the bits of ECFP4 that are on;
-        `functional_groups`: (groups), how often the molecule has each.
+        `bonds`: (bonds, 3), two atom indices and the index of the order in `BOND_ORDERS`; `is_in_ring`: (atoms,);
+        `formal_charge` and `hybridization`: (atoms,), indices in `FORMAL_CHARGES` and `HYBRIDIZATIONS`; `fingerprint`:
+        set bits of ECFP4; `functional_groups`: (groups,), counts.
     Raises:
-        ValueError: the SMILES cannot be read, or is not of these atoms and bonds.
+        ValueError: RDKit cannot read the SMILES, or it does not have the atoms and bonds of the geometry.
     """
     mol = arrange_molecule(smiles, atomic_numbers, positions)
-    Chem.SetHybridization(mol)  # which hydrogens that were added have not
+    Chem.SetHybridization(mol)  # added hydrogens have none yet
     heavy = Chem.RemoveHs(mol)
     if remove_hydrogens and mol.GetNumHeavyAtoms():
         mol = keep_heavy_atoms(mol)
@@ -70,16 +71,18 @@ def label_structure(
 
 
 def label_text_targets(smiles: str | None) -> dict[str, list]:
-    """`fingerprint`: the bits of ECFP4 that are on; `functional_groups`: (groups), how often the molecule has each;
-    `elements`: the atomic numbers of its atoms, hydrogens aside.
+    """Label what the heads of the text embedding predict, with the columns `TEXT_TARGETS`.
 
+    Returns:
+        `fingerprint`: set bits of ECFP4; `functional_groups`: (groups,), counts; `elements`: atomic numbers of the
+        atoms, without implicit hydrogens.
     Raises:
-        ValueError: the SMILES cannot be read.
+        ValueError: RDKit cannot read the SMILES.
     """
     with silence_rdkit():
         mol = Chem.MolFromSmiles(smiles or "")
     if mol is None or not smiles:
-        raise ValueError(f"RDKit cannot read {smiles!r} as SMILES; correct or drop it")
+        raise ValueError(f"RDKit cannot read {smiles!r} as SMILES; correct it or remove its row")
     return {
         "fingerprint": list(make_ecfp4().GetFingerprint(mol).GetOnBits()),
         "functional_groups": count_functional_groups(mol),
@@ -88,15 +91,18 @@ def label_text_targets(smiles: str | None) -> dict[str, list]:
 
 
 def collate_text_targets(rows: Sequence[Mapping]) -> dict[str, Tensor]:
-    """`fingerprint` (batch, `FINGERPRINT_SIZE`), `functional_groups` (batch, groups) and `elements` (batch, atomic
-    numbers), how often a molecule has each, float32.
+    """Collate the labels of `label_text_targets` into float32 tensors.
+
+    Returns:
+        `fingerprint` (batch, `FINGERPRINT_SIZE`), 0 or 1; `functional_groups` (batch, groups) and `elements` (batch,
+        `NUM_ELEMENTS`), counts.
     """
     elements = [torch.tensor(row["elements"]).bincount(minlength=NUM_ELEMENTS) for row in rows]
     return {**collate_molecule_labels(rows), "elements": torch.stack(elements).float()}
 
 
 def collate_molecule_labels(rows: Sequence[Mapping]) -> dict[str, Tensor]:
-    """`fingerprint` (batch, `FINGERPRINT_SIZE`) and `functional_groups` (batch, groups), float32."""
+    """Return `fingerprint` (batch, `FINGERPRINT_SIZE`) and `functional_groups` (batch, groups), float32."""
     fingerprints = torch.zeros(len(rows), FINGERPRINT_SIZE)
     for place, row in enumerate(rows):
         fingerprints[place, row["fingerprint"]] = 1
@@ -105,11 +111,11 @@ def collate_molecule_labels(rows: Sequence[Mapping]) -> dict[str, Tensor]:
 
 
 def collate_labels(rows: Sequence[Mapping], num_columns: int) -> dict[str, Tensor]:
-    """Labels of several molecules as tensors; -1 where there is no atom.
+    """Collate the structure labels of several molecules. Positions without an atom are labelled -1.
 
     Args:
         rows: with the columns `LABELS`.
-        num_columns: of the batch of geometries; atoms start at column 1, after [CLS].
+        num_columns: width of the padded geometry batch; atoms start at column 1, after [CLS].
     Returns:
         `bond_order` (batch, columns, columns), `is_in_ring`, `formal_charge`, `hybridization` (batch, columns) int64;
         `fingerprint` (batch, `FINGERPRINT_SIZE`), `functional_groups` (batch, groups) float32.

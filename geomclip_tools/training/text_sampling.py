@@ -1,9 +1,9 @@
-"""Some of a text's sentences, in another order: other words for the same molecule in each epoch."""
+"""Sample the sentences of a text, so that a molecule has a different text in each epoch."""
 
 import random
 import re
 
-# The end of a sentence, then space and what may begin another, but not after these abbreviations.
+# The end of a sentence, white space and the start of another, unless one of these abbreviations comes before.
 SENTENCE_END = re.compile(
     r"(?<=[.!?])(?<!\bsp\.)(?<!\bspp\.)(?<!\bcf\.)(?<!\bca\.)(?<!\bvar\.)(?<!\bsubsp\.)(?<!\bvs\.)(?<!\bU\.)"
     r"(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z0-9(\[]|it\b)"
@@ -11,15 +11,17 @@ SENTENCE_END = re.compile(
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, at least one; joined by spaces they are the text, runs of white space aside."""
+    """Split a text into one or more sentences. Joined by spaces, they give the text, except for runs of white space."""
     return SENTENCE_END.split(text.strip())
 
 
 def sample_sentences(text: str, probability: float, seed: int) -> str:
-    """The text or, with a probability, some of its sentences in random order; any number of them is as likely.
+    """With the given probability, return a random subset of the sentences in random order, else the text itself.
+
+    All subset sizes from 1 to all sentences are equally likely.
 
     Args:
-        seed: decides all.
+        seed: determines all random choices.
     """
     generator = random.Random(seed)
     sentences = split_sentences(text)

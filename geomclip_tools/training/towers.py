@@ -1,4 +1,4 @@
-"""The geometry tower that a task starts from, and the feature extractor that reads for it."""
+"""Load the geometry tower that a task starts from, and its feature extractor."""
 
 from pathlib import Path
 
@@ -8,36 +8,39 @@ from modeling_geomclip import GeomCLIPFeatureExtractor, GeomCLIPGeometryConfig, 
 from modeling_geomclip.convert_geomclip import build_feature_extractor, load_tower, load_unimol
 
 from ..configurations import find_configuration
+from ..loading import read_config
 
 
 def load_geometry_tower(source: str | None) -> GeomCLIPGeometryForPreTraining:
-    """A tower in float32, with the heads that denoise; new ones if it was saved without.
+    """Load a geometry tower in float32 with its denoising heads; heads that were not saved are newly initialised.
 
     Args:
-        source: folder or Hub id of a model with a geometry tower, or a .pt checkpoint of Uni-Mol's; a .json
-            configuration, a file or the name of a shipped one, or None for Uni-Mol's shape, starts from scratch.
+        source: folder or Hub id of a model with a geometry tower, or a Uni-Mol checkpoint (.pt). A .json configuration,
+            given by path or by the name of a shipped one, starts from random weights. So does None, with the shape of
+            Uni-Mol.
     Raises:
-        ValueError: the model has no geometry tower.
+        ValueError: there is no checkpoint or configuration, or the model has no geometry tower.
     """
     if is_scratch(source):
         config = (
             GeomCLIPGeometryConfig()
             if source is None
-            else GeomCLIPGeometryConfig.from_json_file(find_configuration(source))
+            else GeomCLIPGeometryConfig.from_json_file(find_configuration(source, "model"))
         )
         return GeomCLIPGeometryForPreTraining(config)
     if is_unimol(source):
         return load_unimol(source)
+    read_config(source)  # names a folder without a model
     tower, _ = load_tower(source)
     return tower
 
 
 def load_feature_extractor(source: str | None, **changed) -> GeomCLIPFeatureExtractor:
-    """The feature extractor that lies beside a tower, else a new one.
+    """Load the feature extractor saved with a tower, or build a new one if there is none.
 
     Args:
         source: as for `load_geometry_tower`.
-        changed: settings that are to be others.
+        changed: settings of the feature extractor to override.
     """
     if is_unimol(source):
         return build_feature_extractor(source, **changed)
@@ -49,8 +52,10 @@ def load_feature_extractor(source: str | None, **changed) -> GeomCLIPFeatureExtr
 
 
 def is_unimol(source: str | None) -> bool:
+    """Return whether the source is a Uni-Mol checkpoint."""
     return source is not None and source.endswith(".pt")
 
 
 def is_scratch(source: str | None) -> bool:
+    """Return whether the source starts a tower from random weights."""
     return source is None or source.endswith(".json")

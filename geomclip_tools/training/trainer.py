@@ -1,4 +1,4 @@
-"""The training loop, the same for every task: batches, losses, updates; validation, states and checkpoints."""
+"""The training loop of all tasks: batches, losses, updates, validation, training states and checkpoints."""
 
 import dataclasses
 import logging
@@ -42,18 +42,19 @@ logger = logging.getLogger("geomclip")
 
 
 class Collator:
-    """Rows to a batch of the task, in the epoch that the loop sets."""
+    """Collate rows into a batch of the task, for the epoch that the training loop sets."""
 
     def __init__(self, task: Task, processor: Any):
         self.task, self.processor, self.epoch = task, processor, 0
 
     def __call__(self, rows: list[dict]) -> dict[str, Tensor]:
+        """Draw a conformer of each row and collate the rows."""
         rows = [draw_conformer(row, self.task.settings.seed, self.epoch) for row in rows]
         return self.task.collate(self.processor, rows, self.epoch)
 
 
 def group_parameters(model: torch.nn.Module, task: Task) -> list[dict]:
-    """AdamW groups: one for each learning rate of the task, with and without weight decay."""
+    """Group the trainable parameters for AdamW by learning rate and by whether weight decay applies."""
     embeddings = {
         id(p) for module in model.modules() if isinstance(module, torch.nn.Embedding) for p in module.parameters()
     }
@@ -69,7 +70,11 @@ def group_parameters(model: torch.nn.Module, task: Task) -> list[dict]:
 
 
 def build_loader(task: Task, rows: Dataset, sizes: list[int], collator: Collator) -> DataLoader:
-    """Batches of a task, at random or of rows of like length or structure; `sizes`: rows of each of its datasets."""
+    """Build the training data loader, with batches of similar length, with similar molecules, or at random.
+
+    Args:
+        sizes: number of rows of each dataset of the task.
+    """
     settings, lengths, fingerprints = task.settings, task.measure_lengths(rows), task.list_fingerprints(rows)
     drawn = (sizes, settings.weights, settings.seed)
     if lengths is not None:
@@ -92,7 +97,7 @@ def build_loader(task: Task, rows: Dataset, sizes: list[int], collator: Collator
 
 
 class Trainer:
-    """One run: what is trained, where it stands, and what it leaves on disk."""
+    """One training run: its model, its progress and its output folder."""
 
     def __init__(
         self,
@@ -118,13 +123,13 @@ class Trainer:
         self.progress = self.resume() if self.settings.resume else Progress()
 
     def start_average(self) -> AveragedModel:
-        """A moving average of the weights, a part of the training states.
+        """Start a moving average of the weights, which training states include.
 
         Raises:
-            ValueError: the weights are split over processes.
+            ValueError: FSDP shards the weights over processes.
         """
         if isinstance(self.model, FSDPModule):
-            raise ValueError("--ema_decay needs whole weights on every process, which FSDP splits; leave it out")
+            raise ValueError("--ema_decay does not work with FSDP, which shards the weights over processes; omit it")
         decay = get_ema_multi_avg_fn(self.settings.ema_decay)
         average = AveragedModel(self.accelerator.unwrap_model(self.model), multi_avg_fn=decay)
         self.accelerator.register_for_checkpointing(average)
@@ -132,15 +137,15 @@ class Trainer:
 
     @property
     def result(self) -> torch.nn.Module:
-        """What is validated and saved."""
+        """The model to validate and save: the moving average, if there is one."""
         return self.accelerator.unwrap_model(self.model) if self.average is None else self.average.module
 
     def resume(self) -> Progress:
-        """Load the newest training state, if there is one."""
+        """Load the latest training state, if there is one."""
         return load_newest_state(self.accelerator, self.output_dir / STATES, self.settings)
 
     def train(self, validation: Dataset | None) -> None:
-        """Updates, then validation and a checkpoint after each epoch, if it is the best; at the end, the last one."""
+        """Train to the last epoch. Validate after each epoch, and save the best checkpoint and the last one."""
         progress = self.progress
         self.clear_earlier_run()
         self.started = time.monotonic() - progress.seconds
@@ -159,7 +164,7 @@ class Trainer:
             shutil.rmtree(self.output_dir / STATES, ignore_errors=True)
 
     def clear_earlier_run(self) -> None:
-        """Remove what an earlier run left in the folder, and of the log what comes after the state that was loaded."""
+        """Drop the log lines after the loaded state. Without `resume`, delete the states and last checkpoint, too."""
         if self.accelerator.is_main_process:
             self.accelerator.get_tracker("jsonl").keep_until(self.progress.step)
             if not self.settings.resume:
@@ -167,7 +172,7 @@ class Trainer:
                     shutil.rmtree(self.output_dir / folder, ignore_errors=True)
 
     def train_epoch(self) -> None:
-        """The batches of an epoch that are not done yet."""
+        """Train on the remaining batches of the current epoch."""
         progress = self.progress
         self.model.train()
         self.collator.epoch = progress.epoch
@@ -182,9 +187,13 @@ class Trainer:
                     save_state(self.accelerator, self.output_dir / STATES, progress, self.settings)
 
     def train_batch(self, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Any]:
-        """Add the gradients of a batch and, if it completes an update, make it; losses, and norm of the gradients."""
+        """Accumulate the gradients of a batch, and update the weights if the batch completes an update.
+
+        Returns:
+            the losses of the batch, and the gradient norm of the update, if there was one.
+        """
         accelerator, progress, grad_norm = self.accelerator, self.progress, None
-        # Dropout depends on the place in the run alone, so that a resumed run draws the same.
+        # Dropout depends only on the position in the run, so a resumed run repeats it exactly.
         place = f"{self.settings.seed} {progress.epoch} {progress.batch} {accelerator.process_index}"
         torch.manual_seed(hash_id(place))
         with accelerator.accumulate(self.model):
@@ -199,7 +208,7 @@ class Trainer:
         return losses, grad_norm
 
     def log_update(self, losses: dict[str, Tensor], grad_norm: Any) -> None:
-        """One line of the log; losses are means over the processes."""
+        """Log one update, with losses averaged over processes."""
         self.progress.seconds = time.monotonic() - self.started
         self.bar.update()
         self.bar.set_postfix(loss=f"{losses['loss'].item():.3f}")
@@ -208,7 +217,10 @@ class Trainer:
         self.accelerator.log({"epoch": self.progress.epoch, **values}, self.progress.step)
 
     def validate(self, rows: Dataset | None) -> float:
-        """The task's score, on every process; 0 without validation rows: then the last checkpoint is the best."""
+        """Return the validation score of the task, on every process.
+
+        Without validation rows, the score is always 0, so the last checkpoint counts as the best.
+        """
         accelerator = self.accelerator
         score = torch.zeros(1, device=accelerator.device)
         if rows is not None and accelerator.is_main_process:
@@ -218,12 +230,17 @@ class Trainer:
         return broadcast(score).item()
 
     def save(self, folder: Path) -> None:
-        """A checkpoint, as it stands."""
+        """Save a checkpoint of the current model."""
         seconds = self.progress.seconds
         save_checkpoint(self.accelerator, self.task, self.result, self.processor, folder, seconds)
 
 
 def build_accelerator(settings: TrainingSettings) -> Accelerator:
+    """Build the accelerator, with its trackers.
+
+    Raises:
+        RuntimeError: several processes were launched that do not communicate with each other.
+    """
     trackers = [] if settings.report_to == "none" else [settings.report_to]
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
@@ -237,17 +254,17 @@ def build_accelerator(settings: TrainingSettings) -> Accelerator:
     launched = int(os.environ.get("WORLD_SIZE", 1))
     if launched != accelerator.num_processes:
         raise RuntimeError(
-            f"{launched} processes were launched but each trains alone; on CPUs launch with "
+            f"{launched} processes were launched, but each would train alone; on CPUs, launch them with "
             f"ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes {launched} train_accelerate.py ..."
         )
     return accelerator
 
 
 def run(task: Task) -> None:
-    """Read the rows, build the model, train it."""
+    """Build the model, load the rows and train. A resumed run that is finished is left unchanged."""
     settings = task.settings
     if settings.resume and is_finished(settings):
-        logger.info("%s is finished; nothing is left to resume", settings.output_dir)
+        logger.info("the run in %s is finished; there is nothing to resume", settings.output_dir)
         return
     Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
     accelerator = build_accelerator(settings)
@@ -260,13 +277,17 @@ def run(task: Task) -> None:
         rows, sizes, validation = read_rows(task, processor)
     task.prepare(model.to(accelerator.device), rows)
     Trainer(task, accelerator, model, processor, rows, sizes).train(validation)
-    # Not by `Trainer`: its DDP must go before the process group does. As the last to go it would hold the interpreter
-    # and wait for gloo's threads, one of which may wait for the interpreter to release a tensor.
+    # Not in `Trainer`: its DDP must be destroyed before the process group. Otherwise it would hold the GIL while it
+    # waits for gloo's threads, one of which may need the GIL to release a tensor.
     accelerator.end_training()
 
 
 def start_trackers(accelerator: Accelerator, settings: TrainingSettings) -> None:
-    """Give every tracker the settings; one whose package is missing would log nothing in silence, and is an error."""
+    """Initialise the trackers with the settings.
+
+    Raises:
+        ValueError: the package of a tracker is not installed; Accelerate would silently skip the tracker.
+    """
     given = {name: value for name, value in dataclasses.asdict(settings).items() if value is not None}
     given = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in given.items()}
     accelerator.init_trackers("geomclip", given)
@@ -275,8 +296,10 @@ def start_trackers(accelerator: Accelerator, settings: TrainingSettings) -> None
 
 
 def read_rows(task: Task, processor: Any) -> tuple[Dataset, list[int], Dataset | None]:
-    """Rows to train on and how many of them are from each dataset; rows of the first one to validate on, if any.
+    """Load the training rows of all datasets and the validation rows of the first one.
 
+    Returns:
+        the training rows, the number of training rows of each dataset, and the validation rows, if any.
     Raises:
         ValueError: the training rows do not fill one batch.
     """
@@ -288,5 +311,5 @@ def read_rows(task: Task, processor: Any) -> tuple[Dataset, list[int], Dataset |
     num_rows = sum(count_draws(sizes, settings.weights))
     if num_rows < settings.rows_per_batch:
         name = "batch_size" if settings.rows_per_batch == settings.batch_size else "contrastive_batch_size"
-        raise ValueError(f"{num_rows} rows do not fill one batch of {settings.rows_per_batch}; lower --{name}")
+        raise ValueError(f"{num_rows} rows do not fill one batch of {settings.rows_per_batch}; reduce --{name}")
     return rows, sizes, validation

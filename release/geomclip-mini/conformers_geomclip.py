@@ -1,4 +1,4 @@
-"""A molecule without coordinates -> a conformer with hydrogens, and how it was made.
+"""Make a conformer with hydrogens for a molecule without coordinates, and record how it was made.
 
 Source: Wang et al., JCIM 2020 (ETKDGv3); Tosco et al., J. Cheminform. 2014 (MMFF94 in RDKit); Rappé et al., JACS 1992
 (UFF); Blaney & Dixon, Rev. Comput. Chem. 1994 (distance geometry).
@@ -20,26 +20,26 @@ except ImportError:
     Chem = None
 
 FRAGMENT_GAP = 4.0  # Å between the extents of neighbouring fragments
-ITERATIONS = 50  # from each kind of starting coordinates
-SEEDS = 5  # that are tried where ligands clash
+ITERATIONS = 50  # per kind of starting coordinates
+SEEDS = 5  # to try if atoms clash
 MINIMISATION_STEPS = 500
-CLOSEST_BONDED = 0.72  # in sums of covalent radii, of any atoms
-CLOSEST_UNBONDED = 1.1  # in the same, of heavy nonmetals without a bond between them
-CLOSEST_OF_METALS = 0.9  # in the same, where one is a metal
-SINGLE_BOND_MARGIN = 0.07  # Å; a multiple bond is at least so much shorter than a single one
-LIGAND_ANGLES = {5: 90.0, 6: 90.0, 7: 72.0, 8: 70.0}  # degrees between ligands of so many, at least
-LARGEST_CHELATE = 7  # atoms of a ring that holds two ligands together
-LIGAND_TOLERANCE = 0.78  # of the distance at that angle
+CLOSEST_BONDED = 0.72  # smallest distance of any two atoms, in sums of covalent radii
+CLOSEST_UNBONDED = 1.1  # the same for heavy nonmetals without a bond between them
+CLOSEST_OF_METALS = 0.9  # the same if one atom is a metal
+SINGLE_BOND_MARGIN = 0.07  # Å; a multiple bond is shorter than a single bond by at least this much
+LIGAND_ANGLES = {5: 90.0, 6: 90.0, 7: 72.0, 8: 70.0}  # smallest angle between ligands (degrees), by their number
+LARGEST_CHELATE = 7  # atoms in a ring that links two ligands
+LIGAND_TOLERANCE = 0.78  # fraction of the distance at that angle
 
 ETKDG, DISTANCE_GEOMETRY = "ETKDGv3", "distance geometry without torsion knowledge"
 MMFF94, UFF, UNRELAXED = "MMFF94", "UFF", "unrelaxed"
-EMBEDDED, NOTHING = "as embedded", ""  # where no force field is wanted, and for a single atom
+EMBEDDED, NOTHING = "as embedded", ""  # if no force field is wanted, and for a single atom
 
 
 class Conformer(NamedTuple):
-    """Atoms (atoms,) int64 and positions (atoms, 3) float64 in Å, hydrogens included.
+    """Atomic numbers (atoms,) int64 and positions (atoms, 3) float64 in Å, hydrogens included.
 
-    `methods` says by which starting coordinates and which force field each fragment was made.
+    `methods` gives the source of the starting coordinates and the force field of each fragment.
     """
 
     atomic_numbers: np.ndarray
@@ -50,23 +50,24 @@ class Conformer(NamedTuple):
 def make_conformer(
     mol: "Chem.Mol", seed: int, remove_hydrogens: bool = False, max_atoms: int | None = None, relax: bool = True
 ) -> Conformer:
-    """A conformer that depends on the molecule and the seed only, not on how it was written down.
+    """Make a conformer that depends only on the molecule and the seed, not on how the molecule was written.
 
-    Each fragment goes through its canonical SMILES, ETKDGv3, or distance geometry without torsion knowledge where that
-    finds nothing (cages), and MMFF94, or UFF where MMFF94 has no parameters. What neither has parameters for stays as
-    it was embedded, as does everything without `relax`. Fragments are set side by side along x.
+    Each fragment is read from its canonical SMILES and embedded with ETKDGv3. If ETKDGv3 fails (cages), distance
+    geometry without torsion knowledge is used. The fragment is relaxed with MMFF94, or with UFF if MMFF94 lacks
+    parameters. If both lack parameters, or without `relax`, it stays as embedded. Fragments are placed side by side
+    along x.
 
     Raises:
-        MoleculeError: there is no atom, a dummy atom, or more than `max_atoms` (hydrogens that are to be removed not
-            counted); no conformer is found, or atoms clash in all of them.
+        MoleculeError: the molecule has no atoms, a dummy atom, or more than `max_atoms` atoms (without hydrogens if
+            they are to be removed); no conformer is found, or atoms clash in all of them.
     """
     if mol.GetNumAtoms() == 0:
         raise MoleculeError("it has no atoms", "drop it")
     for atom in mol.GetAtoms():
         atom.SetAtomMapNum(0)
         if atom.GetAtomicNum() == 0:
-            raise MoleculeError("it has a dummy atom (*), which has no element", "replace it by an atom or drop it")
-    # Before the costly part: a large molecule can take minutes.
+            raise MoleculeError("it has a dummy atom (*), which has no element", "replace it with an atom or drop it")
+    # Checked first, because embedding a large molecule can take minutes.
     check_num_atoms(mol.GetNumHeavyAtoms() if remove_hydrogens else mol.GetNumAtoms(onlyExplicit=False), max_atoms)
 
     with guard_rdkit():
@@ -91,23 +92,23 @@ def _make_fragment(smiles: str, seed: int, relax: bool) -> tuple[np.ndarray, np.
             force_field = _relax(mol, start) if relax else EMBEDDED
         except Chem.MolSanitizeException:  # a ring that the force field cannot kekulize
             force_field = UNRELAXED
-        # A force field may pull atoms into each other that were embedded well (UFF, of iodanes).
+        # A force field may push atoms together that were embedded well (UFF in iodanes).
         for positions, name in ((mol.GetConformer().GetPositions(), force_field), (embedded, UNRELAXED)):
             clash = _find_clash(mol, numbers, positions)
             if not clash:
                 return numbers, positions, (start, name)
-    raise MoleculeError(f"in {SEEDS} conformers of {smiles!r} {clash}", "pass 3D coordinates")
+    raise MoleculeError(f"atoms clash in all {SEEDS} conformers of {smiles!r}: {clash}", "pass 3D coordinates")
 
 
 # ------------------------------------------------------------------------------------------------ starting coordinates
 
 
 def _embed(mol: "Chem.Mol", smiles: str, seed: int) -> Iterator[str]:
-    """How `mol` was given coordinates, as often as another seed is wanted."""
+    """Embed `mol` with one seed after another, and yield the method each time."""
     bounds = _make_bounds(mol) if _list_crowded_centres(mol) else None
     for number in range(SEEDS):
         name = _embed_once(mol, (seed + number) % 2**31, bounds)
-        if not name and bounds is not None:  # which RDKit's own may contradict
+        if not name and bounds is not None:  # ours may contradict RDKit's own
             name = _embed_once(mol, (seed + number) % 2**31, None)
         if not name:
             raise MoleculeError(
@@ -117,7 +118,7 @@ def _embed(mol: "Chem.Mol", smiles: str, seed: int) -> Iterator[str]:
 
 
 def _embed_once(mol: "Chem.Mol", seed: int, bounds: np.ndarray | None) -> str:
-    """How `mol` was given coordinates; "" if it was not."""
+    """Embed `mol` and return the method, or "" if it failed."""
     for name, make, is_random in (
         (ETKDG, rdDistGeom.ETKDGv3, False),
         (ETKDG, rdDistGeom.ETKDGv3, True),
@@ -138,12 +139,12 @@ def _embed_once(mol: "Chem.Mol", seed: int, bounds: np.ndarray | None) -> str:
 
 
 def _list_crowded_centres(mol: "Chem.Mol") -> list["Chem.Atom"]:
-    """Atoms of so many ligands that RDKit's distance geometry and UFF let the ligands overlap."""
+    """Return the atoms with so many ligands that RDKit's distance geometry and UFF let the ligands overlap."""
     return [atom for atom in mol.GetAtoms() if atom.GetDegree() in LIGAND_ANGLES]
 
 
 def _list_ligand_pairs(mol: "Chem.Mol") -> Iterator[tuple[int, int, int]]:
-    """A crowded centre and two of its ligands, which are not held together by a ring."""
+    """Yield each crowded centre with two of its ligands that are not linked by a ring."""
     rings = [{*ring} for ring in mol.GetRingInfo().AtomRings() if len(ring) <= LARGEST_CHELATE]
     for centre in _list_crowded_centres(mol):
         for one, other in combinations([atom.GetIdx() for atom in centre.GetNeighbors()], 2):
@@ -153,11 +154,11 @@ def _list_ligand_pairs(mol: "Chem.Mol") -> Iterator[tuple[int, int, int]]:
 
 
 def _make_bounds(mol: "Chem.Mol") -> np.ndarray:
-    """RDKit's distance bounds, (atoms, atoms) in Å, upper ones above the diagonal; ligands at `LIGAND_ANGLES`."""
+    """Return RDKit's distance bounds with `LIGAND_ANGLES` applied, (atoms, atoms), Å, upper ones above the diagonal."""
     bounds = rdDistGeom.GetMoleculeBoundsMatrix(mol)
     for centre, one, other in _list_ligand_pairs(mol):
         lengths = [bounds[tuple(sorted((centre, ligand)))] for ligand in (one, other)]
-        low, high = max(one, other), min(one, other)  # the place of the lower bound
+        low, high = max(one, other), min(one, other)  # index of the lower bound
         bounds[low, high] = _measure_chord(*lengths, mol.GetAtomWithIdx(centre).GetDegree())
         bounds[high, low] = max(bounds[high, low], sum(lengths))
     DistanceGeometry.DoTriangleSmoothing(bounds)
@@ -165,7 +166,7 @@ def _make_bounds(mol: "Chem.Mol") -> np.ndarray:
 
 
 def _measure_chord(one: float, other: float, num_ligands: int) -> float:
-    """Distance of two ligands at the least angle, Å, from their bond lengths."""
+    """Return the distance of two ligands at the smallest angle, Å, from their bond lengths."""
     angle = np.radians(LIGAND_ANGLES[num_ligands])
     return float(np.sqrt(one**2 + other**2 - 2 * one * other * np.cos(angle)))
 
@@ -174,9 +175,9 @@ def _measure_chord(one: float, other: float, num_ligands: int) -> float:
 
 
 def _relax(mol: "Chem.Mol", start: str) -> str:
-    """Minimise the energy; returns the force field, or that none has parameters.
+    """Minimise the energy and return the force field, or `UNRELAXED` if none has parameters.
 
-    Crowded centres and their ligands stay where they are. Cages are left to UFF, since MMFF94 makes the bonds of
+    Crowded centres and their ligands stay fixed. Cages are relaxed with UFF, because MMFF94 makes the bonds of
     fullerenes 1.36 and 1.51 Å long.
     """
     if mol.GetNumAtoms() == 1:
@@ -190,14 +191,14 @@ def _relax(mol: "Chem.Mol", start: str) -> str:
         return UNRELAXED
     if crowded:
         _minimise_around(mol, properties if has_mmff else None, crowded)
-    else:  # in C++, without Python's lock, so that molecules are relaxed in several threads
+    else:  # in C++ and without the GIL, so that several threads can relax molecules
         minimise = rdForceFieldHelpers.MMFFOptimizeMolecule if has_mmff else rdForceFieldHelpers.UFFOptimizeMolecule
         minimise(mol, maxIters=MINIMISATION_STEPS)
     return MMFF94 if has_mmff else UFF
 
 
 def _minimise_around(mol: "Chem.Mol", properties: Any, fixed: set[int]) -> None:
-    """Minimise the energy of MMFF94, or of UFF without properties, while some atoms stay where they are."""
+    """Minimise the energy of MMFF94, or of UFF without properties, with some atoms fixed."""
     if properties is None:
         field = rdForceFieldHelpers.UFFGetMoleculeForceField(mol)
     else:
@@ -209,7 +210,7 @@ def _minimise_around(mol: "Chem.Mol", properties: Any, fixed: set[int]) -> None:
 
 
 def _has_stretched_bond(mol: "Chem.Mol", properties: Any) -> bool:
-    """Whether MMFF94, for lack of a parameter of its own, makes a multiple bond as long as a single one (N2, CS2)."""
+    """Return whether MMFF94 makes a multiple bond as long as a single one, because it lacks a parameter (N2, CS2)."""
     for bond in mol.GetBonds():
         if bond.GetBondTypeAsDouble() >= 2:
             one, other = bond.GetBeginAtom(), bond.GetEndAtom()
@@ -224,13 +225,13 @@ def _has_stretched_bond(mol: "Chem.Mol", properties: Any) -> bool:
 
 
 def _find_clash(mol: "Chem.Mol", numbers: np.ndarray, positions: np.ndarray) -> str:
-    """Which atoms are too close, for any atoms or for atoms without a bond between them; "" if none are."""
+    """Describe two atoms that are too close, bonded or not; return "" if there are none."""
     ratio, one, other = measure_closest(numbers, positions, np.ones((len(numbers), len(numbers)), bool))
     if ratio < CLOSEST_BONDED:
         return _describe_pair(numbers, positions, one, other)
     heavy = np.flatnonzero(numbers > 1)
     bonds = Chem.GetAdjacencyMatrix(mol)[np.ix_(heavy, heavy)]
-    unbonded = (bonds == 0) & (bonds @ bonds < 2)  # across rings of four atoms (Si2O2, Al2O2) they are nearer
+    unbonded = (bonds == 0) & (bonds @ bonds < 2)  # atoms are closer across four-membered rings (Si2O2, Al2O2)
     of_nonmetals = NONMETALS[numbers[heavy]][:, None] & NONMETALS[numbers[heavy]]
     for pairs, limit in ((unbonded & of_nonmetals, CLOSEST_UNBONDED), (unbonded, CLOSEST_OF_METALS)):
         ratio, one, other = measure_closest(numbers[heavy], positions[heavy], pairs)

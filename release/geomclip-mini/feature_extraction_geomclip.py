@@ -1,4 +1,4 @@
-"""Molecules -> padded atom ids, positions and atom mask."""
+"""Feature extractor: turn molecules into padded atom ids, positions and an atom mask."""
 
 import os
 import warnings
@@ -16,26 +16,26 @@ from transformers import BatchFeature, FeatureExtractionMixin
 from .molecule_checks_geomclip import ELEMENTS, MoleculeError
 from .molecules_geomclip import read_molecule
 
-# The lines of Uni-Mol's dictionary file, in its order, and the mask token that its code appends. A token's place is
-# its id, to which the published weights are tied.
+# The lines of Uni-Mol's dictionary file, in order, and the mask token that its code appends. The index of a token is
+# its id, and the published weights depend on it.
 DICTIONARY = "[PAD] [CLS] [SEP] [UNK] C N O S H Cl F Br I Si P B Na K Al Ca Sn As Hg Fe Zn Cr Se Gd Au Li [MASK]"
 VOCABULARY = DICTIONARY.split()
 PAD_ID, CLS_ID, SEP_ID, UNK_ID = range(4)
 
-# By atomic number; elements that the dictionary lacks are [UNK].
+# Ids by atomic number; elements that the dictionary lacks are [UNK].
 ID_OF_ATOMIC_NUMBER = np.array([UNK_ID, *(VOCABULARY.index(e) if e in VOCABULARY else UNK_ID for e in ELEMENTS)])
 
-MOLECULES_AHEAD = 16  # that wait for each thread, so that a slow one does not stop the others
+MOLECULES_AHEAD = 16  # queued per thread, so that a slow molecule does not block the others
 
 
 class GeomCLIPBatch(BatchFeature):
-    """A batch whose `positions` keep at least float32, whatever dtype it is moved to.
+    """A batch whose `positions` stay in at least float32, whatever dtype it is cast to.
 
-    Half precision would move atoms by up to 0.03 Å at 10 Å from the centre.
+    Half precision would shift atoms 10 Å from the centre by up to 0.03 Å.
     """
 
     def to(self, *args: Any, **kwargs: Any) -> "GeomCLIPBatch":
-        """As for every `BatchFeature`, in place, except for `positions`."""
+        """Move or cast the batch in place, but keep `positions` in at least float32."""
         positions = self.data.get("positions")
         super().to(*args, **kwargs)
         if torch.is_tensor(positions) and torch.finfo(self.data["positions"].dtype).bits < 32:
@@ -44,12 +44,12 @@ class GeomCLIPBatch(BatchFeature):
 
 
 class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
-    """Turns molecules into the geometry tower's inputs.
+    """Turn molecules into inputs of the geometry tower.
 
     Args:
-        remove_hydrogens: drop hydrogens, except from molecules that have nothing else.
-        max_atoms: the most atoms that a molecule may have, after hydrogens were removed.
-        conformer_seed: of the conformers made for molecules that come without coordinates; at least 0.
+        remove_hydrogens: drop hydrogens, except from molecules that consist of hydrogen only.
+        max_atoms: largest number of atoms of a molecule, counted after hydrogens are removed.
+        conformer_seed: seed of the conformers made for molecules without coordinates; at least 0.
     """
 
     model_input_names = ["atom_ids", "positions", "atom_mask"]
@@ -62,7 +62,7 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
         super().__init__(**kwargs)
         if max_atoms < 1:
             raise ValueError(f"max_atoms is {max_atoms}; it must be at least 1")
-        if not 0 <= conformer_seed < 2**31:  # RDKit takes a negative one for a request to be random
+        if not 0 <= conformer_seed < 2**31:  # RDKit draws a random seed for a negative one
             raise ValueError(f"conformer_seed is {conformer_seed}; it must lie in [0, 2**31)")
         self.remove_hydrogens = remove_hydrogens
         self.max_atoms = max_atoms
@@ -74,21 +74,22 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
         return_tensors: str | None = None,
         errors: Literal["raise", "report"] = "raise",
     ) -> GeomCLIPBatch:
-        """A batch of molecules, each row [CLS], its centred atoms, [SEP] and padding.
+        """Build a batch of molecules; each row is [CLS], the centred atoms, [SEP] and padding.
 
         Args:
-            molecules: one molecule, or an iterable of them, in any of the forms that `read_molecule` takes.
-            return_tensors: "pt" for torch; NumPy arrays otherwise.
-            errors: "raise" stops at the first molecule that cannot be used. "report" leaves such molecules out and
-                adds to the batch `kept` (rows,) int64, the places of the rows in `molecules`, and `failures`, a list
-                of {"index", "molecule" (shortened), "reason"}; if all fail, the batch has no rows. Both are for the
-                caller: pop them before the batch goes to the model.
+            molecules: one molecule or an iterable of them, in any of the forms that `read_molecule` takes.
+            return_tensors: "pt" for torch tensors; otherwise NumPy arrays.
+            errors: "raise" stops at the first molecule that cannot be used. "report" skips such molecules and adds two
+                entries to the batch: `kept` (rows,) int64, the index of each row in `molecules`, and `failures`, a list
+                of {"index", "molecule" (shortened), "reason"}. If all molecules fail, the batch has no rows. Pop both
+                entries before you pass the batch to the model.
         Returns:
-            atom_ids: (molecules, atoms + 2) int64, places in Uni-Mol's dictionary.
-            positions: (molecules, atoms + 2, 3) float32, Å, about each molecule's centroid; 0 but for atoms.
+            atom_ids: (molecules, atoms + 2) int64, indices into Uni-Mol's dictionary.
+            positions: (molecules, atoms + 2, 3) float32, Å, relative to each molecule's centroid; 0 on other rows than
+                atoms.
             atom_mask: (molecules, atoms + 2) bool, True on atoms only.
         Raises:
-            MoleculeError: naming the molecule, its place, the rule it breaks and the remedy.
+            MoleculeError: a molecule cannot be used. Names the molecule, its index, the rule and the remedy.
         """
         records, failures = self.read(molecules, errors)
         batch = self.pad(records, return_tensors)
@@ -101,17 +102,18 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
     def read(
         self, molecules: Any, errors: Literal["raise", "report"] = "raise"
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """What `__call__` puts into its rows, before they are padded; it may itself be given as molecules.
+        """Read molecules into records, which `pad` turns into a batch. Records are accepted as molecules, too.
 
         Conformers are made in as many threads as torch uses (`torch.set_num_threads`).
 
         Args:
             molecules, errors: as for `__call__`.
         Returns:
-            {"index", "atomic_numbers" (atoms,), "positions" (atoms, 3), Å} of each molecule that can be used, and
-            {"index", "molecule" (shortened), "reason"} of each that cannot.
+            {"index", "atomic_numbers" (atoms,), "positions" (atoms, 3), Å} for each molecule that can be used, and
+            {"index", "molecule" (shortened), "reason"} for each that cannot.
         Raises:
             MoleculeError: as for `__call__`.
+            ValueError: `errors` is another word.
         """
         if errors not in ("raise", "report"):
             raise ValueError(f"errors is {errors!r}; use 'raise' or 'report'")
@@ -138,29 +140,34 @@ class GeomCLIPFeatureExtractor(FeatureExtractionMixin):
         max_length: int | None = None,
         pad_to_multiple_of: int | None = None,
     ) -> GeomCLIPBatch:
-        """A batch as that of `__call__`, of what `read` or `__call__` gave before; for `DataCollatorWithPadding` too.
+        """Pad records from `read`, or rows from `__call__`, to a batch. `DataCollatorWithPadding` calls this method.
 
         Args:
-            records: what `read` gave; or rows of batches of `__call__`, padded or not, as a dataset that was mapped
-                with it holds them. Further columns of such rows, such as labels, become tensors.
+            records: records from `read`, or rows from `__call__`, padded or not, as in a dataset that was mapped with
+                it. Other columns of such rows, for example labels, become tensors.
             return_tensors: as for `__call__`.
-            padding, max_length: as tokenizers take them, and without effect: molecules are padded to the largest.
-            pad_to_multiple_of: what the rows' length is to be a multiple of.
+            padding, max_length: ignored, and accepted because tokenizers take them; molecules are padded to the largest
+                of the batch.
+            pad_to_multiple_of: pad the rows to a multiple of this length.
         Raises:
-            ValueError: the rows are those of a dataset that the feature extractor was not mapped over.
+            ValueError: the rows come from a dataset that was not mapped with the feature extractor.
         """
         pad = _pad_rows if records and "atom_ids" in records[0] else _pad_records
         return GeomCLIPBatch(pad(records, pad_to_multiple_of or 1), tensor_type=return_tensors)
 
 
 def list_molecules(molecules: Any) -> Any:
-    """The molecules as something that has a length: a single one in a list, an iterator listed."""
+    """Return the molecules as a collection with a length; a single molecule or an iterator becomes a list.
+
+    Raises:
+        MoleculeError: there are no molecules.
+    """
     if isinstance(molecules, (str, bytes, os.PathLike, Mapping)) or hasattr(molecules, "get_atomic_numbers"):
         return [molecules]
     if not hasattr(molecules, "__len__"):
         try:
             molecules = list(molecules)
-        except TypeError:  # not iterable, as an RDKit Mol
+        except TypeError:  # not iterable, such as an RDKit Mol
             return [molecules]
     if len(molecules) == 0:
         raise MoleculeError("the list of molecules is empty", "pass at least one")
@@ -168,10 +175,11 @@ def list_molecules(molecules: Any) -> Any:
 
 
 def _read_ahead(read: Callable[[Any], Any], molecules: Iterable[Any], num_threads: int) -> Iterator[Callable[[], Any]]:
-    """Calls that return, or raise, what `read` does of each molecule in turn; the threads are some molecules ahead.
+    """Yield a function for each molecule in turn that returns, or raises, the result of `read`.
 
-    RDKit lets go of Python's lock while it embeds and minimises, so that threads share the work. Atomic numbers with
-    positions are no work that is worth handing over.
+    Threads read some molecules ahead. RDKit releases the GIL while it embeds and minimises, so threads share this work.
+    Molecules given as atomic numbers and positions are read by the caller, because they are too little work for a
+    thread.
     """
     pool, ahead = ThreadPoolExecutor(num_threads), deque()
     try:
@@ -186,7 +194,7 @@ def _read_ahead(read: Callable[[Any], Any], molecules: Iterable[Any], num_thread
 
 
 def _empty_batch(counts: np.ndarray, multiple: int) -> dict[str, np.ndarray]:
-    """Padding alone; the longest of `counts` rows, and no more than make up the multiple, fit in."""
+    """Return a batch of padding; its width is the largest of `counts`, rounded up to the multiple."""
     width = -(-counts.max(initial=2) // multiple) * multiple
     return {
         "atom_ids": np.full((len(counts), width), PAD_ID, dtype=np.int64),
@@ -201,8 +209,8 @@ def _pad_rows(rows: Sequence[Mapping[str, Any]], multiple: int) -> dict[str, Any
     for index, (row, count) in enumerate(zip(rows, counts)):
         if np.ndim(row["atom_ids"]) != 1:
             raise ValueError(
-                f"row {index} is a batch, its atom_ids of shape {tuple(np.shape(row['atom_ids']))}; map with "
-                "batched=True, or take the batch's first row"
+                f"row {index} is a batch: its atom_ids have shape {tuple(np.shape(row['atom_ids']))}; map with "
+                "batched=True, or take the first row of the batch"
             )
         for name, values in batch.items():
             values[index, :count] = row[name][:count]
@@ -210,12 +218,13 @@ def _pad_rows(rows: Sequence[Mapping[str, Any]], multiple: int) -> dict[str, Any
 
 
 def _pad_records(records: Sequence[Mapping[str, Any]], multiple: int) -> dict[str, np.ndarray]:
-    """All atoms of the batch are one long array until they are put in their places."""
+    """Pad records; the atoms of the batch are concatenated, then assigned to their rows all at once."""
     for index, record in enumerate(records):
         if {"atomic_numbers", "positions"} != record.keys() - {"index"}:
             raise ValueError(
-                f"row {index} has {', '.join(record)}: that is neither what `read` gave nor a row of what the feature "
-                "extractor or the processor gave; map it over the dataset first, or collate by GeomCLIPDataCollator"
+                f"row {index} has the columns {', '.join(record)}: it is neither a record from `read` nor a row from "
+                "the feature extractor or processor; map the dataset with one of these first, or collate with "
+                "GeomCLIPDataCollator"
             )
     counts = np.array([len(record["atomic_numbers"]) for record in records], dtype=np.int64)
     batch = _empty_batch(counts + 2, multiple)

@@ -1,4 +1,4 @@
-"""The two parts of GeomCLIP's objective, as pure functions."""
+"""The contrastive and the denoising losses of GeomCLIP, as pure functions."""
 
 import torch
 import torch.nn.functional as F
@@ -16,17 +16,18 @@ def contrastive_loss(
     *further_ids: Tensor | None,
     soft_labels: Tensor | None = None,
 ) -> Tensor:
-    """Symmetric cross-entropy over a batch of pairs: each geometry finds its text and each text its geometry.
+    """Return the symmetric cross-entropy over a batch of pairs: each geometry finds its text, each text its geometry.
 
-    Source: GeomCLIP, contrastive objective; CLIP (Radford et al., ICML 2021). Differs: two pairs that share a molecule
-    or a text are not negatives of each other.
+    Source: GeomCLIP, contrastive objective; CLIP (Radford et al., ICML 2021). Unlike there, two pairs that share a
+    molecule or a text are not negatives of each other.
 
     Args:
-        geometry_embeds, text_embeds: (pairs, projection_dim), L2-normalised; row i of both is one pair.
+        geometry_embeds, text_embeds: (pairs, projection_dim), L2-normalised; row i of both is a pair.
         logit_scale: () 1 / temperature.
-        molecule_ids, text_ids, further_ids: (pairs,) int64; `MISSING_ID` is unlike any other, None says so for all.
-        soft_labels: (pairs, pairs), how alike two pairs are, on the scale of logits, the same both ways; their softmax
-            is the target. Left out, a pair's target is itself alone.
+        molecule_ids, text_ids, further_ids: (pairs,) int64; pairs with equal ids share what the ids stand for.
+            `MISSING_ID` is equal to no other id; None means that all ids are missing.
+        soft_labels: (pairs, pairs), symmetric similarities of the pairs, on the scale of logits; their softmax is the
+            target. If omitted, the target of each pair is the pair itself.
     Returns:
         () mean over pairs and both directions.
     """
@@ -34,14 +35,14 @@ def contrastive_loss(
     same = find_same_pairs(len(logits), molecule_ids, text_ids, *further_ids).to(logits.device)
     if soft_labels is None:
         logits, target = logits.masked_fill(same, float("-inf")), torch.arange(len(logits), device=logits.device)
-    else:  # whose zeros would meet infinite logarithms
+    else:  # not -inf, since 0 * -inf would be NaN
         logits = logits.masked_fill(same, torch.finfo(logits.dtype).min)
         target = soft_labels.to(logits.dtype).masked_fill(same, float("-inf")).softmax(dim=1)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
 def find_same_pairs(num_pairs: int, *all_ids: Tensor | None) -> Tensor:
-    """(pairs, pairs) bool, True where two different rows share an id, such as that of a molecule or of a text."""
+    """Return (pairs, pairs) bool, True where two different rows share an id, such as that of a molecule or a text."""
     same = torch.zeros(num_pairs, num_pairs, dtype=torch.bool)
     for ids in all_ids:
         if ids is not None:
@@ -50,7 +51,7 @@ def find_same_pairs(num_pairs: int, *all_ids: Tensor | None) -> Tensor:
 
 
 def coordinate_loss(predicted: Tensor, target: Tensor, chosen: Tensor) -> Tensor:
-    """Smooth L1 of the chosen atoms' coordinates, averaged over x, y, z and over the chosen atoms; 0 for none.
+    """Return the smooth L1 loss of the chosen atoms' coordinates, averaged over x, y, z and atoms; 0 for no atoms.
 
     Source: Uni-Mol, masked coordinate loss.
 
@@ -62,7 +63,7 @@ def coordinate_loss(predicted: Tensor, target: Tensor, chosen: Tensor) -> Tensor
 
 
 def atom_type_loss(logits: Tensor, atom_ids: Tensor, chosen: Tensor) -> Tensor:
-    """Cross-entropy of the chosen atoms' symbols.
+    """Return the mean cross-entropy of the chosen atoms' symbols; 0 for no atoms.
 
     Args:
         logits: (batch, atoms, vocab_size).
@@ -73,10 +74,10 @@ def atom_type_loss(logits: Tensor, atom_ids: Tensor, chosen: Tensor) -> Tensor:
 
 
 def distance_loss(predicted: Tensor, target: Tensor, chosen: Tensor, atom_mask: Tensor) -> Tensor:
-    """Smooth L1 of the distances from each chosen atom to the other atoms of its molecule.
+    """Return the smooth L1 loss of the distances from each chosen atom to the other atoms of its molecule.
 
-    Differs from Uni-Mol: the mean is taken over a chosen atom's partners first, then over the chosen atoms, so that
-    all parts of the denoising loss have one denominator.
+    Unlike in Uni-Mol, the mean is taken first over the partners of a chosen atom, then over the chosen atoms. All parts
+    of the denoising loss thus have the same denominator.
 
     Args:
         predicted, target: (batch, atoms, atoms), normalised distances.
@@ -88,5 +89,5 @@ def distance_loss(predicted: Tensor, target: Tensor, chosen: Tensor, atom_mask: 
 
 
 def mean_over_chosen(values: Tensor, chosen: Tensor) -> Tensor:
-    """Sum of (batch, atoms) `values` over the chosen atoms divided by their number; 0, with a graph, for none."""
+    """Return the mean of `values` (batch, atoms) over the chosen atoms; 0, with a graph, for no atoms."""
     return (values * chosen).sum() / chosen.sum().clamp(min=1)

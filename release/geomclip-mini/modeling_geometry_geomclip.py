@@ -1,4 +1,4 @@
-"""The geometry tower: Uni-Mol's encoder (Zhou et al., ICLR 2023), and what all models of this folder share."""
+"""The geometry tower, Uni-Mol's encoder (Zhou et al., ICLR 2023), and the base class of all models in this folder."""
 
 import os
 from dataclasses import dataclass
@@ -31,11 +31,12 @@ class GeomCLIPGeometryOutput(ModelOutput):
 
     Args:
         last_hidden_state: (batch, atoms, hidden_size).
-        pair_representation: (batch, atoms, atoms, heads), the attention logits that the layers accumulated on the pair
-            bias; 0 on padding.
-        delta_pair_representation: (batch, atoms, atoms, heads), what the layers added to the bias; 0 on padding.
-        hidden_states: a state before each layer and after the last one.
-        attentions: (batch, heads, atoms, atoms) a layer.
+        pair_representation: (batch, atoms, atoms, heads), the pair bias plus the attention logits of all layers; 0 on
+            padding.
+        delta_pair_representation: (batch, atoms, atoms, heads), the pair representation minus the initial pair bias; 0
+            on padding.
+        hidden_states: one state before each layer and one after the last layer.
+        attentions: (batch, heads, atoms, atoms) per layer.
     """
 
     last_hidden_state: Tensor | None = None
@@ -46,14 +47,14 @@ class GeomCLIPGeometryOutput(ModelOutput):
 
 
 def promote_to_float32(dtype: torch.dtype) -> torch.dtype:
-    """The dtype, or float32 if it holds fewer digits."""
+    """Return the dtype, or float32 if the dtype is less precise."""
     return torch.promote_types(dtype, torch.float32)
 
 
 class GeomCLIPPairBasis(nn.Module):
     """Gaussian functions of an affine transform of the distance, with one slope and one offset per edge type.
 
-    Kept and computed in at least float32: bfloat16 holds 5 Å to 0.03 Å only.
+    Parameters and computation stay in at least float32, because bfloat16 resolves 5 Å only to 0.03 Å.
     """
 
     def __init__(self, config: GeomCLIPGeometryConfig):
@@ -65,7 +66,7 @@ class GeomCLIPPairBasis(nn.Module):
         self.stds = nn.Parameter(torch.empty(config.num_gaussians))
 
     def _apply(self, fn, recurse=True):
-        """Moves and casts, but not below float32: rounded centres and widths would shift every distance."""
+        """Move and cast, but not below float32: rounded centres and widths would shift every distance."""
 
         def apply(tensor: Tensor) -> Tensor:
             moved = fn(tensor)
@@ -75,39 +76,45 @@ class GeomCLIPPairBasis(nn.Module):
         return super()._apply(apply, recurse)
 
     def forward(self, atom_ids: Tensor, positions: Tensor) -> Tensor:
+        """Return the values of the Gaussians for all pairs, (batch, atoms, atoms, gaussians).
+
+        Args:
+            atom_ids: (batch, atoms) int64.
+            positions: (batch, atoms, 3), Å.
+        """
         dtype = promote_to_float32(self.means.dtype)
         edges = edge_types(atom_ids, self.vocab_size)
         distances = pair_distances(positions.to(dtype)).unsqueeze(-1)
         x = self.slope(edges).to(dtype) * distances + self.offset(edges).to(dtype)  # (batch, atoms, atoms, 1)
         stds = self.stds.to(dtype).abs() + 1e-5
-        log_norm = torch.log((2 * 3.14159) ** 0.5 * stds)  # Uni-Mol's pi, which its weights were trained with
+        log_norm = torch.log((2 * 3.14159) ** 0.5 * stds)  # Uni-Mol's weights were trained with this pi
         z = (x - self.means.to(dtype)) * (0.5**0.5 / stds)  # (batch, atoms, atoms, gaussians)
         return torch.exp(torch.addcmul(-log_norm, z, z, value=-1))
 
 
 class GeomCLIPChirality(nn.Module):
-    """Handedness of what surrounds an atom: numbers that rotations keep and reflections negate.
+    """Handedness of an atom's surroundings: features that rotations keep and reflections negate.
 
-    They are the triple products of three sums of unit vectors to the other atoms, weighted by learned functions of the
-    pair basis; distances alone, which all else in the tower reads, are those of the mirror image too. A new one adds
-    nothing until it is trained.
+    They are triple products of three sums of unit vectors to the other atoms, weighted by learned functions of the pair
+    basis. The rest of the tower reads only distances, which are the same in the mirror image. At initialisation, the
+    module adds nothing.
     """
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__()
-        # As `nn.Linear`, but a quantisation leaves it alone: directions are not to be weighted by rounded numbers.
+        # Like `nn.Linear`, but quantisation skips it, because rounded weights would distort the directions.
         self.weights = NonDynamicallyQuantizableLinear(config.num_gaussians, 3 * config.chirality_channels)
         self.out_weight = nn.Parameter(torch.empty(config.hidden_size, config.chirality_channels))
 
     def forward(self, basis: Tensor, positions: Tensor, atom_mask: Tensor) -> Tensor:
-        """(batch, atoms, hidden_size), what the atoms' states are to be raised by; 0 on rows that are not atoms.
+        """Return the update of the atom states, (batch, atoms, hidden_size); 0 on rows that are not atoms.
 
         Args:
             basis: (batch, atoms, atoms, gaussians).
             positions: (batch, atoms, 3), Å.
             atom_mask: (batch, atoms) bool, True on atoms.
         """
-        with torch.autocast(positions.device.type, enabled=False):  # which would round directions
+        with torch.autocast(positions.device.type, enabled=False):  # autocast would round directions
             is_pair = (atom_mask.unsqueeze(1) & atom_mask.unsqueeze(2)).unsqueeze(-1)
             directions = F.normalize(positions.unsqueeze(1) - positions.unsqueeze(2), dim=-1)
             weights = F.linear(basis, *(value.to(basis.dtype) for value in (self.weights.weight, self.weights.bias)))
@@ -118,7 +125,7 @@ class GeomCLIPChirality(nn.Module):
 
 
 class GeomCLIPMLP(nn.Module):
-    """Linear, activation, linear (Uni-Mol's NonLinearHead and feed-forward net)."""
+    """Linear layer, activation, linear layer (Uni-Mol's NonLinearHead and feed-forward network)."""
 
     def __init__(self, in_size: int, inner_size: int, out_size: int, hidden_act: str, dropout: float = 0.0):
         super().__init__()
@@ -128,11 +135,12 @@ class GeomCLIPMLP(nn.Module):
         self.fc2 = nn.Linear(inner_size, out_size)
 
     def forward(self, states: Tensor) -> Tensor:
+        """Map (..., in_size) to (..., out_size)."""
         return self.fc2(self.dropout(self.activation(self.fc1(states))))
 
 
 class GeomCLIPAttention(nn.Module):
-    """Self-attention whose logits are added to the pair bias and handed on (Uni-Mol, "pair representation")."""
+    """Self-attention that adds its logits to the pair bias and returns the sum (Uni-Mol, "pair representation")."""
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__()
@@ -145,6 +153,15 @@ class GeomCLIPAttention(nn.Module):
     def forward(
         self, hidden_states: Tensor, pair_bias: Tensor, num_queries: int | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the attended states, the attention weights and the new pair bias.
+
+        Args:
+            hidden_states: (batch, atoms, hidden_size).
+            pair_bias: (batch, heads, atoms, atoms).
+            num_queries: number of leading rows to compute; all if None.
+        Returns:
+            (batch, queries, hidden_size) and two tensors (batch, heads, queries, atoms).
+        """
         batch, atoms, _ = hidden_states.shape
         qkv = self.in_proj(hidden_states).view(batch, atoms, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).flatten(1, 2)  # each (batch * heads, atoms, dim)
@@ -157,7 +174,7 @@ class GeomCLIPAttention(nn.Module):
 
 
 class GeomCLIPLayer(GradientCheckpointingLayer):
-    """Pre-LayerNorm transformer layer that carries the pair bias on; of the first `num_queries` rows, or of all."""
+    """Pre-LayerNorm transformer layer that updates the pair bias."""
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__()
@@ -176,6 +193,7 @@ class GeomCLIPLayer(GradientCheckpointingLayer):
     def forward(
         self, hidden_states: Tensor, pair_bias: Tensor, num_queries: int | None = None
     ) -> tuple[Tensor, Tensor]:
+        """Return the new states and pair bias of the first `num_queries` rows, or of all; shapes as in attention."""
         attended, _, pair_bias = self.attention(self.attention_layer_norm(hidden_states), pair_bias, num_queries)
         hidden_states = hidden_states[:, :num_queries] + self.dropout(attended)
         hidden_states = hidden_states + self.dropout(self.mlp(self.mlp_layer_norm(hidden_states)))
@@ -183,12 +201,14 @@ class GeomCLIPLayer(GradientCheckpointingLayer):
 
 
 class GeomCLIPPreTrainedModel(PreTrainedModel):
+    """Base class of all GeomCLIP models, with weight initialisation, saving and merging of adapters."""
+
     config: GeomCLIPConfig
     base_model_prefix = "geomclip"
     input_modalities = ("geometry", "text")
     supports_gradient_checkpointing = True
-    # The geometry tower hands its attention logits on, which no fused kernel returns: it has one implementation, and
-    # these flags speak for the text tower.
+    # The geometry tower needs its attention logits, which no fused kernel returns, so it has only one implementation.
+    # These flags describe the text tower.
     _supports_sdpa = True
     _supports_flash_attn = False
     _supports_flex_attn = False
@@ -200,34 +220,34 @@ class GeomCLIPPreTrainedModel(PreTrainedModel):
         "attentions": OutputRecorder(GeomCLIPAttention, index=1),
     }
 
-    _more_auto_classes: ClassVar[dict[str, type | None]] = {}  # and what they load; None for this class itself
+    _more_auto_classes: ClassVar[dict[str, type | None]] = {}  # and what they load; None is this class
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
-        """As for every model; config.json names the classes that load what is saved, and no others.
+        """Save the model; config.json names only the classes that can load what is saved.
 
         Raises:
-            ValueError: torchao quantised the weights, in a way in which they would be lost.
+            ValueError: torchao quantised the weights in a way that cannot be saved.
         """
         self.refuse_lost_weights()
         self.set_auto_map()
         super().save_pretrained(save_directory, *args, **kwargs)
 
     def refuse_lost_weights(self) -> None:
-        """Stop if torchao quantised weights that transformers could not save, or could not load again.
+        """Raise a ValueError if torchao quantised weights that transformers could not save or load again.
 
-        It saves what it quantised itself, and torchao fails to load that if a parameter belongs to no part, as
-        `logit_scale`. Beside an adapter no weights are saved.
+        transformers saves only weights that it quantised itself. torchao cannot load these if a parameter, such as
+        `logit_scale`, does not belong to a submodule. An adapter is saved without the weights of its base.
         """
         names = [name for name, weight in self.named_parameters() if type(weight).__module__.startswith("torchao.")]
         is_saved = hasattr(self, "hf_quantizer") and all("." in name for name, _ in self.named_parameters())
         if names and not is_saved and not self._hf_peft_config_loaded:
             raise ValueError(
-                f"torchao quantised {len(names)} weights of this model, and they could not be loaded again; save the "
-                "model before it is quantised, and quantise it when it is loaded"
+                f"torchao quantised {len(names)} weights of this model, which could not be loaded again; save the "
+                "model before you quantise it, and quantise it when it is loaded"
             )
 
     def set_auto_map(self) -> None:
-        """Write down which code loads this model; a configuration remembers that of the model it was loaded with."""
+        """Record in the configuration which code loads this model, replacing that of the model it was loaded with."""
         if self._auto_class is not None:
             classes = {self._auto_class: None, **self._more_auto_classes}
             classes = {name: loaded or type(self) for name, loaded in classes.items()}
@@ -249,7 +269,11 @@ class GeomCLIPPreTrainedModel(PreTrainedModel):
             module.reset_added()
 
     def merge_and_unload(self) -> "GeomCLIPPreTrainedModel":
-        """The adapter's changes become part of the weights, in place: what is left is one plain model."""
+        """Merge the adapter into the weights, in place, and return the plain model.
+
+        Raises:
+            ValueError: the model has no adapter.
+        """
         if not self._hf_peft_config_loaded:
             raise ValueError("the model has no adapter to merge; load or add one first")
         for name, module in list(self.named_modules()):
@@ -260,23 +284,23 @@ class GeomCLIPPreTrainedModel(PreTrainedModel):
                 self.set_submodule(name, module.modules_to_save[module.active_adapter])
         self._hf_peft_config_loaded = False
         del self.peft_config
-        self._weight_conversions = None  # which would rename the weights as an adapter's when they are saved
-        self.name_or_path = ""  # these weights lie nowhere yet
+        self._weight_conversions = None  # else the weights would be renamed as an adapter's when saved
+        self.name_or_path = ""  # these weights are not saved yet
         return self
 
 
 class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
     """Uni-Mol's encoder (Zhou et al., ICLR 2023).
 
-    The output depends on interatomic distances only: rotating, reflecting or shifting a molecule changes nothing, so
-    enantiomers cannot be told apart. With `chirality_channels`, which Uni-Mol has not, reflecting does change it.
+    The output depends only on interatomic distances. Rotating, reflecting or translating a molecule changes nothing, so
+    enantiomers cannot be told apart. With `chirality_channels`, which Uni-Mol lacks, a reflection changes the output.
     """
 
     config: GeomCLIPGeometryConfig
     base_model_prefix = "geometry_model"
     main_input_name = "atom_ids"
     input_modalities = ("geometry",)
-    _keys_to_ignore_on_load_unexpected = [r"denoising_head\."]  # of a pre-training checkpoint
+    _keys_to_ignore_on_load_unexpected = [r"denoising_head\."]  # in a pre-training checkpoint
 
     def __init__(self, config: GeomCLIPGeometryConfig):
         super().__init__(config)
@@ -293,19 +317,21 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
+        """Return the embeddings of the symbols."""
         return self.embed_tokens
 
     def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the embeddings of the symbols."""
         self.embed_tokens = value
 
     def find_atom_mask(self, atom_ids: Tensor) -> Tensor:
-        """(batch, atoms) bool, True on all symbols but [PAD], [CLS] and [SEP]."""
+        """Return (batch, atoms) bool, True on all symbols except [PAD], [CLS] and [SEP]."""
         config = self.config
         return (atom_ids != config.pad_token_id) & (atom_ids != config.cls_token_id) & (atom_ids != config.sep_token_id)
 
     def compute_pair_bias(self, atom_ids: Tensor, basis: Tensor) -> Tensor:
-        """(batch, heads, atoms, atoms) attention bias of the first layer; -inf on padded columns."""
-        dtype = self.embed_layer_norm.weight.dtype  # that of the states; a quantised layer's weight may not tell it
+        """Return the attention bias of the first layer, (batch, heads, atoms, atoms); -inf on padded columns."""
+        dtype = self.embed_layer_norm.weight.dtype  # of the states; not always that of a quantised layer's weight
         bias = self.pair_projection(basis.to(dtype)).permute(0, 3, 1, 2)
         return bias.masked_fill((atom_ids == self.config.pad_token_id)[:, None, None, :], float("-inf"))
 
@@ -324,15 +350,17 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
 
         Args:
             atom_ids: (batch, atoms) int64, [CLS] atoms [SEP] and padding.
-            positions: (batch, atoms, 3), Å; only the atoms' rows are read, they need not be centred.
-            atom_mask: (batch, atoms) bool, True on atoms, where [UNK] and [MASK] are atoms too.
+            positions: (batch, atoms, 3), Å; only rows of atoms are read, and they need not be centred.
+            atom_mask: (batch, atoms) bool, True on atoms, including [UNK] and [MASK].
             output_pair_representations: whether to return the two pair representations.
-            cls_only: whether [CLS] is the only row of the last layer, to save the work for the others.
+            cls_only: whether the last layer computes only the [CLS] row, to save time.
+        Raises:
+            ValueError: the pair representations are requested together with `cls_only`.
         """
         if cls_only and output_pair_representations:
             raise ValueError("the pair representations need every row; pass cls_only=False")
         atom_mask = self.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
-        # Centred before they are rounded: far from the origin float32 holds fewer decimals.
+        # Centred before any rounding, because float32 has fewer decimals far from the origin.
         positions = centre_positions(positions.to(promote_to_float32(positions.dtype)), atom_mask)
         row_mask = atom_ids != self.config.pad_token_id
         hidden_states = self.dropout(self.embed_layer_norm(self.embed_tokens(atom_ids))) * row_mask.unsqueeze(-1)
@@ -357,14 +385,14 @@ class GeomCLIPGeometryModel(GeomCLIPPreTrainedModel):
 
 
 def stop_dropout_if_frozen(tower: nn.Module) -> None:
-    """A tower that is not trained has nothing to regularise."""
+    """Put a frozen tower in evaluation mode, because it needs no regularisation."""
     if not any(parameter.requires_grad for parameter in tower.parameters()):
         tower.eval()
 
 
 def forget_origin(model: PreTrainedModel) -> None:
-    """Drop from a part's configuration where it was loaded from and by which code, which are not those of the whole."""
-    model.config._name_or_path = ""  # would be saved, as a path of this machine
+    """Remove from a part's configuration where and by which code it was loaded, since neither holds for the whole."""
+    model.config._name_or_path = ""  # otherwise a local path would be saved
     if isinstance(model, GeomCLIPPreTrainedModel):
         model.config.architectures = None
         if hasattr(model.config, "auto_map"):

@@ -1,6 +1,6 @@
-"""Any description of one molecule -> its atomic numbers and positions (Å).
+"""Read one molecule, in any form, into its atomic numbers and positions (Å).
 
-Without RDKit, coordinates, ASE objects and XYZ still work.
+Arrays, ASE objects and XYZ text work without RDKit.
 """
 
 import os
@@ -36,8 +36,8 @@ except ImportError:
 BYTE_ORDER_MARK = "\ufeff"
 INCHIKEY = re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]")
 SELFIES = re.compile(r"(?:\[[^\]]+\]\.?)+")
-SELFIES_ONLY = re.compile(r"\[(?:[=#/\\]|Branch|Ring|Expl)|\.?\[nop\]", re.IGNORECASE)  # in no SMILES within brackets
-BARE_ATOM = re.compile(r"\[C\]")  # in SMILES a carbon without hydrogens
+SELFIES_ONLY = re.compile(r"\[(?:[=#/\\]|Branch|Ring|Expl)|\.?\[nop\]", re.IGNORECASE)  # never in a SMILES bracket
+BARE_ATOM = re.compile(r"\[C\]")  # in a SMILES, a carbon without hydrogens
 DECIMAL_COMMAS = re.compile(r"(?:\s+[+-]?\d+,\d+){3}\s")
 POLYMERS = {"SRU", "MON", "MER", "COP", "CRO", "GRA", "MOD", "ANY"}  # types of S-groups (CTfile formats, chapter 4)
 SDF_END = re.compile(rf"^{re.escape(RECORD_END)}.*\n?", re.MULTILINE)
@@ -50,23 +50,23 @@ _shortener.maxstring = _shortener.maxother = 80
 def read_molecule(
     molecule: Any, seed: int = 42, remove_hydrogens: bool = False, max_atoms: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Atomic numbers and positions of one molecule, however it is described.
+    """Read the atomic numbers and positions of one molecule, in any form.
 
-    Coordinates that are given are used as they are; no hydrogen is added to them, and what no molecule looks like is
-    refused. Where there are none (SMILES, InChI, 2D structures, drawings that are called 3D) a conformer with hydrogens
-    is made, see `make_conformer`.
+    Given coordinates are used as they are: no hydrogens are added, and coordinates that cannot belong to a molecule are
+    refused. If there are no coordinates (SMILES, InChI, 2D structures, drawings labelled 3D), a conformer with
+    hydrogens is made, see `make_conformer`.
 
     Args:
         molecule: SMILES, InChI, a path to or a block of SDF/MOL, MOL2 or XYZ (plain or extended), an RDKit `Mol` (its
             first conformer), an ASE `Atoms`, or a mapping with `atomic_numbers` (atoms,) and `positions` (atoms, 3) in
-            Å. A `MoleculeError`, as `read_molecules` yields it for a record that is damaged, is raised.
-        seed: of the conformer, where one is made.
-        remove_hydrogens: leave hydrogens out, unless there is nothing else.
-        max_atoms: the most atoms it may have, hydrogens that are left out not counted.
+            Å. A `MoleculeError`, which `read_molecules` yields for a damaged record, is raised.
+        seed: seed of the conformer, if one is made.
+        remove_hydrogens: drop hydrogens, unless there are no other atoms.
+        max_atoms: largest number of atoms, counted after hydrogens are removed.
     Returns:
         {"atomic_numbers": (atoms,) integer, "positions": (atoms, 3) float64, Å}.
     Raises:
-        MoleculeError: naming the molecule, the rule it breaks and the remedy.
+        MoleculeError: the molecule cannot be used. Names the molecule, the rule and the remedy.
     """
     try:
         numbers, positions = _extract_atoms(molecule, seed, remove_hydrogens, max_atoms)
@@ -82,7 +82,7 @@ def read_molecule(
 def _extract_atoms(
     molecule: Any, seed: int, remove_hydrogens: bool, max_atoms: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Atomic numbers and positions, checked."""
+    """Return the checked atomic numbers and positions."""
     if isinstance(molecule, MoleculeError):
         raise MoleculeError(molecule.rule, molecule.remedy, molecule.value)
     if isinstance(molecule, Mapping):
@@ -109,7 +109,7 @@ def _read_xyz(text: str, first_line: int) -> tuple[np.ndarray, np.ndarray]:
     try:
         return read_xyz(text)
     except MoleculeError:
-        return read_xyz("\n" * (first_line - 1) + text)  # once more, to be told lines of the file
+        return read_xyz("\n" * (first_line - 1) + text)  # read again, to report line numbers of the file
 
 
 def _check_given(numbers: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -119,10 +119,10 @@ def _check_given(numbers: Any, positions: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def embed_smiles(smiles: str, seed: int = 42, max_atoms: int | None = None, relax: bool = True) -> Conformer:
-    """The conformer that `read_molecule` makes of a SMILES, with the ways it was made; without `relax`, as embedded.
+    """Make the conformer that `read_molecule` makes from a SMILES, with its methods; without `relax`, as embedded.
 
     Raises:
-        MoleculeError: as `read_molecule`.
+        MoleculeError: as for `read_molecule`.
     """
     _require_rdkit()
     try:
@@ -135,10 +135,10 @@ def embed_smiles(smiles: str, seed: int = 42, max_atoms: int | None = None, rela
 
 
 def read_mol_block(block: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Atomic numbers and positions (Å) that a mol block gives, as `read_molecule` checks them; None for 2D.
+    """Return the atomic numbers and positions (Å) of a mol block, checked as in `read_molecule`; None if it is 2D.
 
     Raises:
-        MoleculeError: as `read_molecule`.
+        MoleculeError: as for `read_molecule`.
     """
     _require_rdkit()
     with guard_rdkit():
@@ -153,7 +153,7 @@ def read_mol_block(block: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def _take_text(molecule: str | os.PathLike) -> tuple[str, str]:
-    """The text that describes the molecule, read from its file if it is a path, and its format."""
+    """Return the text of the molecule, read from its file if it is a path, and the format of the text."""
     text = os.fsdecode(molecule)
     if isinstance(molecule, os.PathLike) or "\n" not in text.strip():
         if find_file_format(text) or isinstance(molecule, os.PathLike):
@@ -162,7 +162,7 @@ def _take_text(molecule: str | os.PathLike) -> tuple[str, str]:
     text = text.removeprefix(BYTE_ORDER_MARK)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if UNDECODED.search(text):
-        raise MoleculeError("it holds broken Unicode characters", "decode the text it came from again")
+        raise MoleculeError("it holds broken Unicode characters", "decode its source text again")
     if not text.strip():
         raise MoleculeError("it is empty", "drop it")
     if "\n" in text.strip():
@@ -175,12 +175,12 @@ def _take_text(molecule: str | os.PathLike) -> tuple[str, str]:
 
 
 def _read_file(path: str) -> tuple[str, str]:
-    """The only record of a file."""
-    records = [*islice(read_records(path), 2)]  # a second one is enough to refuse the file
+    """Return the text and the format of the only record of a file."""
+    records = [*islice(read_records(path), 2)]  # a second record is enough to refuse the file
     if not records:
         raise MoleculeError("the file holds no molecule", "drop it")
     if fault := next((record.fault for record in records if record.fault), ""):
-        raise MoleculeError(fault, "or read the others by read_molecules(path)")
+        raise MoleculeError(fault, "or read the other records with read_molecules(path)")
     text_format = tell_format(records[0].text)
     if len(records) > 1:
         rule = f"it holds several {text_format} records"
@@ -200,23 +200,23 @@ def _check_single(text: str, text_format: str) -> tuple[str, str]:
 
 
 def refuse_other_lines(line: str) -> None:
-    """Refuse what is known to be no SMILES, although RDKit may read it as one.
+    """Refuse a line that is known not to be a SMILES, although RDKit may read it as one.
 
     Raises:
-        MoleculeError: it is white space within, a reaction, a polymer, SELFIES, an InChIKey.
+        MoleculeError: it has white space in it, or is a reaction, a polymer, SELFIES or an InChIKey.
     """
     if len(line.split()) > 1:
-        raise MoleculeError("a SMILES has no white space in it", "pass the SMILES alone")
+        raise MoleculeError("a SMILES must have no white space in it", "pass the SMILES alone")
     if "{" in line:
-        raise MoleculeError("it is BigSMILES, of a polymer", "pass a molecule")
-    if ">" in line.replace("->", ""):  # but for dative bonds
+        raise MoleculeError("it is BigSMILES, which describes a polymer", "pass a molecule")
+    if ">" in line.replace("->", ""):  # except in dative bonds
         raise MoleculeError("it is a reaction", "pass its molecules one by one")
     if INCHIKEY.fullmatch(line):
-        raise MoleculeError("it is an InChIKey, which names a molecule and does not describe it", "pass its SMILES")
+        raise MoleculeError("it is an InChIKey, which does not describe the molecule", "pass its SMILES")
     tokens = line.split("]")[:-1]
     is_bare = len(tokens) > 1 and any(BARE_ATOM.fullmatch(f"{token.lstrip('.')}]") for token in tokens)
     if SELFIES.fullmatch(line) and (SELFIES_ONLY.search(line) or is_bare):
-        raise MoleculeError("it is SELFIES", "pass the SMILES that selfies.decoder makes of it")
+        raise MoleculeError("it is SELFIES", "pass the SMILES that selfies.decoder returns for it")
 
 
 # --------------------------------------------------------------------------------------------------------------- RDKit
@@ -240,7 +240,7 @@ def _read_with_rdkit(
 
 
 def _parse(text: str, text_format: str) -> "Chem.Mol":
-    """With the coordinates of the text and nothing perceived, or else with RDKit's chemistry where it accepts it."""
+    """Parse text, unsanitized if it has 3D coordinates, and otherwise sanitized if RDKit accepts the molecule."""
     read = {
         "SMILES": Chem.MolFromSmiles,
         "InChI": Chem.MolFromInchi,
@@ -248,9 +248,9 @@ def _parse(text: str, text_format: str) -> "Chem.Mol":
         "MOL2": Chem.MolFromMol2Block,
     }[text_format]
     if text_format == "MOL2":
-        text = f"{text.rstrip()}\n"  # RDKit refuses it without the last line's end
+        text = f"{text.rstrip()}\n"  # RDKit needs the end of the last line
     if comma := DECIMAL_COMMAS.search(text.partition(STRUCTURE_END)[0]):  # data items may hold any numbers
-        raise MoleculeError(f"its coordinates have decimal commas ({comma.group().strip()})", "write decimal points")
+        raise MoleculeError(f"its coordinates have decimal commas ({comma.group().strip()})", "use decimal points")
     mol = read(text, sanitize=False)
     if mol is None and text_format == "SDF":
         mol = _parse_leniently(text)
@@ -266,7 +266,7 @@ def _parse(text: str, text_format: str) -> "Chem.Mol":
 
 
 def _write_drawing(mol: "Chem.Mol") -> str:
-    """The mol block of a drawing that is called 3D, as 2D: RDKit would perceive stereochemistry in its flat centres."""
+    """Return a drawing labelled 3D as a 2D mol block; RDKit would perceive stereochemistry in its flat centres."""
     mol = Chem.Mol(mol)
     mol.UpdatePropertyCache(strict=False)
     positions = mol.GetConformer().GetPositions() * [1, 1, 0]
@@ -278,7 +278,7 @@ def _write_drawing(mol: "Chem.Mol") -> str:
 
 
 def _parse_leniently(text: str) -> "Chem.Mol | None":
-    """A mol block that breaks the letter of the format, if no atom or bond of it is lost."""
+    """Parse a mol block that violates the format; return None if an atom or a bond would be lost."""
     mol = Chem.MolFromMolBlock(text, sanitize=False, strictParsing=False) if STRUCTURE_END in text else None
     if mol is None:
         return None
@@ -292,7 +292,7 @@ def _parse_leniently(text: str) -> "Chem.Mol | None":
 
 def _advise(text_format: str, reason: str) -> str:
     if text_format == "MOL2" and (unknown := MISSING_TYPE.search(reason)):
-        return f"give its atoms SYBYL types such as C.3; {unknown.group(1)} is none (GAFF and AMBER name no element)"
+        return f"use SYBYL atom types such as C.3; {unknown.group(1)} is not one (GAFF and AMBER lack the element)"
     return "correct or drop it"
 
 
@@ -308,7 +308,7 @@ def _sanitize(mol: "Chem.Mol") -> "Chem.Mol":
 
 
 def _has_coordinates(mol: "Chem.Mol") -> bool:
-    """Whether it has 3D coordinates that are no drawing's."""
+    """Return whether the molecule has 3D coordinates that are not those of a drawing."""
     if mol.GetNumConformers() == 0 or not mol.GetConformer().Is3D():
         return False
     bonds = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondTypeAsDouble()) for bond in mol.GetBonds()]
@@ -325,5 +325,5 @@ def _count_missing_hydrogens(mol: "Chem.Mol") -> int:
 def _take_coordinates(mol: "Chem.Mol") -> tuple[np.ndarray, np.ndarray]:
     numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], dtype=int)
     if (numbers == 0).any():
-        raise MoleculeError("it has an atom without an element (R, A, *, Du, LP)", "replace it by an atom or drop it")
+        raise MoleculeError("it has an atom without an element (R, A, *, Du, LP)", "replace it with an atom or drop it")
     return numbers, mol.GetConformer().GetPositions()

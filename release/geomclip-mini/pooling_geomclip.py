@@ -1,4 +1,4 @@
-"""States of a molecule's atoms -> one state of the molecule."""
+"""Pool the states of a molecule's atoms to one state of the molecule."""
 
 import torch
 import torch.nn.functional as F
@@ -8,16 +8,16 @@ from transformers import initialization as init
 from .configuration_geomclip import GeomCLIPGeometryConfig
 from .geometry_geomclip import masked_mean
 
-NUM_QUERIES = 8  # of the attention
+NUM_QUERIES = 8  # for "attention"
 
 
 class GeomCLIPPooling(nn.Module):
-    """What is read of the last states: "cls", the state of the [CLS] row, or the mean over atoms and, with "counting"
-    or "attention", what is added to it.
+    """Pool the last states: "cls", the [CLS] row; "mean", over atoms; "counting" and "attention" add to the mean.
 
-    A mean does not tell one carboxy group from two, nor a softmax, which is a mean with weights of its own. "counting"
-    adds sums over atoms of nonnegative channels, scaled by a power of the number of atoms that each channel learns, as
-    between a mean (-1) and a sum (0). "attention" adds means of several queries. Both add nothing at first.
+    A mean cannot tell one carboxy group from two. Softmax attention cannot either, because it is a weighted mean.
+    "counting" adds sums over atoms of nonnegative channels, scaled by a power of the number of atoms. Each channel
+    learns its power, for example -1 for a mean and 0 for a sum. "attention" adds weighted means, one per query. Both
+    add nothing at initialisation.
 
     Source: Set Transformer (Lee et al., ICML 2019) for attention pooling; powers between mean and sum as in Principal
         Neighbourhood Aggregation (Corso et al., NeurIPS 2020), whose scalers are fixed.
@@ -37,14 +37,14 @@ class GeomCLIPPooling(nn.Module):
 
     @torch.no_grad()
     def reset_added(self) -> None:
-        """Have it add nothing to the mean, and its sums be scaled by the square root of the number of atoms."""
+        """Reset the weights: add nothing to the mean, and divide the sums by the square root of the number of atoms."""
         if self.pooling in ("counting", "attention"):
             init.zeros_(self.added_weight)
         if self.pooling == "counting":
             init.constant_(self.power, -0.5)
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(batch, hidden_size).
+        """Return the pooled states, (batch, hidden_size).
 
         Args:
             states: (batch, rows, hidden_size).
@@ -60,13 +60,13 @@ class GeomCLIPPooling(nn.Module):
         return mean
 
     def _count(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(batch, hidden_size), logarithms of scaled sums."""
+        """Return the logarithms of the scaled sums (plus 1), (batch, hidden_size)."""
         values = self.values(states).relu() * mask.unsqueeze(-1)
         num_atoms = mask.sum(dim=1, keepdim=True).clamp(min=1)
         return (values.sum(dim=1) * num_atoms**self.power).log1p()
 
     def _attend(self, states: Tensor, mask: Tensor) -> Tensor:
-        """(batch, hidden_size), a mean of the values for each query, side by side."""
+        """Return the concatenated weighted means of all queries, (batch, hidden_size)."""
         scores = self.queries(states).masked_fill(~mask.unsqueeze(-1), torch.finfo(states.dtype).min)
         values = self.values(states).unflatten(-1, (self.num_queries, -1))  # (batch, rows, queries, channels)
         return (scores.softmax(dim=1).unsqueeze(-1) * values).sum(dim=1).flatten(1)

@@ -1,4 +1,4 @@
-"""Molecules and text -> the model's inputs."""
+"""Processor of the joint model: build its inputs from molecules and text."""
 
 import os
 import reprlib
@@ -8,12 +8,12 @@ from typing import Any, Literal
 from transformers import BatchFeature, ProcessorMixin
 from transformers.data.data_collator import pad_without_fast_tokenizer_warning
 
-# What a tokenizer remembers of the machine it was loaded on and would write into its configuration.
+# Settings specific to this machine that a tokenizer would write to its configuration.
 LOCAL_SETTINGS = ("is_local", "local_files_only", "name_or_path")
 
 
 class GeomCLIPProcessor(ProcessorMixin):
-    """A feature extractor for molecules and a tokenizer for text.
+    """Combine a feature extractor for molecules with a tokenizer for text.
 
     Args:
         feature_extractor: a `GeomCLIPFeatureExtractor`.
@@ -33,21 +33,22 @@ class GeomCLIPProcessor(ProcessorMixin):
         errors: Literal["raise", "report"] = "raise",
         **kwargs: Any,
     ) -> BatchFeature:
-        """A batch of molecules, of texts, or of both.
+        """Build a batch of molecules, texts or both.
 
         Args:
             molecules: one molecule or an iterable of them, as the feature extractor takes them.
             text: one text or an iterable of them, such as a column of a table; see `list_texts`.
-            return_tensors: "pt" for torch, as the model takes them; None for arrays and lists.
-            errors: "raise" or "report", as for the feature extractor. With "report", lists of molecules and texts of
-                equal length are pairs, and a molecule that is left out takes its text with it; texts of any other
-                number (captions to compare with) are all kept.
-            kwargs: for the tokenizer, such as `max_length`.
+            return_tensors: "pt" for torch tensors, as the model takes them; None for arrays and lists.
+            errors: "raise" or "report", as for the feature extractor. With "report", equal numbers of molecules and
+                texts are taken as pairs, and the text of a skipped molecule is skipped, too. Any other number of texts
+                (captions to compare with) is kept in full.
+            kwargs: further arguments of the tokenizer, such as `max_length`.
         Returns:
-            For molecules `atom_ids`, `positions` (Å) and `atom_mask`, for text `input_ids`, `attention_mask` and
-            whatever else the tokenizer gives; with errors="report" also `kept` and `failures`.
+            For molecules, `atom_ids`, `positions` (Å) and `atom_mask`; for text, `input_ids`, `attention_mask` and all
+            other outputs of the tokenizer; with errors="report", also `kept` and `failures`.
         Raises:
-            MoleculeError: for a molecule that cannot be used. ValueError: for a text that is no text.
+            MoleculeError: a molecule cannot be used.
+            ValueError: a text is not a string, or there are neither molecules nor text.
         """
         if molecules is None and text is None:
             raise ValueError("there is nothing to process; pass molecules, text or both")
@@ -63,7 +64,7 @@ class GeomCLIPProcessor(ProcessorMixin):
 
     def _tokenized(self, texts: list[str], **kwargs: Any) -> dict[str, Any]:
         settings = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)["text_kwargs"]
-        if "max_length" not in kwargs:  # a short text tower's limit, or ours for a tokenizer that knows none
+        if "max_length" not in kwargs:  # the limit of a short text tower, or ours if the tokenizer has none
             limit = settings["max_length"] or self.text_kwargs["max_length"]
             settings["max_length"] = min(limit, self.tokenizer.model_max_length)
         encoded = self.tokenizer(texts or [""], **settings)
@@ -77,16 +78,17 @@ class GeomCLIPProcessor(ProcessorMixin):
         pad_to_multiple_of: int | None = None,
         return_tensors: str | None = "pt",
     ) -> BatchFeature:
-        """A batch of rows that `__call__` gave before, for `DataCollatorWithPadding`.
+        """Pad rows from `__call__` to a batch. `DataCollatorWithPadding` calls this method.
 
         Args:
-            rows: of molecules, of texts, or of both, as a dataset that was mapped with the processor holds them.
-                Further columns, such as labels, become tensors.
-            padding, max_length: of the texts, as the tokenizer takes them; molecules are padded to the largest.
-            pad_to_multiple_of: what the lengths of texts and of molecules are to be multiples of.
+            rows: rows of molecules, texts or both, as in a dataset that was mapped with the processor. Other columns,
+                for example labels, become tensors.
+            padding, max_length: padding of the texts, as the tokenizer takes them; molecules are padded to the largest
+                of the batch.
+            pad_to_multiple_of: pad texts and molecules to a multiple of this length.
             return_tensors: as for `__call__`.
         Raises:
-            ValueError: the rows are those of a dataset that the processor was not mapped over.
+            ValueError: the rows come from a dataset that was not mapped with the processor.
         """
         text_names = [name for name in self.tokenizer.model_input_names if name in rows[0]]
         settings = {
@@ -106,20 +108,21 @@ class GeomCLIPProcessor(ProcessorMixin):
         return batch
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
-        """As for every processor, without what the tokenizer knows of this machine."""
+        """Save the processor, without the tokenizer's settings that are specific to this machine."""
         for name in LOCAL_SETTINGS:
             self.tokenizer.init_kwargs.pop(name, None)
         return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
 
 
 def list_texts(texts: str | Iterable[str]) -> list[str]:
-    """The texts in a list, a single one too. An empty one is a text of no words, and as such may be embedded.
+    """Return the texts as a list; a single text becomes a list of one. Empty texts are allowed.
 
     Raises:
-        ValueError: there is none, or one is not a string, as what a table has for a missing one; naming its place.
+        ValueError: there are no texts, they have several dimensions, or one is not a string, such as a missing value of
+            a table; names its index.
     """
     num_dimensions = getattr(texts, "ndim", 1)
-    if num_dimensions > 1:  # a DataFrame would give the names of its columns
+    if num_dimensions > 1:  # iterating over a DataFrame yields the names of its columns
         raise ValueError(f"the texts have {num_dimensions} dimensions; pass one column")
     is_many = isinstance(texts, Iterable) and not isinstance(texts, (str, bytes, Mapping)) and num_dimensions == 1
     texts = list(texts) if is_many else [texts]

@@ -1,6 +1,6 @@
-"""Text files of any encoding -> lines, of which one that cannot be decoded costs no other.
+"""Open text files of any encoding, so that a line that cannot be decoded does not affect the others.
 
-The place where text files are opened; needs the standard library alone.
+All text files are opened here. This module needs only the standard library.
 """
 
 import codecs
@@ -14,9 +14,9 @@ from typing import TextIO
 
 UTF8 = "utf-8"
 COMPRESSED = ".gz"
-UNDECODED = re.compile("[\ud800-\udfff]")  # what `surrogateescape` leaves of a byte that is no text (PEP 383)
+UNDECODED = re.compile("[\ud800-\udfff]")  # what `surrogateescape` makes of an undecodable byte (PEP 383)
 BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",  # before that of UTF-16, with which it begins
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, because it begins with the mark of UTF-16
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
@@ -25,22 +25,22 @@ BYTE_ORDER_MARKS = {
 
 
 class TextFileError(ValueError):
-    """A text file that cannot be read, with its name and the remedy."""
+    """A text file cannot be read; names the file and the remedy."""
 
 
 @contextmanager
 def open_text(path: str | os.PathLike, encoding: str = UTF8, newline: str | None = None) -> Iterator[TextIO]:
-    """A text file to read, gzipped or not, without its byte order mark.
+    """Open a text file for reading, gzipped or not, and skip its byte order mark.
 
-    Bytes that cannot be decoded become lone surrogates, which `describe_undecoded` finds, so that they cost the record
-    they are in and not the file.
+    Bytes that cannot be decoded become lone surrogates, which `describe_undecoded` finds. They thus affect only their
+    own record, not the whole file.
 
     Args:
-        encoding: of the file, by any name that Python knows.
-        newline: as for `open`; "" keeps line ends as they are, which the csv module needs.
+        encoding: encoding of the file, by any name that Python knows.
+        newline: as for `open`; "" keeps line ends as they are, as the csv module requires.
     Raises:
-        TextFileError: naming the file; it cannot be opened, is no gzip file although it is called so, is truncated, or
-            is in another encoding, as its byte order mark says. Within the block too.
+        TextFileError: the file cannot be opened, is named .gz but not gzipped, is truncated, or has the byte order mark
+            of another encoding. Names the file. Reading within the block can raise it, too.
     """
     name = os.fsdecode(path)
     _check_encoding(name, encoding)
@@ -50,7 +50,7 @@ def open_text(path: str | os.PathLike, encoding: str = UTF8, newline: str | None
         opened = gzip.open if name.lower().endswith(COMPRESSED) else open
         with opened(name, "rt", encoding=encoding, errors="surrogateescape", newline=newline) as lines:
             yield lines
-    except UnicodeError as error:  # of encodings that have no single bytes
+    except UnicodeError as error:  # of multi-byte encodings
         raise TextFileError(f"{name} is not in {encoding} ({error}); pass the encoding it was written in") from error
     except FileNotFoundError as error:
         raise TextFileError(f"there is no file {name}; check the path") from error
@@ -63,10 +63,10 @@ def open_text(path: str | os.PathLike, encoding: str = UTF8, newline: str | None
 def _check_encoding(name: str, encoding: str) -> None:
     try:
         io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    except (LookupError, ValueError) as error:  # the latter for names with a null character
+    except (LookupError, ValueError) as error:  # ValueError: null characters in it
         raise TextFileError(f"{name}: there is no encoding {encoding!r}; use one such as utf-8 or cp1252") from error
     if "\0" in name:
-        raise TextFileError(f"{name!r} is no path, since it has a null character; check the path")
+        raise TextFileError(f"{name!r} is not a path, because it has a null character; check the path")
 
 
 def _check_byte_order_mark(name: str, given: str) -> None:
@@ -81,11 +81,12 @@ def _check_byte_order_mark(name: str, given: str) -> None:
 
 
 def describe_undecoded(text: str, first_line: int = 1, encoding: str = UTF8) -> str:
-    """Which byte of a text could not be decoded, in which line, and what to do; "" where all could.
+    """Describe the first byte of a text that could not be decoded, its line and the remedy; return "" if all could.
 
     Args:
-        text: as `open_text` gives it.
-        first_line: the number of its first line in the file.
+        text: as read with `open_text`.
+        first_line: number of the text's first line in the file.
+        encoding: encoding that the file was read with.
     """
     found = UNDECODED.search(text)
     if found is None:

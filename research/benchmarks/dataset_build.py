@@ -1,9 +1,9 @@
-"""Time and memory of building a dataset: all of QM9, and invented pairs with ten conformers each, of growing number.
+"""Measure the time and memory of a dataset build: QM9, and increasing numbers of synthetic pairs with ten conformers.
 
     python research/benchmarks/dataset_build.py --output research/results/dataset_build/run1.json
 
-Every build is a process of its own, with two workers. Memory is the greatest sum of the proportional set sizes (PSS) of
-the process and its children, looked at five times a second; pages of files that are mapped count.
+Every build runs in its own process, with two workers. Memory is the peak sum of the proportional set sizes (PSS) of the
+process and its children, sampled five times per second; memory-mapped pages count.
 """
 
 import argparse
@@ -31,14 +31,14 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def invented_key(index: int) -> str:
-    """A distinct string in the form of an InChIKey."""
+    """Return a distinct string in the format of an InChIKey."""
     digest = hashlib.sha256(str(index).encode()).digest()
     return "".join(LETTERS[byte % 26] for byte in digest[:14]) + "-UHFFFAOYSA-N"
 
 
 @dataclass(frozen=True)
 class InventedTexts(TextSource):
-    """One text for each of so many molecules."""
+    """One text for each of `number` synthetic molecules."""
 
     name = "invented_texts"
     number: int = 0
@@ -58,7 +58,7 @@ class InventedTexts(TextSource):
 
 @dataclass(frozen=True)
 class InventedGeometries(GeometrySource):
-    """Ten random conformers of each of the same molecules, in another order."""
+    """Ten random conformers for each of the same molecules, in reverse order."""
 
     name, method, license = "invented_geometries", "none", "none needed"
     number: int = 0
@@ -80,14 +80,14 @@ class InventedGeometries(GeometrySource):
 
 
 def recipe_of(size: int | None) -> Recipe:
-    """The recipe of so many invented pairs, or, for None, of all of QM9."""
+    """Return the recipe for `size` synthetic pairs, or for all of QM9 if it is None."""
     if size is None:
         return Recipe.from_packages()
     return Recipe((InventedTexts(number=size),), (InventedGeometries(number=size),), conformers=CONFORMERS)
 
 
 def measure(size: int | None, num_proc: int) -> dict:
-    """Seconds, greatest PSS in MB and size in MB of one build."""
+    """Measure the seconds, peak PSS in MB and output size in MB of one build."""
     folder = Path(tempfile.mkdtemp(prefix="dataset_build_"))
     process = multiprocessing.get_context("spawn").Process(
         target=build, args=(recipe_of(size), folder / "out"), kwargs={"num_proc": num_proc}
@@ -99,28 +99,30 @@ def measure(size: int | None, num_proc: int) -> dict:
         process.join(0.2)
     seconds = time.perf_counter() - start
     if process.exitcode != 0:
-        raise RuntimeError(f"the build of {size or 'QM9'} ended with {process.exitcode}")
+        raise RuntimeError(f"the build of {size or 'QM9'} failed with exit code {process.exitcode}")
     written = sum(file.stat().st_size for file in (folder / "out").rglob("*") if file.is_file())
     shutil.rmtree(folder)
     return {"pairs": size, "seconds": round(seconds, 1), "peak_pss_mb": peak >> 20, "written_mb": written >> 20}
 
 
 def summed_pss(pid: int) -> int:
-    """Bytes of a process and all that it has started."""
+    """Sum the PSS of a process and its descendants, in bytes."""
     total = 0
     try:
         for process in (parent := psutil.Process(pid), *parent.children(recursive=True)):
             total += process.memory_full_info().pss
-    except (psutil.NoSuchProcess, psutil.AccessDenied):  # it has just ended
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # the process has just ended
         pass
     return total
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="*", default=[20_000, 60_000, 203_257])
-    parser.add_argument("--num_proc", type=int, default=2)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[20_000, 60_000, 203_257], help="numbers of synthetic pairs"
+    )
+    parser.add_argument("--num_proc", type=int, default=2, help="worker processes per build")
+    parser.add_argument("--output", type=Path, help="results file to write (JSON)")
     args = parser.parse_args()
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""Seconds to embed molecules with a checkpoint: from the geometries of a dataset, and from its SMILES.
+"""Measure the time to embed molecules with a checkpoint, from the geometries and from the SMILES of a dataset.
 
     python research/benchmarks/embed.py --model geomclip --dataset my_pairs --split train \\
         --output research/results/performance/embed.json
 
-From a SMILES RDKit makes a conformer first, in as many threads as torch uses. Reading is counted, loading the model
-is not.
+For SMILES, RDKit first generates a conformer, in as many threads as torch uses. The time includes reading the
+molecules, but not loading the model.
 """
 
 import json
@@ -26,14 +26,14 @@ from modeling_geomclip import embed_molecules
 
 @dataclass(frozen=True)
 class EmbedSettings:
-    """The fields are the command's flags."""
+    """The flags of the command."""
 
     model: str = field(metadata={"help": "checkpoint folder or Hub id"})
     dataset: str = field(metadata={"help": "folder, Hub id or table with geometries and `smiles`"})
     output: str = field(metadata={"help": "results file to write (JSON)"})
-    dataset_config: str | None = field(default=None, metadata={"help": "config of the data set, such as pretrain"})
-    split: str = field(default="test", metadata={"help": "split of the data set"})
-    num_molecules: int = field(default=1000, metadata={"help": "the first so many"})
+    dataset_config: str | None = field(default=None, metadata={"help": "dataset configuration, such as pretrain"})
+    split: str = field(default="test", metadata={"help": "dataset split"})
+    num_molecules: int = field(default=1000, metadata={"help": "number of molecules, from the first row"})
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     rows = load_molecules(settings.dataset, settings.split, settings.dataset_config, columns)
     rows = rows.select(range(min(settings.num_molecules, len(rows))))
     model, processor = load_geomclip(settings.model)
-    embed_molecules(model, processor, ["CCO"])  # the first call of all is slower
+    embed_molecules(model, processor, ["CCO"])  # the first call is slower
     measured = {
         "geometries": time_embedding(model, processor, [get_molecule_input(row) for row in rows]),
         "smiles": time_embedding(model, processor, rows["smiles"][:]),
@@ -59,11 +59,13 @@ def main() -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(record, indent=2) + "\n")
     for name, figures in measured.items():
-        print(f"{figures['molecules']} molecules from {name}: {figures['seconds']:.1f} s, {figures['refused']} refused")
+        print(
+            f"{figures['molecules']} molecules from {name}: {figures['seconds']:.1f} s, {figures['refused']} rejected"
+        )
 
 
 def time_embedding(model: torch.nn.Module, processor: Any, molecules: list[Any]) -> dict[str, Any]:
-    """Seconds from molecules as they are given to embeddings, and how many were embedded and refused."""
+    """Measure the seconds from input molecules to embeddings, and count embedded and rejected molecules."""
     start = time.perf_counter()
     records, failures = read_or_list(processor, molecules, len(molecules))
     num_embedded = len(embed_molecules(model, processor, records))

@@ -1,10 +1,10 @@
-"""Molecules a second, from atoms and coordinates in memory to a vector each, against Uni-Mol's own UniMolRepr.
+"""Compare encoding throughput, from atoms and coordinates in memory to embeddings, with Uni-Mol's own UniMolRepr.
 
     python research/benchmarks/encode.py pairs.parquet --output research/results/performance/encode.json
 
-Both have the same random weights, of the full size. Every figure is that of a process of its own, the contestants take
-turns, and ratios are of one turn. Outputs are compared: UniMolRepr's [CLS] states, through the same projection, are to
-be GeomCLIP's embeddings. Needs `pip install --no-deps unimol_tools` and `pip install addict omegaconf`.
+Both have the same random weights at full size. Every measurement runs in its own process, the encoders alternate, and
+ratios are within one round. Outputs are compared too: the [CLS] states of UniMolRepr, after the same projection, should
+equal GeomCLIP's embeddings. Needs `pip install --no-deps unimol_tools` and `pip install addict omegaconf`.
 """
 
 import argparse
@@ -39,23 +39,23 @@ from modeling_geomclip import (
 from modeling_geomclip.convert_geomclip import UNIMOL_TOOLS, reorder_symbols, to_unimol
 from modeling_geomclip.feature_extraction_geomclip import ELEMENTS, VOCABULARY
 
-WARM_UP = 64  # molecules from all of them, not timed
+WARM_UP = 64  # molecules spread over the set, not timed
 PEER = "UniMolRepr"
-OURS = {"GeomCLIP, float32": None}  # and what it computes in
-if choose_precision() == "bf16":  # elsewhere it is emulated, and many times slower
+OURS = {"GeomCLIP, float32": None}  # name: autocast dtype
+if choose_precision() == "bf16":  # other hardware emulates bfloat16 and is many times slower
     OURS["GeomCLIP, bfloat16"] = torch.bfloat16
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "table", help="table, folder or Hub id of molecules; geometries, or SMILES for RDKit conformers"
+        "table", help="table, folder or Hub id of molecules with geometries, or with SMILES for RDKit conformers"
     )
-    parser.add_argument("--split", default="train", help="of a folder or Hub dataset")
-    parser.add_argument("--rows", type=int, default=600, help="the first so many")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures")
+    parser.add_argument("--split", default="train", help="split of a folder or Hub dataset")
+    parser.add_argument("--rows", type=int, default=600, help="number of rows, from the first")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each encoder")
+    parser.add_argument("--output", type=Path, help="results file to write (JSON)")
     args = parser.parse_args()
     molecules = read_rows(args)
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def read_rows(args: argparse.Namespace) -> list[dict[str, torch.Tensor]]:
-    """The molecules, all atoms; how many cannot be read is said."""
+    """Read the molecules with all atoms, and print how many rows cannot be read."""
     rows = load_molecules(args.table, f"{args.split}[:{args.rows}]", None, ())
     with multiprocessing.Pool(args.threads) as pool:
         read = list(tqdm(pool.imap(read_or_none, map(get_molecule_input, rows)), total=len(rows), desc="reading"))
@@ -86,7 +86,7 @@ def read_rows(args: argparse.Namespace) -> list[dict[str, torch.Tensor]]:
 
 def read_or_none(molecule: dict | str) -> dict[str, torch.Tensor] | None:
     try:
-        # Of more atoms UniMolRepr would encode 256 at random.
+        # UniMolRepr would encode a random subset of 256 atoms of a larger molecule.
         read_molecule(molecule, remove_hydrogens=True, max_atoms=256)
         return {name: torch.from_numpy(values) for name, values in read_molecule(molecule).items()}
     except MoleculeError:
@@ -94,9 +94,9 @@ def read_or_none(molecule: dict | str) -> dict[str, torch.Tensor] | None:
 
 
 def make_models(folder: Path) -> None:
-    """One tower of random weights, for each of the two."""
+    """Save a tower with random weights in the formats of both encoders."""
     torch.manual_seed(0)
-    geometry = GeomCLIPGeometryConfig(initializer_range=0.05)  # far from a constant function
+    geometry = GeomCLIPGeometryConfig(initializer_range=0.05)  # large enough for embeddings to differ
     text = BertConfig(vocab_size=64, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
     config = {"geometry_config": geometry.to_dict(), "text_config": text.to_dict(), "geometry_pooling": "cls"}
     model = GeomCLIPModel(GeomCLIPConfig(**config))
@@ -109,7 +109,7 @@ def make_models(folder: Path) -> None:
 
 
 def turn(folder: Path, threads: int) -> dict:
-    """Every contestant once, and their ratios."""
+    """Measure every encoder once, and compute the ratios."""
     figures, embeds = {}, {}
     for name in (*OURS, PEER):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -125,7 +125,7 @@ def turn(folder: Path, threads: int) -> dict:
 
 
 def measure(name: str, folder: Path, threads: int) -> tuple[dict, np.ndarray]:
-    """Figures of one contestant, and its embeddings; in a process of its own."""
+    """Measure one encoder in its own process; return the measurements and the embeddings."""
     torch.set_num_threads(threads)
     os.chdir(folder)  # unimol_tools writes a log into the working directory
     molecules = [
@@ -169,7 +169,7 @@ def geomclip(folder: Path, dtype: torch.dtype | None) -> Callable[[list[dict]], 
 
 
 def unimol_repr(folder: Path) -> Callable[[list[dict]], torch.Tensor]:
-    """UniMolRepr as its users call it, with our weights."""
+    """Build UniMolRepr through its public interface, with our weights."""
     from unimol_tools.predictor import UniMolRepr
 
     peer = UniMolRepr(
@@ -188,14 +188,16 @@ def unimol_repr(folder: Path) -> Callable[[list[dict]], torch.Tensor]:
 
 
 def tower_flops(config: GeomCLIPGeometryConfig, num_rows: list[int], cls_only: bool) -> float:
-    """Operations of the matrix products of every row ([CLS], atoms, [SEP]) and pair of rows; none of padding.
+    """Count the operations of the matrix products of all rows ([CLS], atoms, [SEP]) and pairs of rows, without padding.
 
     Args:
-        cls_only: whether all that the last layer computes of the other rows is what [CLS] attends to.
+        config: configuration of the tower.
+        num_rows: rows of each molecule.
+        cls_only: whether the last layer computes the other rows only as keys and values of [CLS].
     """
     hidden, inner, gaussians = config.hidden_size, config.intermediate_size, config.num_gaussians
     layers, of_projection, of_attention = config.num_hidden_layers, 6 * hidden**2, 4 * hidden
-    rest_of_row = 2 * (hidden**2 + 2 * hidden * inner)  # of a layer, behind the attention
+    rest_of_row = 2 * (hidden**2 + 2 * hidden * inner)  # per layer, after the attention
     of_row = layers * (of_projection + rest_of_row)
     of_pair = layers * of_attention + 2 * gaussians * (gaussians + config.num_attention_heads)
     flops = sum(of_row * rows + of_pair * rows**2 for rows in num_rows)
@@ -205,7 +207,7 @@ def tower_flops(config: GeomCLIPGeometryConfig, num_rows: list[int], cls_only: b
 
 
 def format_rounds(rounds: list[dict]) -> str:
-    """A table of medians, and the ratio of every round."""
+    """Format a table of medians and the ratio of every round."""
     lines = ["| | molecules/s | share of GEMM rate | peak memory, MB |", "| --- | --- | --- | --- |"]
     for name in (*OURS, PEER):
         keys = ("molecules_per_second", "share_of_gemm_rate", "peak_memory_mb")

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and how fast that multiplies matrices."""
+"""Describe the machine of a benchmark and measure its matrix multiplication rate."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from geomclip_tools.records import name_processor
 
 
 def describe_machine() -> dict:
-    """Processor, cores, instruction sets and torch."""
+    """Return the processor, the number of cores, the instruction set and the torch version."""
     return {
         "processor": name_processor(),
         "cores": os.cpu_count(),
@@ -19,7 +19,7 @@ def describe_machine() -> dict:
 
 
 def gemm_rate(dtype: torch.dtype, seconds: float = 1.0) -> float:
-    """Operations a second of (2048, 512) @ (512, 2048), the shape of the tower's largest products."""
+    """Measure the operations per second of (2048, 512) @ (512, 2048), the shape of the tower's largest products."""
     left, right = torch.randn(2048, 512, dtype=dtype), torch.randn(512, 2048, dtype=dtype)
     torch.mm(left, right)
     count, start = 0, time.perf_counter()

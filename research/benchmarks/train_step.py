@@ -1,11 +1,11 @@
-"""A training step: pairs a second against the paper's data path, and time and memory by size of molecules and batch.
+"""Benchmark a training step: throughput against the paper's data path, and time and memory by molecule and batch size.
 
     python research/benchmarks/train_step.py pairs.parquet --output research/results/performance/train_step.json
 
-The paper's code pads texts to 256 tokens and molecules to the largest of a random batch and a multiple of 8, and its
-loader makes arrays of all pairs of atoms. Here that path and ours feed one model, of the full size with random weights,
-the same pairs; denoising is off (alpha = 0). Every figure of memory is that of a process of its own. The paths' matrix
-products are counted too: at equal rates of arithmetic they alone would say how much faster one is than the other.
+The paper's code pads texts to 256 tokens and molecules to the largest one in a random batch, rounded up to a multiple
+of 8, and its loader builds arrays of all atom pairs. Here that path and ours feed the same pairs to the same full-size
+model with random weights; denoising is off (alpha = 0). Every memory value comes from its own process. The matrix
+products of both paths are counted too. At equal arithmetic rates, they alone would determine the speed-up.
 """
 
 import argparse
@@ -49,11 +49,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", help="table, folder or Hub id of pairs")
     parser.add_argument("--tokenizer", default="allenai/scibert_scivocab_uncased", help="folder or Hub id")
-    parser.add_argument("--split", default="train", help="of a folder or Hub dataset")
-    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--split", default="train", help="split of a folder or Hub dataset")
+    parser.add_argument("--batch_size", type=int, default=32, help="pairs per batch")
     parser.add_argument("--steps", type=int, default=4, help="timed steps of each path")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures; the plot lies beside it")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--output", type=Path, help="results file to write (JSON); the plot goes next to it")
     args = parser.parse_args()
     results = {"machine": describe_machine(), "threads": args.threads, "batch_size": args.batch_size}
     results["paths"] = {path: in_process(measure_path, path, args) for path in PATHS}
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def in_process(function: Callable[..., dict], *args) -> dict:
-    """What the function returns in a process of its own; nothing if the system ended that, for want of memory."""
+    """Call the function in its own process; return an empty dict if the system killed it for lack of memory."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=send, args=(sender, function, *args))
@@ -98,7 +98,7 @@ def peak_memory_mb() -> float:
 
 
 def full_size(vocab_size: int) -> GeomCLIPModel:
-    """Uni-Mol's and SciBERT's shapes, random weights, no denoising."""
+    """Build a model with the shapes of Uni-Mol and SciBERT, random weights and no denoising."""
     torch.manual_seed(0)
     text = {"model_type": "bert", "vocab_size": vocab_size}
     return GeomCLIPModel(GeomCLIPConfig(text_config=text, denoising_loss_weight=0)).train()
@@ -108,7 +108,7 @@ def full_size(vocab_size: int) -> GeomCLIPModel:
 
 
 class PaperPath:
-    """The collator of the paper's code: arrays of all pairs, padded to a multiple of 8; texts of 256 tokens."""
+    """The collator of the paper's code: arrays of all atom pairs, padded to a multiple of 8; texts of 256 tokens."""
 
     def __init__(self, processor: GeomCLIPProcessor):
         self.processor = processor
@@ -130,25 +130,25 @@ class PaperPath:
             pairs = distance_matrix(positions[:size], positions[:size])
             distances[row, :size, :size] = torch.from_numpy(pairs)
             edges[row, :size, :size] = symbols[:size, None] * len(VOCABULARY) + symbols[:size]
-        # The model computes both anew, in some percent of a step; they are made since the path makes them.
+        # The model recomputes both, which takes a few percent of a step. They are built here because the path does so.
         return {**batch, "molecule_ids": torch.arange(len(rows)), "text_ids": torch.arange(len(rows))}
 
 
 def pad_rows(values: Tensor, missing: int) -> Tensor:
-    """(batch, rows, ...) -> (batch, rows + missing, ...), with zeros, which are [PAD]."""
+    """Append rows of zeros ([PAD]), (batch, rows, ...) -> (batch, rows + missing, ...)."""
     return torch.cat([values, values.new_zeros(len(values), missing, *values.shape[2:])], dim=1)
 
 
 def measure_path(path: str, args: argparse.Namespace) -> dict:
-    """Pairs a second of one data path, share of a step that waits for its batch, memory, TFLOP of matrix products."""
+    """Measure pairs per second, the share of time waiting for data, memory and TFLOP of matrix products of one path."""
     torch.set_num_threads(args.threads)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
-    tokenizer.init_kwargs.pop("max_length", None)  # both paths cut texts at 256 tokens
+    tokenizer.init_kwargs.pop("max_length", None)  # both paths truncate texts to 256 tokens
     tokenizer.model_max_length = 256
     processor, model = GeomCLIPProcessor(GeomCLIPFeatureExtractor(), tokenizer), full_size(len(tokenizer))
     task = Pretraining(PretrainSettings(dataset="", output_dir="", model=""))
     task.config, step = model.config, ContrastiveStep(model)
-    forward = task.forward if path == "ours" else ContrastiveStep.__call__  # without groups, the batch as it stands
+    forward = task.forward if path == "ours" else ContrastiveStep.__call__  # whole batch, no groups
     rows = readable(load_pairs(args.table, args.split), processor, args.batch_size * (args.steps + 1))
     collate = Collator(task, processor) if path == "ours" else PaperPath(processor)
     loader = DataLoader(rows, batch_size=args.batch_size, collate_fn=collate)
@@ -163,12 +163,12 @@ def measure_path(path: str, args: argparse.Namespace) -> dict:
         optimizer.step()
         optimizer.zero_grad()
         end = time.perf_counter()
-        if number:  # the first warms up
+        if number:  # the first step warms up
             waited, stepped = waited + got - last, stepped + end - last
         last = end
     memory = peak_memory_mb()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        for batch in islice(loader, 1, None):  # those that were timed
+        for batch in islice(loader, 1, None):  # the timed batches
             forward(step, batch)
     return {
         "pairs_per_second": args.steps * args.batch_size / stepped,
@@ -179,7 +179,7 @@ def measure_path(path: str, args: argparse.Namespace) -> dict:
 
 
 def readable(rows: Dataset, processor: GeomCLIPProcessor, number: int) -> Dataset:
-    """So many rows in random order, of those that can be read, as training has them."""
+    """Select `number` readable rows in random order, in the form that training uses."""
     rows = rows.shuffle(seed=0)
     rows = rows.select(range(min(len(rows), 2 * number)))
     records, _ = processor.feature_extractor.read(map(get_molecule_input, rows), errors="report")
@@ -194,7 +194,7 @@ def readable(rows: Dataset, processor: GeomCLIPProcessor, number: int) -> Datase
         for record in records[:number]
     ]
     if len(kept) < number:
-        raise ValueError(f"{len(kept)} rows can be read and {number} are needed; lower --batch_size or --steps")
+        raise ValueError(f"only {len(kept)} rows can be read, but {number} are needed; lower --batch_size or --steps")
     return Dataset.from_list(kept)
 
 
@@ -215,19 +215,19 @@ def format_paths(results: dict) -> str:
 
 
 def measure_size(atoms: int, batch: int, checkpointing: bool, threads: int) -> dict:
-    """Seconds of a step, and memory above that of the model, of molecules of so many atoms; texts aside."""
+    """Measure the seconds of a step and its memory beyond the model's, for molecules of a given size, without texts."""
     torch.set_num_threads(threads)
     model = full_size(vocab_size=100)
-    model.text_model = None  # its states are given
+    model.text_model = None  # pooled text states are given
     if checkpointing:
         model.activation_checkpointing_enable()
-    PEAK_RESET.write_text("5")  # the model's making has a peak of its own
+    PEAK_RESET.write_text("5")  # building the model has its own peak
     before = peak_memory_mb()
     atom_ids = torch.tensor([[1, *[4] * atoms, 2]] * batch)
     inputs = {"atom_ids": atom_ids, "positions": torch.randn(batch, atoms + 2, 3) * atoms ** (1 / 3)}
     pooled_text = torch.randn(batch, model.config.text_config.hidden_size)
     seconds = []
-    while len(seconds) < 3 and sum(seconds) < 20:  # the first warms up, where that is not too long
+    while len(seconds) < 3 and sum(seconds) < 20:  # the first step warms up unless steps are too long
         start = time.perf_counter()
         geometry_embeds, text_embeds = (
             model.get_geometry_features(**inputs).pooler_output,
@@ -256,14 +256,14 @@ def format_sizes(sizes: list[dict]) -> str:
 
 
 def plot_sizes(sizes: list[dict], path: Path) -> None:
-    """Seconds and memory against atoms, a line for each batch size."""
+    """Plot seconds and memory against the number of atoms, one line per batch size."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for axis, key, label in zip(axes, ("seconds", "memory_mb"), ("seconds a step", "memory above the model's, MB")):
+    for axis, key, label in zip(axes, ("seconds", "memory_mb"), ("seconds per step", "memory beyond the model's, MB")):
         for batch in BATCHES:
             for checkpointing, style in ((False, "-"), (True, "--")):
                 points = [
@@ -273,7 +273,7 @@ def plot_sizes(sizes: list[dict], path: Path) -> None:
                 ]
                 name = f"{batch} molecules{', checkpointed' if checkpointing else ''}"
                 axis.plot(*zip(*points), style, marker="o", color=f"C{BATCHES.index(batch)}", label=name)
-        axis.set(xscale="log", yscale="log", xlabel="atoms a molecule", ylabel=label)
+        axis.set(xscale="log", yscale="log", xlabel="atoms per molecule", ylabel=label)
         axis.set_xticks(ATOMS, [str(atoms) for atoms in ATOMS])
     axes[0].legend(fontsize=7)
     figure.savefig(path, dpi=110)

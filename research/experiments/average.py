@@ -1,8 +1,8 @@
-"""The mean of the weights of GeomCLIPs that were trained alike from one start, with other seeds.
+"""Average the weights of GeomCLIPs trained from one checkpoint with the same settings and different seeds.
 
     python research/experiments/average.py --models runs/seed_0 runs/seed_1 --output_dir runs/mean
 
-Also a stage of a study, after stages that have a `seed` of their own.
+This script can also be a stage of a study, after stages with their own `seed`.
 Source: model soups (Wortsman et al., ICML 2022).
 """
 
@@ -16,21 +16,22 @@ from transformers import AutoModelForPreTraining, AutoProcessor, PreTrainedModel
 from geomclip_tools.cards.model_card import write_model_card
 from geomclip_tools.records import RECORD, read_json
 
-OF_A_RUN = ("seed", "output_dir", "seconds", "hardware", "resume")  # in which the records of the runs may differ
+OF_A_RUN = ("seed", "output_dir", "seconds", "hardware", "resume")  # the records of the runs may differ here
 
 
 def average(model_dirs: list[Path], output_dir: Path) -> None:
-    """Write a checkpoint with the mean weights and the processor of the first folder.
+    """Write a checkpoint with the mean weights and with the processor of the first folder.
 
     Raises:
-        ValueError: the runs differ in more than the seed.
+        ValueError: if the runs differ in more than the seed.
     """
     records = [read_json(folder / RECORD) for folder in model_dirs]
     settings = [{name: value for name, value in record.items() if name not in OF_A_RUN} for record in records]
     for folder, other in zip(model_dirs, settings):
         if different := [name for name in {*settings[0], *other} if settings[0].get(name) != other.get(name)]:
             raise ValueError(
-                f"{folder} has another {', '.join(sorted(different))} than {model_dirs[0]}; give runs alike"
+                f"{folder} and {model_dirs[0]} differ in {', '.join(sorted(different))}; pass runs that differ only in "
+                "the seed"
             )
     models = [AutoModelForPreTraining.from_pretrained(folder, dtype=torch.float32) for folder in model_dirs]
     models[0].load_state_dict(average_weights(models))
@@ -46,7 +47,7 @@ def average(model_dirs: list[Path], output_dir: Path) -> None:
 
 
 def average_weights(models: list[PreTrainedModel]) -> dict[str, torch.Tensor]:
-    """Mean of the models' floating-point states, summed in float64; other states are the first model's."""
+    """Average the floating-point states of the models in float64; take all other states from the first model."""
     states = [model.state_dict() for model in models]
     return {
         name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(first.dtype)
@@ -58,10 +59,10 @@ def average_weights(models: list[PreTrainedModel]) -> dict[str, torch.Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, nargs="+", required=True, help="checkpoint folders of the trainer")
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="checkpoint folders to average")
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write")
-    for flag in ("--seed", "--resume"):  # which every stage of a study is given
-        parser.add_argument(flag, nargs="?", help="changes nothing")
+    for flag in ("--seed", "--resume"):  # every stage of a study gets these
+        parser.add_argument(flag, nargs="?", help="ignored")
     args = parser.parse_args()
     average(args.models, args.output_dir)
 

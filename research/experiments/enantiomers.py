@@ -1,10 +1,10 @@
-"""Does a text prefer its molecule to the mirror image? Measured on validation.
+"""Measure on validation how often a text prefers its molecule to the mirror image.
 
     python research/experiments/enantiomers.py --model geomclip --dataset pairs
 
-Takes the pairs whose molecule is chiral, and mirrors each geometry. Counts how often the text is more similar to the
-geometry than to its mirror image, among all of these pairs and among those whose text has a stereodescriptor. Chance is
-50 %. A tower that sees distances only cannot tell the two apart; such ties count as half.
+The script selects the pairs with a chiral molecule and mirrors each geometry. It counts how often the text is more
+similar to the geometry than to its mirror image, among all these pairs and among those whose text has a
+stereodescriptor. Chance is 50 %. A tower that reads only distances cannot distinguish the two; ties count as half.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from geomclip_tools.evaluation.bootstrap import interval, resample_ratio
 from geomclip_tools.loading import load_geomclip
 from modeling_geomclip import embed_molecules, embed_texts
 
-TIE = 1e-5  # difference of two cosine similarities that rounding can make
+TIE = 1e-5  # rounding error of the difference of two cosine similarities
 STEREODESCRIPTOR = re.compile(
     r"\((?:\d*[RS][,)]|[+-]\))|\b(?:\d+[RS],)+\d+[RS]\b|\b[DL]-|\b[RS]-(?:enantiomer|configuration)"
 )
 
 
 def is_chiral(smiles: str) -> bool:
-    """Whether the molecule differs from its mirror image, by the stereocentres that the SMILES defines."""
+    """Return whether the molecule differs from its mirror image, by the stereocentres that the SMILES defines."""
     mol = Chem.MolFromSmiles(smiles)
     mirrored = Chem.Mol(mol)
     for atom in mirrored.GetAtoms():
@@ -35,7 +35,7 @@ def is_chiral(smiles: str) -> bool:
 
 
 def mirror(pairs: Dataset) -> list[dict]:
-    """The geometries, mirrored at the origin."""
+    """Mirror the geometries at the origin."""
     return [
         {"atomic_numbers": row["atomic_numbers"], "positions": -np.asarray(row["positions"])}
         for row in pairs.select_columns(["atomic_numbers", "positions"])
@@ -43,7 +43,7 @@ def mirror(pairs: Dataset) -> list[dict]:
 
 
 def score_preference(right: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
-    """1 where the right geometry is the more similar one, 0 where its mirror image is, 0.5 for a tie.
+    """Return 1 if the correct geometry is more similar to the text, 0 if its mirror image is, and 0.5 for a tie.
 
     Args:
         right, mirrored: (pairs,) cosine similarities with the text.
@@ -56,8 +56,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="checkpoint folder or Hub id")
     parser.add_argument("--dataset", required=True, help="folder, Hub id or table with geometries, `text` and `smiles`")
-    parser.add_argument("--dataset_config", help="config of the dataset")
-    parser.add_argument("--split", default="validation")
+    parser.add_argument("--dataset_config", help="dataset configuration")
+    parser.add_argument("--split", default="validation", help="dataset split")
     args = parser.parse_args()
     pairs = load_pairs(args.dataset, args.split, args.dataset_config)
     pairs = pairs.select([row for row, smiles in enumerate(pairs["smiles"]) if is_chiral(smiles)])

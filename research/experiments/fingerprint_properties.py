@@ -1,9 +1,9 @@
-"""What a predictor of properties has to beat: the mean, element counts, kernel ridge and gradient boosting on ECFP4.
+"""Baselines for property prediction: the mean, element counts, and kernel ridge and gradient boosting on ECFP4.
 
     python research/experiments/fingerprint_properties.py --dataset qm9 --targets homo lumo gap --train_rows 10000 \\
         --output results/fingerprints.json
 
-Regularisation is chosen for each target on validation rows; the test split is read once.
+Regularisation is selected per target on validation rows. The test split is read once.
 """
 
 import sys
@@ -29,34 +29,38 @@ from modeling_geomclip.feature_extraction_geomclip import VOCABULARY
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # added to the diagonal of the kernel
 LEAVES, ROUNDS = (31, 127), 300
-BINS = 16  # as many as an environment is ever counted, so that no two counts fall together
+BINS = 16  # at least the largest count of an environment, so every count has its own bin
 
 
 @dataclass(frozen=True)
 class FingerprintSettings:
-    """The fields are the command's flags."""
+    """The flags of the command."""
 
     dataset: str = field(metadata={"help": "folder, Hub id or table with smiles and the targets"})
     output: str = field(metadata={"help": "results file to write (JSON)"})
     targets: list[str] = field(metadata={"help": "columns to predict"})
-    dataset_config: str | None = field(default=None, metadata={"help": "config of the data set"})
-    split: str = field(default="test", metadata={"help": "split that is predicted"})
-    train_rows: int = field(default=10_000, metadata={"help": "training rows, those of train_accelerate.py"})
-    validation_rows: int = field(default=2_000, metadata={"help": "validation rows, likewise"})
-    num_bits: int = field(default=FINGERPRINT_SIZE, metadata={"help": "length of a fingerprint"})
-    seed: int = field(default=0, metadata={"help": "of boosting and of the bootstrap"})
+    dataset_config: str | None = field(default=None, metadata={"help": "dataset configuration"})
+    split: str = field(default="test", metadata={"help": "dataset split to evaluate"})
+    train_rows: int = field(
+        default=10_000, metadata={"help": "number of training rows, sampled as in train_accelerate.py"}
+    )
+    validation_rows: int = field(
+        default=2_000, metadata={"help": "number of validation rows, sampled as in train_accelerate.py"}
+    )
+    num_bits: int = field(default=FINGERPRINT_SIZE, metadata={"help": "length of the fingerprint"})
+    seed: int = field(default=0, metadata={"help": "random seed of boosting and of the bootstrap"})
 
 
 def main() -> None:
     (settings,) = HfArgumentParser(FingerprintSettings).parse_args_into_dataclasses()
     if settings.split in ("train", "validation"):
-        raise ValueError(f"--split {settings.split} is what models are chosen by; give another, such as test")
+        raise ValueError(f"--split {settings.split} is used to fit or select models; pass another split, such as test")
     limits = {"train": settings.train_rows, "validation": settings.validation_rows, settings.split: None}
     parts = {split: load_part(settings, split, limit) for split, limit in limits.items()}
     fingerprints = {split: count_environments(rows["smiles"][:], settings.num_bits) for split, rows in parts.items()}
     labels = {split: read_labels(rows, settings.targets) for split, rows in parts.items()}
     if any(np.isnan(values).any() for values in labels.values()):
-        raise ValueError("some labels are missing; leave those rows out, since kernel ridge fits all targets at once")
+        raise ValueError("some labels are missing, but kernel ridge fits all targets at once; remove those rows")
     predictions = {
         "mean": np.repeat(labels["train"].mean(axis=0, keepdims=True), len(labels[settings.split]), axis=0),
         "element counts": from_elements(parts, labels, settings),
@@ -87,14 +91,14 @@ def load_part(settings: FingerprintSettings, split: str, limit: int | None) -> d
 
 
 def count_environments(smiles: list[str], num_bits: int) -> np.ndarray:
-    """(molecules, num_bits) float32 counts of the environments of ECFP4."""
+    """Count the ECFP4 environments of molecules, (molecules, num_bits) float32."""
     generator = make_ecfp4(num_bits)
     rows = [generator.GetCountFingerprintAsNumPy(Chem.MolFromSmiles(text)) for text in tqdm(smiles, desc="ECFP4")]
     return np.stack(rows).astype(np.float32)
 
 
 def from_elements(parts: dict, labels: dict, settings: FingerprintSettings) -> np.ndarray:
-    """(rows, targets): what a linear fit to the numbers of atoms of each element says, hydrogens included."""
+    """Predict from a linear fit to the counts of each element, including hydrogen, (rows, targets)."""
     counts = {name: element_counts(map(list_atoms, parts[name]["smiles"]), len(VOCABULARY)) for name in parts}
     columns = []
     for target, column in zip(settings.targets, labels["train"].T):
@@ -104,18 +108,18 @@ def from_elements(parts: dict, labels: dict, settings: FingerprintSettings) -> n
 
 
 def list_atoms(smiles: str) -> list[int]:
-    """Atomic numbers, those of hydrogens included."""
+    """List the atomic numbers, including hydrogens."""
     return list_atomic_numbers(Chem.AddHs(Chem.MolFromSmiles(smiles)))
 
 
 def tanimoto(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """(left, right) Tanimoto similarity of counts: a·b / (|a|² + |b|² - a·b)."""
+    """Compute the Tanimoto similarity of counts, a·b / (|a|² + |b|² - a·b), as (left, right)."""
     shared = left @ right.T
     return shared / ((left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1)[None] - shared)
 
 
 def kernel_ridge(fingerprints: dict, labels: dict, split: str) -> np.ndarray:
-    """(rows, targets): kernel ridge on the Tanimoto kernel, as strongly regularised as is best on validation."""
+    """Predict with kernel ridge on the Tanimoto kernel, (rows, targets); validation selects the regularisation."""
     means, stds = labels["train"].mean(axis=0), labels["train"].std(axis=0)
     targets = (labels["train"] - means) / stds
     values, vectors = np.linalg.eigh(tanimoto(fingerprints["train"], fingerprints["train"]).astype(np.float64))
@@ -127,12 +131,15 @@ def kernel_ridge(fingerprints: dict, labels: dict, split: str) -> np.ndarray:
             found[name].append(kernel @ weights * stds + means)
     errors = np.abs(np.stack(found["validation"]) - labels["validation"]).mean(axis=1)
     best = errors.argmin(axis=0)
-    print("kernel ridge, chosen:", [RIDGES[index] for index in best])
+    print("kernel ridge, selected:", [RIDGES[index] for index in best])
     return np.stack([found[split][index][:, column] for column, index in enumerate(best)], axis=1)
 
 
 def boosting(fingerprints: dict, labels: dict, settings: FingerprintSettings) -> np.ndarray:
-    """(rows, targets): histogram gradient boosting, one model a target; leaves and rounds are chosen on validation."""
+    """Predict with histogram gradient boosting, one model per target, (rows, targets).
+
+    Validation selects the number of leaves and of rounds.
+    """
     columns = []
     for column, target in enumerate(tqdm(settings.targets, desc="boosting")):
         trials = []
@@ -143,7 +150,7 @@ def boosting(fingerprints: dict, labels: dict, settings: FingerprintSettings) ->
             for rounds, predicted in enumerate(model.staged_predict(fingerprints["validation"]), start=1):
                 trials.append((np.abs(predicted - labels["validation"][:, column]).mean(), leaves, rounds, model))
         _, leaves, rounds, model = min(trials, key=lambda trial: trial[0])
-        print(f"boosting, chosen for {target}: {leaves} leaves, {rounds} rounds")
+        print(f"boosting, selected for {target}: {leaves} leaves, {rounds} rounds")
         columns.append(next(islice(model.staged_predict(fingerprints[settings.split]), rounds - 1, None)))
     return np.stack(columns, axis=1)
 

@@ -1,12 +1,12 @@
-"""Control experiment: how far does a tower come that reads no geometry?
+"""Control experiment: train towers that do not read the geometry.
 
     python research/experiments/other_towers.py --tower ecfp4 --config train/quickstart --text_model ... \\
         --dataset pubchem3d --output_dir runs/ecfp4 --seed 0 --output results/ecfp4.json
 
-Three towers: `element_counts`, the number of atoms of each element; `ecfp4`, the circular fingerprint with counts;
-`smiles`, a transformer on the characters of the canonical SMILES. They are trained like GeomCLIP: same loop, text
-tower, loss, pairs, updates and learning rates, chosen by the same validation. There is nothing to denoise. They stay
-out of the model package: nobody should use them.
+There are three towers. `element_counts` reads the number of atoms of each element, `ecfp4` the circular fingerprint
+with counts, and `smiles`, a transformer, the characters of the canonical SMILES. Training is as for GeomCLIP: the same
+loop, text tower, loss, pairs, updates and learning rates, selected by the same validation. There is no denoising. The
+towers are for comparison only and not part of the model package.
 """
 
 import argparse
@@ -52,7 +52,7 @@ NUM_CHARACTERS = 128
 
 
 class CountTower(nn.Module):
-    """A multilayer perceptron on log(1 + count) and count of every token, with the interface of the geometry tower."""
+    """A multilayer perceptron on the count and log(1 + count) of every token, with the geometry tower's interface."""
 
     find_atom_mask = GeomCLIPGeometryModel.find_atom_mask
 
@@ -71,7 +71,7 @@ class CountTower(nn.Module):
         )
 
     def forward(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor, **kwargs) -> GeomCLIPGeometryOutput:
-        """Every token gets the state of the whole molecule, so that the mean over tokens is that state."""
+        """Give every token the state of the whole molecule; the mean over tokens is then that state."""
         counts = torch.zeros(len(atom_ids), self.vocab_size, device=atom_ids.device)
         counts = counts.scatter_add(1, atom_ids, atom_mask.float())  # (batch, vocab_size)
         state = self.mlp(torch.cat([counts.log1p(), counts / 8], dim=-1))
@@ -79,7 +79,7 @@ class CountTower(nn.Module):
 
 
 class SequenceTower(nn.Module):
-    """A transformer of the geometry tower's shape on tokens in their order, with its interface."""
+    """A transformer on token sequences with the shape and the interface of the geometry tower."""
 
     find_atom_mask = GeomCLIPGeometryModel.find_atom_mask
     max_tokens = 1024
@@ -108,24 +108,24 @@ class SequenceTower(nn.Module):
 
 
 def element_tokens(smiles: str, molecule: dict) -> list[int]:
-    """The atoms that are read, as GeomCLIP's symbols."""
+    """Return the GeomCLIP token ids of the atoms."""
     return ID_OF_ATOMIC_NUMBER[molecule["atomic_numbers"]].tolist()
 
 
 def fingerprint_tokens(smiles: str, molecule: dict) -> list[int]:
-    """Each bit of ECFP4 as often as its substructures occur."""
+    """Return each ECFP4 bit as often as its substructures occur."""
     counts = make_ecfp4().GetCountFingerprint(Chem.MolFromSmiles(smiles)).GetNonzeroElements()
     return np.repeat([*counts], [*counts.values()]).tolist()
 
 
 def character_tokens(smiles: str, molecule: dict) -> list[int]:
-    """The characters of the canonical SMILES, of which too many are cut."""
+    """Return the characters of the canonical SMILES, truncated to the maximum length."""
     canonical = Chem.MolToSmiles(Chem.MolFromSmiles(smiles))
     return [min(ord(character), NUM_CHARACTERS - 1) for character in canonical][: SequenceTower.max_tokens - 2]
 
 
 class Tower(NamedTuple):
-    """What it is made of, and how a molecule becomes its tokens, numbered from 0."""
+    """The class of a tower, its number of tokens, and a function from a molecule to token numbers, counted from 0."""
 
     make: Callable[..., nn.Module]
     num_tokens: int
@@ -140,7 +140,7 @@ TOWERS = {
 
 
 class OtherTowerPretraining(Pretraining):
-    """The task with another tower in its model, and that tower's tokens in the place of atoms."""
+    """The pre-training task with another tower, which reads its own tokens instead of atoms."""
 
     def __init__(self, settings, tower: Tower, start: str | None = None):
         super().__init__(settings)
@@ -150,7 +150,7 @@ class OtherTowerPretraining(Pretraining):
     def derive(self, row: dict, molecule: dict) -> dict:
         mol = Chem.MolFromSmiles(row["smiles"] or "")
         if mol is None or mol.GetNumAtoms() == 0:
-            raise ValueError(f"RDKit cannot read the SMILES {row['smiles']!r}")
+            raise ValueError(f"RDKit cannot read the SMILES {row['smiles']!r}; correct it or remove its row")
         return {"tokens": self.tower.tokens(row["smiles"], molecule), **super().derive(row, molecule)}
 
     def build(self) -> tuple[ContrastiveStep, GeomCLIPProcessor]:
@@ -174,14 +174,14 @@ class OtherTowerPretraining(Pretraining):
     def evaluate(
         self, model: GeomCLIPModel, processor, rows: Dataset, num_bootstrap: int
     ) -> tuple[dict[str, float], dict[str, list]]:
-        """Flat metrics and ranks, see `score_retrieval`."""
+        """Return the flat metrics and ranks of `score_retrieval`."""
         embeds, seed = {"model": self.embed_tokens(model, rows)}, self.settings.seed
         text_embeds = self.embed_texts(model, processor, rows["text"][:]).numpy()
         metrics, ranks = score_retrieval(rows, text_embeds, embeds, seed, num_bootstrap)
         return metrics["model"], ranks["model"]
 
     def embed_tokens(self, model: GeomCLIPModel, rows: Dataset) -> np.ndarray:
-        """(rows, projection_dim), L2-normalised."""
+        """Embed the rows, (rows, projection_dim), L2-normalised."""
         embeds = []
         with inference(model):
             for start in range(0, len(rows), self.settings.batch_size):
@@ -191,7 +191,7 @@ class OtherTowerPretraining(Pretraining):
         return np.concatenate(embeds)
 
     def search_words(self, model: GeomCLIPModel, processor, rows: Dataset, blocks: set[str]) -> dict[str, Any]:
-        """As `evaluate_word_queries`, among the molecules of these first blocks."""
+        """Evaluate word queries on the molecules with these first blocks, as `evaluate_word_queries` does."""
         molecules = choose_molecules(rows, blocks).molecules
         relevance, judged, failures = judge_molecules(molecules)
         texts = embed_texts(model, processor, [query.text for query in WORD_QUERIES]).numpy()
@@ -200,7 +200,7 @@ class OtherTowerPretraining(Pretraining):
 
 
 def padded(tokens: list[list[int]]) -> dict[str, Tensor]:
-    """Token lists as a batch of geometries whose atoms are all at one place."""
+    """Pad token lists to a batch of geometries whose atoms are all at the origin."""
     size = 2 + max(map(len, tokens))
     atom_ids = torch.full((len(tokens), size), PAD_ID)
     for row, numbers in zip(atom_ids, tokens):
@@ -210,14 +210,14 @@ def padded(tokens: list[list[int]]) -> dict[str, Tensor]:
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--tower", required=True, choices=TOWERS)
+    parser.add_argument("--tower", required=True, choices=TOWERS, help="tower to train")
     parser.add_argument(
-        "--output", required=True, help="results file; all other flags are those of train_accelerate.py"
+        "--output", required=True, help="results file to write (JSON); other flags are those of train_accelerate.py"
     )
-    parser.add_argument("--ranks", help="CSV file to write, as by `geomclip evaluate retrieval --ranks`")
-    parser.add_argument("--start", help="folder of an earlier run of this script with the same shape, to go on from")
-    parser.add_argument("--split", default="test", help="split to measure: validation while choosing")
-    help = "for word queries: what is searched, on the same split; the first blocks of its molecules; the results file"
+    parser.add_argument("--ranks", help="CSV file to write, as with `geomclip evaluate retrieval --ranks`")
+    parser.add_argument("--start", help="folder of an earlier run of this script with the same shape to start from")
+    parser.add_argument("--split", default="test", help="split to evaluate; use validation for model selection")
+    help = "evaluate word queries: dataset to search on the same split, file of first blocks, results file to write"
     parser.add_argument("--words", nargs=3, metavar=("DATASET", "MOLECULES", "OUTPUT"), help=help)
     given, flags = parser.parse_known_args(argv)
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)

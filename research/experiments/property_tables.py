@@ -1,4 +1,4 @@
-"""The tables of research/property_prediction.md, from the files that `property_prediction.sh` leaves in a folder.
+"""Print the tables of docs/results/property_prediction.md from the results files of `property_prediction.sh`.
 
 python research/experiments/property_tables.py research/results/property_prediction
 """
@@ -26,7 +26,7 @@ GEOMETRIES = {
     "rdkit": "RDKit conformer",
     "rdkit_5": "mean over 5 RDKit conformers",
 }
-MILLI = {"Hartree": "mHa"}  # other units as they are
+MILLI = {"Hartree": "mHa"}  # other units are not converted
 
 
 def main(folder: Path) -> None:
@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
 
 
 def systems(records: dict, rows: int) -> dict[str, list[dict]]:
-    """{system: its evaluations, one a seed} at a number of labels."""
+    """Return {system: evaluations, one per seed} for a number of labels."""
     fingerprints = records.get(f"fingerprints-{rows}", {"results": {}})["results"]
     found = {
         name: [fingerprints[name]] if name in fingerprints else of_seeds(records, f"{name}-{rows}") for name in SYSTEMS
@@ -73,7 +73,7 @@ def curve_table(curves: dict[int, dict[str, list[dict]]]) -> str:
 
 
 def target_table(systems: dict[str, list[dict]], is_joint: bool = False) -> str:
-    """MAE of every target; `is_joint` adds the mean over targets, which have one unit."""
+    """Format the MAE of every target; `is_joint` adds the mean over targets, which must share a unit."""
     first = next(iter(systems.values()))[0]
     lines = []
     for target, unit in zip(first["targets"], first["units"], strict=True):
@@ -89,7 +89,7 @@ def target_table(systems: dict[str, list[dict]], is_joint: bool = False) -> str:
 
 
 def cell(values: Sequence[float]) -> str:
-    """Mean and, of several seeds, standard deviation."""
+    """Format the mean and, for several seeds, the standard deviation."""
     if not values:
         return "–"
     return f"{mean(values):.3g}" + (f" ± {stdev(values):.1g}" if len(values) > 1 else "")

@@ -1,8 +1,8 @@
-"""A trained GeomCLIP as it is released: weights rounded to bfloat16, processor, and the record of its training.
+"""Prepare a trained GeomCLIP for release: weights rounded to bfloat16, the processor and the training record.
 
     python research/experiments/release.py --model runs/retrieval/geomclip --output release/geomclip-mini
 
-`eval/retrieval.py` measures the result, `geomclip card` writes the figures into its card.
+Evaluate the result with `eval/retrieval.py`, and add the results to its card with `geomclip card`.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from modeling_geomclip.modeling_geometry_geomclip import forget_origin
 
 
 def release(model_dir: Path, output_dir: Path) -> None:
-    """Copy a checkpoint folder, its weights stored in bfloat16. They load in float32, which every CPU computes in."""
+    """Copy a checkpoint folder with weights in bfloat16. They load as float32, which every CPU supports."""
     load = partial(AutoModelForPreTraining.from_pretrained, model_dir)
     rounded, model = load(dtype=torch.bfloat16), load(dtype=torch.float32)
     forget_origin(model.geometry_model)
@@ -32,7 +32,7 @@ def release(model_dir: Path, output_dir: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the trainer")
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder to release")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     args = parser.parse_args()
     release(args.model, args.output)

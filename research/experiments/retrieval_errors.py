@@ -1,10 +1,10 @@
-"""What do texts find first where it is not their molecule? Measured on validation.
+"""List the retrieval errors of texts on validation: the wrong molecules that rank first.
 
     python research/experiments/retrieval_errors.py --model geomclip --dataset pairs --output errors.csv
 
-For every text whose molecule is not the first of all: its rank, and how the molecule that is first differs from it: the
-Tanimoto similarity of their ECFP4, the difference of their numbers of heavy atoms, and the formulas. The summary is
-printed, all errors are written.
+For every text whose molecule does not rank first, list the rank of the correct molecule and compare it with the
+molecule that ranks first: Tanimoto similarity of their ECFP4, difference of their numbers of heavy atoms, and formulas.
+The script prints a summary and writes all errors.
 """
 
 import argparse
@@ -26,11 +26,11 @@ FAR = 10  # heavy atoms
 
 
 def list_errors(scores: np.ndarray, pairs: Dataset) -> pd.DataFrame:
-    """A row for each text that does not find its molecule first.
+    """Return a row for each text whose molecule does not rank first.
 
     Args:
-        scores: (texts, molecules), row i and column i being a pair.
-        pairs: with `text` and `smiles`.
+        scores: (texts, molecules); row i and column i form a pair.
+        pairs: rows with `text` and `smiles`.
     """
     mols = [Chem.MolFromSmiles(smiles) for smiles in pairs["smiles"]]
     fingerprints = [make_ecfp4().GetFingerprint(mol) for mol in mols]
@@ -54,7 +54,7 @@ def list_errors(scores: np.ndarray, pairs: Dataset) -> pd.DataFrame:
 
 
 def summarise(errors: pd.DataFrame, num_pairs: int) -> str:
-    """Markdown of what the errors are like."""
+    """Summarise the errors as a Markdown table."""
     figures = {
         "texts": num_pairs,
         "whose molecule is not first": len(errors),
@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="checkpoint folder or Hub id")
     parser.add_argument("--dataset", required=True, help="folder, Hub id or table with `text` and `smiles`")
-    parser.add_argument("--split", default="validation")
+    parser.add_argument("--split", default="validation", help="dataset split")
     parser.add_argument("--output", required=True, type=Path, help="CSV file to write")
     args = parser.parse_args()
     pairs = load_pairs(args.dataset, args.split)

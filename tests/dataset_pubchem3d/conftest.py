@@ -1,6 +1,6 @@
-"""Built datasets: that of the packaged sources, and a small world of invented raw files of every kind of source.
+"""Built datasets: one from the packaged sources, and a small world of invented raw files for every kind of source.
 
-Besides, a server whose answers are disturbed by a script, and clients of it.
+Also a server whose answers are disturbed by a script, and clients for it.
 """
 
 import csv
@@ -30,7 +30,7 @@ from .fetch.scripted_server import FakeClock, ScriptedServer
 
 CC_BY = "https://creativecommons.org/licenses/by/4.0/"
 CC_BY_NC = "https://creativecommons.org/licenses/by-nc/4.0/legalcode"
-MOLECULES = {  # CID: SMILES, title, further names
+MOLECULES = {  # CID: SMILES, title, other names
     702: ("CCO", "Ethanol", ["ethyl alcohol", "Alcohol"]),
     962: ("O", "Water", []),
     241: ("c1ccccc1", "Benzene", ["benzol"]),
@@ -116,7 +116,7 @@ def write_extras(folder: Path) -> None:
 
 
 def write_molecule3d(folder: Path) -> None:
-    """Ethanol, benzene and caffeine; alanine under its racemic CID but as one enantiomer; a CID nobody wants."""
+    """Ethanol, benzene and caffeine; alanine with its racemic CID but as one enantiomer; and a CID without a text."""
     folder.mkdir()
     chosen = {702: "CCO", 241: "c1ccccc1", 2519: MOLECULES[2519][0], 602: "C[C@@H](C(=O)O)N", 8: "CCCC"}
     columns = {
@@ -130,7 +130,7 @@ def write_molecule3d(folder: Path) -> None:
 
 
 def write_qm9(folder: Path, rows: int) -> None:
-    """The first rows of `qm9pack`, whose Indices are 1 to `rows`, as tables of the same names."""
+    """The first rows of `qm9pack`, with Index 1 to `rows`, as tables of the same names."""
     folder.mkdir()
     source = find_installed_folder("qm9pack") / "data"
     for name in ("qm9_part1.csv", "qm9_part2.csv", "qm9_part3.csv", "qm9_polarizability.csv"):
@@ -142,7 +142,7 @@ def write_qm9(folder: Path, rows: int) -> None:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
-    """A folder of raw files and `recipe.yaml`, which names them."""
+    """A folder of raw files with a `recipe.yaml` for them."""
     folder = tmp_path_factory.mktemp("world")
     write_annotations(folder / "text")
     write_extras(folder / "extras")
@@ -166,7 +166,7 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """Path of the dataset of the packaged sources, built with seed 0, without the config of properties."""
+    """Path of the dataset built from the packaged sources with seed 0, without the config of properties."""
     out = tmp_path_factory.mktemp("built") / "pubchem3d"
     build(Recipe.from_packages(properties=None), out, num_proc=2)
     return out
@@ -174,14 +174,14 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def rows(built, tmp_path_factory):
-    """All rows of all splits of its config `default`, as plain dictionaries."""
+    """All rows of its config `default`, as dictionaries."""
     cache = str(tmp_path_factory.mktemp("rows_cache"))
     files = [str(file) for found in list_split_files(built).values() for file in found]
     return concatenate_datasets([Dataset.from_parquet(file, cache_dir=cache) for file in files]).to_list()
 
 
 def make_conformer(smiles, seed=7):
-    """A molecule with hydrogens and one conformer, of ETKDG and MMFF94."""
+    """A molecule with explicit hydrogens and one conformer, from ETKDG and MMFF94."""
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     assert rdDistGeom.EmbedMolecule(mol, randomSeed=seed) == 0
     rdForceFieldHelpers.MMFFOptimizeMolecule(mol)
@@ -189,7 +189,7 @@ def make_conformer(smiles, seed=7):
 
 
 def make_row_of(mol, smiles=None, order=None):
-    """A row with the geometry of `mol`, its atoms in `order`; `smiles` is the record's, which may tell less."""
+    """A row with the geometry of `mol`, its atoms in `order`; `smiles` is the record's, which may be less specific."""
     order = np.arange(mol.GetNumAtoms()) if order is None else order
     smiles = smiles or Chem.MolToSmiles(Chem.RemoveHs(mol))
     return {
@@ -239,7 +239,7 @@ def server(clock, monkeypatch):
 
 @pytest.fixture
 def new_client(clock):
-    """Clients whose waits take no time and, unless `jitter` is given, are not jittered."""
+    """Clients whose waits take no time and have no jitter unless `jitter` is given."""
     clients = []
 
     def new(**options):

@@ -9,7 +9,7 @@ from rdkit import Chem
 from dataset_pubchem3d.benchmarks import Benchmark, count_overlap, read_benchmark
 from dataset_pubchem3d.same_texts import hash_texts
 
-KEYS = {  # as PubChem states them
+KEYS = {  # according to PubChem
     "O": "XLYOFNOQVPJJNP-UHFFFAOYSA-N",
     "CCO": "LFQSCWFLJHTTHZ-UHFFFAOYSA-N",
     "c1ccccc1": "UHOVQNZJYSORNB-UHFFFAOYSA-N",
@@ -29,7 +29,7 @@ def make_list(blocks, texts=()):
 
 
 def refusal(file):
-    with pytest.raises(ValueError) as raised:  # noqa: PT011, the callers look at the words
+    with pytest.raises(ValueError) as raised:  # noqa: PT011, the callers check the message
         read_benchmark(file)
     return str(raised.value)
 
@@ -40,7 +40,7 @@ def refusal(file):
     ids=["inchikeys", "first blocks", "smiles", "mixed"],
 )
 @pytest.mark.parametrize("name", ["list.txt", "list.smi", "list"])
-def test_a_text_file_has_one_molecule_of_any_kind_a_line(tmp_path, name, values):
+def test_a_text_file_has_one_molecule_of_any_kind_per_line(tmp_path, name, values):
     found = read_benchmark(write(tmp_path, name, "\n".join(values)))
     assert found.blocks.dtype == np.dtype("S14")
     assert found.blocks.tolist() == BLOCKS
@@ -60,12 +60,12 @@ def test_a_table_may_have_any_of_the_columns_in_upper_or_lower_case(tmp_path, fo
     assert read_benchmark(file).blocks.tolist() == BLOCKS
 
 
-def test_the_surest_of_several_columns_is_taken(tmp_path):
+def test_the_most_specific_column_is_used(tmp_path):
     text = "SMILES,InChIKey\nnot looked at,XLYOFNOQVPJJNP-UHFFFAOYSA-N\n"
     assert read_benchmark(write(tmp_path, "list.csv", text)).blocks.tolist() == [b"XLYOFNOQVPJJNP"]
 
 
-def test_a_tab_separated_file_knows_no_quotes(tmp_path):
+def test_quotes_are_ordinary_characters_in_a_tsv(tmp_path):
     text = 'name\tsmiles\n"5\'-end\tO\n2" tube\tCCO\n'
     assert read_benchmark(write(tmp_path, "list.tsv", text)).blocks.tolist() == [b"LFQSCWFLJHTTHZ", b"XLYOFNOQVPJJNP"]
 
@@ -80,26 +80,26 @@ def test_first_blocks_of_smiles_are_those_of_rdkit(tmp_path, smiles):
 
 @pytest.mark.parametrize(
     ("smiles", "block"),
-    [("C" * 14, b"BGHCVCJVXZWKCC"), ("C" * 13 + "O", b"XFRVVPUIAFSTFO")],  # of PubChem 12389, 8207
+    [("C" * 14, b"BGHCVCJVXZWKCC"), ("C" * 13 + "O", b"XFRVVPUIAFSTFO")],  # PubChem CIDs 12389, 8207
 )
 @pytest.mark.parametrize("text", ["{}\n", "# SMILES\n{}\n"])
-def test_a_chain_of_fourteen_atoms_is_a_smiles_and_not_a_first_block(tmp_path, smiles, block, text):
+def test_a_chain_of_fourteen_atoms_is_read_as_a_smiles(tmp_path, smiles, block, text):
     assert read_benchmark(write(tmp_path, "list.txt", text.format(smiles))).blocks.tolist() == [block]
 
 
-def test_stereoisomers_repeated_and_written_otherwise_are_one_molecule(tmp_path):
+def test_stereoisomers_repetitions_and_other_spellings_are_one_molecule(tmp_path):
     text = "C[C@H](N)C(=O)O\nC[C@@H](N)C(=O)O\nOC(=O)C(N)C\nQNAYBMKLOCPYGJ\nQNAYBMKLOCPYGJ-UWTATZPHSA-N\n"
     assert read_benchmark(write(tmp_path, "list.txt", text)).blocks.tolist() == [b"QNAYBMKLOCPYGJ"]
 
 
 @pytest.mark.parametrize("text", ["# title\n\n  O  \r\n\t\n#CCO\nc1ccccc1 benzene\n", "\ufeffO\nc1ccccc1\n"])
-def test_comments_blank_lines_names_and_a_byte_order_mark_do_no_harm(tmp_path, text):
+def test_comments_blank_lines_names_and_a_byte_order_mark_are_ignored(tmp_path, text):
     file = tmp_path / "list.txt"
     file.write_bytes(text.encode())
     assert read_benchmark(file).blocks.tolist() == [b"UHOVQNZJYSORNB", b"XLYOFNOQVPJJNP"]
 
 
-def test_a_byte_order_mark_before_the_columns_does_no_harm(tmp_path):
+def test_a_byte_order_mark_before_the_columns_is_ignored(tmp_path):
     assert read_benchmark(write(tmp_path, "list.csv", "\ufeffsmiles,n\r\nO,1\r\n")).blocks.tolist() == [
         b"XLYOFNOQVPJJNP"
     ]
@@ -109,12 +109,12 @@ def test_a_byte_order_mark_before_the_columns_does_no_harm(tmp_path):
     "wrong",
     ["nonsense", "C1CC", "C(C)(C)(C)(C)C", "*", "LFQSCWFLJHTTHZ-UHFFFAOYSA", "lfqscwfljhtthz", "InChI=1S/H2O/h1H2"],
 )
-def test_a_line_that_is_no_molecule_is_named_by_its_number(tmp_path, wrong, capfd):
+def test_a_line_without_a_molecule_is_named_by_its_number(tmp_path, wrong, capfd):
     file = write(tmp_path, "list.txt", f"# a comment\n\nO\n{wrong}\nCCO\n")
     assert refusal(file) == (
         f"{file}, line 4: {wrong!r} is neither an InChIKey nor a SMILES that RDKit can read; correct it"
     )
-    assert capfd.readouterr().err == ""  # RDKit says nothing besides
+    assert capfd.readouterr().err == ""  # RDKit prints nothing
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_list_without_molecules_is_refused(tmp_path, name, text):
 def test_an_empty_table_is_refused(tmp_path):
     file = tmp_path / "list.parquet"
     pq.write_table(pa.table({"smiles": pa.array([], pa.string())}), file)
-    assert refusal(file) == f"{file} names no molecule; a benchmark list without molecules is surely a mistake"
+    assert refusal(file) == f"{file} names no molecule; a benchmark list needs at least one"
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
@@ -157,7 +157,7 @@ def test_a_table_without_such_a_column_is_refused(tmp_path, form):
     assert refusal(file).startswith(f"{file}: has the columns cid, name and lacks inchikey14 or inchikey or smiles or ")
 
 
-def test_a_file_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     for name in ("list.txt", "list.csv", "list.parquet"):
         assert refusal(tmp_path / name) == f"there is no file {tmp_path / name}; check the path"
 
@@ -165,7 +165,7 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("name", "head"), [("list.txt", ""), ("list.csv", "smiles;name\n"), ("list.tsv", "name\tsmiles\n")]
 )
-def test_a_line_that_cannot_be_decoded_is_named_and_read_by_its_encoding(tmp_path, name, head):
+def test_an_undecodable_line_is_named_and_is_read_with_its_encoding(tmp_path, name, head):
     lines = {"list.txt": "# Köln\nO Wässer\n", "list.csv": "O;Wässer\n", "list.tsv": "Wässer\tO\n"}
     (tmp_path / name).write_bytes((head + lines[name]).encode("cp1252"))
     assert "line 2 holds byte 0xe4, which is not valid utf-8; pass the encoding" in refusal(tmp_path / name)
@@ -177,19 +177,19 @@ def test_a_damaged_row_of_a_list_is_named(tmp_path):
     assert refusal(file).startswith(f"{file}, line 3: the row is damaged (list.csv: a quotation mark in line 3")
 
 
-def test_a_row_without_a_key_is_taken_by_its_smiles(tmp_path):
+def test_a_row_without_a_key_is_identified_by_its_smiles(tmp_path):
     text = "inchikey,smiles\n,c1ccccc1\nXLYOFNOQVPJJNP-UHFFFAOYSA-N,CCO\n"
     assert read_benchmark(write(tmp_path, "list.csv", text)).blocks.tolist() == [b"UHOVQNZJYSORNB", b"XLYOFNOQVPJJNP"]
 
 
-def test_the_two_kinds_of_backslashes_are_one_molecule(tmp_path):
+def test_single_and_doubled_backslashes_are_one_molecule(tmp_path):
     file = write(tmp_path, "list.csv", "smiles\nC/C=C\\\\C\n")
     assert read_benchmark(file).blocks.tolist() == [Chem.MolToInchiKey(Chem.MolFromSmiles("C/C=C\\C"))[:14].encode()]
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "parquet"])
 @pytest.mark.parametrize("column", ["text", "Text", "description"])
-def test_texts_of_a_table_count_too(tmp_path, form, column):
+def test_texts_of_a_table_are_read(tmp_path, form, column):
     frame = pd.DataFrame({"smiles": [*KEYS], column: ["A solvent.", "a  SOLVENT", None, "It is &alpha;."]})
     file = tmp_path / f"list.{form}"
     frame.to_parquet(file) if form == "parquet" else frame.to_csv(file, index=False, sep="\t" if form == "tsv" else ",")
@@ -198,20 +198,20 @@ def test_texts_of_a_table_count_too(tmp_path, form, column):
     assert found.texts.tolist() == sorted(hash_texts(["a solvent", "It is α"]).tolist())
 
 
-def test_texts_of_records_of_an_sdf_count_too(tmp_path):
+def test_texts_of_sdf_records_are_read(tmp_path):
     record = Chem.MolToMolBlock(Chem.MolFromSmiles("O")) + ">  <smiles>\nO\n\n>  <text>\nA solvent.\n\n$$$$\n"
     found = read_benchmark(write(tmp_path, "list.sdf", record))
     assert (found.blocks.tolist(), found.texts.tolist()) == ([b"XLYOFNOQVPJJNP"], hash_texts(["A solvent"]).tolist())
 
 
 @pytest.mark.parametrize("nothing", ["", " ", ".", "nan", "-"])
-def test_a_cell_without_words_is_no_text(tmp_path, nothing):
+def test_a_cell_without_words_is_not_a_text(tmp_path, nothing):
     file = tmp_path / "list.parquet"
     pq.write_table(pa.table({"smiles": ["O"], "text": [nothing]}), file)
     assert len(read_benchmark(file).texts) == 0
 
 
-def test_a_table_of_texts_alone_is_refused(tmp_path):
+def test_a_table_with_only_texts_is_refused(tmp_path):
     assert "lacks inchikey14 or inchikey or smiles" in refusal(write(tmp_path, "list.csv", "text\nA solvent.\n"))
 
 
@@ -232,7 +232,7 @@ def test_overlap_counts_molecules_and_rows(column):
     }
 
 
-def test_overlap_needs_to_know_the_molecules():
+def test_overlap_needs_a_molecule_column():
     with pytest.raises(ValueError, match="needs one of inchikey14, inchikey, smiles"):
         count_overlap(Dataset.from_dict({"text": ["some"]}), {})
 
@@ -254,12 +254,12 @@ def test_overlap_counts_texts_whatever_their_molecule():
     of_texts = {
         "texts": {"texts": 2, "rows_with_text": 4, "first_texts": ["A solvent.", "It is an acid"]},
         "other": {"texts": 0, "rows_with_text": 0, "first_texts": []},
-        "plain": {},  # which has none to compare with
+        "plain": {},  # a list without texts
     }
     assert found == {name: of_molecules[name] | of_texts[name] for name in lists}
 
 
-def test_overlap_shows_the_first_texts_in_short():
+def test_overlap_shows_the_first_texts_shortened():
     texts = [f"{number} is " + "a number " * 20 for number in range(12)]
     rows = Dataset.from_dict({"smiles": ["O"] * 24, "text": [*texts, *texts]})
     found = count_overlap(rows, {"mine": make_list([], texts)})["overlap"]["mine"]
@@ -268,6 +268,6 @@ def test_overlap_shows_the_first_texts_in_short():
     assert max(map(len, found["first_texts"])) <= 80
 
 
-def test_a_dataset_without_texts_has_none_of_a_list():
+def test_a_dataset_without_texts_shares_no_texts():
     found = count_overlap(Dataset.from_dict({"smiles": ["O"]}), {"mine": make_list([], ["A solvent"])})
     assert found["overlap"]["mine"]["rows_with_text"] == 0

@@ -1,4 +1,4 @@
-"""Whole builds of the small world: what comes out, that all is accounted for, and that bytes depend on nothing else."""
+"""Complete builds of the small world: their results, the accounting of all records, and reproducible bytes."""
 
 import json
 from collections import Counter
@@ -60,7 +60,7 @@ def test_each_text_meets_its_geometry(out):
         (962, "ChEBI"): ("qm9", "inchikey"),
         (241, "CAMEO Chemicals"): ("molecule3d", "inchikey"),
         (5950, "ChEBI"): ("molecule3d", "inchikey"),
-        (602, "ChEBI"): ("molecule3d", "cid"),  # the racemate, whose geometry is the L-form
+        (602, "ChEBI"): ("molecule3d", "cid"),  # the racemate, with the geometry of the L-form
         (2519, "LOTUS"): ("molecule3d", "inchikey"),
         (180, "ChEBI"): ("qm9", "inchikey"),
     }
@@ -85,7 +85,7 @@ def test_columns_are_those_of_the_schema(out):
         assert len(row["atomic_numbers"]) == len(row["positions"])
 
 
-def test_all_that_was_read_is_accounted_for(out):
+def test_all_records_are_accounted_for(out):
     counts = json.loads((out / "build_report.json").read_text())["counts"]
     kept = {"texts pubchem text": "texts", "structures pubchem extras": "compounds", "identified": "texts"}
     kept |= {"joined": "rows", "cleaned": "rows", "deduplicated": "rows", "molecules qm9": "molecules"}
@@ -143,7 +143,7 @@ def test_benchmark_molecules_stay_out_of_training(recipe, tmp_path):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """Recipe of 24 alcohols with four texts, and a list of one more alcohol with one of the texts."""
+    """Recipe of 24 alcohols with four texts, and a list of another alcohol with one of the texts."""
     folder = tmp_path_factory.mktemp("shared")
     texts = ["It is an alcohol.", "it is an  alcohol", "The molecule burns.", "A liquid"]
     rows = [f"{'C' * carbons}O,{texts[carbons % 4]}" for carbons in range(1, 25)]
@@ -155,12 +155,12 @@ def shared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def of_shared(shared, tmp_path_factory):
-    """The folder of the recipe without a list, and its report."""
+    """The folder built from the recipe without a list, and its report."""
     folder = tmp_path_factory.mktemp("of_shared") / "out"
     return folder, build(shared[0], folder)
 
 
-def test_pretrain_has_no_text_of_a_split_after(of_shared):
+def test_pretrain_has_no_text_of_a_later_split(of_shared):
     folder, report = of_shared
     texts = {name: {normalise_text(row["text"]) for row in read(folder) if row["split"] == name} for name in SPLITS}
     assert texts["train"] & texts["test"]
@@ -176,14 +176,14 @@ def test_pretrain_has_no_text_of_a_split_after(of_shared):
     assert report["left_out_of_pretrain"]["validation"]["text of test"] > 0
 
 
-def test_benchmark_texts_stay_out_of_pretrain_and_are_counted_apart(shared, of_shared, tmp_path):
+def test_benchmark_texts_stay_out_of_pretrain_and_are_counted_separately(shared, of_shared, tmp_path):
     recipe, path = shared
     recipe = replace(recipe, benchmarks={"mine": path}, captioning_min_words=1, split_sizes=(1, 0, 0))
     report = build(recipe, tmp_path / "out")
     rows = {config: read(tmp_path / "out", config) for config in ("default", "pretrain", "captioning")}
     assert rows["default"] == rows["captioning"]
     assert rows["pretrain"] == [row for row in rows["default"] if row["text"] != "A liquid"]
-    assert all(row["benchmarks"] == [] for row in rows["default"])  # which tells of molecules
+    assert all(row["benchmarks"] == [] for row in rows["default"])  # this column is about molecules only
     assert report["left_out_of_pretrain"]["train"]["text of a benchmark"] == 6
     assert report["rows_of_benchmark_texts"] == {"mine": {"train": 6}}
     assert report["rows_of_benchmark_molecules"] == {"mine": {}}
@@ -197,14 +197,14 @@ def test_benchmark_texts_stay_out_of_pretrain_and_are_counted_apart(shared, of_s
         ({"min_words": 13}, "the text has fewer than min_words words"),
     ],
 )
-def test_settings_refuse_rows_and_say_so(recipe, tmp_path, out, change, refused):
+def test_settings_refuse_rows_and_report_it(recipe, tmp_path, out, change, refused):
     report = build(replace(recipe, **change), tmp_path / "out")
     number = sum(stage.get(f"refused: {refused}", 0) for stage in report["counts"].values())
     assert number > 0
     assert len(read(tmp_path / "out")) < len(read(out))
 
 
-def test_the_last_resort_serves_what_no_other_source_has(recipe, tmp_path, out):
+def test_the_last_resort_makes_what_no_other_source_has(recipe, tmp_path, out):
     geometries = (*recipe.geometries, RDKitConformers())
     build(replace(recipe, geometries=geometries, min_words=1), tmp_path / "out")
     rows = {(row["cid"], row["text_source"]): row for row in read(tmp_path / "out")}
@@ -222,19 +222,19 @@ def test_a_split_by_scaffold_keeps_scaffolds_together(recipe, tmp_path):
     assert groups[5950] == groups[602] == "QNAYBMKLOCPYGJ"
 
 
-def test_equal_input_gives_equal_bytes_whatever_the_number_of_processes(recipe, tmp_path, out):
+def test_equal_input_gives_equal_bytes_for_any_number_of_processes(recipe, tmp_path, out):
     build(recipe, tmp_path / "out", num_proc=2)
     assert contents(tmp_path / "out") == contents(out)
 
 
-def test_every_stage_can_be_run_alone_and_gone_on_from(recipe, tmp_path, out):
+def test_a_build_can_stop_after_any_stage_and_resume(recipe, tmp_path, out):
     for stage in STAGES:
         assert not (tmp_path / "out").exists()
         build(recipe, tmp_path / "out", last_stage=stage)
     assert contents(tmp_path / "out") == contents(out)
 
 
-def test_a_finished_stage_is_not_made_again(recipe, tmp_path, monkeypatch, out):
+def test_a_finished_stage_is_not_run_again(recipe, tmp_path, monkeypatch, out):
     build(recipe, tmp_path / "out", last_stage="read")
     monkeypatch.setattr(Molecule3D, "read_records", lambda *args: pytest.fail("read again"))
     build(recipe, tmp_path / "out")
@@ -253,23 +253,23 @@ def test_two_builds_do_not_share_a_work_folder(recipe, tmp_path):
     (tmp_path / ".out.work").mkdir()
     with (
         FileLock(tmp_path / ".out.work" / "lock"),
-        pytest.raises(OSError, match=r"another build is at work in .*\.out"),
+        pytest.raises(OSError, match=r"another build is running in .*\.out"),
     ):
         build(recipe, tmp_path / "out")
     build(recipe, tmp_path / "out", last_stage="fetch")
 
 
-def test_texts_by_cid_alone_are_refused_where_nobody_knows_cids(tmp_path):
+def test_texts_with_only_a_cid_are_refused_without_a_source_of_structures(tmp_path):
     (tmp_path / "mine.csv").write_text("cid,smiles,text\n702,,Ethanol it is called.\n962,O,Water it is called.\n")
     report = build(Recipe.from_table(str(tmp_path / "mine.csv"), min_words=1), tmp_path / "out")
     assert [row["smiles"] for row in read(tmp_path / "out")] == ["O"]
     assert any(
-        "by a CID alone, and the recipe names no source of structures" in what
+        "only by a CID, and the recipe names no source of structures" in what
         for what in report["counts"]["texts table"]
     )
 
 
-def test_a_stereoisomer_without_a_geometry_gets_one_of_its_own_by_any_match_that_tells_them_apart(tmp_path):
+def test_a_stereoisomer_without_a_geometry_gets_its_own_unless_first_blocks_match(tmp_path):
     rows = [
         {"cid": 5950, "smiles": "C[C@@H](C(=O)O)N", "text": "It is L-alanine."},
         {"cid": 71080, "smiles": "C[C@H](C(=O)O)N", "text": "It is D-alanine."},
@@ -283,34 +283,34 @@ def test_a_stereoisomer_without_a_geometry_gets_one_of_its_own_by_any_match_that
         assert (len(found), {row["geometry_source"] for row in found}) == (2, sources), match
 
 
-def test_the_work_folder_is_not_in_the_one_that_is_replaced(recipe, tmp_path):
+def test_the_work_folder_must_not_be_in_the_output_folder(recipe, tmp_path):
     for work in (tmp_path / "out", tmp_path / "out" / "work"):
-        with pytest.raises(ValueError, match="which a finished build replaces; choose one beside it"):
+        with pytest.raises(ValueError, match="which a finished build replaces; choose one outside it"):
             build(recipe, tmp_path / "out", work)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_fault_in_a_list_is_told_before_anything_is_read(recipe, tmp_path):
+def test_a_faulty_list_fails_before_anything_is_read(recipe, tmp_path):
     (tmp_path / "list.txt").write_text("not a molecule\n")
     with pytest.raises(ValueError, match=r"list\.txt, line 1: 'not a molecule' is neither"):
         build(replace(recipe, benchmarks={"mine": str(tmp_path / "list.txt")}), tmp_path / "out")
     assert not list((tmp_path / ".out.work").glob("texts*"))
 
 
-def test_a_build_without_rows_says_where_they_went(recipe, tmp_path):
+def test_a_build_without_rows_reports_the_refusals(recipe, tmp_path):
     with pytest.raises(ValueError, match=r"no row is left; refused: 9 x the text has fewer than min_words"):
         build(replace(recipe, min_words=1000), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_log_tells_what_the_stages_did(recipe, tmp_path):
+def test_the_log_has_the_messages_of_the_stages(recipe, tmp_path):
     build(recipe, tmp_path / "out")
     log = (tmp_path / ".out.work" / "build.log").read_text()
     assert "geometries qm9: records read 60, wanted by no text 57, geometries 3" in log
     assert len(log.splitlines()) == 10
 
 
-def test_the_log_tells_where_an_error_came_from(recipe, tmp_path):
+def test_the_log_has_the_traceback_of_an_error(recipe, tmp_path):
     with pytest.raises(ValueError, match="no row is left"):
         build(replace(recipe, min_words=1000), tmp_path / "out")
     log = (tmp_path / ".out.work" / "build.log").read_text()

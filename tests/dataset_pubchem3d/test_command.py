@@ -51,7 +51,7 @@ def test_errors_name_the_command_as_it_was_called(argv, message, tmp_path, monke
     assert message in capsys.readouterr().err
 
 
-def test_flags_take_dashes_and_underscores_and_values_stay():
+def test_flags_may_have_dashes_or_underscores_and_values_are_unchanged():
     argv = ["build", "--num_proc", "3", "--split-by=first_block", "--min_words=4", "--benchmark", "my_list=a_b.txt"]
     assert spell_with_dashes(argv) == [
         *("build", "--num-proc", "3", "--split-by=first_block"),
@@ -78,7 +78,7 @@ def test_a_table_is_built(tmp_path):
     assert report["counts"]["texts table"]["refused: RDKit cannot read the SMILES"] == 1
 
 
-def test_a_table_of_another_encoding_is_built(tmp_path):
+def test_a_table_with_another_encoding_is_built(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles;text\nCCO;Ethanol boils at 78 °C.\n", encoding="cp1252")
     words = ["build", "--source", "table", "--path", tmp_path / "mine.csv", "--out", tmp_path / "out"]
     result = run(*words, "--split-sizes", 1, 0, 0, "--encoding", "cp1252", cwd=tmp_path)
@@ -98,10 +98,10 @@ def test_a_table_of_labels_is_built(tmp_path):
     report = json.loads(result.stdout)
     assert report["configs"] == {"labels": {"train": 1, "validation": 1, "test": 1}}
     assert report["units"] == {"gap": "eV"}
-    assert report["counts"]["molecules labels"]["refused: a label is no number"] == 1
+    assert report["counts"]["molecules labels"]["refused: a label is not a number"] == 1
 
 
-def test_overlap_with_a_list_is_counted_and_is_an_error(tmp_path):
+def test_overlap_with_a_list_is_counted_and_exits_with_1(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,text\nCCO,an alcohol\nCCO,ethanol\nC,methane\n")
     (tmp_path / "ethanol.txt").write_text("LFQSCWFLJHTTHZ\n")
     (tmp_path / "benzene.csv").write_text("smiles\nc1ccccc1\n")
@@ -118,7 +118,7 @@ def test_overlap_with_a_list_is_counted_and_is_an_error(tmp_path):
     assert json.loads(result.stdout)["overlap"]["ethanol"] == {"molecules": 1, "rows": 2, "first": ["LFQSCWFLJHTTHZ"]}
 
 
-def test_overlap_with_a_text_alone_is_an_error_too(tmp_path):
+def test_overlap_of_only_a_text_exits_with_1(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,text\nCCO,It is an alcohol.\nC,methane\n")
     (tmp_path / "list.csv").write_text("smiles,text\nCO,it is an  alcohol\n")
     result = run("overlap", "mine.csv", "--benchmark", "mine=list.csv", cwd=tmp_path)
@@ -132,14 +132,14 @@ def test_overlap_with_a_text_alone_is_an_error_too(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--source", "table"], "--path names the table of --source table or labels; give both or neither"),
-        (["--path", "x.csv"], "--path names the table of --source table or labels; give both or neither"),
-        (["--source", "labels", "--path", "x.csv"], "--labels names columns of --source labels; give both or neither"),
-        (["--labels", "gap"], "--labels names columns of --source labels; give both or neither"),
-        (["--split-sizes", "0", "1", "1"], "the first, of train, must be above 0"),
+        (["--source", "table"], "--path goes with --source table or labels; give both or neither"),
+        (["--path", "x.csv"], "--path goes with --source table or labels; give both or neither"),
+        (["--source", "labels", "--path", "x.csv"], "--labels goes with --source labels; give both or neither"),
+        (["--labels", "gap"], "--labels goes with --source labels; give both or neither"),
+        (["--split-sizes", "0", "1", "1"], "the first, for train, must be greater than 0"),
         (["--stage", "reed"], "choose one of fetch, read, join"),
         (["--benchmark", "chebi20"], "write it as NAME=PATH"),
-        (["--benchmark", "a=1.txt", "--benchmark", "a=2.txt"], "a is the name of 1.txt; give each list its own"),
+        (["--benchmark", "a=1.txt", "--benchmark", "a=2.txt"], "a already names 1.txt; use another name"),
         (["--config", "absent.yaml"], "absent.yaml"),
         (["--split-by", "mass"], "split_by is 'mass'; choose one of first_block, scaffold"),
         (["--min-words", "0"], "min_words is 0; give a whole number of at least 1"),
@@ -148,10 +148,10 @@ def test_overlap_with_a_text_alone_is_an_error_too(tmp_path):
             ["--source", "labels", "--labels", "a", "--path", "absent.csv"],
             "there is no file absent.csv; check the path",
         ),
-        (["--encoding", "cp1252"], "--encoding is that of --path; in a recipe, `encoding` is an option of the sources"),
+        (["--encoding", "cp1252"], "--encoding goes with --path; in a recipe, set the option `encoding`"),
     ],
 )
-def test_what_a_user_got_wrong_is_named(tmp_path, arguments, message):
+def test_a_mistake_of_the_user_is_named(tmp_path, arguments, message):
     result = run("build", *arguments, "--out", tmp_path / "out")
     assert result.returncode == 1
     assert message in result.stderr
@@ -168,7 +168,7 @@ def test_a_foreign_folder_is_refused_with_its_name(tmp_path):
 
 
 def start(*arguments):
-    """Start a command that Ctrl-C reaches, as it would not in a job of a shell that ignores it."""
+    """Start a command that reacts to Ctrl-C even if the shell's job ignores it."""
     return subprocess.Popen(
         [sys.executable, "-m", "dataset_pubchem3d", *map(str, arguments)],
         stderr=subprocess.PIPE,
@@ -187,7 +187,7 @@ def test_ctrl_c_ends_a_build_and_publishes_nothing(tmp_path):
         errors = process.stderr.read().decode()
     assert process.returncode == 130
     assert "Traceback" not in errors
-    assert "interrupted; the same command goes on" in errors
+    assert "interrupted; run the same command again" in errors
     assert [path.name for path in tmp_path.iterdir()] == [".out.work"]
 
 

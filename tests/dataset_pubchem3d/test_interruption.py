@@ -1,4 +1,4 @@
-"""Builds that are killed, starved of disk or given broken files: nothing published is half, nothing done is lost."""
+"""Builds that are killed, run out of disk space or get broken files publish nothing incomplete and lose no work."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ KILLS = 20
 
 @pytest.fixture
 def many_parts(monkeypatch):
-    """Parts and windows so small that the small world has dozens of them."""
+    """Make parts and windows so small that the small world has dozens of them."""
     monkeypatch.setattr(parse, "CHUNK", 2)
     monkeypatch.setattr(windows, "WINDOW", 2)
 
@@ -40,7 +40,7 @@ def contents(folder):
 
 
 def build_alone(recipe, out):
-    tqdm.set_lock(threading.RLock())  # the one that forks share would stay locked for ever by a kill
+    tqdm.set_lock(threading.RLock())  # a kill would leave the lock that forks share locked forever
     build(recipe, out)
 
 
@@ -50,7 +50,9 @@ def build_in_a_process(recipe, out):
     return process
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of fork among threads, which never run here
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning"
+)  # a warning about forking with threads, of which none run here
 def test_a_build_killed_at_random_moments_gives_the_same_bytes(recipe, many_parts, tmp_path):
     start = time.monotonic()
     build(recipe, tmp_path / "undisturbed")
@@ -58,7 +60,7 @@ def test_a_build_killed_at_random_moments_gives_the_same_bytes(recipe, many_part
     moments, kills, out = random.Random(0), 0, tmp_path / "killed"
     while kills < KILLS:
         process = build_in_a_process(recipe, out)
-        process.join(moments.uniform(0, duration / 3))  # so that a build is killed several times before its end
+        process.join(moments.uniform(0, duration / 3))  # so that a build is killed several times before it ends
         if process.exitcode is None:
             os.kill(process.pid, signal.SIGKILL)
             process.join()
@@ -100,7 +102,7 @@ def test_a_full_disk_corrupts_nothing(recipe, many_parts, tmp_path, limit):
     assert contents(out) == contents(tmp_path / "undisturbed")
 
 
-def test_a_truncated_file_is_named_and_read_anew_when_it_is_whole(recipe, world, many_parts, tmp_path):
+def test_a_truncated_file_is_named_and_read_again_once_it_is_complete(recipe, world, many_parts, tmp_path):
     shutil.copytree(world / "extras", tmp_path / "extras")
     file = tmp_path / "extras" / "CID-SMILES.gz"
     whole = file.read_bytes()

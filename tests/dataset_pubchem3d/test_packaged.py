@@ -1,4 +1,4 @@
-"""The dataset of the packaged sources against computations of their own: other join, other parsers, other tables."""
+"""The dataset of the packaged sources, checked by independent joins, parsers and tables."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from dataset_pubchem3d.sources.chemicals import MEASURED_TABLES
 from dataset_pubchem3d.stages.splits import SPLITS
 from dataset_pubchem3d.text.descriptions import NAME_SENTENCES
 
-MEASURED = {  # (source named in the text, property) to (file, column), and how the text prints the SI value
+MEASURED = {  # (source named in the text, property): (file, column), and how the text prints the SI value
     ("the CRC Handbook", "melting point"): ("Misc/Physical Constants of Organic Compounds.csv", "Tm"),
     ("the CRC Handbook", "boiling point"): ("Misc/Physical Constants of Organic Compounds.csv", "Tb"),
     ("the CRC Handbook", "density"): ("Misc/Physical Constants of Organic Compounds.csv", "rho"),
@@ -38,7 +38,7 @@ STATED = re.compile(rf"({'|'.join(KINDS)}) (?:is|of) (-?\d+\.\d+ (?:°C|K|g/cm³
 
 @pytest.fixture(scope="module")
 def joined():
-    """`qm9pack` merged with `chemicals` on the InChI strings, the lowest U0 (then index) first."""
+    """`qm9pack` merged with `chemicals` on the InChI, sorted by U0, then by index."""
     qm9 = pd.concat(
         pd.read_csv(
             find_installed_folder("qm9pack") / "data" / f"qm9_part{part}.csv",
@@ -82,7 +82,7 @@ def test_every_record_is_accounted_for(rows, built):
     assert set(json.loads(lines[0])) == {"source", "id", "reason", "detail"}
 
 
-def test_the_card_names_every_table_of_measurements_and_why_it_is_one(built):
+def test_the_card_names_every_table_of_measurements_with_a_reason(built):
     card = (built / "README.md").read_text()
     for table in MEASURED_TABLES:
         assert f"`{table.file}` ({table.reason})" in card
@@ -142,14 +142,14 @@ def table_values(file: str, column: str) -> dict[str, float]:
 
 
 def agrees(printed: str, value: float) -> bool:
-    """Whether a printed property is the SI value `value` to the digits that are printed."""
+    """Whether a printed property equals the SI value `value` to the printed digits."""
     number, unit = printed.split()
     offset, scale, half_digit = {"°C": (273.15, 1, 0.05), "K": (0, 1, 0.05), "g/cm³": (0, 1000, 0.5)}[unit]
     return abs(float(number) * scale + offset - value) < half_digit * 1.001
 
 
 def stated_properties(text: str):
-    """(kind, printed value, source) of every property the text states."""
+    """(kind, printed value, source) of every property in the text."""
     for sentence in re.split(r"(?<=\.) (?=[A-Z])", text):
         for kind, printed in STATED.findall(sentence):
             sources = [source for source, _ in MEASURED if source[4:] in sentence]

@@ -20,7 +20,7 @@ def test_a_row_of_a_folder_gives_its_coordinates_and_first_block(built):
     assert find_first_block(row) == row["inchikey14"]
 
 
-def test_flat_coordinates_of_a_table_are_put_in_rows():
+def test_flat_coordinates_of_a_table_are_reshaped():
     flat = {"atomic_numbers": [6, 8], "positions": [0.0, 0.0, 0.0, 1.2, 0.0, 0.0]}
     assert get_molecule_input(flat)["positions"].tolist() == [[0.0, 0.0, 0.0], [1.2, 0.0, 0.0]]
     for broken in ([0.0, 0.0, 0.0, 1.2], [[0.0, 0.0], [1.0]], []):
@@ -28,7 +28,7 @@ def test_flat_coordinates_of_a_table_are_put_in_rows():
             read_molecule(get_molecule_input(flat | {"positions": broken}))
 
 
-def test_a_row_without_any_molecule_is_refused_as_one():
+def test_a_row_without_a_molecule_is_refused():
     row = {"atomic_numbers": None, "positions": None, "text": "lost"}
     with pytest.raises(MoleculeError, match="NoneType is not a molecule"):
         read_molecule(get_molecule_input(row))
@@ -47,13 +47,13 @@ def test_a_quotation_mark_in_a_tsv_is_a_character(tmp_path):
     assert load_pairs(str(tmp_path / "mine.tsv"), "train")["text"][:] == ['"An alcohol', "Another."]
 
 
-def test_coordinates_in_cells_of_text_are_json(tmp_path):
+def test_coordinates_in_text_cells_are_json(tmp_path):
     (tmp_path / "mine.csv").write_text(
         'smiles,text,atomic_numbers,positions\nCO,It.,"[6, 8]","[[0, 0, 0], [1.4, 0, 0]]"\nO,Wet.,8 1,0 0\n'
     )
     rows = load_pairs(str(tmp_path / "mine.csv"), "train")
     assert get_molecule_input(rows[0]) == {"atomic_numbers": [6, 8], "positions": [[0, 0, 0], [1.4, 0, 0]]}
-    with pytest.raises(MoleculeError, match=r"a cell is no list of numbers \(atomic_numbers: 8 1\)"):
+    with pytest.raises(MoleculeError, match=r"a cell is not a list of numbers \(atomic_numbers: 8 1\)"):
         read_molecule(get_molecule_input(rows[1]))
 
 
@@ -63,7 +63,7 @@ def test_missing_columns_are_named(tmp_path):
         load_pairs(str(tmp_path / "mine.csv"), "train")
 
 
-def test_a_config_without_texts_is_no_set_of_pairs(world, tmp_path):
+def test_a_config_without_texts_has_no_pairs(world, tmp_path):
     from dataset_pubchem3d.build import build
     from dataset_pubchem3d.recipe import Recipe
 

@@ -1,4 +1,4 @@
-"""A table of real pairs through `--source table`, where it is at hand."""
+"""A table of real pairs through `--source table`, if it is available."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ def out(tmp_path_factory):
     return out
 
 
-def test_the_report_tells_what_the_table_holds(out):
+def test_the_report_profiles_the_table(out):
     report = json.loads((out / "build_report.json").read_text())
     assert report["given"]["table"] == {
         "rows": 7334,
@@ -34,14 +34,14 @@ def test_the_report_tells_what_the_table_holds(out):
         "distinct_texts": 7280,
         "rows_sharing_their_text": 80,
     }
-    assert sum(report["configs"]["default"].values()) == 7332  # two are `*`, an atom that is no element
+    assert sum(report["configs"]["default"].values()) == 7332  # two are `*`, which is not an element
     refused = [json.loads(line) for line in (out / "quarantine" / "texts_table.jsonl").read_text().splitlines()]
     assert Counter(record["detail"] for record in refused) == {"*": 2}
 
 
-def test_what_is_built_is_sound(out):
+def test_the_built_folder_is_sound(out):
     report = measure_quality(out, sample=0, seed=0, num_proc=1)
-    assert report["faults"] == []  # no heavy atoms closer than 0.9 Å among others
+    assert report["faults"] == []  # no heavy atoms closer than 0.9 Å, among others
     rows = report["configs"]["default"]
     assert (rows["inchikeys"], rows["first_blocks"]) == (6981, 6629)
     assert rows["distinct_texts"] == 7278

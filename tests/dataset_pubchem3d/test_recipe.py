@@ -60,7 +60,7 @@ WHOLE_RECIPE = Recipe(
 
 @pytest.fixture
 def recipe_file(tmp_path):
-    """Write a recipe, as YAML or as what YAML is to hold."""
+    """Write a recipe, given as YAML or as its content."""
 
     def write(content: str | dict) -> Path:
         text = content if isinstance(content, str) else yaml.safe_dump(content)
@@ -85,26 +85,26 @@ def table_file(tmp_path):
 # ----------------------------------------------------------------------------------------------------------------- YAML
 
 
-def test_a_recipe_of_all_settings_is_read(recipe_file):
+def test_a_recipe_with_all_settings_is_read(recipe_file):
     recipe = Recipe.from_yaml(recipe_file(WHOLE))
     assert recipe == WHOLE_RECIPE
     default = Recipe(**SMALL)
     same = {field.name for field in fields(Recipe) if getattr(recipe, field.name) == getattr(default, field.name)}
-    assert same == set()  # so that no setting of the file could have been passed over
+    assert same == set()  # so that no setting of the file could be ignored unnoticed
 
 
-def test_a_recipe_needs_no_more_than_its_sources(recipe_file):
+def test_a_recipe_needs_only_its_sources(recipe_file):
     assert Recipe.from_yaml(recipe_file("texts: [chemicals]\ngeometries: [qm9]\n")) == Recipe(**SMALL)
     assert Recipe.from_yaml(recipe_file("{texts: [chemicals], geometries: [qm9], structures: null}")) == Recipe(**SMALL)
 
 
-def test_overrides_count_instead_of_the_file(recipe_file):
+def test_overrides_replace_settings_of_the_file(recipe_file):
     recipe = Recipe.from_yaml(recipe_file(WHOLE), seed=3, match="inchikey", benchmarks={})
     assert (recipe.seed, recipe.match, recipe.benchmarks) == (3, "inchikey", {})
     assert (recipe.conformers, recipe.texts) == (3, WHOLE_RECIPE.texts)
 
 
-def test_an_override_may_heal_the_file_and_may_spoil_it(recipe_file):
+def test_an_override_may_correct_the_file_or_be_invalid(recipe_file):
     file = recipe_file({"texts": ["chemicals"], "geometries": ["qm9"], "conformers": 0})
     assert Recipe.from_yaml(file, conformers=2).conformers == 2
     with pytest.raises(ValueError, match="match is 'smiles'"):
@@ -114,30 +114,30 @@ def test_an_override_may_heal_the_file_and_may_spoil_it(recipe_file):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sed": 3}, r"recipe\.yaml: no setting is called sed; known: benchmarks, .*texts"),
-        ({"b": 1, "a": 1}, "no setting is called a, b;"),
-        ({"texts": ["chemical"]}, "no source is called 'chemical' here; choose one of chemicals, "),
-        ({"texts": ["qm9"]}, "no source is called 'qm9' here"),
+        ({"sed": 3}, r"recipe\.yaml: unknown setting sed; choose from benchmarks, .*texts"),
+        ({"b": 1, "a": 1}, "unknown setting a, b;"),
+        ({"texts": ["chemical"]}, "'chemical' is not a source of this kind; choose one of chemicals, "),
+        ({"texts": ["qm9"]}, "'qm9' is not a source of this kind"),
         (
             {"geometries": ["chemicals"]},
-            "is called 'chemicals' here; choose one of labels, molecule3d, .*table$",
+            "'chemicals' is not a source of this kind; choose one of labels, molecule3d, .*table$",
         ),
-        ({"geometries": [{"path": "x"}]}, "no source is called None here"),
-        ({"structures": "qm9"}, "no source is called 'qm9' here; choose one of pubchem_extras, "),
+        ({"geometries": [{"path": "x"}]}, "None is not a source of this kind"),
+        ({"structures": "qm9"}, "'qm9' is not a source of this kind; choose one of pubchem_extras, "),
         (
             {"properties": "molecule3d"},
-            "is called 'molecule3d' here; choose one of labels, qm9, qm9_archive$",
+            "'molecule3d' is not a source of this kind; choose one of labels, qm9, qm9_archive$",
         ),
-        ({"geometries": [{"source": "rdkit", "sed": 1}]}, "source 'rdkit' has no sed; it has .*seed"),
-        ({"geometries": [{"source": "qm9", "method": "PM6"}]}, "source 'qm9' has no method; it has path"),
-        ({"structures": {"source": "pubchem_extras", "b": 1, "a": 1}}, "'pubchem_extras' has no a, b;"),
+        ({"geometries": [{"source": "rdkit", "sed": 1}]}, "source 'rdkit' has no option sed; it has .*seed"),
+        ({"geometries": [{"source": "qm9", "method": "PM6"}]}, "source 'qm9' has no option method; it has path"),
+        ({"structures": {"source": "pubchem_extras", "b": 1, "a": 1}}, "'pubchem_extras' has no option a, b;"),
         ({"texts": [{"source": "pubchem_text", "ambiguous": "maybe"}]}, "pubchem_text: ambiguous='maybe'"),
-        ({"texts": []}, r"texts are \[\]; name at least one source"),
-        ({"geometries": ["qm9", "rdkit", "qm9"]}, r"geometries are \['qm9', 'rdkit', 'qm9'\]; .*each once"),
-        ({"texts": ["table", {"source": "table", "path": "x"}]}, "each once"),
+        ({"texts": []}, r"texts is \[\]; name at least one source"),
+        ({"geometries": ["qm9", "rdkit", "qm9"]}, r"geometries is \['qm9', 'rdkit', 'qm9'\]; .*each source once"),
+        ({"texts": ["table", {"source": "table", "path": "x"}]}, "each source once"),
     ],
 )
-def test_what_is_wrong_in_a_recipe_is_named(recipe_file, change, message):
+def test_an_error_in_a_recipe_is_named(recipe_file, change, message):
     file = recipe_file({"texts": ["chemicals"], "geometries": ["qm9"]} | change)
     with pytest.raises(ValueError, match=message):
         Recipe.from_yaml(file)
@@ -171,7 +171,7 @@ def test_a_recipe_without_sources_names_file_and_role(recipe_file, content, miss
             ("split_sizes", sizes, "one number, 0 or more, for each")
             for sizes in ((1, 2), (8, -1, 1), (1, "a", 1), (1, math.inf, 1))
         ),
-        ("split_sizes", (0, 1, 1), "the first, of train, must be above 0"),
+        ("split_sizes", (0, 1, 1), "the first, for train, must be greater than 0"),
         *(
             (setting, value, "whole number of at least 1")
             for setting in ("conformers", "min_words")
@@ -182,11 +182,11 @@ def test_a_recipe_without_sources_names_file_and_role(recipe_file, content, miss
         ("min_words", "3", "whole number of at least 1"),
         ("conformers", None, "whole number of at least 1"),
         ("texts", (), "name at least one source"),
-        ("geometries", (QM9(), QM9("elsewhere")), "each once"),
+        ("geometries", (QM9(), QM9("elsewhere")), "each source once"),
     ],
 )
-def test_a_value_that_a_setting_cannot_have_is_named(setting, value, remedy):
-    with pytest.raises(ValueError, match=f"recipe: {setting} (is|are) .*{remedy}"):
+def test_an_invalid_value_of_a_setting_is_named(setting, value, remedy):
+    with pytest.raises(ValueError, match=f"recipe: {setting} is .*{remedy}"):
         Recipe(**SMALL | {setting: value})
 
 
@@ -199,11 +199,11 @@ def test_a_value_that_a_setting_cannot_have_is_named(setting, value, remedy):
         *((setting, number) for setting in ("conformers", "min_words", "captioning_min_words") for number in (1, 50)),
     ],
 )
-def test_all_values_that_a_setting_can_have_are_taken(setting, value):
+def test_all_valid_values_of_a_setting_are_accepted(setting, value):
     assert getattr(Recipe(**SMALL | {setting: value}), setting) == value
 
 
-def test_a_recipe_cannot_be_changed_under_way():
+def test_a_recipe_is_immutable():
     with pytest.raises(FrozenInstanceError):
         Recipe(**SMALL).seed = 1
 
@@ -212,7 +212,7 @@ def test_a_recipe_cannot_be_changed_under_way():
 
 
 def every_source() -> list[Recipe]:
-    """Recipes that hold every source of the registry at least once."""
+    """Recipes that cover every source of the registry."""
     texts = tuple(source() for source in TEXT_SOURCES.values())
     geometries = tuple(source() for source in GEOMETRY_SOURCES.values())
     recipes = [Recipe(texts, geometries, structures=source()) for source in STRUCTURE_SOURCES.values()]
@@ -231,10 +231,10 @@ def every_source() -> list[Recipe]:
         *every_source(),
     ],
 )
-def test_a_recipe_comes_back_from_json_and_from_yaml_as_it_was(recipe, recipe_file):
+def test_a_recipe_round_trips_through_json_and_yaml(recipe, recipe_file):
     plain = json.loads(json.dumps(recipe.to_dict()))
     assert plain.keys() == {field.name for field in fields(Recipe)}
-    for content in (recipe.to_dict(), plain, json.dumps(plain)):  # JSON is YAML as well
+    for content in (recipe.to_dict(), plain, json.dumps(plain)):  # JSON is also YAML
         read = Recipe.from_yaml(recipe_file(content))
         assert read == recipe
         assert read.to_dict() == recipe.to_dict()
@@ -251,19 +251,19 @@ def test_a_recipe_as_json_names_its_sources_and_their_options():
 # -------------------------------------------------------------------------------------------------------------- recipes
 
 
-def test_the_recipe_of_the_packages_is_of_qm9_and_chemicals():
+def test_the_recipe_of_the_packages_uses_qm9_and_chemicals():
     settings = {**SMALL, "properties": QM9(), "split_sizes": (0.797315, 0.10127, 0.101415)}
     assert Recipe.from_packages() == Recipe(**settings, match="inchikey")
     assert Recipe.from_packages(match="cid", seed=4) == Recipe(**settings, match="cid", seed=4)
 
 
-def test_a_table_with_coordinates_is_asked_before_rdkit(table_file):
+def test_a_table_with_coordinates_is_preferred_to_rdkit(table_file):
     path = table_file(has_coordinates=True)
     recipe = Recipe.from_table(path, seed=4)
     assert recipe == Recipe((Table(path),), (TableGeometry(path), RDKitConformers()), seed=4)
 
 
-def test_the_geometries_of_a_table_without_coordinates_are_those_of_rdkit(table_file):
+def test_a_table_without_coordinates_gets_rdkit_conformers(table_file):
     path = table_file(has_coordinates=False)
     assert Recipe.from_table(path) == Recipe((Table(path),), (RDKitConformers(),))
 
@@ -291,9 +291,9 @@ def test_the_encoding_of_a_table_is_an_option(table_file, recipe_file):
 def test_molecules_with_properties_need_no_texts(recipe_file):
     recipe = Recipe.from_yaml(recipe_file("properties: qm9\nsplit_sizes: [110_000, 10_000, 10_831]"))
     assert recipe == Recipe(properties=QM9(), split_sizes=(110_000, 10_000, 10_831))
-    with pytest.raises(ValueError, match=r"geometries are \[\]; name at least one source, or `properties` alone"):
+    with pytest.raises(ValueError, match=r"geometries is \[\]; name at least one source, or set only `properties`"):
         Recipe(texts=SMALL["texts"], properties=QM9())
-    with pytest.raises(ValueError, match=r"texts are \[\]; name at least one source, or `properties` alone"):
+    with pytest.raises(ValueError, match=r"texts is \[\]; name at least one source, or set only `properties`"):
         Recipe()
 
 
@@ -316,7 +316,7 @@ def test_a_table_that_is_not_there_is_named(tmp_path):
     ("registry", "base"),
     [(TEXT_SOURCES, TextSource), (STRUCTURE_SOURCES, StructureSource), (GEOMETRY_SOURCES, GeometrySource)],
 )
-def test_every_source_is_registered_by_its_name_and_made_by_it(registry, base):
+def test_every_source_is_registered_and_made_by_its_name(registry, base):
     assert registry
     for name, source in registry.items():
         made = make_source(registry, name)
@@ -326,7 +326,7 @@ def test_every_source_is_registered_by_its_name_and_made_by_it(registry, base):
         assert describe_source(made)["source"] == name
 
 
-def test_the_description_of_a_source_is_left_as_it_was():
+def test_the_description_of_a_source_is_not_modified():
     description = {"source": "rdkit", "seed": 3}
     assert make_source(GEOMETRY_SOURCES, description) == RDKitConformers(seed=3)
     assert description == {"source": "rdkit", "seed": 3}
@@ -342,15 +342,15 @@ def test_a_list_of_options_becomes_a_tuple():
         ("texts: [", "recipe.yaml: while parsing"),
         ("texts: chemicals\ngeometries: [qm9]", "texts is 'chemicals'; give a list of sources"),
         ("texts:\ngeometries: [qm9]", "texts is None; give a list of sources"),
-        ("texts: [7]\ngeometries: [qm9]", "no source is called 7 here"),
+        ("texts: [7]\ngeometries: [qm9]", "7 is not a source of this kind"),
         ("texts: [chemicals]\ngeometries: [qm9]\nreplace_names: 'no'", "replace_names is 'no'; give true or false"),
         ("texts: [chemicals]\ngeometries: [qm9]\nseed: x", "seed is 'x'; give a whole number"),
         ("texts: [chemicals]\ngeometries: [qm9]\nconformers: true", "conformers is True; give a whole number"),
-        ("texts: [chemicals]\ngeometries: [qm9]\nbenchmarks: [a]", "give a path for each name"),
-        ("texts: [chemicals]\ngeometries: [qm9]\n7: 8", "no setting is called 7"),
+        ("texts: [chemicals]\ngeometries: [qm9]\nbenchmarks: [a]", "map each name to a path"),
+        ("texts: [chemicals]\ngeometries: [qm9]\n7: 8", "unknown setting 7"),
     ],
 )
-def test_what_is_no_recipe_is_refused_with_its_file(tmp_path, text, message):
+def test_an_invalid_recipe_is_refused_with_its_file(tmp_path, text, message):
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(ValueError, match=r"recipe\.yaml: ") as error:
         Recipe.from_yaml(tmp_path / "recipe.yaml")

@@ -25,7 +25,7 @@ from dataset_pubchem3d.schema import FEATURES, GEOMETRY_COLUMNS
 WATER = [8, 1, 1]
 POSITIONS = [[0.0, 0.0, 0.1], [0.0, 0.8, -0.5], [0.0, -0.8, -0.5]]
 ETHANOL = Compound(
-    inchikey="LFQSCWFLJHTTHZ-UHFFFAOYSA-N",  # as PubChem gives it for CID 702
+    inchikey="LFQSCWFLJHTTHZ-UHFFFAOYSA-N",  # PubChem's, for CID 702
     inchi="InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3",
     smiles="CCO",
     n_heavy=3,
@@ -45,13 +45,13 @@ def refusal(*arguments) -> RecordError:
 # ---------------------------------------------------------------------------------------------------------- bad records
 
 
-def test_a_bad_record_tells_its_id_its_reason_and_its_detail():
+def test_a_bad_record_has_its_id_reason_and_detail():
     error = RecordError("record 7", "no atoms", "0 of them")
     assert str(error) == "record 7: no atoms (0 of them)"
     assert str(RecordError("record 7", "no atoms")) == "record 7: no atoms"
 
 
-def test_a_bad_record_comes_back_whole_from_another_process():
+def test_a_bad_record_can_be_pickled():
     error = pickle.loads(pickle.dumps(RecordError("record 7", "no atoms", "0 of them")))
     assert (error.record_id, error.reason, error.detail) == ("record 7", "no atoms", "0 of them")
 
@@ -59,7 +59,7 @@ def test_a_bad_record_comes_back_whole_from_another_process():
 # ------------------------------------------------------------------------------------------------------------ compounds
 
 
-def test_ethanol_has_the_identifiers_that_pubchem_gives_it():
+def test_ethanol_has_the_identifiers_of_pubchem():
     names = {"cid": 702, "title": "Ethanol", "synonyms": ("ethyl alcohol", "alcohol")}
     assert Compound.from_smiles("OCC", "record 7", **names) == ETHANOL
 
@@ -128,14 +128,14 @@ def test_a_geometry_without_atoms_is_refused(atomic_numbers, positions):
         ([[8], [1], [1]], POSITIONS),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(atomic_numbers, positions):
+def test_mismatched_shapes_are_refused(atomic_numbers, positions):
     error = refusal(atomic_numbers, positions)
     assert (error.record_id, error.reason) == ("record 7", "numbers of atoms and positions differ")
     assert str(np.shape(positions)[-1]) in error.detail
 
 
 @pytest.mark.parametrize("number", [0, -1, 119, 256 + 6, 6.0, 6.5, True, "C"])
-def test_an_atomic_number_that_is_none_is_refused(number):
+def test_an_invalid_atomic_number_is_refused(number):
     error = refusal([number], [[0.0, 0.0, 0.0]])
     assert error.reason == "an atomic number is not one of 1 to 118"
     assert str(number) in error.detail
@@ -152,9 +152,9 @@ def test_a_coordinate_that_is_not_finite_is_refused(place, value):
 @pytest.mark.parametrize(
     "energies", [[], [1.0], [1.0, 2.0, 3.0], 1.0, [[1.0], [2.0]], [1.0, np.nan], [np.inf, 1.0], [-np.inf, 1.0]]
 )
-def test_energies_that_are_not_one_finite_number_a_conformer_are_refused(energies):
+def test_energies_must_be_one_finite_number_per_conformer(energies):
     error = refusal(WATER, [POSITIONS, POSITIONS], energies)
-    assert error.reason == "energies are not one finite number a conformer"
+    assert error.reason == "energies are not one finite number per conformer"
 
 
 @pytest.mark.parametrize("number", [1, 118])
@@ -162,7 +162,7 @@ def test_all_elements_are_known(number):
     assert check_geometry("a", [number], [[0.0, 0.0, 0.0]]).atomic_numbers.tolist() == [number]
 
 
-def test_a_geometry_has_the_types_and_shapes_that_it_says():
+def test_a_geometry_has_the_documented_types_and_shapes():
     geometry = check_geometry("a", np.array(WATER, np.int64), POSITIONS, [5], method="PM6", license="CC0-1.0")
     assert (geometry.geometry_id, geometry.method, geometry.license) == ("a", "PM6", "CC0-1.0")
     assert (geometry.atomic_numbers.dtype, geometry.positions.dtype) == (np.uint8, np.float32)
@@ -172,18 +172,18 @@ def test_a_geometry_has_the_types_and_shapes_that_it_says():
     assert geometry.energies.tolist() == [5.0]
 
 
-def test_what_a_source_does_not_tell_is_none():
+def test_missing_values_of_a_source_are_none():
     geometry = check_geometry("a", WATER, POSITIONS)
     assert (geometry.energies, geometry.method, geometry.license) == (None, None, None)
 
 
-def test_conformers_are_sorted_by_energy_and_equal_ones_keep_their_order():
+def test_conformers_are_sorted_stably_by_energy():
     positions = [[[float(place), 0.0, 0.0]] for place in range(5)]
     geometry = check_geometry("a", [2], positions, [3.0, -1.0, 3.0, 2.0, -1.0])
     assert geometry.energies.tolist() == [-1.0, -1.0, 2.0, 3.0, 3.0]
     assert geometry.positions[:, 0, 0].tolist() == [1.0, 4.0, 3.0, 0.0, 2.0]
 
-    many = [[[float(place), 0.0, 0.0]] for place in range(100)]  # few are sorted stably by any algorithm
+    many = [[[float(place), 0.0, 0.0]] for place in range(100)]  # any algorithm sorts a few stably
     geometry = check_geometry("a", [2], many, [float(place % 2) for place in range(100)])
     assert geometry.positions[:, 0, 0].tolist() == [*range(0, 100, 2), *range(1, 100, 2)]
 
@@ -208,7 +208,7 @@ NEON = check_geometry("c", [10], [[[3, 4, 5]], [[6, 7, 8]]])
         (9, [[[[1, 1, 1]], [[2, 2, 2]]], [], [[[6, 7, 8]]]]),
     ],
 )
-def test_columns_hold_the_lowest_conformer_and_as_many_further_ones_as_are_kept(num_conformers, further):
+def test_columns_have_the_lowest_conformer_and_the_others_that_are_kept(num_conformers, further):
     columns = make_geometry_columns([HELIUM, HYDROGEN, NEON], num_conformers)
     for column in columns.values():
         column.validate(full=True)
@@ -223,7 +223,7 @@ def test_columns_hold_the_lowest_conformer_and_as_many_further_ones_as_are_kept(
 
 
 @pytest.mark.parametrize("geometries", [[], [HYDROGEN], [HELIUM, NEON]])
-def test_columns_have_the_types_of_both_schemas_whatever_they_hold(geometries):
+def test_columns_have_the_types_of_both_schemas_for_any_content(geometries):
     published = FEATURES.arrow_schema
     for name, column in make_geometry_columns(geometries, 2).items():
         assert column.type == GEOMETRY_SCHEMA.field(name).type
@@ -251,7 +251,7 @@ def test_columns_of_any_sizes_agree_with_lists(sizes, num_conformers):
 # ----------------------------------------------------------------------------------------------------------------- rows
 
 
-def test_the_schemas_hold_what_a_row_of_the_dataset_needs():
+def test_the_schemas_have_all_columns_of_the_dataset():
     from_the_join = {"match_level", "benchmarks", "split", "split_group"}
     published = FEATURES.arrow_schema
     assert set(published.names) - set(TEXT_SCHEMA.names) - set(GEOMETRY_SCHEMA.names) == from_the_join
@@ -314,7 +314,7 @@ def test_a_text_that_is_still_to_be_identified_has_its_cid_and_no_identity():
     assert {row[name] for name in identity} == {None}
 
 
-def test_the_raw_text_is_the_text_where_the_source_gives_no_other():
+def test_the_raw_text_is_the_text_unless_the_source_gives_another():
     assert make_text_row("table", Text("7", "A liquid.", "DrugBank", cid=702))["text_raw"] == "A liquid."
     assert make_text_row("table", Text("7", "A liquid.", "DrugBank", cid=702, raw=""))["text_raw"] == ""
 

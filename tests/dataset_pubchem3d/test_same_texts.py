@@ -18,7 +18,7 @@ STEROID = "The molecule is a steroid."
         "The\u2003molecule is a s\u200bteroid.".replace("\u200b", ""),
     ],
 )
-def test_texts_that_differ_in_form_alone_are_the_same(same):
+def test_texts_that_differ_only_in_form_are_the_same(same):
     assert normalise_text(same) == normalise_text(STEROID) == "the molecule is a steroid"
 
 
@@ -50,17 +50,17 @@ def test_unicode_has_several_ways_to_write_a_text(one, other):
         "",
     ],
 )
-def test_names_and_all_else_that_differs_are_other_texts(other):
+def test_texts_with_other_names_or_words_differ(other):
     assert normalise_text(other) != normalise_text(STEROID)
 
 
-def test_a_text_may_be_nothing():
+def test_a_text_may_be_empty():
     assert {normalise_text(text) for text in ("", " \n", ".", " . ")} == {""}
 
 
 @settings(derandomize=True, deadline=None)
 @given(st.lists(st.text(max_size=4), max_size=12))
-def test_hashes_are_equal_where_texts_are_the_same(texts):
+def test_same_texts_have_equal_hashes(texts):
     hashes, normalised = hash_texts(texts), [normalise_text(text) for text in texts]
     assert (hashes.dtype, hashes.shape) == (np.uint64, (len(texts),))
     assert [[a == b for a in hashes] for b in hashes] == [[a == b for a in normalised] for b in normalised]

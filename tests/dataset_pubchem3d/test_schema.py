@@ -8,7 +8,7 @@ def test_every_column_is_described_once():
     assert all(column.description.endswith(".") for column in COLUMNS)
 
 
-def test_types_in_short():
+def test_short_forms_of_types():
     kinds = {column.name: (column.dtype, column.unit) for column in COLUMNS}
     assert kinds["positions"] == ("list<list<float32>[3]>", "Å")
     assert kinds["atomic_numbers"] == ("list<uint8>", "")

@@ -1,4 +1,4 @@
-"""A table as a dataset: its columns, the types of their cells, faulty rows, splits and what is kept in the cache."""
+"""A table as a dataset: columns, types of cells, faulty rows, splits and the cache."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ def sdf_record(mol, **tags):
     return Chem.MolToMolBlock(mol) + items + "$$$$\n"
 
 
-def test_columns_have_their_standard_or_their_own_names(tmp_path):
+def test_columns_have_standard_names_or_their_own(tmp_path):
     head = "CID,Canonical_SMILES,Description,Title,source,gap,active,Conformer_Energy"
     rows = load_table(write(tmp_path, "a.csv", f"{head}\n7,CO,Wood alcohol. ,Methanol,me,1.5,1,-2\n"), "train")
     assert rows[0] == {
@@ -69,14 +69,14 @@ def test_columns_have_their_standard_or_their_own_names(tmp_path):
         (("1_000", "2", "3"), "string", ["1_000", "2", "3"]),
     ],
 )
-def test_the_type_of_a_column_is_that_of_all_its_cells(tmp_path, cells, dtype, values):
+def test_the_type_of_a_column_fits_all_its_cells(tmp_path, cells, dtype, values):
     file = write(tmp_path, "a.csv", "smiles,mine\n" + "".join(f"C,{cell}\n" for cell in cells))
     rows = load_table(file, "train")
     assert rows.features["mine"] == Value(dtype)
     assert rows["mine"][:] == values
 
 
-def test_texts_are_texts_even_if_they_look_like_numbers(tmp_path):
+def test_texts_stay_texts_even_if_they_look_like_numbers(tmp_path):
     rows = load_pairs(write(tmp_path, "a.csv", "smiles,text\nC,12\nO,NA\n"), "train")
     assert rows["text"][:] == ["12", "NA"]
 
@@ -87,7 +87,7 @@ def test_coordinates_in_json_are_lists(tmp_path, name):
     cells = [
         (ETHANOL["positions"], [-1.0]),
         (np.ravel(ETHANOL["positions"]).tolist(), -1.0),
-        (several, [-1.0, -2.0]),  # of which the one of lowest energy is kept, as by a build
+        (several, [-1.0, -2.0]),  # the one of lowest energy is kept, as in a build
     ]
     with open(tmp_path / name, "w", newline="") as file:
         tsv = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if name == "a.tsv" else {}
@@ -134,23 +134,23 @@ def test_an_sdf_gives_geometries_labels_and_smiles(tmp_path, conformer_of):
     assert get_molecule_input(rows[1]) == "CCO"
 
 
-def test_an_inchi_may_stand_for_the_smiles(tmp_path):
+def test_an_inchi_may_replace_the_smiles(tmp_path):
     alanine = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
     row = f'"{alanine}",QNAYBMKLOCPYGJ-REOHCLBHSA-N'
     (only,) = load_molecules(write(tmp_path, "a.csv", f"inchi,inchikey\n{row}\n"), "train", None, ("smiles",))
     assert only["smiles"] == "C[C@H](N)C(=O)O"
     (both,) = load_table(write(tmp_path, "b.csv", f"smiles,inchi,inchikey\nNC(C)C(=O)O,{row}\n"), "train")
-    assert both["smiles"] == "C[C@H](N)C(=O)O"  # that of the key
+    assert both["smiles"] == "C[C@H](N)C(=O)O"  # the one that matches the key
     (first,) = load_table(write(tmp_path, "c.csv", f'smiles,inchi\nNC(C)C(=O)O,"{alanine}"\n'), "train")
     assert first["smiles"] == "NC(C)C(=O)O"
 
 
-def test_backslashes_that_were_escaped_are_single(tmp_path):
+def test_escaped_backslashes_become_single(tmp_path):
     (row,) = load_table(write(tmp_path, "a.csv", "smiles\n C/C=C\\\\C \n"), "train")
     assert row["smiles"] == "C/C=C\\C"
 
 
-def test_a_faulty_row_says_why_and_is_null_elsewhere(tmp_path):
+def test_a_faulty_row_has_its_fault_and_is_null_elsewhere(tmp_path):
     file = write(tmp_path, "a.csv", b"smiles,text,gap\nC,Methane,1\nC1CC,A ring,2\nO,W\xe4sser,3\nN,,4\n")
     rows = load_pairs(file, "train")
     assert rows["gap"][:] == [1, None, None, None]
@@ -163,13 +163,13 @@ def test_a_faulty_row_says_why_and_is_null_elsewhere(tmp_path):
     ]
     with pytest.raises(MoleculeError, match="the text is empty"):
         read_molecule(get_molecule_input(rows[3]))
-    assert load_molecules(file, "train", None, ())["row_fault"][3] is None  # where no text is wanted
+    assert load_molecules(file, "train", None, ())["row_fault"][3] is None  # no text is needed here
     assert load_pairs(file, "train", encoding="cp1252")["text"][2] == "Wässer"
 
 
-def test_a_row_of_a_cid_alone_is_faulty(tmp_path):
+def test_a_row_with_only_a_cid_is_faulty(tmp_path):
     rows = load_table(write(tmp_path, "a.csv", "smiles,cid\n,962\n,\n"), "train")
-    assert rows["row_fault"][:] == ["its molecule is given by a CID alone", "neither a structure nor a CID"]
+    assert rows["row_fault"][:] == ["its molecule is given only by a CID", "neither a structure nor a CID"]
 
 
 def test_slices_are_those_of_datasets(tmp_path):
@@ -182,7 +182,7 @@ def test_slices_are_those_of_datasets(tmp_path):
     ):
         assert load_table(file, split)["number"][:] == [*expected]
     for split in ("test", "validation", "train[:50%]+test", "train["):
-        with pytest.raises(ValueError, match=r"a\.csv is a table, which has the one split 'train'.*--validation_split"):
+        with pytest.raises(ValueError, match=r"a\.csv is a table, which has only the split 'train'.*validation_split"):
             load_table(file, split)
 
 
@@ -198,13 +198,13 @@ def test_slices_are_those_of_datasets(tmp_path):
         ("a.txt", b"CCO\n", "is a .txt file; give a folder, a Hub id or"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_one_error(tmp_path, name, content, message):
+def test_a_broken_file_is_a_single_error(tmp_path, name, content, message):
     with pytest.raises(ValueError, match=message):
         load_pairs(write(tmp_path, name, content), "train")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet", "a.sdf", "a.sdf.gz"])
-def test_a_file_that_is_not_there_is_named(tmp_path, name):
+def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(ValueError, match=rf"there is no file .*{name}; check the path"):
         load_pairs(str(tmp_path / name), "train")
 
@@ -222,7 +222,7 @@ def test_a_changed_file_is_read_again(tmp_path):
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=60))
-def test_any_bytes_give_the_rows_of_the_builder(tmp_path, content):
+def test_any_bytes_give_the_same_rows_as_a_build(tmp_path, content):
     file = write(tmp_path, "a.csv", b"smiles,text\nC,Methane\n" + content)
     try:
         raw = list(Table(path=file).read_records(tmp_path / "a.csv"))

@@ -1,4 +1,4 @@
-"""Every reader of files, given bytes that are no such file, a file cut anywhere, or another encoding: a ValueError."""
+"""Every file reader raises at most a ValueError for arbitrary bytes, truncated files and other encodings."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +18,7 @@ from modeling_geomclip import MoleculeError, read_molecule
 BLOCK = Chem.MolToMolBlock(Chem.MolFromSmiles("CO"))
 XYZ = "2\né\nC 0 0 0\nO 0 0 1.2\n"
 MOL2 = "@<TRIPOS>MOLECULE\nx\n 1 0\nSMALL\nNO_CHARGES\n\n@<TRIPOS>ATOM\n 1 C 0.0 0.0 0.0 C.3 1 MOL 0\n"
-TEXTS = {  # a valid file of each kind, with a letter that is not ASCII
+TEXTS = {  # a valid file of each kind, with a non-ASCII letter
     "a.smi": "CCO éthanol\nCN\n",
     "a.sdf": f"é{BLOCK}> <NAME>\né\n\n$$$$\n{BLOCK}$$$$\n",
     "a.xyz": XYZ * 2,

@@ -1,4 +1,4 @@
-"""The command `geomclip`: its help, its errors, and the doors that lead to it."""
+"""The command `geomclip`: its help, its errors, and the scripts that run it."""
 
 import json
 import subprocess

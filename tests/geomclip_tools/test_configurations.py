@@ -1,6 +1,7 @@
-"""Shipped configurations by name, files by path."""
+"""Find shipped configurations by name and files by path."""
 
 import json
+import re
 
 import pytest
 
@@ -22,10 +23,31 @@ def test_a_file_comes_first(tmp_path, monkeypatch):
 
 
 def test_another_name_is_refused_with_those_that_there_are():
-    with pytest.raises(
-        ValueError, match=r"neither a file 'train/quikstart' nor .*data/qm9\.yaml.*train/quickstart\.yaml"
-    ):
+    message = r"'train/quikstart' is neither a file nor a shipped configuration.*data/qm9\.yaml.*train/quickstart\.yaml"
+    with pytest.raises(ValueError, match=message):
         find_configuration("train/quikstart")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "similar"),
+    [
+        ("train/quikstart", "train", "train/quickstart.yaml"),
+        ("quickstart", "train", "train/quickstart.yaml"),
+        ("configs/train/align_text.yml", "train", "train/align_texts.yaml"),
+        ("qm9", "", "data/qm9.yaml"),
+        ("model/geometry_compakt.json", "model", "model/geometry_compact.json"),
+    ],
+)
+def test_a_similar_name_is_suggested(name, kind, similar):
+    with pytest.raises(ValueError, match=f"did you mean '{re.escape(similar)}'\\? Shipped configurations: {kind}"):
+        find_configuration(name, kind)
+
+
+def test_only_names_of_the_wanted_kind_are_listed():
+    with pytest.raises(ValueError, match="Shipped configurations: train/") as error:
+        find_configuration("xyz", "train")
+    assert "data/" not in str(error.value)
+    assert "did you mean" not in str(error.value)
 
 
 def test_the_shapes_of_models_are_configurations_of_the_tower():

@@ -1,4 +1,4 @@
-"""One table with a row of each fault: building, training and evaluation refuse the same rows in the same words."""
+"""One table with one row per fault: building, training and evaluation reject the same rows for the same reasons."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ ETHANOL_KEY = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
 ETHANOL = '"[6, 6, 8]","[[0, 0, 0], [1.5, 0, 0], [2.0, 1.3, 0]]"'
 NITROGEN = '"[6, 7, 8]","[[0, 0, 0], [1.5, 0, 0], [2.0, 1.3, 0]]"'
 HEAD = "Canonical_SMILES,InChIKey,Description,atomic_numbers,positions"
-ROWS = (  # each with the reason for which it is refused, if it is
+ROWS = (  # each with the reason for its rejection, if any
     (f"CCO,{ETHANOL_KEY},Ethanol is an alcohol.,{ETHANOL}", ""),
     ("CCO,,Ethanol from K\xf6ln.,,", "the row is damaged"),
     ('CCO,,"Ethanol" is an alcohol.,,', "the row is damaged"),
@@ -27,10 +27,10 @@ ROWS = (  # each with the reason for which it is refused, if it is
     (f"CCCO,{ETHANOL_KEY},Propanol is called ethanol.,,", "InChIKey and structure are of different molecules"),
     ('CCN,,"Ethylamine is a base,\nin two lines.",,', ""),
     (f"CCO,,The coordinates have a nitrogen.,{NITROGEN}", "the coordinates are of another molecule"),
-    ('CCO,,The coordinates are no list.,"[6, 6, 8]",0 0 0', "a cell is no list of numbers"),
+    ('CCO,,The coordinates are no list.,"[6, 6, 8]",0 0 0', "a cell is not a list of numbers"),
     ('CCO,,The coordinates are too few.,"[6, 6, 8]","[[0, 0, 0]]"', "numbers of atoms and positions differ"),
     ('CCO,,The coordinates are missing.,"[6, 6, 8]",', "no positions"),
-    ("CCO,,Ethanol has too few cells.", "the row does not fit the head of its table"),
+    ("CCO,,Ethanol has too few cells.", "the row does not fit the header of its table"),
     ("#NAME?,,Formaldehyde has lost its SMILES.,,", "neither a structure nor a CID"),
     ("c1ccccc1,,Benzene is aromatic.,,", ""),
 )

@@ -1,4 +1,4 @@
-"""The noise against the statistics that GeomCLIP and Uni-Mol state."""
+"""Compare the noise with the statistics that GeomCLIP and Uni-Mol specify."""
 
 from types import SimpleNamespace
 
@@ -29,7 +29,7 @@ def add_noise(*batch_and_seeds_and_config) -> SimpleNamespace:
 
 
 def noise(sizes: list[int], seeds: list[int], symbol: int = CARBON, **settings):
-    """The noised batch and its displacements (batch, atoms, 3), Å."""
+    """Return the noised batch and its displacements (batch, atoms, 3), Å."""
     batch = molecules(sizes, symbol)
     noised = add_noise(*batch, torch.tensor(seeds), GeomCLIPGeometryConfig(**settings))
     return noised, noised.noised_positions - batch[1]
@@ -39,7 +39,7 @@ def test_noise_depends_on_seed_and_number_of_atoms_alone():
     noised, shifts = noise([9, 4, 30, 9], [5, 6, 7, 5])
     for order in ([2, 0, 1, 3], [1], [0, 1]):
         sizes, seeds = [[9, 4, 30, 9][i] for i in order], [[5, 6, 7, 5][i] for i in order]
-        # Other mates, another order, other padding, other symbols.
+        # Other molecules in the batch, another order, other padding, other symbols.
         other, other_shifts = noise(sizes, seeds, symbol=8)
         for row, i in enumerate(order):
             rows = slice(sizes[row] + 2)
@@ -69,7 +69,7 @@ def test_share_of_chosen_atoms(size):
     counts = noised.chosen.sum(dim=1)
     assert counts.min() == max(1, int(0.15 * size))
     assert counts.max() <= int(0.15 * size) + 1
-    # The fraction of an atom is rounded up as often as it is large; below one atom there is no choice.
+    # A fraction of an atom is rounded up with the probability of its size; at least one atom is chosen.
     assert_close(counts.float().mean().item(), max(1.0, 0.15 * size), rtol=0, atol=0.03)
     of_each_atom = noised.chosen[:, 1 : size + 1].float().mean(dim=0)
     assert_close(of_each_atom, torch.full((size,), max(1.0, 0.15 * size) / size), rtol=0, atol=0.04)
@@ -112,7 +112,7 @@ def test_gaussian_noise():
     assert shifts.mean(dim=0).abs().max() < 0.02
     assert (shifts.T.corrcoef() - torch.eye(3)).abs().max() < 0.03
     within = (shifts.abs() < 3**-0.5).double().mean().item()
-    assert_close(within, 0.6827, rtol=0, atol=0.01)  # one standard deviation of a normal law
+    assert_close(within, 0.6827, rtol=0, atol=0.01)  # one standard deviation of a normal distribution
 
 
 def test_uniform_noise():

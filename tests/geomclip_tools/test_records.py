@@ -1,4 +1,4 @@
-"""What results and trainings say of where they come from: all that is needed to repeat them, and no path."""
+"""Provenance records of results and training runs: all that is needed to repeat them, and no local path."""
 
 import json
 import re

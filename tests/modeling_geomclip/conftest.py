@@ -1,4 +1,4 @@
-"""Fixtures of the captioner's tests: tiny decoders of several families, a tokenizer for them, and molecules."""
+"""Fixtures for the captioner's tests: tiny decoders of several families, a tokenizer for them, and molecules."""
 
 import copy
 from collections.abc import Callable
@@ -23,7 +23,7 @@ SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "m
 DECODERS = {
     "llama": LlamaConfig(num_key_value_heads=2, intermediate_size=48, tie_word_embeddings=True, **SHAPE, **SPECIAL),
     "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=128, **SPECIAL),
-    # Embeddings of another size than the states, as in the smallest OPT; Galactica is an OPT too.
+    # Embeddings and states differ in size, as in the smallest OPT; Galactica is an OPT, too.
     "opt": OPTConfig(word_embed_proj_dim=24, ffn_dim=48, **SHAPE, **SPECIAL),
     "qwen2": Qwen2Config(num_key_value_heads=2, intermediate_size=48, **SHAPE, **SPECIAL),
 }
@@ -46,7 +46,7 @@ def captions() -> tuple[str, ...]:
 
 @pytest.fixture
 def decoder_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE, trained on a few captions, with an end and no padding token."""
+    """Byte-level BPE, trained on a few captions, with an end token and no padding token."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -68,7 +68,7 @@ def decoder_tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture
 def randomise() -> Callable[..., None]:
-    """Adds noise to the parameters of a model whose names have one of the parts."""
+    """Return a function that adds noise to the parameters of a model whose names contain one of the parts."""
 
     @torch.no_grad()
     def randomise(model: torch.nn.Module, *parts: str) -> None:
@@ -83,7 +83,7 @@ def randomise() -> Callable[..., None]:
 
 @pytest.fixture
 def build_captioner(model, randomise) -> Callable[..., GeomCLIPForCaptioning]:
-    """From the name of a decoder's family and settings; weights are so large that captions tell molecules apart."""
+    """Return a function that builds a captioner, with weights so large that captions differ between molecules."""
 
     def build(family: str = "llama", seed: int = 3, vocab_size: int = 64, **kwargs) -> GeomCLIPForCaptioning:
         config = copy.deepcopy(DECODERS[family])
@@ -106,7 +106,7 @@ def captioner(build_captioner) -> GeomCLIPForCaptioning:
 
 @pytest.fixture
 def adapted(captioner, randomise, tmp_path) -> GeomCLIPForCaptioning:
-    """With an adapter none of whose weights is zero, on a base that lies in `tmp_path / "base"`."""
+    """A captioner with an adapter without zero weights; its base is saved in `tmp_path / "base"`."""
     captioner.save_pretrained(tmp_path / "base")
     captioner.add_adapter(captioner.lora_config(r=2))
     randomise(captioner, "lora_", "modules_to_save")
@@ -115,7 +115,7 @@ def adapted(captioner, randomise, tmp_path) -> GeomCLIPForCaptioning:
 
 @pytest.fixture
 def folders(adapted, tmp_path) -> Path:
-    """Where an adapter, its base and the merged model lie side by side."""
+    """A folder with an adapter, its base and the merged model."""
     adapted.save_pretrained(tmp_path / "adapter")
     adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
     return tmp_path
@@ -123,7 +123,7 @@ def folders(adapted, tmp_path) -> Path:
 
 @pytest.fixture
 def generate(batch) -> Callable[..., list[list[int]]]:
-    """Token ids of a captioner's greedy captions of the batch, whose prompts are padded on the left."""
+    """Return a function that writes greedy captions of the batch, as token ids, with prompts padded on the left."""
 
     def generate(captioner: GeomCLIPForCaptioning, **changes) -> list[list[int]]:
         order = batch["attention_mask"].argsort(dim=1, stable=True)

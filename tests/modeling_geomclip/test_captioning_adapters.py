@@ -1,4 +1,4 @@
-"""What the captioner's adapters say of their base, and what they ask of it."""
+"""How the captioner's adapters record and check their base."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def settings_of(folder: Path, file: str = "config.json") -> dict:
     return json.loads((folder / file).read_text())
 
 
-def test_an_adapter_names_its_base_and_no_place_on_this_machine(folders):
+def test_an_adapter_names_its_base_and_no_local_path(folders):
     for file, key in (("config.json", "base_model"), ("adapter_config.json", "base_model_name_or_path")):
         assert settings_of(folders / "adapter", file)[key] == "../base"
     assert settings_of(folders / "adapter")["base_sha256"] == weights_sha256(folders / "base")
@@ -44,7 +44,7 @@ def test_the_hash_of_the_weights_by_hand(tmp_path):
 
 
 def move_to_the_hub(folder: Path, cache: Path) -> None:
-    """As a folder lies in the cache when it was downloaded as "me/folder"."""
+    """Move a folder to its place in the cache, as if it was downloaded as "me/folder"."""
     repository = cache / f"models--me--{folder.name}"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("1" * 40)
@@ -73,7 +73,7 @@ def test_generation_settings_belong_to_the_adapter(adapted, tmp_path):
     assert AutoModel.from_pretrained(tmp_path / "base").generation_config.max_new_tokens is None
 
 
-def test_what_is_uploaded_has_a_configuration(adapted, tmp_path, monkeypatch):
+def test_uploads_include_the_configuration(adapted, tmp_path, monkeypatch):
     uploaded = []
     monkeypatch.setattr("transformers.modeling_utils.hf_api", MagicMock())
     monkeypatch.setattr("transformers.modeling_utils.create_and_tag_model_card", MagicMock())
@@ -83,7 +83,7 @@ def test_what_is_uploaded_has_a_configuration(adapted, tmp_path, monkeypatch):
     assert {"config.json", "adapter_config.json", "adapter_model.safetensors"} <= {*uploaded}
 
 
-def test_an_adapter_goes_onto_its_own_base_only(adapted, build_captioner, generate, tmp_path):
+def test_an_adapter_loads_only_onto_its_own_base(adapted, build_captioner, generate, tmp_path):
     adapted.save_pretrained(tmp_path / "adapter")
     base = AutoModel.from_pretrained(tmp_path / "base")
     base.load_adapter(tmp_path / "adapter")
@@ -104,7 +104,7 @@ def test_an_adapter_goes_onto_its_own_base_only(adapted, build_captioner, genera
 @pytest.mark.parametrize(
     ("base", "base_model"), [("base", None), ("adapter/base", "base"), ("adapter/weights/base", None)]
 )
-def test_a_base_that_is_not_there(adapted, tmp_path, base, base_model):
+def test_a_missing_base_is_reported(adapted, tmp_path, base, base_model):
     (tmp_path / base).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "base").rename(tmp_path / base)
     adapted.name_or_path = str(tmp_path / base)
@@ -114,44 +114,48 @@ def test_a_base_that_is_not_there(adapted, tmp_path, base, base_model):
         AutoModel.from_pretrained(tmp_path / "adapter")
 
 
-def test_an_adapter_that_names_no_base(adapted, tmp_path):
+def test_an_adapter_without_the_name_of_its_base_is_refused(adapted, tmp_path):
     adapted.save_pretrained(tmp_path / "adapter")
     settings = settings_of(tmp_path / "adapter") | {"base_model": None}
     (tmp_path / "adapter" / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match=r"adapter whose config\.json names no base_model; save it by save_pretrained"):
+    with pytest.raises(
+        ValueError, match=r"an adapter without base_model in config\.json; save it with save_pretrained"
+    ):
         AutoModel.from_pretrained(tmp_path / "adapter")
 
 
-def test_an_adapter_whose_base_was_never_saved(captioner, adapted, build_captioner, tmp_path):
+def test_an_adapter_whose_base_was_never_saved_is_not_saved(captioner, adapted, build_captioner, tmp_path):
     unsaved = build_captioner(seed=4)
     merged = adapted.merge_and_unload()
     for model in (unsaved, merged):
         model.add_adapter(model.lora_config(r=2))
-        with pytest.raises(ValueError, match="base was never saved; save the model before an adapter is added to it"):
+        with pytest.raises(ValueError, match="base was never saved; save the model before you add an adapter to it"):
             model.save_pretrained(tmp_path / "adapter")
 
 
 def test_a_base_without_safetensors(adapted, tmp_path):
     (tmp_path / "base" / "model.safetensors").rename(tmp_path / "base" / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"base has no weights in \.safetensors files; an adapter's base needs them"):
+    with pytest.raises(
+        ValueError, match=r"base has no \.safetensors files; save the adapter's base with save_pretrained"
+    ):
         adapted.save_pretrained(tmp_path / "adapter")
 
 
 def test_a_whole_model_is_not_saved_beside_an_adapter(adapted, tmp_path):
     adapted.save_pretrained(tmp_path / "adapter")
-    with pytest.raises(ValueError, match="adapter holds an adapter, for a base elsewhere; give another folder"):
+    with pytest.raises(ValueError, match="adapter holds an adapter whose base is elsewhere; choose another folder"):
         adapted.merge_and_unload().save_pretrained(tmp_path / "adapter")
 
 
-def test_what_has_no_adapter_cannot_be_merged(captioner):
+def test_a_model_without_an_adapter_cannot_be_merged(captioner):
     with pytest.raises(ValueError, match="the model has no adapter to merge; load or add one first"):
         captioner.merge_and_unload()
 
 
-def test_without_peft_an_adapter_is_no_base(adapted, captioner, tmp_path, monkeypatch):
+def test_adapters_need_peft(adapted, captioner, tmp_path, monkeypatch):
     adapted.save_pretrained(tmp_path / "adapter")
     monkeypatch.setattr(captioning_geomclip, "is_peft_available", lambda: False)
-    with pytest.raises(ImportError, match="adapter holds an adapter, which needs the package peft; pip install peft"):
+    with pytest.raises(ImportError, match="adapter holds an adapter, which needs the peft package; pip install peft"):
         GeomCLIPForCaptioning.from_pretrained(tmp_path / "adapter")
-    with pytest.raises(ImportError, match="LoRA needs the package peft; pip install peft"):
+    with pytest.raises(ImportError, match="LoRA needs the peft package; pip install peft"):
         captioner.lora_config()

@@ -1,4 +1,4 @@
-"""Adapters, merged and whole models of the captioner give the same captions, wherever they lie."""
+"""Adapters, merged and whole captioners give the same captions, wherever they are stored."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def test_adapters_of_the_geometry_tower_too(build_captioner, randomise, generate
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "opt", "qwen2"])
-def test_decoders_come_back(build_captioner, randomise, generate, tmp_path, family):
+def test_all_decoder_families_are_saved_and_loaded(build_captioner, randomise, generate, tmp_path, family):
     model = build_captioner(family)
     model.save_pretrained(tmp_path / "base")
     model.add_adapter(model.lora_config(r=2))
@@ -101,7 +101,7 @@ def test_folders_may_move_together(adapted, generate, tmp_path, monkeypatch, bas
     assert generate(GeomCLIPForCaptioning.from_pretrained(".")) == expected
 
 
-def test_a_base_that_was_named_by_a_relative_path_is_found_from_elsewhere(adapted, tmp_path, monkeypatch):
+def test_a_base_with_a_relative_path_is_found_from_another_directory(adapted, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = AutoModel.from_pretrained("base")
     again = AutoModel.from_pretrained("base")

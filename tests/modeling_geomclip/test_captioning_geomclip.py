@@ -1,4 +1,4 @@
-"""What the captioner computes: its loss and captions follow the molecule, and nothing but the molecule."""
+"""The loss and the captions depend on the molecule, but not on its frame, its padding or the batch."""
 
 from threading import Thread
 
@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, TextIteratorStreamer
 from modeling_geomclip import GeomCLIPCaptioningConfig, GeomCLIPForCaptioning, GeomCLIPModel
 
 FAMILIES = ("llama", "gpt2", "opt", "qwen2")
-# Everything here is computed in float64, but transformers computes every loss, and what normalises the states of Llama
-# and Qwen2, in float32.
+# Everything here is computed in float64, except for losses and the normalisation layers of Llama and Qwen2, which
+# transformers computes in float32.
 SINGLE = {"rtol": 0, "atol": 1e-5}
 DOUBLE = {"rtol": 0, "atol": 1e-10}
 DECODER = {
@@ -40,7 +40,7 @@ def labelled(batch) -> dict[str, Tensor]:
 
 
 def row_of(batch: dict[str, Tensor], row: int) -> dict[str, Tensor]:
-    """One row without any padding."""
+    """Return one row without padding."""
     atoms = int((batch["atom_ids"][row] != 0).sum())
     tokens = batch["attention_mask"][row].bool()
     geometry = {name: batch[name][row : row + 1, :atoms] for name in GEOMETRY}
@@ -81,7 +81,7 @@ INVARIANCES = [
 
 
 @pytest.mark.parametrize(("prefix", "change"), INVARIANCES)
-def test_what_leaves_a_molecule_the_same(build_captioner, batch, labelled, generate, prefix, change):
+def test_changes_that_leave_a_molecule_the_same(build_captioner, batch, labelled, generate, prefix, change):
     captioner = build_captioner("gpt2", prefix=prefix).double()
     expected, found = captioner(**labelled), captioner(**labelled | change(batch))
     assert_close(found.logits[:, -4:], expected.logits[:, -4:], **DOUBLE)
@@ -104,12 +104,12 @@ def test_without_a_prefix_the_molecule_is_not_seen(build_captioner, batch, label
     assert generate(captioner, **other) == generate(captioner)
 
 
-def test_the_atoms_as_a_prefix_have_an_order(build_captioner, batch, labelled):
+def test_an_atom_prefix_depends_on_the_order_of_atoms(build_captioner, batch, labelled):
     captioner = build_captioner(prefix="atoms").double()
     assert (captioner(**labelled | permuted(batch)).loss - captioner(**labelled).loss).abs() > 1e-3
 
 
-def test_the_mask_of_the_atoms_can_be_left_out(captioner, labelled):
+def test_the_atom_mask_is_optional(captioner, labelled):
     with_mask = captioner.double()(**labelled).loss
     assert_close(captioner(**labelled | {"atom_mask": None}).loss, with_mask, rtol=0, atol=0)
 
@@ -174,7 +174,7 @@ def test_without_labels_there_is_no_loss(captioner, batch):
     assert outputs.logits.shape == (3, 3 + 6, 64)
 
 
-def test_states_of_the_decoder_and_a_tuple(captioner, labelled):
+def test_hidden_states_and_tuples(captioner, labelled):
     outputs = captioner.double()(**labelled, output_hidden_states=True)
     assert [state.shape for state in outputs.hidden_states] == [(3, 9, 32)] * 3
     loss, num_tokens, logits = captioner(**labelled, return_dict=False)
@@ -197,7 +197,7 @@ def test_captions_do_not_depend_on_the_batch(build_captioner, batch, generate, f
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_greedy_captions_are_the_likeliest_next_tokens_of_forward(build_captioner, batch, generate, family):
+def test_greedy_captions_are_the_most_likely_next_tokens_of_forward(build_captioner, batch, generate, family):
     captioner = build_captioner(family).double()
     captioner.generation_config.eos_token_id = None
     single = row_of(batch, 0)
@@ -230,7 +230,7 @@ def test_captions_are_streamed(build_captioner, decoder_tokenizer, batch, capsys
     thread.join()
 
 
-def test_the_captioners_settings_of_generation_hold(captioner, batch):
+def test_the_captioners_generation_settings_are_used(captioner, batch):
     captioner.generation_config.max_new_tokens = 5
     captioner.generation_config.eos_token_id = None
     assert captioner.double().generate(**row_of(batch, 0)).shape == (1, 5)
@@ -239,14 +239,14 @@ def test_the_captioners_settings_of_generation_hold(captioner, batch):
 def test_the_prompt_may_be_empty_if_there_is_a_prefix(build_captioner, batch):
     nothing = {name: batch[name][:, :0] for name in ("input_ids", "attention_mask")}
     assert build_captioner().double().generate(**batch | nothing, max_new_tokens=3).shape == (3, 3)
-    with pytest.raises(ValueError, match="neither a prefix nor a prompt to go on from; give a prompt"):
+    with pytest.raises(ValueError, match="neither a prefix nor a prompt to continue; pass a prompt"):
         build_captioner(prefix="none").double().generate(**batch | nothing, max_new_tokens=3)
 
 
 # ------------------------------------------------------------------------------------------------------------ building
 
 
-def test_joining_changes_no_weight_of_the_parts(model, captioner, tmp_path):
+def test_combining_the_parts_changes_no_weights(model, captioner, tmp_path):
     captioner.decoder.save_pretrained(tmp_path / "decoder")
     model.save_pretrained(tmp_path / "geomclip")
     folders = str(tmp_path / "geomclip"), str(tmp_path / "decoder")

@@ -1,4 +1,4 @@
-"""Training of the captioner: what gets gradients, in which precision, and that it learns."""
+"""Training of the captioner: gradients, precision and learning."""
 
 import pytest
 import torch
@@ -96,7 +96,7 @@ def test_every_trained_parameter_gets_a_gradient(build_captioner, labelled, pref
     assert any(gradient.abs().max() > 1e-4 for gradient in found.values())
 
 
-def test_without_a_prefix_lora_alone_is_trained(build_captioner, labelled):
+def test_without_a_prefix_only_lora_is_trained(build_captioner, labelled):
     model = build_captioner(prefix="none")
     model.add_adapter(model.lora_config(r=2))
     found = gradients(model.train(), labelled)
@@ -107,7 +107,7 @@ def test_without_a_prefix_lora_alone_is_trained(build_captioner, labelled):
             model.lora_config(geometry)
 
 
-def test_another_word_for_the_geometry_is_refused(captioner):
+def test_other_values_of_geometry_are_refused(captioner):
     with pytest.raises(ValueError, match="geometry must be 'frozen', 'lora' or 'full', got 'thawed'"):
         captioner.lora_config("thawed")
 

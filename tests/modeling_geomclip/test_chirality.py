@@ -1,4 +1,4 @@
-"""A tower that reads handedness: rotations change nothing, reflections do, and L is told from D."""
+"""A tower with chirality channels: rotations change nothing, reflections do, and L is distinguished from D."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ L_AMINO_ACIDS = {
 
 @pytest.fixture
 def tower(geometry_config) -> GeomCLIPGeometryModel:
-    """Trained, as it were: a new tower does not use what it reads of handedness."""
+    """A tower that acts as if trained; a new tower ignores its chirality features."""
     torch.manual_seed(0)
     geometry_config.chirality_channels = 4
     tower = GeomCLIPGeometryModel(geometry_config).eval()
@@ -59,8 +59,8 @@ def test_rotation_and_translation_change_nothing(tower, batch):
     assert_close(states(tower, batch, positions=moved)[real], states(tower, batch)[real], rtol=0, atol=1e-4)
 
 
-def test_reflection_negates_what_is_read_and_changes_the_states(tower, batch):
-    basis = tower.pair_basis(batch["atom_ids"], batch["positions"])  # of distances: the same for the mirror image
+def test_reflection_negates_the_features_and_changes_the_states(tower, batch):
+    basis = tower.pair_basis(batch["atom_ids"], batch["positions"])  # the same for the mirror image
     read = tower.chirality(basis, batch["positions"], batch["atom_mask"])
     mirrored = batch["positions"] @ REFLECTION
     assert_close(tower.chirality(basis, mirrored, batch["atom_mask"]), -read)
@@ -94,7 +94,7 @@ def test_autocast_does_not_round_directions(tower, batch):
     assert_close(read[0], read[1], rtol=0, atol=0.01 * read[0].abs().max().item())
 
 
-def test_to_a_trained_tower_a_new_one_adds_nothing(geometry_config, batch):
+def test_new_chirality_weights_do_not_change_a_trained_tower(geometry_config, batch):
     plain = GeomCLIPGeometryModel(geometry_config).eval()
     geometry_config.chirality_channels = 4
     reading = GeomCLIPGeometryModel(geometry_config).eval()
@@ -103,7 +103,7 @@ def test_to_a_trained_tower_a_new_one_adds_nothing(geometry_config, batch):
     assert_close(states(reading, batch), states(plain, batch), rtol=0, atol=0)
 
 
-def test_it_is_saved_and_loaded_and_has_no_place_in_unimols_file(tower, batch, tmp_path):
+def test_it_is_saved_and_loaded_but_cannot_be_converted_to_unimol(tower, batch, tmp_path):
     tower.save_pretrained(tmp_path)
     loaded = GeomCLIPGeometryModel.from_pretrained(tmp_path)
     assert torch.equal(states(loaded, batch), states(tower, batch))
@@ -111,9 +111,9 @@ def test_it_is_saved_and_loaded_and_has_no_place_in_unimols_file(tower, batch, t
         to_unimol(GeomCLIPGeometryForPreTraining(tower.config, tower))
 
 
-def test_l_is_told_from_d_on_amino_acids_that_were_not_trained_on(processor):
-    """Twelve amino acids and their mirror images to learn from, two to be asked; distances are the same in a pair."""
-    torch.manual_seed(2)  # four of six seeds tell both
+def test_l_and_d_are_distinguished_for_amino_acids_outside_the_training_set(processor):
+    """Train on twelve amino acids and their mirror images, and test on two. Mirror images have equal distances."""
+    torch.manual_seed(2)  # four of six seeds get both right
     molecules = []
     for smiles in L_AMINO_ACIDS.values():
         molecule = read_molecule(smiles, remove_hydrogens=True)

@@ -1,4 +1,4 @@
-"""Distances are measured ones (CRC Handbook), conformers of ordinary molecules RDKit's own, made here step by step."""
+"""Compare distances with measured ones (CRC Handbook), and conformers of ordinary molecules with RDKit's own."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -33,7 +33,7 @@ SYMBOLS = Chem.GetPeriodicTable()
 
 
 def measure(conformer: Conformer, one: str, other: str) -> np.ndarray:
-    """Distances of all pairs of atoms of two elements, Å, the shortest first."""
+    """Return the distances of all pairs of atoms of two elements, Å, in ascending order."""
     wanted = {SYMBOLS.GetAtomicNumber(one), SYMBOLS.GetAtomicNumber(other)}
     pairs = [
         (i, j)
@@ -46,7 +46,7 @@ def measure(conformer: Conformer, one: str, other: str) -> np.ndarray:
 
 # --------------------------------------------------------------------------------------------- what force fields lack
 
-# SMILES: two elements, the least distance of them and the most of the `number` shortest, Å
+# SMILES: two elements, the lower and upper bound (Å) of their shortest distances, and the number of these distances.
 GEOMETRIES = {
     "N#N": ("N", "N", 1.0, 1.2, 1),
     "O=C=O": ("C", "O", 1.06, 1.26, 2),
@@ -75,7 +75,7 @@ GEOMETRIES = {
 
 
 @pytest.mark.parametrize("smiles", GEOMETRIES)
-def test_distances_of_molecules_that_force_fields_get_wrong_or_lack(smiles):
+def test_distances_in_molecules_that_force_fields_get_wrong_or_do_not_cover(smiles):
     one, other, least, most, number = GEOMETRIES[smiles]
     conformer = embed_smiles(smiles)
     distances = measure(conformer, one, other)[:number]
@@ -86,13 +86,13 @@ def test_distances_of_molecules_that_force_fields_get_wrong_or_lack(smiles):
     np.testing.assert_array_equal(again["positions"], conformer.positions)
 
 
-def test_six_ligands_are_octahedral_and_five_no_nearer_than_at_right_angles():
+def test_six_ligands_are_octahedral_and_five_are_at_least_at_right_angles():
     fluorines = measure(embed_smiles("FS(F)(F)(F)(F)F"), "F", "F")
     np.testing.assert_allclose(fluorines[:12] / fluorines[-1], np.sqrt(0.5), atol=0.02)
     conformer = embed_smiles("ClP(Cl)(Cl)(Cl)Cl")
     ratios = measure(conformer, "Cl", "Cl") / measure(conformer, "P", "Cl").mean()
     assert ratios[0] > 1.38  # 2 ** 0.5 at a right angle
-    assert ratios[-1] == pytest.approx(2, abs=0.1)  # a straight one
+    assert ratios[-1] == pytest.approx(2, abs=0.1)  # 2 at a straight angle
 
 
 def test_carbons_of_buckminsterfullerene():
@@ -123,7 +123,7 @@ def test_carbons_of_buckminsterfullerene():
         ("CC(=O)[O-].[Na+]", [(ETKDG, MMFF94), (ETKDG, NOTHING)]),
     ],
 )
-def test_each_fragment_says_how_it_was_made(smiles, methods):
+def test_methods_of_each_fragment_are_reported(smiles, methods):
     assert sorted(embed_smiles(smiles).methods) == sorted(methods)
 
 
@@ -147,7 +147,7 @@ ORDINARY = (
 @pytest.mark.parametrize("seed", [42, 7])
 @pytest.mark.parametrize("smiles", ORDINARY.split())
 def test_ordinary_molecules_are_rdkits_own_conformers(smiles, seed):
-    """ETKDGv3 and `MMFFOptimizeMolecule` of the canonical SMILES, as every version before made them."""
+    """Conformers equal those of ETKDGv3 and `MMFFOptimizeMolecule` for the canonical SMILES, as in earlier versions."""
     mol = Chem.AddHs(Chem.MolFromSmiles(Chem.CanonSmiles(smiles)))
     parameters = AllChem.ETKDGv3()
     parameters.randomSeed = seed
@@ -180,7 +180,7 @@ def test_another_seed_gives_another_conformer(smiles):
 
 
 @pytest.mark.parametrize("seed", [0, 2**31 - 1])
-def test_the_least_and_the_largest_seed_are_seeds(seed):
+def test_the_smallest_and_the_largest_seed_are_accepted(seed):
     one, two = (embed_smiles("FS(F)(F)(F)(F)F", seed).positions for _ in range(2))
     np.testing.assert_array_equal(one, two)
 
@@ -201,7 +201,7 @@ def test_fragments_stand_a_gap_apart(smiles):
 # ------------------------------------------------------------------------------------------------------------- failures
 
 
-def test_a_conformer_that_cannot_be_found_is_not_sought_for_ever(monkeypatch):
+def test_the_search_for_a_conformer_ends(monkeypatch):
     calls = []
 
     def embed(mol, parameters):
@@ -221,7 +221,7 @@ def put_at_one_place(mol: Chem.Mol, place: float) -> None:
 
 
 def make_clashes(number: int, seeds: list[int]) -> Iterator:
-    """What RDKit's `EmbedMolecule` is replaced by: its first conformers clash."""
+    """Return a replacement for RDKit's `EmbedMolecule` whose first conformers clash."""
     embed = conformers_geomclip.rdDistGeom.EmbedMolecule
 
     def clash(mol, parameters) -> int:
@@ -234,16 +234,16 @@ def make_clashes(number: int, seeds: list[int]) -> Iterator:
     return clash
 
 
-@pytest.mark.parametrize("smiles", ["F[P-](F)(F)(F)(F)F", "c1cc[se]c1"])  # crowded, and not
-def test_a_conformer_with_clashes_is_made_again_with_other_seeds_until_one_is_right(monkeypatch, smiles):
+@pytest.mark.parametrize("smiles", ["F[P-](F)(F)(F)(F)F", "c1cc[se]c1"])  # crowded and not crowded
+def test_further_seeds_are_tried_until_a_conformer_has_no_clash(monkeypatch, smiles):
     expected = embed_smiles(smiles, seed=44)
     seeds = []
     monkeypatch.setattr(conformers_geomclip.rdDistGeom, "EmbedMolecule", make_clashes(2, seeds))
     np.testing.assert_array_equal(embed_smiles(smiles, seed=42).positions, expected.positions)
-    assert [*dict.fromkeys(seeds)] == [42, 43, 44]  # a seed has a second kind of starting coordinates
+    assert [*dict.fromkeys(seeds)] == [42, 43, 44]  # each seed has a second kind of starting coordinates
 
 
-def test_seeds_after_the_largest_begin_again(monkeypatch):
+def test_seeds_wrap_around_after_the_largest(monkeypatch):
     seeds = []
     monkeypatch.setattr(conformers_geomclip.rdDistGeom, "EmbedMolecule", make_clashes(2, seeds))
     embed_smiles("c1cc[se]c1", seed=2**31 - 1)
@@ -251,11 +251,12 @@ def test_seeds_after_the_largest_begin_again(monkeypatch):
 
 
 @pytest.mark.parametrize("smiles", ["F[P-](F)(F)(F)(F)F", "c1cc[se]c1"])
-def test_a_molecule_whose_conformers_all_clash_is_refused_with_the_atoms(monkeypatch, smiles):
+def test_a_molecule_whose_conformers_all_clash_is_refused_and_the_atoms_are_named(monkeypatch, smiles):
     seeds = []
     monkeypatch.setattr(conformers_geomclip.rdDistGeom, "EmbedMolecule", make_clashes(99, seeds))
     with pytest.raises(
-        MoleculeError, match=rf"in {SEEDS} conformers of .* atoms \d \(\w+\) and \d \(\w+\) are 0\.\d\d Å apart"
+        MoleculeError,
+        match=rf"atoms clash in all {SEEDS} conformers of .*: atoms \d \(\w+\) and \d \(\w+\) are 0\.\d\d Å apart",
     ):
         embed_smiles(smiles)
     assert len(seeds) == SEEDS
@@ -269,12 +270,12 @@ def test_a_molecule_whose_conformers_all_clash_is_refused_with_the_atoms(monkeyp
         (Chem.MolFromSmiles("C[C@@H]1C[C@H]1[C@]12C[C@]1(C)C2"), "no conformer was found"),
     ],
 )
-def test_what_has_no_conformer_is_refused(molecule, rule):
+def test_molecules_without_a_conformer_are_refused(molecule, rule):
     with pytest.raises(MoleculeError, match=rule):
         make_conformer(molecule, 42)
 
 
-def test_a_molecule_too_large_is_refused_before_it_is_embedded(monkeypatch):
+def test_large_molecules_are_refused_before_they_are_embedded(monkeypatch):
     monkeypatch.setattr(conformers_geomclip, "_make_fragment", None)
     with pytest.raises(MoleculeError, match="it has 242 atoms, more than max_atoms=200; raise max_atoms or drop it"):
         read_molecule("C" * 80, max_atoms=200)
@@ -292,7 +293,7 @@ def test_a_conformer_that_a_force_field_ruins_is_kept_as_it_was_embedded(smiles)
     check_distances(conformer.atomic_numbers, conformer.positions)
 
 
-def test_ligand_angles_that_contradict_the_bonds_are_given_up():
+def test_ligand_angles_that_contradict_the_bonds_are_dropped():
     bipyridine = "c1ccn2->[Ru+2]34(<-n5ccccc5-c2c1)(<-n1ccccc1-c1ccccn->31)<-n1ccccc1-c1ccccn->41"
     conformer = embed_smiles(bipyridine)
     assert (conformer.atomic_numbers == 44).sum() == 1

@@ -1,6 +1,6 @@
-"""Uni-Mol's checkpoints: there and back, what does not fit, and the order of the symbols.
+"""Uni-Mol's checkpoints: conversion in both directions, weights that do not fit, and the order of the symbols.
 
-That the weights mean the same in both, `test_unimol_parity.py` shows against Uni-Mol's own modules.
+`test_unimol_parity.py` compares the converted weights with Uni-Mol's own modules.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def test_names_are_those_of_the_published_checkpoint():
     assert weights["encoder.layers.14.self_attn.in_proj.weight"].shape == (1536, 512)
 
 
-def test_there_and_back_is_bit_identical(tower, weights, save, tmp_path, monkeypatch):
+def test_conversion_in_both_directions_is_bit_identical(tower, weights, save, tmp_path, monkeypatch):
     path = save(weights, args=argparse.Namespace(arch="unimol_base"))
     run(monkeypatch, path, tmp_path / "tower")
     loaded = AutoModelForPreTraining.from_pretrained(tmp_path / "tower")
@@ -100,9 +100,9 @@ def test_bare_weights_are_read(tower, weights, tmp_path):
     assert_equal(load_unimol(tmp_path / "bare.pt"), tower)
 
 
-def test_a_captioners_tower_gets_new_heads_if_they_are_to_be_trained(captioner, model, processor, tmp_path):
+def test_a_captioners_tower_gets_new_heads_for_training(captioner, model, processor, tmp_path):
     captioner.save_pretrained(tmp_path / "captioner")
-    with pytest.raises(ValueError, match="captioner has no trained denoising heads; give the tower or the GeomCLIP"):
+    with pytest.raises(ValueError, match="captioner has no trained denoising heads; pass the tower or the GeomCLIP"):
         load_trained_tower(tmp_path / "captioner")
     tower, has_heads = load_tower(tmp_path / "captioner")
     assert not has_heads
@@ -116,7 +116,7 @@ def test_a_captioners_tower_gets_new_heads_if_they_are_to_be_trained(captioner, 
     assert all(torch.equal(loaded[name], value) for name, value in heads.items())
 
 
-def test_a_predictor_has_no_heads_to_give(tower, tmp_path, monkeypatch, capsys):
+def test_a_predictor_has_no_trained_heads(tower, tmp_path, monkeypatch, capsys):
     predictor = GeomCLIPForPropertyPrediction.from_geometry_pretrained(tower, id2label={0: "gap"})
     predictor.save_pretrained(tmp_path / "predictor")
     with pytest.raises(SystemExit):
@@ -125,16 +125,16 @@ def test_a_predictor_has_no_heads_to_give(tower, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "no.pt").exists()
 
 
-def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys):
+def test_the_command_reports_errors(tmp_path, monkeypatch, capsys):
     (tmp_path / "text_no_h.pt").write_text("no checkpoint")
-    for words, message in ((("text_no_h.pt", "out"), "is no checkpoint"), (("a", "b"), "one of the two")):
+    for words, message in ((("text_no_h.pt", "out"), "is not a checkpoint"), (("a", "b"), "exactly one of")):
         with pytest.raises(SystemExit):
             run(monkeypatch, *(tmp_path / word for word in words))
         assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [{"model": {}}, {"model": {"step": 3}}, [1, 2]])
-def test_what_holds_no_weights_is_refused(tmp_path, content):
+def test_files_without_weights_are_refused(tmp_path, content):
     torch.save(content, tmp_path / "no.pt")
     with pytest.raises(ValueError, match="holds no weights"):
         load_unimol(tmp_path / "no.pt")
@@ -164,8 +164,8 @@ def test_weights_without_an_encoder_are_refused(save):
 
 
 @pytest.mark.parametrize("with_dictionary", [False, True])
-def test_the_order_of_unimol_tools_is_put_right(tower, weights, save, tmp_path, with_dictionary):
-    """Its dictionary file has the other order, but its row of zeros tells."""
+def test_the_order_of_unimol_tools_is_corrected(tower, weights, save, tmp_path, with_dictionary):
+    """Its dictionary file has another order, but the row of zeros shows the real one."""
     if with_dictionary:
         (tmp_path / "mol.dict.txt").write_text(DICTIONARY.removesuffix(" [MASK]").replace(" ", "\n"))
     path = save(reorder_symbols(weights, VOCABULARY, UNIMOL_TOOLS))
@@ -182,7 +182,7 @@ def test_pairs_of_symbols_follow_their_symbols(weights):
         assert moved["gbf.bias.weight"][new] == weights["gbf.bias.weight"][old]
 
 
-def test_a_dictionary_file_tells_the_order(tower, weights, save, tmp_path):
+def test_the_order_is_read_from_a_dictionary_file(tower, weights, save, tmp_path):
     weights = dict(weights)
     weights["embed_tokens.weight"] = weights["embed_tokens.weight"] + 1.0  # no row is 0
     tower.geometry_model.embed_tokens.weight.data += 1.0
@@ -195,13 +195,13 @@ def test_a_dictionary_file_tells_the_order(tower, weights, save, tmp_path):
     assert_equal(load_unimol(path), tower)
     assert_equal(load_unimol(path, str(tmp_path / "own_dict.txt")), tower)
     (tmp_path / "another_dict.txt").write_text("C 1\n")
-    with pytest.raises(ValueError, match="2 dictionary files lie beside"):
+    with pytest.raises(ValueError, match="2 dictionary files are next to"):
         load_unimol(path)
-    with pytest.raises(ValueError, match="not Uni-Mol's, it differs in"):
+    with pytest.raises(ValueError, match="not Uni-Mol's; it differs in"):
         load_unimol(path, str(tmp_path / "another_dict.txt"))
 
 
-def test_an_order_that_cannot_be_told_is_refused_and_can_be_given(tower, weights, save):
+def test_an_unknown_order_is_refused_and_can_be_given(tower, weights, save):
     weights = dict(weights)
     weights["embed_tokens.weight"] = weights["embed_tokens.weight"].roll(5, 0)
     path = save(weights)
@@ -220,5 +220,5 @@ def test_training_starts_from_a_checkpoint(tower, weights, save):
     assert load_feature_extractor(path).remove_hydrogens
     assert not load_feature_extractor(path, remove_hydrogens=False).remove_hydrogens
     assert not load_feature_extractor(str(save(weights, "mol_pre_all_h.pt"))).remove_hydrogens
-    with pytest.raises(ValueError, match="give --remove_hydrogens"):
+    with pytest.raises(ValueError, match="pass --remove_hydrogens"):
         load_feature_extractor(str(save(weights, "own.pt")))

@@ -1,4 +1,4 @@
-"""Embeddings of many molecules and texts are those of each alone, in the order given."""
+"""Embeddings of many molecules or texts equal those of each alone, in the order of the input."""
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ def trained(model):
 
 
 @pytest.mark.parametrize("pair_budget", [1, 150, None])
-def test_molecules_are_embedded_in_their_order_whatever_their_batch(model, processor, pair_budget):
+def test_molecules_are_embedded_in_order_for_any_batch_size(model, processor, pair_budget):
     embeds = embed_molecules(model, processor, SMILES, pair_budget)
     assert model.training
     assert (embeds.dtype, embeds.requires_grad) == (torch.float32, False)
@@ -32,7 +32,7 @@ def test_molecules_are_embedded_in_their_order_whatever_their_batch(model, proce
     assert (embeds[0] - embeds[5]).abs().max() > 1e-4
 
 
-def test_molecules_come_in_every_form(model, processor):
+def test_molecules_in_all_forms(model, processor):
     expected = embed_molecules(model, processor, SMILES)
     records, _ = processor.feature_extractor.read(SMILES)
     geometries = [{name: values.tolist() for name, values in read_molecule(smiles).items()} for smiles in SMILES]
@@ -41,7 +41,7 @@ def test_molecules_come_in_every_form(model, processor):
     assert_close(embed_molecules(model, processor.feature_extractor, SMILES[2]), expected[2:3], rtol=0, atol=1e-6)
 
 
-def test_what_cannot_be_read_is_named_before_anything_is_embedded(model, processor, monkeypatch):
+def test_unreadable_molecules_are_reported_before_anything_is_embedded(model, processor, monkeypatch):
     monkeypatch.setattr(model, "get_geometry_features", None)
     with pytest.raises(MoleculeError, match="molecule 1"):
         embed_molecules(model, processor, ["C", "C1CC", "O"])
@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_named_before_anything_is_embedded(model, process
     assert model.training
 
 
-def test_readable_molecules_are_sorted_out_beforehand(model, processor):
+def test_unreadable_molecules_can_be_filtered_out_first(model, processor):
     records, failures = processor.feature_extractor.read(["C1CC", *SMILES], errors="report")
     assert [failure["index"] for failure in failures] == [0]
     assert [record["index"] for record in records] == [1, 2, 3, 4, 5, 6]
@@ -71,7 +71,7 @@ def test_batches_hold_every_molecule_once_and_keep_the_budget(processor):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_texts_are_embedded_in_their_order_whatever_their_batch(model, processor, batch_size):
+def test_texts_are_embedded_in_order_for_any_batch_size(model, processor, batch_size):
     embeds = embed_texts(model, processor, TEXTS, batch_size)
     assert model.training
     model.eval()
@@ -83,7 +83,7 @@ def test_texts_are_embedded_in_their_order_whatever_their_batch(model, processor
 
 def test_texts_come_alone_or_in_any_iterable(model, processor):
     expected = embed_texts(model, processor, TEXTS)
-    shuffled = pd.Series(TEXTS, index=[2, 0, 3, 1])  # by place, not by label
+    shuffled = pd.Series(TEXTS, index=[2, 0, 3, 1])  # by position, not by label
     column = Dataset.from_dict({"text": TEXTS})["text"]
     for texts in (tuple(TEXTS), iter(TEXTS), (text for text in TEXTS), shuffled, np.array(TEXTS), column):
         assert_close(embed_texts(model, processor, texts), expected, rtol=0, atol=1e-6)
@@ -99,9 +99,7 @@ def test_texts_come_alone_or_in_any_iterable(model, processor):
         ([], "the list of texts is empty; pass at least one"),
     ],
 )
-def test_what_is_no_text_is_named_as_by_the_processor_before_anything_is_embedded(
-    model, processor, monkeypatch, texts, message
-):
+def test_invalid_texts_are_reported_before_anything_is_embedded(model, processor, monkeypatch, texts, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         processor(text=texts)
     monkeypatch.setattr(model, "get_text_features", None)
@@ -109,7 +107,7 @@ def test_what_is_no_text_is_named_as_by_the_processor_before_anything_is_embedde
         embed_texts(model, processor, texts)
 
 
-def test_an_empty_text_is_one_of_no_words(model, processor):
+def test_an_empty_text_equals_a_blank_one(model, processor):
     embeds = embed_texts(model, processor, ["", "  ", "acid"])
     assert_close(embeds[0], embeds[1], rtol=0, atol=1e-6)
     assert (embeds[0] - embeds[2]).abs().max() > 1e-4

@@ -1,4 +1,4 @@
-"""Rows are compared with ids and coordinates written down by hand."""
+"""Compare rows with ids and coordinates written by hand."""
 
 import json
 import threading
@@ -81,12 +81,12 @@ def test_one_molecule_and_any_iterable_of_molecules(extractor):
     assert extractor("CCO")["atom_ids"].tolist() == extractor(Chem.MolFromSmiles("OCC"))["atom_ids"].tolist()
 
 
-def test_hydrogens_are_kept_on_request_and_in_molecules_of_nothing_else(extractor):
+def test_hydrogens_are_kept_on_request_and_in_molecules_of_hydrogen_only(extractor):
     assert extractor("[HH]")["atom_ids"].tolist() == [[1, 8, 8, 2]]
     assert GeomCLIPFeatureExtractor(remove_hydrogens=False)(AMINE)["atom_ids"].tolist() == [[1, 4, 8, 5, 2]]
 
 
-def test_far_from_the_origin_positions_keep_their_precision(extractor):
+def test_positions_far_from_the_origin_keep_their_precision(extractor):
     far = {**AMINE, "positions": np.array(AMINE["positions"]) + 9e4}
     np.testing.assert_allclose(extractor(far)["positions"], extractor(AMINE)["positions"], atol=1e-6)
 
@@ -151,7 +151,7 @@ def test_impossible_settings_are_refused(setting):
         GeomCLIPFeatureExtractor(**setting)
 
 
-def test_report_without_failures_and_with_nothing_else(extractor):
+def test_report_with_no_failures_and_with_only_failures(extractor):
     assert extractor([AMINE], errors="report")["failures"] == []
     batch = extractor([NAN, NAN], return_tensors="pt", errors="report")
     assert batch["atom_ids"].shape == batch["atom_mask"].shape == (0, 2)
@@ -175,12 +175,12 @@ def test_positions_never_go_below_float32(extractor, dtype):
     assert batch["failures"] == failures
 
 
-def test_float64_positions_come_down_to_float32_only(extractor):
+def test_float64_positions_are_not_cast_below_float32(extractor):
     batch = extractor(AMINE, return_tensors="pt").to(torch.float64)
     assert batch.to(torch.bfloat16)["positions"].dtype == torch.float32
 
 
-def test_batch_without_positions_moves_like_any_other(extractor):
+def test_batch_without_positions_can_be_cast(extractor):
     batch = extractor(AMINE, return_tensors="pt")
     del batch["positions"]
     assert "positions" not in batch.to(torch.bfloat16)
@@ -195,7 +195,7 @@ def torch_threads():
 
 
 class Meeting:
-    """Looks like ASE's `Atoms`; can be read only while others are."""
+    """Mimic ASE's `Atoms`; an object can be read only while others are being read."""
 
     pbc = False
 
@@ -210,7 +210,7 @@ class Meeting:
         return np.zeros((1, 3))
 
 
-def test_as_many_molecules_are_read_at_once_as_torch_has_threads(extractor, torch_threads):
+def test_molecules_are_read_in_as_many_threads_as_torch_uses(extractor, torch_threads):
     barrier = threading.Barrier(torch_threads)
     records, _ = extractor.read([Meeting(barrier) for _ in range(2 * torch_threads)])
     assert len(records) == 2 * torch_threads
@@ -238,7 +238,7 @@ def test_an_error_stops_all_threads_and_names_the_first_bad_molecule(extractor, 
     assert threading.active_count() == running
 
 
-def test_settings_are_saved_with_it(tmp_path):
+def test_settings_are_saved(tmp_path):
     GeomCLIPFeatureExtractor(remove_hydrogens=False, max_atoms=9, conformer_seed=7).save_pretrained(tmp_path)
     loaded = GeomCLIPFeatureExtractor.from_pretrained(tmp_path)
     assert (loaded.remove_hydrogens, loaded.max_atoms, loaded.conformer_seed) == (False, 9, 7)
@@ -258,7 +258,7 @@ MAPPINGS = ATOMS.map(
 @pytest.mark.filterwarnings("ignore:atoms of elements outside the dictionary")
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(st.lists(MAPPINGS | st.text(max_size=5) | st.none(), min_size=1, max_size=5))
-def test_whatever_comes_in_every_molecule_is_a_finite_row_or_a_failure(molecules):
+def test_every_input_becomes_a_finite_row_or_a_failure(molecules):
     batch = GeomCLIPFeatureExtractor(max_atoms=4)(molecules, return_tensors="pt", errors="report")
     assert sorted([*batch["kept"].tolist(), *(failure["index"] for failure in batch["failures"])]) == [
         *range(len(molecules))

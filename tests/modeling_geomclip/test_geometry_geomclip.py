@@ -1,4 +1,4 @@
-"""Pure geometry: against loops and SciPy."""
+"""Compare the geometry functions with loops and SciPy."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ CLS, SEP, UNK, CARBON = 1, 2, 3, 4
 
 
 def molecules(sizes: list[int], symbol: int = CARBON, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """[CLS] atoms [SEP] padding: ids, positions (Å, float64, specials and padding at the origin) and atom mask."""
+    """Return ids, positions (Å, float64, 0 on specials and padding) and atom mask of [CLS] atoms [SEP] padding."""
     atom_ids = torch.zeros(len(sizes), max(sizes) + 2, dtype=torch.long)
     for row, size in enumerate(sizes):
         atom_ids[row, 0], atom_ids[row, 1 : size + 1], atom_ids[row, size + 1] = CLS, symbol, SEP
@@ -33,7 +33,7 @@ def test_centring_by_hand():
     assert_close(centre_positions(positions, atom_mask), expected, rtol=0, atol=0)
 
 
-def test_centring_ignores_translation_and_what_is_no_atom():
+def test_centring_ignores_translation_and_rows_that_are_not_atoms():
     _, positions, atom_mask = molecules([6, 3])
     moved = positions + torch.tensor([10.0, -20.0, 30.0])
     moved[~atom_mask] = float("nan")
@@ -50,7 +50,7 @@ def test_distances_equal_those_of_scipy():
 def test_close_atoms_far_from_the_origin_keep_their_digits():
     positions = 1000.0 + torch.rand(1, 5, 3, generator=torch.Generator().manual_seed(0))
     expected = cdist(positions[0].double(), positions[0].double())
-    # In float32 |x|² + |y|² - 2xy, of terms of 3,000,000 Å², is good for nothing here.
+    # In float32, |x|² + |y|² - 2xy is useless here, because its terms are about 3,000,000 Å².
     np.testing.assert_allclose(pair_distances(positions)[0].numpy(), expected, atol=1e-6)
 
 
@@ -60,7 +60,7 @@ def test_gradient_of_distances_is_finite_where_atoms_coincide():
     assert torch.isfinite(positions.grad).all()
 
 
-def test_edge_types_tell_both_symbols_and_their_order():
+def test_edge_types_encode_both_symbols_and_their_order():
     atom_ids = torch.tensor([[1, 4, 6, 2, 0], [1, 30, 3, 30, 2]])
     edges = edge_types(atom_ids, vocab_size=31)
     for row, i, j in np.ndindex(2, 5, 5):

@@ -1,4 +1,4 @@
-"""Groups of like size: a partition within the budget, of which none costs less."""
+"""Groups of similar size are the cheapest partition within the budget."""
 
 from itertools import combinations, pairwise
 

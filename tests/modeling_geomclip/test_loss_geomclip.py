@@ -1,4 +1,4 @@
-"""The objective's parts against NumPy loops, on asymmetric data: a symmetric example hides a missing direction."""
+"""Compare the losses with NumPy loops, on asymmetric data: a symmetric example hides a missing direction."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def embeds() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def directions_by_hand(geometry, text, excluded=frozenset()) -> tuple[float, float]:
-    """Mean -log softmax of geometry -> text and of text -> geometry, over the pairs not in `excluded`."""
+    """Return the mean -log softmax of geometry -> text and of text -> geometry, without the pairs in `excluded`."""
     logits = SCALE.item() * geometry.numpy() @ text.numpy().T
     num = len(logits)
     to_text = [
@@ -51,7 +51,7 @@ def directions_by_hand(geometry, text, excluded=frozenset()) -> tuple[float, flo
 
 def test_both_directions_are_in_the_loss(embeds):
     to_text, to_geometry = directions_by_hand(*embeds)
-    assert abs(to_text - to_geometry) > 0.1  # or one direction counted twice would pass
+    assert abs(to_text - to_geometry) > 0.1  # otherwise one direction counted twice would pass
     assert_close(contrastive_loss(*embeds, SCALE).item(), (to_text + to_geometry) / 2, rtol=1e-12, atol=0)
     assert_close(contrastive_loss(*embeds[::-1], SCALE), contrastive_loss(*embeds, SCALE))
 
@@ -70,7 +70,7 @@ def test_order_of_the_pairs_does_not_matter(embeds):
     expected = contrastive_loss(*embeds, SCALE, MOLECULE_IDS, TEXT_IDS)
     assert_close(contrastive_loss(*shuffled[:2], SCALE, *shuffled[2:]), expected)
     only_texts = contrastive_loss(embeds[0], embeds[1][order], SCALE)
-    assert abs(only_texts - contrastive_loss(*embeds, SCALE)) > 0.1  # the pairing does
+    assert abs(only_texts - contrastive_loss(*embeds, SCALE)) > 0.1  # the pairing does matter
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_order_of_the_pairs_does_not_matter(embeds):
         (torch.tensor([7, 7, 7, 1, 2, 3]), None, {(i, j) for i in range(3) for j in range(3) if i != j}),
     ],
 )
-def test_pairs_that_share_an_id_are_no_negatives(embeds, molecule_ids, text_ids, shared):
+def test_pairs_that_share_an_id_are_not_negatives(embeds, molecule_ids, text_ids, shared):
     same = find_same_pairs(6, molecule_ids, text_ids)
     assert {tuple(pair) for pair in same.nonzero().tolist()} == shared
     expected = np.mean(directions_by_hand(*embeds, excluded=shared))
@@ -99,7 +99,7 @@ def test_large_ids_are_compared_exactly():
     assert not find_same_pairs(3, ids, None).any()
 
 
-def test_a_batch_of_one_molecule_has_nothing_to_learn_from(embeds):
+def test_a_batch_of_one_molecule_has_zero_loss_and_gradient(embeds):
     embeds = [x.clone().requires_grad_() for x in embeds]
     loss = contrastive_loss(*embeds, SCALE, molecule_ids=torch.full((6,), 5))
     assert loss == 0
@@ -119,7 +119,7 @@ def test_gradients_of_the_contrastive_loss(embeds, ids, soft_labels):
 
 
 @pytest.mark.parametrize(("ids", "excluded"), [((None, None), set()), ((MOLECULE_IDS, TEXT_IDS), SHARED)])
-def test_soft_labels_share_the_target_among_like_pairs(embeds, ids, excluded):
+def test_soft_labels_spread_the_target_over_similar_pairs(embeds, ids, excluded):
     logits = SCALE.item() * embeds[0].numpy() @ embeds[1].numpy().T
     losses = []
     for scores in (logits, logits.T):
@@ -132,7 +132,7 @@ def test_soft_labels_share_the_target_among_like_pairs(embeds, ids, excluded):
     assert_close(loss.item(), np.mean(losses), rtol=1e-12, atol=0)
 
 
-def test_labels_of_sharp_contrast_are_no_other_than_the_pairs_themselves(embeds):
+def test_sharp_soft_labels_equal_hard_labels(embeds):
     sharp = 1e4 * torch.eye(6, dtype=torch.float64)
     for ids in ((), (MOLECULE_IDS, TEXT_IDS)):
         expected = contrastive_loss(*embeds, SCALE, *ids)
@@ -154,7 +154,7 @@ def atom_mask() -> torch.Tensor:
 
 
 def normal(*shape: int, seed: int) -> torch.Tensor:
-    """Wide enough that both branches of smooth L1 occur."""
+    """Draw normal values so wide that both branches of smooth L1 occur."""
     return 2 * torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 

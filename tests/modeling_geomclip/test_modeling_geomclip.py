@@ -44,7 +44,7 @@ TEXT_TOWERS = {
 
 
 def rotation(seed: int) -> torch.Tensor:
-    """A proper rotation matrix (3, 3)."""
+    """Return a proper rotation matrix (3, 3)."""
     q, r = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
     q = q * r.diagonal().sign()
     q[:, 0] *= torch.linalg.det(q)
@@ -92,7 +92,7 @@ def test_embedding_ignores_padding_and_batch_mates(model, batch):
         assert_close(embed(model, alone)[0], together[row], rtol=0, atol=1e-5)
 
 
-def test_what_stands_on_special_and_padded_rows_is_not_read(model, batch):
+def test_positions_of_special_and_padded_rows_are_not_read(model, batch):
     positions = batch["positions"].clone()
     positions[~batch["atom_mask"]] = 1e3
     assert torch.equal(embed(model, batch, positions=positions), embed(model, batch))
@@ -149,7 +149,7 @@ def test_temperature_starts_as_set_and_is_bounded(config, batch):
     outputs = model(**batch)
     assert_close(outputs.logit_scale.item(), 100.0)
     outputs.loss.backward()
-    assert model.logit_scale.grad != 0  # it can come back from the bound
+    assert model.logit_scale.grad != 0  # it can leave the bound again
 
 
 def test_loss_needs_as_many_texts_as_geometries(model, batch):
@@ -160,7 +160,7 @@ def test_loss_needs_as_many_texts_as_geometries(model, batch):
     assert_close(outputs.logits_per_text, outputs.logits_per_geometry.T)
 
 
-def test_a_loss_that_is_asked_for_on_unequal_numbers_is_an_error(model, batch):
+def test_requesting_a_loss_for_unequal_numbers_is_an_error(model, batch):
     texts = {name: batch[name][:2] for name in ("input_ids", "attention_mask")}
     with pytest.raises(ValueError, match=r"return_loss=True on 3 geometries and 2 texts: row i of both must be a pair"):
         model(**(batch | texts), return_loss=True)
@@ -173,7 +173,7 @@ def test_a_loss_that_is_asked_for_on_unequal_numbers_is_an_error(model, batch):
     assert model(**batch, return_loss=False).loss is None
 
 
-def test_either_side_alone_is_embedded(model, batch):
+def test_either_modality_alone_is_embedded(model, batch):
     geometry = {name: batch[name] for name in ("atom_ids", "positions", "atom_mask")}
     texts = {name: batch[name] for name in ("input_ids", "attention_mask")}
     both = model(**batch)
@@ -206,7 +206,7 @@ def test_the_trainer_sees_that_it_returns_a_loss():
         assert can_return_loss(model_class)
 
 
-def test_tuples_are_what_the_output_holds(model, batch):
+def test_tuples_equal_the_output(model, batch):
     outputs = model(**batch)
     assert_close(model(**batch, return_dict=False)[0], outputs.loss)
 

@@ -1,4 +1,4 @@
-"""Radii are ASE's and RDKit's, molecules those of the G2 set, short bonds Huber & Herzberg's or of later papers."""
+"""Radii of ASE and RDKit, molecules of the G2 set, and short bonds from Huber & Herzberg and later papers."""
 
 import ase
 import ase.data
@@ -29,7 +29,7 @@ CURIUM = 96
 
 
 def find_rule(numbers, positions) -> str:
-    """What the distances are refused for, "" if they are not."""
+    """Return the rule that the distances break, "" if they break none."""
     try:
         check_distances(np.asarray(numbers), np.asarray(positions, float))
     except MoleculeError as error:
@@ -40,7 +40,7 @@ def find_rule(numbers, positions) -> str:
 # ---------------------------------------------------------------------------------------------------------------- radii
 
 
-def test_elements_and_radii_are_those_of_ase_and_but_for_two_of_rdkit():
+def test_elements_and_radii_are_those_of_ase_and_with_two_exceptions_of_rdkit():
     assert ase.data.chemical_symbols[1:] == ELEMENTS
     np.testing.assert_allclose(RADII[1 : CURIUM + 1], ase.data.covalent_radii[1 : CURIUM + 1])
     table = Chem.GetPeriodicTable()
@@ -68,7 +68,7 @@ SHORT_BONDS = {  # Å
 
 
 @pytest.mark.parametrize("pair", SHORT_BONDS)
-def test_the_shortest_bonds_known_pass_and_half_of_them_do_not(pair):
+def test_the_shortest_known_bonds_pass_and_bonds_of_half_the_length_do_not(pair):
     numbers = [ELEMENTS.index(symbol) + 1 for symbol in pair.split()]
     positions = np.array([[0.0, 0.0, 0.0], [SHORT_BONDS[pair], 0.0, 0.0]])
     assert find_rule(numbers, positions) == ""
@@ -81,34 +81,34 @@ def test_all_molecules_of_g2_pass():
     assert {name: rule for name, atoms in G2.items() if (rule := find_rule(*atoms))} == {}
 
 
-def test_all_molecules_of_g2_in_nanometres_are_told_so():
+def test_all_molecules_of_g2_in_nanometres_are_recognised():
     molecules = {name: atoms for name, atoms in G2.items() if len(atoms[0]) > 1}
     assert len(molecules) == 148
     rules = {name: find_rule(numbers, positions * 0.1) for name, (numbers, positions) in molecules.items()}
     assert set(rules.values()) == {"its coordinates look like nanometres"}
 
 
-def test_molecules_of_g2_with_carbon_or_hydrogen_are_told_in_bohr():
+def test_molecules_of_g2_with_carbon_or_hydrogen_are_recognised_in_bohr():
     organic = {name: atoms for name, atoms in G2.items() if len(atoms[0]) >= 3 and {*atoms[0]} <= {1, 6, 7, 8}}
     assert len(organic) == 72
     rules = {name: find_rule(numbers, positions / BOHR) for name, (numbers, positions) in organic.items()}
     told = [name for name, rule in rules.items() if rule == "its coordinates look like Bohr"]
-    # The others have neither, or multiple bonds for the most part.
+    # The others have few bonds of these elements, or mostly multiple bonds.
     assert {*rules} - {*told} <= {"N2O", "NO2", "O3", "H2O2", "HCO", "CO2", "NCCN", "HCN", "CCH"}
 
 
-def test_oxygens_of_water_alone_are_not_in_bohr():
+def test_oxygens_of_water_without_hydrogens_are_not_taken_for_bohr():
     cluster = np.array([[0, 0, 0], [2.75, 0, 0], [0, 2.75, 0], [2.75, 2.75, 0.3]])
     assert find_rule([8, 8, 8, 8], cluster) == ""
     assert find_rule([8, 7, 8, 7], cluster) == ""
 
 
-def test_no_molecule_of_g2_in_bohr_is_told_to_be_in_nanometres_or_clashing():
+def test_no_molecule_of_g2_in_bohr_is_reported_as_nanometres_or_clashing():
     rules = {find_rule(numbers, positions / BOHR) for numbers, positions in G2.values()}
     assert rules == {"", "its coordinates look like Bohr"}
 
 
-def test_atoms_at_one_place_are_told_with_their_places():
+def test_coincident_atoms_are_reported_with_their_indices():
     assert find_rule([6, 8, 6], [[0, 0, 0], [1.2, 0, 0], [1.2, 0, 0.001]]) == "atoms 1 and 2 coincide"
     rule = find_rule([6, 8, 6], [[0, 0, 0], [1.2, 0, 0], [0.5, 0, 0.0]])
     assert rule.startswith("atoms 0 and 2 (atomic numbers 6 and 6) are 0.50 Å apart, closer than any bond")
@@ -121,15 +121,15 @@ def test_alternate_locations_listed_twice_are_refused(shift):
     assert find_rule([*numbers, *numbers], twice)
 
 
-def test_one_alternate_location_of_one_atom_is_refused_with_both_places():
+def test_one_alternate_location_of_one_atom_is_refused_with_both_indices():
     numbers, positions = G2["C6H6"]
     positions = np.concatenate([positions, np.add(positions[:1], [0, 0, 0.4])])
     assert "atoms 0 and 12" in find_rule([*numbers, 6], positions)
 
 
 @pytest.mark.parametrize("place", [0.0, 3.25])
-def test_atoms_that_are_all_at_one_place_have_no_geometry(place):
-    assert "all of its atoms are at one place" in find_rule([6, 8, 1], np.full((3, 3), place))
+def test_atoms_all_at_the_same_position_have_no_geometry(place):
+    assert "all of its atoms are at the same position" in find_rule([6, 8, 1], np.full((3, 3), place))
 
 
 def test_a_single_atom_passes_wherever_it_is():
@@ -137,7 +137,7 @@ def test_a_single_atom_passes_wherever_it_is():
 
 
 @pytest.mark.parametrize("num_atoms", [ROWS_AT_ONCE - 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1, 2 * ROWS_AT_ONCE + 3])
-def test_large_molecules_are_checked_whole_and_block_by_block_alike(num_atoms):
+def test_large_molecules_are_checked_across_blocks(num_atoms):
     grid = np.argwhere(np.ones((12, 12, 12)))[:num_atoms] * 1.5
     numbers = np.full(num_atoms, 6)
     assert find_rule(numbers, grid) == ""
@@ -175,7 +175,7 @@ SALTS = [
 
 @pytest.mark.parametrize("remove_hydrogens", [False, True])
 @pytest.mark.parametrize("smiles", SALTS)
-def test_ions_and_molecules_that_stand_apart_pass_when_they_are_given_back(smiles, remove_hydrogens):
+def test_conformers_of_salts_and_clusters_pass_the_checks(smiles, remove_hydrogens):
     record = read_molecule(smiles, remove_hydrogens=remove_hydrogens)
     again = read_molecule(record)
     np.testing.assert_array_equal(record["positions"], again["positions"])
@@ -205,7 +205,7 @@ def test_arrays_are_taken_as_they_are():
 
 
 def draw(smiles: str, length: float, with_hydrogens: bool) -> Chem.Mol:
-    """RDKit's drawing with bonds of one length, Å, which says that it is 3D."""
+    """Return RDKit's drawing with bonds of one length (Å), labelled 3D."""
     mol = Chem.MolFromSmiles(smiles)
     mol = Chem.AddHs(mol) if with_hydrogens else mol
     rdDepictor.Compute2DCoords(mol, bondLength=length)
@@ -236,7 +236,7 @@ DRAWN = [
 
 @pytest.mark.parametrize("with_hydrogens", [False, True])
 @pytest.mark.parametrize("smiles", DRAWN)
-def test_drawings_of_rdkit_are_no_geometry_although_they_are_tagged_3d(smiles, with_hydrogens):
+def test_rdkit_drawings_tagged_3d_are_not_geometries(smiles, with_hydrogens):
     mol = draw(smiles, 1.5, with_hydrogens)
     block = Chem.MolToMolBlock(mol, kekulize=True)
     assert block.splitlines()[1].endswith("3D")
@@ -247,17 +247,17 @@ def test_drawings_of_rdkit_are_no_geometry_although_they_are_tagged_3d(smiles, w
 
 @pytest.mark.parametrize("length", [1.0, 0.825])  # of PubChem and of ChemDraw
 @pytest.mark.parametrize("smiles", DRAWN)
-def test_drawings_with_the_bond_lengths_of_other_programs_are_no_geometry(smiles, length):
+def test_drawings_with_the_bond_lengths_of_other_programs_are_not_geometries(smiles, length):
     block = Chem.MolToMolBlock(draw(smiles, length, with_hydrogens=False))
     try:
         assert read_mol_block(block) is None
-    except MoleculeError as error:  # without a hydrogen, a drawing may be taken for a molecule too small
+    except MoleculeError as error:  # without hydrogens, a drawing may look like a molecule that is too small
         assert smiles == "FC(F)=C(F)F"
         assert "closer than any bond" in error.rule  # noqa: PT017
 
 
 def lay_flat(numbers: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """A planar molecule in a plane of one z."""
+    """Rotate a planar molecule into a plane of constant z."""
     axes = np.linalg.svd(positions - positions.mean(axis=0))[2]
     return positions @ axes.T
 
@@ -266,7 +266,7 @@ FLAT_BONDS = {"C6H6": (1.5, 1.39), "C2H4": (2, 1.33), "H2CO": (2, 1.2), "C4H4NH"
 
 
 @pytest.mark.parametrize("name", FLAT_BONDS)
-def test_flat_molecules_that_lie_in_a_plane_of_one_z_are_geometries(name):
+def test_flat_molecules_in_a_plane_of_constant_z_are_geometries(name):
     numbers, positions = G2[name]
     flat = lay_flat(numbers, positions)
     assert np.ptp(flat[:, 2]) < 1e-3
@@ -288,6 +288,6 @@ def test_flat_molecules_that_lie_in_a_plane_of_one_z_are_geometries(name):
     assert not is_drawing(numbers, tilted, bonds, num_missing=1)
 
 
-def test_atoms_of_one_place_and_none_are_no_drawing():
+def test_coincident_atoms_and_no_atoms_are_not_a_drawing():
     assert not is_drawing(np.array([6, 6, 6]), np.zeros((3, 3)), [(0, 1, 1), (1, 2, 1)], num_missing=8)
     assert not is_drawing(np.array([], int), np.empty((0, 3)), [], num_missing=0)

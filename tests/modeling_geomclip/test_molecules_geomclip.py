@@ -1,4 +1,4 @@
-"""Every way to describe a molecule is checked against RDKit, ASE or numbers written down by hand."""
+"""Compare every form of a molecule with RDKit, ASE or numbers written by hand."""
 
 import pickle
 
@@ -103,7 +103,7 @@ def test_conformer_has_the_asked_chirality_and_is_mmff94_relaxed():
     assert np.abs(field.CalcGrad()).max() < 0.1
 
 
-def test_hydrogens_are_left_out_on_request_unless_there_is_nothing_else():
+def test_hydrogens_are_removed_on_request_unless_there_are_no_other_atoms():
     assert read_molecule(WATER, remove_hydrogens=True)["atomic_numbers"].tolist() == [8]
     assert read_molecule("CO", remove_hydrogens=True)["atomic_numbers"].tolist() == [6, 8]
     assert read_molecule("[HH]", remove_hydrogens=True)["atomic_numbers"].tolist() == [1, 1]
@@ -132,14 +132,14 @@ BAD_MOLECULES = [
     ("*CC", "dummy atom"),
     ("CCO>>CC=O", "it is a reaction"),
     ("[CH3:1]Br>[OH-]>C[OH:1]", "it is a reaction"),
-    ("{[$]CC[$]}", "it is BigSMILES, of a polymer"),
+    ("{[$]CC[$]}", "it is BigSMILES, which describes a polymer"),
     ("CC{[>][<]OCC[>][<]}O", "it is BigSMILES"),
-    ("[C][C][O]", "it is SELFIES; pass the SMILES that selfies.decoder makes of it"),
+    ("[C][C][O]", "it is SELFIES; pass the SMILES that selfies.decoder returns for it"),
     ("[C][=C][Branch1][C][O][Ring1][Ring2]", "it is SELFIES"),
     ("[nop][C]", "it is SELFIES"),
     ("LFQSCWFLJHTTHZ-UHFFFAOYSA-N", "it is an InChIKey"),
-    ("ligand.pdb", "ending .pdb is not read; known are .*bond orders"),
-    ("molecules.smi", "ending .smi is not read"),
+    ("ligand.pdb", ".pdb files are not supported, .*bond orders"),
+    ("molecules.smi", ".smi files are not supported"),
     ("HETATM    1  C1  UNL     1      -0.915   0.284   0.061\nEND\n", "it is PDB text"),
     ("data_x\n_cell_length_a 5.0\n", "it is CIF text"),
     ("$RXN\n\n\n\n  1  1\n", "it is a reaction"),
@@ -149,7 +149,7 @@ BAD_MOLECULES = [
     ("C\ud800", "broken Unicode"),
     ("no_such_file.sdf", "there is no file no_such_file.sdf; check the path"),
     ("two\nlines", "nor XYZ"),
-    ("2\n\nO 0 0 0\n", "line 1 says 2 atoms, and 1 lines follow the comment line"),
+    ("2\n\nO 0 0 0\n", "line 1 says 2 atoms, but 1 lines follow the comment line"),
     ("1\n\nO 0 0 0\n1\n\nO 0 0 0\n", r"several XYZ records; pass read_molecules"),
     ("0\nnothing\n", "no atoms"),
     (WATER_SDF[:120], "cannot read it as SDF|nor XYZ"),
@@ -157,7 +157,7 @@ BAD_MOLECULES = [
     (WATER_MOL2 * 2, "several MOL2 records; pass read_molecules"),
     (WATER_MOL2.replace("0.76", "nan"), "atom 1 is at"),
     (Chem.Mol(), "no atoms"),
-    (bond_unknown_to_rdkits_valence_model(), "RDKit refuses its chemistry"),
+    (bond_unknown_to_rdkits_valence_model(), "RDKit rejects its chemistry"),
     (None, "NoneType is not a molecule"),
     (b"CCO", "bytes is not a molecule"),
     (6, "int is not a molecule"),
@@ -165,15 +165,15 @@ BAD_MOLECULES = [
     ({"atomic_numbers": [6]}, "no positions"),
     (with_change(atomic_numbers=[]), "no atoms"),
     (with_change(atomic_numbers=[8, 1]), r"shape \(3, 3\) and type float64 for 2 atomic numbers"),
-    (with_change(atomic_numbers=[8, 1, 0]), "0 is no atomic number"),
-    (with_change(atomic_numbers=[8, 1, 119]), "119 is no atomic number"),
-    (with_change(atomic_numbers=[8, 1, -1]), "-1 is no atomic number"),
+    (with_change(atomic_numbers=[8, 1, 0]), "0 is not an atomic number"),
+    (with_change(atomic_numbers=[8, 1, 119]), "119 is not an atomic number"),
+    (with_change(atomic_numbers=[8, 1, -1]), "-1 is not an atomic number"),
     (with_change(atomic_numbers=[8.0, 1.0, 1.0]), "float64; pass one list of integers"),
     (with_change(atomic_numbers=["O", "H", "H"]), "pass one list of integers"),
     (with_change(atomic_numbers=[10**30, 1, 1]), "pass one list of integers"),
     (with_change(atomic_numbers=8), r"shape \(\)"),
     (with_change(positions=[[0, 0], [0, 1], [1, 1]]), r"shape \(3, 2\)"),
-    (with_change(positions=[[0, 0, 0], [0, 1]]), "no arrays"),
+    (with_change(positions=[[0, 0, 0], [0, 1]]), "not arrays"),
     (with_change(positions=[["0"] * 3] * 3), "pass real numbers"),
     (with_change(positions=[[0, 0, 0], [0, 0, 1], [-(2**63), 0, 0]]), "atom 2 is at"),
     (with_change(positions=None), "positions have shape"),
@@ -196,7 +196,7 @@ def test_bad_molecules_are_refused_with_rule_remedy_and_nothing_on_stderr(molecu
     assert capfd.readouterr() == ("", "")
 
 
-def test_max_atoms_counts_what_is_left():
+def test_max_atoms_counts_the_remaining_atoms():
     assert len(read_molecule(WATER, remove_hydrogens=True, max_atoms=1)["atomic_numbers"]) == 1
     with pytest.raises(MoleculeError, match="it has 3 atoms, more than max_atoms=2"):
         read_molecule(WATER, max_atoms=2)
@@ -210,7 +210,7 @@ def test_error_survives_pickling_and_being_raised_again_from_its_message():
     assert str(MoleculeError(str(error))) == str(error)  # what a data loader's worker does
 
 
-def test_without_rdkit_coordinates_still_work_and_text_says_what_to_install(monkeypatch):
+def test_without_rdkit_coordinates_still_work_and_text_raises_with_the_remedy(monkeypatch):
     monkeypatch.setattr(molecules_geomclip, "Chem", None)
     assert_is_water(read_molecule(WATER))
     assert_is_water(read_molecule(water_descriptions()["ase"]))
@@ -249,7 +249,7 @@ REPEATED = "M  STY  1   1 SRU\nM  SAL   1  2   2   3\nM  SBL   1  2   1   3\nM  
 NO_VERSION = METHANE_MOL.replace("  0  0  0  0  0  0  0  0999 V2000", "  0  0  0              1")
 GAFF = WATER_MOL2.replace("O.3", "oh").replace("H   1", "ho  1")
 
-READ = {  # as given, or a conformer of SMILES
+READ = {  # text, and the expected coordinates, or the SMILES of the expected conformer
     "xyz with a byte order mark": ("\ufeff" + WATER_XYZ, WATER),
     "xyz with decimal commas": (WATER_XYZ.replace(".", ","), WATER),
     "extended xyz": (WATER_XYZ.replace("water", 'Properties=species:S:1:pos:R:3 pbc="F F F"'), WATER),
@@ -279,7 +279,7 @@ def test_kinds_of_text_that_are_read(kind):
 
 
 REFUSED = {
-    "all zero": (write_mol("C H H H H", [[0, 0, 0]] * 5, METHANE_BONDS), "all of its atoms are at one place"),
+    "all zero": (write_mol("C H H H H", [[0, 0, 0]] * 5, METHANE_BONDS), "all of its atoms are at the same position"),
     "atoms twice": (write_mol("C H H H H C", [*METHANE, METHANE[0]], METHANE_BONDS), "atoms 0 and 5 coincide"),
     "nanometres": (write_mol("C H H H H", np.multiply(METHANE, 0.1), METHANE_BONDS), "nanometres; multiply them by 10"),
     "Bohr": (write_mol("C H H H H", np.divide(METHANE, 0.529177), METHANE_BONDS), "Bohr; multiply them by 0.529177"),
@@ -288,7 +288,7 @@ REFUSED = {
     "periodic xyz": (WATER_XYZ.replace("water", 'Lattice="9 0 0 0 9 0 0 0 9" pbc="T T T"'), "periodic"),
     "xyz of two": (WATER_XYZ + "1\n\nHe 0 0 0\n", "it holds several XYZ records"),
     "polymer": (write_mol("C C C O", PROPANOL, CHAIN, REPEATED, "2D"), "repeating unit, so it is a polymer"),
-    "gaff types": (GAFF, r"MOL2 \(.*[Ee]lement 'oh' not found.*SYBYL types such as C\.3; oh is none"),
+    "gaff types": (GAFF, r"MOL2 \(.*[Ee]lement 'oh' not found.*SYBYL atom types such as C\.3; oh is not one"),
     "an atom lost": (METHANE_MOL.replace("  5  4", "  6  4"), r"RDKit cannot read it as SDF \(.+\)"),
     "a bond lost": (METHANE_MOL.replace("  1  5  1  0\n", ""), r"RDKit cannot read it as SDF \(.+\)"),
     "no end": (METHANE_MOL.replace("M  END\n", ""), r"RDKit cannot read it as SDF \(.+\)"),
@@ -296,7 +296,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_kinds_of_text_that_are_refused_as_what_they_are(kind, capfd):
+def test_kinds_of_text_that_are_refused(kind, capfd):
     text, told = REFUSED[kind]
     with pytest.raises(MoleculeError, match=told):
         read_molecule(text)
@@ -305,14 +305,14 @@ def test_kinds_of_text_that_are_refused_as_what_they_are(kind, capfd):
 
 @pytest.mark.parametrize("dimension", ["2D", "3D"])
 def test_no_stereochemistry_is_seen_in_the_flat_centres_of_a_drawing(dimension):
-    """RDKit takes a sulfone that is drawn flat and called 3D for a square planar one."""
+    """RDKit perceives a sulfone that is drawn flat and labelled 3D as square planar."""
     sulfone = write_mol("S C C O O", SQUARE, [(1, 2, 1), (1, 3, 1), (1, 4, 2), (1, 5, 2)], dimension=dimension)
     np.testing.assert_array_equal(read_molecule(sulfone)["positions"], read_molecule("CS(C)(=O)=O")["positions"])
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.1, 1 / 0.529177])
 @pytest.mark.parametrize("form", ["mapping", "ase", "mol"])
-def test_coordinates_are_checked_in_every_form_alike(form, factor):
+def test_coordinates_are_checked_in_every_form(form, factor):
     molecule = water_descriptions()[form]
     positions = np.multiply(WATER["positions"], factor)
     if form == "mapping":
@@ -321,17 +321,17 @@ def test_coordinates_are_checked_in_every_form_alike(form, factor):
         molecule.positions = positions
     else:
         molecule.GetConformer().SetPositions(positions)
-    with pytest.raises(MoleculeError, match=r"at one place|nanometres|Bohr"):
+    with pytest.raises(MoleculeError, match=r"at the same position|nanometres|Bohr"):
         read_molecule(molecule)
 
 
-def test_a_record_that_was_found_to_be_damaged_is_raised_as_it_was_told():
+def test_the_error_of_a_damaged_record_is_raised_unchanged():
     error = MoleculeError("lines 3 to 9: truncated", "correct or drop it", "'a.sdf'")
     with pytest.raises(MoleculeError, match=r"^molecule \('a\.sdf'\): lines 3 to 9: truncated; correct or drop it$"):
         read_molecule(error)
 
 
-def test_a_conformer_says_how_it_was_made_and_is_that_of_read_molecule():
+def test_embed_smiles_makes_the_conformer_of_read_molecule():
     conformer = embed_smiles("C[C@H](N)C(=O)O")
     np.testing.assert_array_equal(conformer.positions, read_molecule("C[C@H](N)C(=O)O")["positions"])
     with pytest.raises(MoleculeError, match=r"molecule \('C1CC'\): RDKit cannot read it as SMILES \(unclosed ring\)"):
@@ -352,7 +352,7 @@ def test_the_coordinates_of_a_mol_block_or_none():
 
 
 def cut(text: str) -> st.SearchStrategy[str]:
-    """`text` with a random stretch removed."""
+    """Remove a random stretch of `text`."""
     places = st.integers(0, len(text))
     return st.tuples(places, places).map(lambda ends: text[: min(ends)] + text[max(ends) :])
 
@@ -408,7 +408,7 @@ def test_decimal_commas_in_a_mol_block_are_refused():
         read_molecule(commas)
 
 
-def test_two_atoms_along_x_are_no_drawing():
+def test_two_atoms_along_x_are_not_a_drawing():
     block = "\n     RDKit          3D\n\n  2  1  0  0  0  0  0  0  0  0999 V2000\n"
     block += "    0.0000    0.0000    0.0000 N   0  0\n    1.4500    0.0000    0.0000 N   0  0\n  1  2  3  0\nM  END\n"
     assert read_molecule(block)["positions"][1].tolist() == [1.45, 0.0, 0.0]
@@ -426,7 +426,7 @@ def test_picometres_are_refused(scale):
         read_molecule(far)
 
 
-def test_extended_xyz_with_positions_first_is_no_sdf(tmp_path):
+def test_extended_xyz_with_positions_first_is_not_sdf(tmp_path):
     text = '3\nProperties=pos:R:3:species:S:1 pbc="F F F"\n0.0 0.0 0.1 O\n0.0 0.76 -0.47 H\n0.1 -0.76 -0.47 H\n'
     assert_is_water(read_molecule(text))
     (tmp_path / "a.xyz").write_text(text * 2)
@@ -436,5 +436,5 @@ def test_extended_xyz_with_positions_first_is_no_sdf(tmp_path):
         assert_is_water(read_molecule(record))
 
 
-def test_numbers_with_commas_in_a_data_item_are_no_coordinates():
+def test_numbers_with_commas_in_a_data_item_are_not_coordinates():
     assert_is_water(read_molecule(WATER_SDF + "> <RANGES>\n 1,2 3,4 5,6 \n\n$$$$\n"))

@@ -1,4 +1,4 @@
-"""The captioning pipeline says what model and processor say, for whatever form and batch molecules come in."""
+"""The captioning pipeline gives the captions of model and processor, for molecules in any form and batch."""
 
 import json
 import os
@@ -43,8 +43,8 @@ print(json.dumps(captions))
 
 @pytest.fixture
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A token a character, an end and no padding."""
-    characters = [*string.ascii_letters, *string.digits, *string.punctuation, "Ġ"]  # Ġ is the blank
+    """One token per character, an end token and no padding token."""
+    characters = [*string.ascii_letters, *string.digits, *string.punctuation, "Ġ"]  # Ġ is the space
     vocabulary = {token: index for index, token in enumerate([END, *characters])}
     characterwise = Tokenizer(models.BPE(vocabulary, []))
     characterwise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -54,7 +54,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture
 def captioner(model, tokenizer) -> GeomCLIPForCaptioning:
-    """Its weights are so large that captions tell molecules apart."""
+    """A captioner with weights so large that captions differ between molecules."""
     torch.manual_seed(6)
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
     ends = {"bos_token_id": None, "eos_token_id": 0, "pad_token_id": None}
@@ -98,7 +98,7 @@ def randomise(model: torch.nn.Module, *names: str) -> None:
 
 
 def by_hand(pipe, molecules, smiles=None, **settings) -> list[str]:
-    """Captions by model and processor."""
+    """Return the captions of model and processor."""
     batch = pipe.processor(molecules, smiles=smiles, return_tensors="pt")
     return pipe.processor.decode_captions(pipe.model.generate(**batch, **(GREEDY | settings)))
 
@@ -137,7 +137,7 @@ def test_every_form_of_a_molecule(pipe, mol, tmp_path):
     assert [texts(captions) for captions in mixed] == [expected] * len(forms) + [by_hand(pipe, "CCO")]
 
 
-def test_a_generator_is_read_as_captions_are_asked_for(pipe):
+def test_a_generator_is_read_lazily(pipe):
     read = []
 
     def molecules():
@@ -150,7 +150,7 @@ def test_a_generator_is_read_as_captions_are_asked_for(pipe):
     assert len(read) < len(MOLECULES)
 
 
-def test_the_settings_of_the_feature_extractor_hold(pipe, mol):
+def test_settings_of_the_feature_extractor_are_used(pipe, mol):
     extractor, before = pipe.processor.feature_extractor, texts(pipe(mol, **GREEDY))
     extractor.conformer_seed = 3
     expected = read_molecule("CCCCO", seed=3, remove_hydrogens=True)
@@ -163,7 +163,7 @@ def test_the_settings_of_the_feature_extractor_hold(pipe, mol):
         pipe(mol)
 
 
-def test_what_is_no_molecule_is_refused(pipe):
+def test_invalid_molecules_are_refused(pipe):
     with pytest.raises(MoleculeError, match="C1CC"):
         pipe(["CCO", "C1CC"], batch_size=2)
     with pytest.raises(MoleculeError, match="an object of type int is not a molecule"):
@@ -181,7 +181,7 @@ def showing(pipe) -> MoleculeCaptioningPipeline:
     return pipe
 
 
-def test_a_smiles_is_shown_where_the_prompt_asks_for_it(showing):
+def test_the_smiles_is_put_into_the_prompt(showing):
     expected = by_hand(showing, ["OCC", "NCCS"], smiles=["OCC", "NCCS"])
     assert expected != by_hand(showing, ["OCC", "NCCS"], smiles=["CCO", "NCCS"])
     captions = showing([" OCC ", "NCCS"], batch_size=2, **GREEDY)
@@ -189,7 +189,7 @@ def test_a_smiles_is_shown_where_the_prompt_asks_for_it(showing):
     assert texts(showing("OCC", **GREEDY)) == expected[:1]
 
 
-def test_the_smiles_of_other_forms_stands_beside_them(showing, mol):
+def test_other_forms_come_with_their_smiles(showing, mol):
     expected = by_hand(showing, mol, smiles="CC(Cl)CO")
     assert expected != by_hand(showing, mol, smiles="OCC(C)Cl")
     for form in ({"molecule": mol, "smiles": "CC(Cl)CO"}, {**arrays(mol), "smiles": "CC(Cl)CO"}):
@@ -200,13 +200,13 @@ def test_the_smiles_of_other_forms_stands_beside_them(showing, mol):
 
 
 @pytest.mark.parametrize("form", ["path", "text", "InChI", "mol", "arrays"])
-def test_a_molecule_without_the_smiles_that_is_needed_is_refused(showing, mol, tmp_path, form):
+def test_a_molecule_without_a_required_smiles_is_refused(showing, mol, tmp_path, form):
     path = tmp_path / "molecule.SDF"
     Chem.MolToMolFile(mol, str(path))
     inchi = "InChI=1S/CH4O/c1-2/h2H,1H3"
     forms = {"path": str(path), "text": path.read_text(), "InChI": inchi, "mol": mol, "arrays": arrays(mol)}
     with pytest.raises(
-        ValueError, match=r"the prompt shows the SMILES, and a molecule of type \w+ comes without; pass"
+        ValueError, match=r"the prompt contains the SMILES, but a molecule of type \w+ comes without one; pass"
     ):
         showing(forms[form])
 
@@ -229,7 +229,9 @@ def test_generation_settings_may_be_given_in_three_places(captioner, processor, 
     bound = pipeline("molecule-captioning", model=captioner, processor=processor, device="cpu", max_new_tokens=5)
     assert bound("NCCS") == expected
     assert bound("NCCS", max_new_tokens=12) == pipe("NCCS", **GREEDY) != expected
-    with pytest.raises(ValueError, match="max_new_tokens given both in generate_kwargs and beside it; give one"):
+    with pytest.raises(
+        ValueError, match="max_new_tokens given both in generate_kwargs and as an argument; pass only one"
+    ):
         pipe("NCCS", max_new_tokens=5, generate_kwargs={"max_new_tokens": 6})
     with pytest.raises(ValueError, match="max_new_token"):
         pipe("NCCS", max_new_token=5)
@@ -282,6 +284,6 @@ def test_folders_of_whole_models_and_of_adapters(folders, captioner, processor, 
     assert json.loads(finished.stdout) == dict(zip(saved, captions.values(), strict=True))
 
 
-def test_what_writes_no_captions_is_refused(model, processor):
-    with pytest.raises(ValueError, match="the model is a geomclip, which writes nothing; give a captioner"):
+def test_other_models_are_refused(model, processor):
+    with pytest.raises(ValueError, match="the model is a geomclip, which does not generate captions; pass a captioner"):
         pipeline("molecule-captioning", model=model, processor=processor)

@@ -1,4 +1,4 @@
-"""What is read of the atoms' states: by hand, and whether it counts."""
+"""Compare poolings with calculations by hand, and check which of them count atoms."""
 
 import copy
 
@@ -13,7 +13,7 @@ POOLINGS = ("mean", "cls", "counting", "attention")
 
 
 def build(pooling: str, size: int = 16) -> GeomCLIPPooling:
-    """A pooling that is trained: what it adds is not nothing."""
+    """Build a pooling that acts as if trained: what it adds to the mean is not 0."""
     torch.manual_seed(0)
     built = GeomCLIPPooling(GeomCLIPGeometryConfig(hidden_size=size, num_attention_heads=4), pooling)
     for name, parameter in built.named_parameters():
@@ -22,7 +22,7 @@ def build(pooling: str, size: int = 16) -> GeomCLIPPooling:
 
 
 def states_of(sizes: list[int], size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
-    """[CLS] atoms [SEP] padding."""
+    """Return random states and an atom mask; rows are [CLS], atoms, [SEP] and padding."""
     generator = torch.Generator().manual_seed(1)
     states = torch.randn(len(sizes), max(sizes) + 2, size, generator=generator, dtype=torch.float64)
     mask = torch.zeros(states.shape[:2], dtype=torch.bool)
@@ -61,7 +61,7 @@ def test_attention_by_hand():
 
 
 @pytest.mark.parametrize(("pooling", "counts"), [("mean", False), ("attention", False), ("counting", True)])
-def test_only_counting_tells_twice_as_many_of_the_same(pooling, counts):
+def test_only_counting_distinguishes_doubled_atoms(pooling, counts):
     pool, (states, mask) = build(pooling), states_of([4])
     twice, twice_mask = torch.cat([states, states], dim=1), torch.cat([mask, mask], dim=1)
     difference = (pool(twice, twice_mask) - pool(states, mask)).abs().max()

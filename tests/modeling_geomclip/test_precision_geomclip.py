@@ -1,4 +1,4 @@
-"""bfloat16 embeddings against float32 ones, on 100 molecules and a tower of moderate size."""
+"""Compare bfloat16 with float32 embeddings, on 100 molecules and a tower of moderate size."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -63,11 +63,11 @@ def embed_autocast(model: GeomCLIPModel, molecules: dict[str, torch.Tensor], fol
         return embed(model, molecules)
 
 
-def test_the_molecules_are_a_hundred_different_ones(molecules):
+def test_there_are_a_hundred_different_molecules(molecules):
     assert len({Chem.CanonSmiles(smiles) for smiles in SMILES}) == 100
     assert len(molecules["atom_ids"]) == 100
     sizes = molecules["atom_mask"].sum(dim=1)
-    assert sizes.max() > 2 * sizes.min()  # padding takes part
+    assert sizes.max() > 2 * sizes.min()  # there is padding
 
 
 @pytest.mark.parametrize("embed_half", [embed_loaded, embed_cast, embed_autocast])
@@ -84,6 +84,6 @@ def test_bfloat16_embeddings_where_molecules_differ(embed_half: Callable, molecu
     others = (reference @ reference.T)[~torch.eye(100, dtype=torch.bool)]
     assert others.mean() < 0.9
     half = embed_half(model, molecules, tmp_path)
-    assert half.dtype == torch.float32  # normalised in it
+    assert half.dtype == torch.float32  # normalised in float32
     assert torch.cosine_similarity(half, reference).min() > 0.999
     assert not torch.equal(half, reference)

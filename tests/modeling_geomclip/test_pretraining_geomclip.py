@@ -74,7 +74,7 @@ def test_noised_atoms_are_centred_and_the_target_moves_with_them(pretraining, no
     clean, noisy = (centre_positions(noised[name], atom_mask) for name in ("positions", "noised_positions"))
     assert_close(centred, noisy, rtol=0, atol=1e-6)
     assert_close(centre_positions(targets, atom_mask), clean, rtol=0, atol=1e-5)
-    assert (targets.sum(dim=1).norm(dim=-1) > 1e-2).all()  # the clean centroid is not given away
+    assert (targets.sum(dim=1).norm(dim=-1) > 1e-2).all()  # the clean centroid is not revealed
     assert_close((centred - targets)[atom_mask], (noised["noised_positions"] - noised["positions"])[atom_mask])
     for x in (centred, targets):
         assert (x[~atom_mask] == 0).all()
@@ -119,7 +119,7 @@ def test_noised_geometries_add_the_denoising_loss(pretraining, batch, noised):
     assert pretraining(**batch | noised).denoising_loss is None
 
 
-def test_unequal_numbers_are_no_pairs_here_either(pretraining, batch, noised):
+def test_unequal_numbers_are_not_pairs_here_either(pretraining, batch, noised):
     texts = {name: batch[name][:2] for name in ("input_ids", "attention_mask")}
     outputs = pretraining(**batch | noised | texts)
     assert outputs.loss is None
@@ -129,7 +129,7 @@ def test_unequal_numbers_are_no_pairs_here_either(pretraining, batch, noised):
 
 
 @pytest.mark.parametrize("missing", ["atom_ids", "noised_atom_ids", "noised_positions", "chosen"])
-def test_a_part_of_a_noised_geometry_is_refused(pretraining, batch, noised, missing):
+def test_an_incomplete_noised_geometry_is_refused(pretraining, batch, noised, missing):
     gone = {"atom_ids", "positions", "atom_mask"} if missing == "atom_ids" else {missing}
     inputs = {name: values for name, values in (batch | noised).items() if name not in gone}
     with pytest.raises(ValueError, match="pass all of them, or none of the three"):
@@ -185,7 +185,7 @@ def test_a_pretrained_tower_loads_with_heads_and_without(geometry_config, batch,
     assert_close(whole(**noised).loss, pretraining(**noised).loss)
 
 
-def test_what_is_saved_names_the_classes_that_load_it_and_no_others(pretraining, tmp_path):
+def test_config_names_only_the_classes_that_can_load_the_model(pretraining, tmp_path):
     pretraining.save_pretrained(tmp_path / "whole")
     loaded = AutoModel.from_pretrained(tmp_path / "whole")
     assert set(AutoModelForPreTraining.from_pretrained(tmp_path / "whole").config.auto_map) == {
@@ -193,13 +193,13 @@ def test_what_is_saved_names_the_classes_that_load_it_and_no_others(pretraining,
         "AutoModel",
         "AutoModelForPreTraining",
     }
-    loaded.save_pretrained(tmp_path / "plain")  # its configuration remembers the folder that it came from
+    loaded.save_pretrained(tmp_path / "plain")  # its configuration remembers the folder it was loaded from
     assert "AutoModelForPreTraining" not in AutoModel.from_pretrained(tmp_path / "plain").config.auto_map
     assert not (tmp_path / "plain" / "pretraining_geomclip.py").exists()
 
 
-def test_heads_of_older_checkpoints_are_found_and_saved_anew(pretraining, batch, noised, tmp_path):
-    """They lay within the tower: `geometry_model.denoising_head`."""
+def test_heads_of_older_checkpoints_are_found_and_renamed(pretraining, batch, noised, tmp_path):
+    """They were part of the tower: `geometry_model.denoising_head`."""
     pretraining.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     weights = load_file(file)

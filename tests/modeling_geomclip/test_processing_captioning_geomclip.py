@@ -24,20 +24,20 @@ def build(decoder_tokenizer):
 
 
 def texts(processor, batch) -> list[str]:
-    """What the decoder reads, without padding."""
+    """Decode what the decoder reads, without padding."""
     rows = zip(batch["input_ids"], batch["attention_mask"])
     return [processor.decoder_tokenizer.decode(ids[mask == 1]) for ids, mask in rows]
 
 
 def targets(processor, batch) -> list[str]:
-    """What it is trained to write."""
+    """Decode what the decoder is trained to write."""
     return [processor.decoder_tokenizer.decode(row[row != -100]) for row in batch["labels"]]
 
 
 # ------------------------------------------------------------------------------------------------------------- batches
 
 
-def test_a_batch_to_caption(build):
+def test_a_batch_for_captioning(build):
     processor = build()
     batch = processor([WATER, ETHANOL], return_tensors="pt")
     assert batch.keys() == {"atom_ids", "positions", "atom_mask", "input_ids", "attention_mask"}
@@ -48,7 +48,7 @@ def test_a_batch_to_caption(build):
     assert processor(WATER, return_tensors="pt")["input_ids"].tolist() == batch["input_ids"][:1].tolist()
 
 
-def test_a_batch_to_train_on(build):
+def test_a_batch_for_training(build):
     processor = build(prompt="It is")
     tokenizer = processor.decoder_tokenizer
     batch = processor([ETHANOL, WATER], ["an alcohol, with an\n oily smell ", "toxic"], return_tensors="pt")
@@ -69,7 +69,7 @@ def test_a_batch_to_train_on(build):
     ]
 
 
-def test_the_end_is_learnt_though_it_pads_too(build):
+def test_the_end_token_is_learnt_even_if_it_is_the_padding_token(build):
     processor = build()
     tokenizer = processor.decoder_tokenizer
     tokenizer.pad_token = tokenizer.eos_token
@@ -78,7 +78,7 @@ def test_the_end_is_learnt_though_it_pads_too(build):
     assert targets(processor, batch) == [f" toxic{END}", f" an aromatic amine{END}"]
 
 
-def test_padding_is_the_tokenizers_own(build):
+def test_the_tokenizers_padding_token_is_used(build):
     processor = build()
     processor.decoder_tokenizer.pad_token = "<unk>"
     batch = processor([WATER, ETHANOL], ["toxic", "an aromatic amine"], return_tensors="pt")
@@ -87,7 +87,7 @@ def test_padding_is_the_tokenizers_own(build):
     assert set(padding.tolist()) == {processor.decoder_tokenizer.unk_token_id}
 
 
-def test_a_caption_that_is_cut_has_no_end(build):
+def test_a_truncated_caption_has_no_end_token(build):
     whole = build()
     caption = "It is an aromatic amine"
     num_tokens = len(whole.decoder_tokenizer(" " + caption)["input_ids"])
@@ -98,7 +98,7 @@ def test_a_caption_that_is_cut_has_no_end(build):
     assert (build(max_caption_tokens=2)(WATER, caption)["labels"] != -100).sum() == 2
 
 
-def test_a_turn_of_chat(build):
+def test_chat_format(build):
     processor = build(prompt="What is it?", prompt_format="chat")
     batch = processor([WATER, ETHANOL], ["toxic", "an aromatic amine"])
     start = f"<user>What is it?{END}<assistant>"
@@ -117,16 +117,16 @@ def test_the_smiles_in_the_prompt(build, prompt_format):
     assert targets(processor, processor([WATER], "wet", smiles="O"))[0].strip() == f"wet{END}"
 
 
-def test_smiles_that_the_prompt_does_not_show(build):
+def test_smiles_are_ignored_if_the_prompt_does_not_contain_them(build):
     assert texts(build(), build()(WATER, smiles="O")) == ["Describe the molecule:"]
 
 
-def test_without_tensors_there_are_arrays(build):
+def test_arrays_are_returned_by_default(build):
     batch = build()([WATER, ETHANOL], ["toxic", "an aromatic amine"])
     assert all(isinstance(batch[name], np.ndarray) for name in ("input_ids", "attention_mask", "labels"))
 
 
-def test_molecules_that_fail_take_caption_and_smiles_with_them(build):
+def test_captions_and_smiles_of_failed_molecules_are_skipped(build):
     processor = build(prompt="{smiles} is")
     molecules, smiles, captions = [BROKEN, WATER, BROKEN, ETHANOL], ["N", "O", "F", "CCO"], ["a", "wet", "b", "oily"]
     batch = processor(molecules, captions, smiles, return_tensors="pt", errors="report")
@@ -140,7 +140,7 @@ def test_molecules_that_fail_take_caption_and_smiles_with_them(build):
         processor(molecules, captions, smiles)
 
 
-def test_a_batch_all_of_which_fails(build):
+def test_a_batch_in_which_all_molecules_fail(build):
     batch = build()([BROKEN], ["toxic"], return_tensors="pt", errors="report")
     assert [len(batch[name]) for name in ("atom_ids", "input_ids", "attention_mask", "labels", "kept")] == [0] * 5
 
@@ -154,11 +154,11 @@ def test_a_batch_all_of_which_fails(build):
         ({"captions": ["wet"]}, "1 captions for 2 molecules; give one for each"),
         ({"captions": "wet"}, "1 captions for 2 molecules; give one for each"),
         ({"captions": []}, "0 captions for 2 molecules; give one for each"),
-        ({"captions": ["wet", None]}, r"captions\[1\] is None, not a text; replace it or drop the molecule"),
-        ({"captions": [" \n", "wet"]}, r"captions\[0\] is ' \\n', not a text"),
+        ({"captions": ["wet", None]}, r"captions\[1\] is None, which is blank or not a string; replace it or drop"),
+        ({"captions": [" \n", "wet"]}, r"captions\[0\] is ' \\n', which is blank or not a string"),
         ({"smiles": None}, "0 smiles for 2 molecules; give one for each"),
         ({"smiles": ["O", "CCO", "C"]}, "3 smiles for 2 molecules; give one for each"),
-        ({"smiles": ["O", 3]}, r"smiles\[1\] is 3, not a text"),
+        ({"smiles": ["O", 3]}, r"smiles\[1\] is 3, which is blank or not a string"),
     ],
 )
 def test_texts_that_do_not_fit_the_molecules(build, arguments, message):
@@ -173,12 +173,12 @@ def test_texts_that_do_not_fit_the_molecules(build, arguments, message):
         ({"max_caption_tokens": 0}, "max_caption_tokens is 0; it must be at least 1"),
     ],
 )
-def test_settings_that_are_wrong(build, settings, message):
+def test_wrong_settings_are_refused(build, settings, message):
     with pytest.raises(ValueError, match=message):
         build(**settings)
 
 
-def test_what_the_tokenizer_must_have(build, decoder_tokenizer):
+def test_requirements_on_the_tokenizer(build, decoder_tokenizer):
     decoder_tokenizer.chat_template = None
     with pytest.raises(ValueError, match="tokenizer has no chat template; use prompt_format='plain'"):
         build(prompt_format="chat")
@@ -195,7 +195,7 @@ def test_captions_of_token_ids(build):
     processor = build()
     tokenizer = processor.decoder_tokenizer
     rows = [tokenizer(text)["input_ids"] for text in (" toxic  and\n oily", " wet")]
-    ids = torch.full((2, max(map(len, rows)) + 2), tokenizer.eos_token_id)  # padded, as `generate` does
+    ids = torch.full((2, max(map(len, rows)) + 2), tokenizer.eos_token_id)  # padded as by `generate`
     for row, tokens in enumerate(rows):
         ids[row, : len(tokens)] = torch.tensor(tokens)
     assert processor.decode_captions(ids) == ["toxic and oily", "wet"]

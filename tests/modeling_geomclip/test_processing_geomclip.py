@@ -1,4 +1,4 @@
-"""The processor joins its two parts: each half of a batch is compared with what the part alone gives."""
+"""The processor combines its two parts: each half of a batch equals the output of that part alone."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_several_texts_for_one_molecule(processor):
     assert batch["input_ids"].shape[0] == 3
 
 
-def test_text_is_cut_at_the_text_towers_limit_or_where_asked(processor):
+def test_text_is_truncated_at_the_text_towers_limit_or_on_request(processor):
     text = ["water " * 20, "wet"]
     assert processor(text=text, return_tensors="pt")["input_ids"].shape == (2, LIMIT)
     assert processor(text=text, return_tensors="pt", max_length=4)["input_ids"].shape == (2, 4)
@@ -55,13 +55,13 @@ def test_text_is_cut_at_the_text_towers_limit_or_where_asked(processor):
     assert processor(text="wet", return_tensors="pt", padding="max_length")["input_ids"].shape == (1, LIMIT)
 
 
-def test_a_tokenizer_that_knows_no_limit_gets_ours(processor):
+def test_a_tokenizer_without_a_limit_gets_ours(processor):
     processor.tokenizer = BertTokenizer(vocab={word: place for place, word in enumerate(WORDS)})
     batch = processor(text="water " * 400, return_tensors="pt")
     assert batch["input_ids"].shape == (1, GeomCLIPProcessor.text_kwargs["max_length"])
 
 
-def test_failed_molecules_take_their_texts_with_them(processor):
+def test_texts_of_failed_molecules_are_skipped(processor):
     texts = ["water", "wet", "ethanol burns", "burns"]
     batch = processor([WATER, "C1CC", ETHANOL, "C" * 6], texts, return_tensors="pt", errors="report")
     expected = processor([WATER, ETHANOL], ["water", "ethanol burns"], return_tensors="pt")
@@ -72,7 +72,7 @@ def test_failed_molecules_take_their_texts_with_them(processor):
     assert "more than max_atoms=5" in batch["failures"][1]["reason"]
 
 
-def test_texts_that_are_no_pairs_are_all_kept(processor):
+def test_texts_that_are_not_pairs_are_all_kept(processor):
     batch = processor([WATER, "C1CC"], ["water", "wet", "burns"], return_tensors="pt", errors="report")
     assert batch["atom_ids"].shape[0] == 1
     assert batch["input_ids"].shape[0] == 3
@@ -84,7 +84,7 @@ def test_all_molecules_failed(processor):
     assert batch["input_ids"].dtype == torch.int64
 
 
-def test_what_is_refused(processor):
+def test_invalid_inputs_are_refused(processor):
     with pytest.raises(ValueError, match="nothing to process"):
         processor()
     with pytest.raises(ValueError, match="list of texts is empty"):
@@ -129,7 +129,7 @@ def test_one_text_is_a_list_of_one():
         (np.array(b"a"), r"text 0 is array\(b'a', dtype='|S1'\), not"),
     ],
 )
-def test_what_is_no_text_is_named(texts, message):
+def test_invalid_texts_are_named(texts, message):
     with pytest.raises(ValueError, match=message):
         list_texts(texts)
 
@@ -139,7 +139,7 @@ MOLECULES, TEXTS = [WATER, ETHANOL, "CC", "CN=C", "C#N"], ["water", "ethanol bur
 
 @pytest.fixture
 def rows(processor) -> Dataset:
-    """Mapped in two batches, of which the first alone pads molecules to 5 rows."""
+    """A dataset mapped in two batches; only the first batch pads molecules to 5 rows."""
     rows = Dataset.from_dict({"smiles": MOLECULES, "text": TEXTS, "label": [4, 3, 2, 1, 0]})
 
     def prepare(rows: dict) -> dict:
@@ -170,7 +170,7 @@ def test_the_collator_of_transformers_pads_one_side_alone(processor, rows):
     torch.testing.assert_close(batch["input_ids"], processor(text=TEXTS)["input_ids"], rtol=0, atol=0)
 
 
-def test_the_collators_settings_are_the_tokenizers_and_the_multiple_is_for_both(processor, rows):
+def test_collator_settings_apply_to_texts_and_the_multiple_to_both(processor, rows):
     batch = DataCollatorWithPadding(processor, pad_to_multiple_of=8)(list(rows))
     assert [batch[name].shape for name in ("atom_ids", "positions", "input_ids")] == [(5, 8), (5, 8, 3), (5, 8)]
     assert batch["atom_mask"].sum(dim=1).tolist() == [1, 3, 2, 3, 2]
@@ -180,12 +180,12 @@ def test_the_collators_settings_are_the_tokenizers_and_the_multiple_is_for_both(
 
 def test_rows_that_were_not_mapped_are_refused(processor, rows):
     collator = DataCollatorWithPadding(processor)
-    with pytest.raises(ValueError, match=r"row 0 has smiles, text: .*GeomCLIPDataCollator"):
+    with pytest.raises(ValueError, match=r"row 0 has the columns smiles, text: .*GeomCLIPDataCollator"):
         collator([{"smiles": WATER, "text": "water"}])
     geometry = {"atomic_numbers": [8, 1], "positions": [[0, 0, 0], [0, 0, 1]]}
-    with pytest.raises(ValueError, match=r"row 1 has atomic_numbers, positions, label: "):  # with its hydrogens
+    with pytest.raises(ValueError, match=r"row 1 has the columns atomic_numbers, positions, label: "):
         collator([geometry, geometry | {"label": 1}])
-    with pytest.raises(ValueError, match=r"row 1 is a batch, its atom_ids of shape \(1, 3\); map with batched=True"):
+    with pytest.raises(ValueError, match=r"row 1 is a batch: its atom_ids have shape \(1, 3\); map with batched=True"):
         collator([rows[0], processor(WATER, text="water")])
 
 
@@ -195,10 +195,10 @@ def test_decoding_passes_through(processor):
     assert processor.batch_decode(ids, skip_special_tokens=True) == ["water is wet"]
 
 
-def test_saved_and_loaded_it_gives_the_same_and_says_nothing_of_this_machine(processor, tmp_path):
+def test_saving_and_loading_keeps_the_outputs_but_no_local_settings(processor, tmp_path):
     processor.save_pretrained(tmp_path / "first")
     loaded = GeomCLIPProcessor.from_pretrained(tmp_path / "first")
-    assert loaded.tokenizer.init_kwargs["is_local"]  # the leak that is to be closed
+    assert loaded.tokenizer.init_kwargs["is_local"]  # this must not be saved
     loaded.save_pretrained(tmp_path / "second")
     again = GeomCLIPProcessor.from_pretrained(tmp_path / "second")
     assert again.feature_extractor.max_atoms == 5
@@ -219,7 +219,7 @@ def test_settings_can_be_changed_when_it_is_loaded(processor, tmp_path):
     assert loaded(WATER)["atom_mask"].sum() == 3
 
 
-def test_what_is_called_first_works(model, processor):
+def test_the_model_takes_the_processors_outputs(model, processor):
     molecules, texts = ["CCO", "CC#N", "CN"], ["the alcohol", "it is an amine"]
     outputs = model(**processor(molecules))
     assert outputs.geometry_embeds.shape == (3, model.config.projection_dim)

@@ -1,4 +1,4 @@
-"""What the property predictor computes: physical units, losses over the labels that are there, and symmetries."""
+"""Units, losses and symmetries of the property predictor."""
 
 import copy
 import itertools
@@ -74,7 +74,7 @@ def test_another_geometry_changes_the_prediction(predictor, geometry):
     assert (stretched - predictor(**geometry).logits).abs().min() > 1e-6
 
 
-def test_what_pooling_reads(predictor, geometry):
+def test_pooling_by_hand(predictor, geometry):
     head, states = predictor.property_head, predictor.geometry_model(**geometry).last_hidden_state
     of_rows = head.out_projection(torch.tanh(head.dense(states)))
     for row, size in enumerate((7, 5, 3)):  # [CLS], atoms, [SEP]
@@ -98,7 +98,7 @@ def test_outputs_are_in_the_units_of_the_labels(geometry_config, geometry):
 
 
 def references(geometry_config) -> dict[str, list]:
-    """Two properties; carbon (4) and oxygen (6) add to both, nothing else to any."""
+    """Return references of two properties: carbon (4) and oxygen (6) contribute to both, other symbols to neither."""
     values = [[0.0] * geometry_config.vocab_size for _ in range(2)]
     values[0][4], values[0][6], values[1][4], values[1][6] = -0.5, -0.7, 3.0, 4.0
     return {"element_references": values, "residual_stds": [0.004, 2.0]}
@@ -114,13 +114,13 @@ def test_every_atom_adds_its_reference(geometry_config, geometry):
     stds = torch.tensor([0.004, 2.0], dtype=torch.float64)
     expected = plain(**geometry).logits * stds + means
     assert_close(model(**geometry).logits, expected, rtol=1e-9, atol=0)
-    labels = expected + stds * torch.tensor([[0.1, -2.0]])  # the first within the square, the second beyond
+    labels = expected + stds * torch.tensor([[0.1, -2.0]])  # in the quadratic and in the linear part
     labels[1, 0] = NAN
     loss = model(**geometry, labels=labels).loss.item()
     assert loss == pytest.approx((2 * 0.1**2 / 2 + 3 * 1.5) / 5, rel=1e-6)
 
 
-def test_references_are_of_atoms_alone(geometry_config, geometry):
+def test_only_atoms_have_references(geometry_config, geometry):
     plain, other = references(geometry_config), references(geometry_config)
     for values in other["element_references"]:
         values[:3] = [1e3] * 3  # [PAD], [CLS] and [SEP]
@@ -130,13 +130,13 @@ def test_references_are_of_atoms_alone(geometry_config, geometry):
 
 def test_predictions_of_a_half_precision_model_are_float32(geometry_config, geometry):
     model = predictor_of(geometry_config, **STATISTICS).to(torch.bfloat16)
-    assert model(**geometry).logits.dtype == torch.float32  # bfloat16 knows -0.24 to 0.001
+    assert model(**geometry).logits.dtype == torch.float32  # bfloat16 resolves -0.24 to 0.001
 
 
 # -------------------------------------------------------------------------------------------------------------- losses
 
 
-def test_regression_is_smooth_l1_on_the_standardised_labels_that_are_there(geometry_config, geometry):
+def test_regression_is_smooth_l1_on_the_standardised_labels_that_are_present(geometry_config, geometry):
     model = predictor_of(geometry_config, **STATISTICS)
     labels = torch.tensor([[-0.25, NAN], [NAN, 90.0], [-0.1, 60.0]], dtype=torch.float64)
     outputs = model(**geometry, labels=labels)
@@ -147,7 +147,7 @@ def test_regression_is_smooth_l1_on_the_standardised_labels_that_are_there(geome
     assert outputs.loss.item() == pytest.approx(expected, rel=1e-9)
 
 
-def test_yes_or_no_is_cross_entropy_on_the_labels_that_are_there(geometry_config, geometry):
+def test_binary_properties_use_cross_entropy_on_the_labels_that_are_present(geometry_config, geometry):
     model = predictor_of(geometry_config, "multi_label_classification", ("toxic", "bitter"))
     labels = torch.tensor([[1.0, NAN], [0.0, 1.0], [NAN, NAN]])
     outputs = model(**geometry, labels=labels)
@@ -157,7 +157,7 @@ def test_yes_or_no_is_cross_entropy_on_the_labels_that_are_there(geometry_config
     assert_close(outputs.loss, expected)
 
 
-def test_one_of_several_classes_is_cross_entropy(geometry_config, geometry):
+def test_several_classes_use_cross_entropy(geometry_config, geometry):
     model = predictor_of(geometry_config, "single_label_classification", ("class=0", "class=1", "class=2"))
     outputs = model(**geometry, labels=torch.tensor([2, -100, 0]))
     assert outputs.num_labelled == 2
@@ -197,7 +197,7 @@ def test_a_tiny_batch_is_learned(geometry_config, geometry):
 # -------------------------------------------------------------------------------------------------- building and saving
 
 
-def test_a_tower_or_a_model_that_has_one_is_a_start(model, geometry):
+def test_it_is_built_from_a_tower_or_a_model_with_one(model, geometry):
     towers = (model, model.geometry_model, predictor_of(model.config.geometry_config, **STATISTICS).float())
     for start in towers:
         tower = copy.deepcopy(getattr(start, "geometry_model", start))
@@ -264,7 +264,7 @@ def test_a_frozen_tower_has_no_dropout(geometry_config, geometry):
         ({"element_references": [[0.0] * 31] * 2}, "element_references and residual_stds belong together"),
     ],
 )
-def test_a_configuration_that_cannot_be_is_refused(settings, message):
+def test_impossible_configurations_are_refused(settings, message):
     with pytest.raises(Exception, match=message):
         GeomCLIPGeometryConfig(num_labels=2, **settings)
 
@@ -284,13 +284,13 @@ def test_gradient_checkpointing_changes_nothing(geometry_config, geometry):
     assert_close(*gradients)
 
 
-def test_a_joint_model_is_no_predictor(config, tmp_path):
+def test_a_joint_model_is_not_a_predictor(config, tmp_path):
     GeomCLIPModel(config).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="Unrecognized configuration class"):
         AutoModelForSequenceClassification.from_pretrained(tmp_path)
 
 
-def test_every_pooling_is_its_own(geometry_config, geometry):
+def test_all_poolings_differ(geometry_config, geometry):
     found = [predictor_of(geometry_config, property_pooling=name)(**geometry).logits for name in ("cls", "mean", "sum")]
     for one, other in itertools.combinations(found, 2):
         assert (one - other).abs().max() > 1e-3

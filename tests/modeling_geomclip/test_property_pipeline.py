@@ -1,4 +1,4 @@
-"""`pipeline("molecule-property-prediction")`: what the model predicts, with names and units."""
+"""`pipeline("molecule-property-prediction")` gives the model's predictions with names and units."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ SETTINGS = {
 
 @pytest.fixture
 def saved(geometry_config, tmp_path):
-    """A predictor's folder, all hydrogens read."""
+    """Return a function that saves a predictor, which reads all hydrogens, and returns its folder."""
 
     def save(problem_type: str) -> str:
         torch.manual_seed(0)
@@ -67,11 +67,11 @@ def test_classification_gives_probabilities(saved, problem_type):
     assert [entry["score"] for entry in found] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
-def test_what_cannot_be_used_is_refused(saved):
+def test_invalid_inputs_are_refused(saved):
     predict = pipeline("molecule-property-prediction", model=saved("regression"))
     with pytest.raises(MoleculeError, match="C1CC"):
         predict("C1CC")
     with pytest.raises(ValueError, match="the list of molecules is empty"):
         predict([])
-    with pytest.raises(TypeError, match="takes no temperature"):
+    with pytest.raises(TypeError, match="does not accept temperature"):
         predict("CCO", temperature=1.0)

@@ -1,4 +1,4 @@
-"""Models whose linear layers are quantised to int8, by torchao where it is installed, and by a stand-in for torch's."""
+"""Models with linear layers quantised to int8, by torchao if it is installed, and by a stand-in for torch's layers."""
 
 import copy
 
@@ -23,7 +23,7 @@ TEXTS = ["the molecule is an acid with water", "ring", "it has an amine", "the a
 
 @pytest.fixture
 def model(config) -> GeomCLIPModel:
-    """With all parts that there are."""
+    """A model with all optional parts."""
     torch.manual_seed(0)
     config.geometry_config.chirality_channels = 4
     model = GeomCLIPModel(config).eval()
@@ -39,7 +39,7 @@ def assert_near(model: nn.Module, quantised: nn.Module, processor) -> None:
 
 
 class QuantisedLinear(nn.Module):
-    """As torch's own quantised layers: no parameters, and a method `weight`."""
+    """Like torch's own quantised layers: no parameters, and a method `weight`."""
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
@@ -71,14 +71,14 @@ class TorchaoWeight(nn.Parameter):
 def test_quantised_weights_that_would_be_lost_are_not_saved(model, tmp_path):
     linear = model.geometry_projection
     linear.weight = TorchaoWeight(linear.weight.detach())
-    for quantiser in ({}, {"hf_quantizer": None}):  # `logit_scale` belongs to no part
+    for quantiser in ({}, {"hf_quantizer": None}):  # `logit_scale` belongs to no submodule
         vars(model).update(quantiser)
         with pytest.raises(ValueError, match=r"torchao quantised 1 weights .*quantise it when it is loaded"):
             model.save_pretrained(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-torchao_may_warn = pytest.mark.filterwarnings("ignore")  # of its own parts, as versions of torch come and go
+torchao_may_warn = pytest.mark.filterwarnings("ignore")  # about its own parts, depending on the version of torch
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_torchao_quantises_a_model(model, processor, torchao, scheme):
 
 
 @torchao_may_warn
-def test_transformers_quantises_a_model_by_torchao_when_it_loads_it(model, processor, scheme, tmp_path):
+def test_transformers_quantises_a_model_with_torchao_on_loading(model, processor, scheme, tmp_path):
     model.save_pretrained(tmp_path / "exact")
     quantised = AutoModel.from_pretrained(tmp_path / "exact", quantization_config=TorchAoConfig(scheme))
     assert_near(model, quantised, processor)

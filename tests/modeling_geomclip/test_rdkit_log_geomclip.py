@@ -1,4 +1,4 @@
-"""What reaches the file descriptor of stderr is the authority on silence (capfd), in one thread and in many."""
+"""RDKit's log is silent in one thread and in many, as measured at the file descriptor of stderr (capfd)."""
 
 import logging
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from modeling_geomclip.molecules_geomclip import read_molecule
 from modeling_geomclip.rdkit_log_geomclip import find_reason, guard_rdkit, silence_rdkit
 
 BROKEN_MOL = "name\n  program\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\nM  END\n"
-REASONS = {  # what the reason of each begins with
+REASONS = {  # the beginning of each reason
     "C1CC": "unclosed ring",
     "CC)": "extra close parentheses",
     "[C": "syntax error",
@@ -29,7 +29,7 @@ def log_an_error() -> None:
 
 @pytest.fixture(autouse=True)
 def former_log() -> Iterator[None]:
-    """The log is to be as it was after each test."""
+    """Check that each test restores the handlers of the log, and restore its levels."""
     before = rdBase.LogStatus()
     logger = logging.getLogger("rdkit")
     handlers, propagate = logger.handlers, logger.propagate
@@ -86,7 +86,7 @@ def test_embedding_does_not_end_the_silence_of_other_threads(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_many_threads_are_silent_each_is_told_its_own_reason_and_the_log_works_after_them(capfd):
+def test_many_threads_are_silent_and_find_their_own_reasons(capfd):
     texts = list(REASONS) * 60
     num_threads = torch.get_num_threads()
     try:
@@ -131,7 +131,7 @@ def test_a_long_reason_is_cut():
     assert find_reason(fail).endswith("…")
 
 
-def test_the_log_of_python_is_not_told_and_keeps_its_handlers(caplog):
+def test_the_python_log_gets_no_messages_and_keeps_its_handlers(caplog):
     logger = logging.getLogger("rdkit")
     former = logger.handlers, logger.propagate
     with caplog.at_level(logging.DEBUG):
@@ -145,12 +145,12 @@ def test_the_log_of_python_is_not_told_and_keeps_its_handlers(caplog):
     assert caplog.records == []
 
 
-def test_what_rdkit_raises_of_a_molecule_becomes_a_molecule_error_and_nothing_else_does():
-    told = r"RDKit refuses its chemistry \(Explicit valence.*\); correct or drop it"
+def test_only_exceptions_of_rdkit_become_molecule_errors():
+    told = r"RDKit rejects its chemistry \(Explicit valence.*\); correct or drop it"
     with pytest.raises(MoleculeError, match=told), guard_rdkit():
         Chem.SanitizeMol(Chem.MolFromSmiles("C(C)(C)(C)(C)C", sanitize=False))
-    with pytest.raises(MoleculeError, match="RDKit refuses its chemistry"), guard_rdkit():
-        Chem.Atom(6).GetTotalNumHs()  # an atom of no molecule: a condition of RDKit's own
+    with pytest.raises(MoleculeError, match="RDKit rejects its chemistry"), guard_rdkit():
+        Chem.Atom(6).GetTotalNumHs()  # an atom without a molecule violates a condition within RDKit
     with pytest.raises(ZeroDivisionError), guard_rdkit():
         1 / 0  # noqa: B018
     with pytest.raises(MoleculeError, match=r"^rule$"), guard_rdkit():

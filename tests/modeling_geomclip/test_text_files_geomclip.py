@@ -1,4 +1,4 @@
-"""Bytes are written here and read back; Python's own codecs are the authority on what they mean."""
+"""Write bytes and read them back; Python's own codecs are the reference."""
 
 import codecs
 import gzip
@@ -40,13 +40,13 @@ def test_another_byte_order_mark_says_which_encoding_to_pass(tmp_path, encoding)
     assert read(tmp_path / "a.csv", encoding=told) == TEXT
 
 
-def test_utf16_without_its_mark_is_no_text_and_says_so_when_read_as_utf16(tmp_path):
+def test_truncated_utf16_is_reported(tmp_path):
     (tmp_path / "a.csv").write_bytes(TEXT.encode("utf-16-le")[:-1])
     with pytest.raises(TextFileError, match=r"a\.csv is not in utf-16-le .*truncated data"):
         read(tmp_path / "a.csv", encoding="utf-16-le")
 
 
-def test_a_byte_that_is_no_utf8_costs_no_other_and_is_told_with_its_line(tmp_path):
+def test_a_byte_that_is_not_utf8_is_reported_with_its_line_and_affects_no_other(tmp_path):
     (tmp_path / "a.csv").write_bytes("first\nbenzène, toluène\nlast ü\n".encode("cp1252"))
     lines = read(tmp_path / "a.csv").splitlines()
     assert lines[0] == "first"
@@ -56,13 +56,13 @@ def test_a_byte_that_is_no_utf8_costs_no_other_and_is_told_with_its_line(tmp_pat
     assert describe_undecoded(lines[0]) == ""
 
 
-def test_bytes_that_another_encoding_lacks_are_told_with_its_name(tmp_path):
-    (tmp_path / "a.csv").write_bytes(b"a\n\x81\n")  # of the five bytes that cp1252 leaves out
+def test_undecodable_bytes_are_reported_with_the_encoding(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"a\n\x81\n")  # one of five bytes that cp1252 does not define
     text = read(tmp_path / "a.csv", encoding="cp1252")
     assert describe_undecoded(text, encoding="cp1252").startswith("line 2 holds byte 0x81, which is not valid cp1252")
 
 
-def test_a_lone_surrogate_that_came_with_the_text_is_told_as_what_it_is():
+def test_a_lone_surrogate_in_a_text_is_reported():
     assert describe_undecoded("C\ud800").startswith("line 1 holds U+D800")
 
 
@@ -72,7 +72,7 @@ def test_line_ends_become_newlines_unless_they_are_to_be_kept(tmp_path, newline,
     assert read(tmp_path / "a.txt", newline=newline) == expected
 
 
-def test_a_truncated_or_damaged_gzip_file_is_told_after_what_can_be_read(tmp_path):
+def test_a_truncated_or_damaged_gzip_file_is_reported_after_its_readable_part(tmp_path):
     whole = gzip.compress("\n".join(map(str, range(50_000))).encode())
     (tmp_path / "a.txt.gz").write_bytes(whole[: len(whole) // 2])
     read_lines = []
@@ -86,14 +86,14 @@ def test_a_truncated_or_damaged_gzip_file_is_told_after_what_can_be_read(tmp_pat
         read(tmp_path / "a.txt.gz")
 
 
-def test_what_is_called_gz_and_is_not_is_told(tmp_path):
+def test_a_gz_file_that_is_not_gzipped_is_reported(tmp_path):
     (tmp_path / "a.txt.gz").write_text("plain")
     with pytest.raises(TextFileError, match=r"a\.txt\.gz cannot be read \(Not a gzipped file"):
         read(tmp_path / "a.txt.gz")
 
 
 @pytest.mark.parametrize("encoding", ["no-such", "hex", "", "utf\0"])
-def test_an_encoding_that_does_not_exist_is_told_with_one_that_does(tmp_path, encoding):
+def test_an_unknown_encoding_is_reported(tmp_path, encoding):
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(TextFileError, match=r"a\.txt: there is no encoding .*; use one such as utf-8 or cp1252"):
         read(tmp_path / "a.txt", encoding=encoding)
@@ -115,7 +115,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path, name, told):
 
 
 @pytest.mark.parametrize("error", [KeyError("column"), IndexError("row"), ValueError("number")])
-def test_what_goes_wrong_in_the_block_is_not_told_as_an_error_of_the_file(tmp_path, error):
+def test_errors_in_the_block_are_not_reported_as_errors_of_the_file(tmp_path, error):
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(type(error)) as caught, open_text(tmp_path / "a.txt"):
         raise error

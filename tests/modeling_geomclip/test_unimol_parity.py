@@ -1,6 +1,6 @@
-"""The geometry tower equals Uni-Mol's as PyPI `unimol_tools` has it, with the same random weights and our ids.
+"""The geometry tower equals that of PyPI's `unimol_tools`, with the same random weights and our ids.
 
-Never through its Dictionary, which permutes the special tokens.
+The Dictionary of `unimol_tools` is not used, because it permutes the special tokens.
 """
 
 import importlib
@@ -30,8 +30,9 @@ PAD, MASK = 0, 30
 
 @pytest.fixture
 def upstream():
-    """Module `unimol_tools.pretrain.unimol`, whose model is made of `TransformerEncoderWithPair`, `GaussianLayer` and
-    `NonLinearHead`, without the `__init__` files on the way, which import joblib, scikit-learn and more.
+    """Import `unimol_tools.pretrain.unimol` (`TransformerEncoderWithPair`, `GaussianLayer`, `NonLinearHead`).
+
+    The `__init__` files of its packages are skipped, because they import joblib, scikit-learn and more.
     """
     folder = Path(UNIMOL.submodule_search_locations[0])
     for name in ("", ".models", ".pretrain", ".utils"):
@@ -55,7 +56,7 @@ def ours() -> GeomCLIPGeometryForPreTraining:
         for name, parameter in model.named_parameters():  # biases and norms too, which are 0 and 1 at first
             fresh = nn.init.normal_(torch.empty_like(parameter), std=0.15)
             parameter.copy_(fresh + parameter if "norm" in name or "pair_basis" in name else fresh)
-        # Some negative, of which the absolute value is taken; none narrow, where a distance's last digit shows.
+        # Some are negative, because the absolute value is used; none is narrow, where rounded distances would show.
         stds = torch.linspace(-1.5, 3.0, config.num_gaussians)
         model.geometry_model.pair_basis.stds.copy_(stds + 0.3 * stds.sign())
     return model
@@ -75,7 +76,7 @@ def theirs(upstream, ours):
         activation_dropout=0.0,
         max_seq_len=512,
         activation_fn="gelu",
-        delta_pair_repr_norm_loss=0.01,  # not negative: with the LayerNorm of the delta-pair representation
+        delta_pair_repr_norm_loss=0.01,  # not negative: the delta-pair representation has its LayerNorm
         masked_token_loss=1,
         masked_coord_loss=1,
         masked_dist_loss=1,
@@ -103,7 +104,7 @@ def geometry(batch) -> dict[str, torch.Tensor]:
 
 
 def run_theirs(model, atom_ids, positions):
-    """Output of their encoder and of their whole model."""
+    """Return the outputs of their encoder and of their whole model."""
     encoded = []
     hook = model.encoder.register_forward_hook(lambda module, inputs, outputs: encoded.extend(outputs))
     predicted = model(
@@ -117,7 +118,7 @@ def run_theirs(model, atom_ids, positions):
 
 
 def on_rows(atom_ids, states):
-    """The entries that no padding touches: rows of a molecule, or pairs of rows."""
+    """Return the entries without padding: rows of a molecule, or pairs of rows."""
     row_mask = atom_ids != PAD
     return states[row_mask] if states.dim() == 3 else states[row_mask.unsqueeze(1) & row_mask.unsqueeze(2)]
 

@@ -1,4 +1,4 @@
-"""XYZ written by hand, with the numbers that it says, and by ASE, whose own reader is the authority on it."""
+"""Compare XYZ text written by hand with its numbers, and text written by ASE with the results of ASE's reader."""
 
 import ase
 import numpy as np
@@ -74,11 +74,11 @@ def refuse(text: str) -> str:
         WATER.replace("0.757", "0,757").replace("0.117", "0,117").replace("0.469", "0,469"),
     ],
 )
-def test_water_however_it_is_written(text):
+def test_water_in_all_notations(text):
     numbers, positions = read_xyz(text)
     assert numbers.tolist() == WATER_NUMBERS
     np.testing.assert_allclose(positions, WATER_POSITIONS, atol=1e-12)
-    if "\n" in text:  # a text of one line is a SMILES
+    if "\n" in text:  # a single line is read as a SMILES
         np.testing.assert_array_equal(read_molecule(text)["positions"], positions)
 
 
@@ -101,40 +101,40 @@ def test_ghost_atoms_are_refused_by_name(symbol):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "of XYZ text is the number of atoms, here it is no line"),
-        ("water\n", "line 1 of XYZ text is the number of atoms, here it is 'water'"),
-        ("\n\nH 0 0 0\n", "line 3 of XYZ text is the number of atoms"),
+        ("", "of XYZ text must be the number of atoms, but it is missing"),
+        ("water\n", "line 1 of XYZ text must be the number of atoms, but it is 'water'"),
+        ("\n\nH 0 0 0\n", "line 3 of XYZ text must be the number of atoms"),
         ("-1\n\n", "line 1 of XYZ text"),
         ("3 atoms\n\n", "line 1 of XYZ text"),
         ("9" * 5000, "line 1 of XYZ text"),
         ("0\n\n", "it has no atoms"),
-        ("3", "line 1 says 3 atoms, and 0 lines follow the comment line"),
-        ("3\n\nO 0 0 0\nH 0 0 1", "line 1 says 3 atoms, and 2 lines follow"),
+        ("3", "line 1 says 3 atoms, but 0 lines follow the comment line"),
+        ("3\n\nO 0 0 0\nH 0 0 1", "line 1 says 3 atoms, but 2 lines follow"),
         ("1 Bohr\n\nHe 0 0 0\n", "line 1 says Bohr; multiply the coordinates by 0.529177"),
         ("1 au\n\nHe 0 0 0\n", "line 1 says Bohr"),
-        (record("He 0 0 0", "He 0 0"), "line 4 ('He 0 0') is no atom with three coordinates"),
-        (record("He 0 0 0", "", "He 0 0 9"), "line 4 ('') is no atom"),
-        (record("He,0,0,0"), "line 3 ('He,0,0,0') is no atom with three coordinates"),
-        (record("He 0 0 0", "He 0 0 9,5,1"), "line 4: '9,5,1' is no number, which is not what separates columns"),
-        (record("He 0.5, 0.5, 0"), "line 3: '0.5,' is no number, which is not what separates columns"),
-        (record("He 0 0 1,234.5"), "line 3: '1,234.5' is no number"),
-        (record("He 0 0 nan"), "line 3: 'nan' is no number"),
-        (record("He 0 0 inf"), "line 3: 'inf' is no number"),
-        (record("He 0 0 1.0D"), "line 3: '1.0D' is no number"),
-        (record("He 0 0 1.5(3)"), "line 3: '1.5(3)' is no number"),
-        (record("He 0 0 ********"), "line 3: '********' is no number"),
-        (record("Zz 0 0 0"), "line 3: 'Zz' is no element"),
-        (record("C_3 0 0 0"), "line 3: 'C_3' is no element"),
-        (record("119 0 0 0"), "line 3: '119' is no atomic number; use 1 to 118"),
-        (record("0 0 0 0"), "line 3: '0' is no atomic number"),
-        (record("1" * 5000 + " 0 0 0"), "is no atomic number"),
+        (record("He 0 0 0", "He 0 0"), "line 4 ('He 0 0') is not an atom with three coordinates"),
+        (record("He 0 0 0", "", "He 0 0 9"), "line 4 ('') is not an atom"),
+        (record("He,0,0,0"), "line 3 ('He,0,0,0') is not an atom with three coordinates"),
+        (record("He 0 0 0", "He 0 0 9,5,1"), "line 4: '9,5,1' is not a number (commas do not separate columns)"),
+        (record("He 0.5, 0.5, 0"), "line 3: '0.5,' is not a number (commas do not separate columns)"),
+        (record("He 0 0 1,234.5"), "line 3: '1,234.5' is not a number"),
+        (record("He 0 0 nan"), "line 3: 'nan' is not a number"),
+        (record("He 0 0 inf"), "line 3: 'inf' is not a number"),
+        (record("He 0 0 1.0D"), "line 3: '1.0D' is not a number"),
+        (record("He 0 0 1.5(3)"), "line 3: '1.5(3)' is not a number"),
+        (record("He 0 0 ********"), "line 3: '********' is not a number"),
+        (record("Zz 0 0 0"), "line 3: 'Zz' is not an element"),
+        (record("C_3 0 0 0"), "line 3: 'C_3' is not an element"),
+        (record("119 0 0 0"), "line 3: '119' is not an atomic number; use 1 to 118"),
+        (record("0 0 0 0"), "line 3: '0' is not an atomic number"),
+        (record("1" * 5000 + " 0 0 0"), "is not an atomic number"),
         (WATER.replace("3\n", "2\n", 1), "line 5 ('H 0 -0.757 -0.469') follows the last atom; correct the number"),
         (WATER + "1341.3 1341.4 3151.7\n", "line 6 ('1341.3 1341.4 3151.7') follows the last atom"),
         (WATER + WATER, "it holds several XYZ records; pass read_molecules(path)"),
         (WATER + "\n\n" + WATER, "it holds several XYZ records"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_line(text, told):
+def test_errors_name_the_line(text, told):
     assert told in refuse(text)
 
 
@@ -159,7 +159,7 @@ def test_the_raw_form_of_qm9(num_lines):
     np.testing.assert_array_equal(positions, METHANE)
 
 
-def test_two_records_of_qm9_are_two_and_a_line_more_is_none_of_qm9s():
+def test_two_records_of_qm9_and_an_additional_line_are_refused():
     assert "several XYZ records" in refuse(QM9 + QM9)
     assert "follows the last atom" in refuse(QM9 + "more\n")
 
@@ -213,7 +213,7 @@ def test_plain_xyz_as_ase_writes_it_is_read_as_ase_reads_it(tmp_path, name):
 
 
 @pytest.mark.parametrize("pbc", [True, [True, False, False], [False, False, True]])
-def test_periodic_atoms_are_refused_in_text_as_they_are_as_objects(tmp_path, pbc):
+def test_periodic_atoms_are_refused_as_text_and_as_objects(tmp_path, pbc):
     atoms = ase.Atoms("CO", [[0, 0, 0], [0, 0, 1.13]], cell=[9, 9, 9], pbc=pbc)
     told = "it is periodic, and distances across the cell would be lost"
     assert told in refuse(write_extended(tmp_path / "a.xyz", atoms))
@@ -228,11 +228,11 @@ def test_periodic_atoms_are_refused_in_text_as_they_are_as_objects(tmp_path, pbc
         ('Lattice="9 0 0 0 9 0 0 0 9" pbc="T F F"', "periodic"),
         ("lattice = [9,0,0,0,9,0,0,0,9] pbc=[1, 1, 1]", "periodic"),
         ('pbc="T T T"', "periodic"),
-        ("Properties=species:S:1", "names no pos"),
-        ("Properties=pos:R:3", "names no species"),
-        ("Properties=species:S:1:pos:R", "is not of the form name:type:columns"),
-        ("Properties=species:S:one:pos:R:3", "is not of the form name:type:columns"),
-        ("Properties=species:S:1:charge:R:-1:pos:R:3", "is not of the form name:type:columns"),
+        ("Properties=species:S:1", "does not name pos"),
+        ("Properties=pos:R:3", "does not name species"),
+        ("Properties=species:S:1:pos:R", "does not have the form name:type:columns"),
+        ("Properties=species:S:one:pos:R:3", "does not have the form name:type:columns"),
+        ("Properties=species:S:1:charge:R:-1:pos:R:3", "does not have the form name:type:columns"),
         ("Properties=species:S:1:pos:R:2:charge:R:1", "gives pos 2 columns; give it 3"),
         ("Properties=species:S:1:pos:R:3:forces:R:3", ""),
         ('Lattice="9 0 0 0 9 0 0 0 9" pbc="F F F"', ""),
@@ -293,12 +293,12 @@ def test_any_text_is_read_or_refused(text):
         ["O 8.0 0.0 0.0 0.117", "H 1.0 0.0 0.757 -0.469", "H 1.0 0.0 -0.757 -0.469"],  # nuclear charges
         ["O 15.999 0.0 0.0 0.117", "H 1.008 0.0 0.757 -0.469", "H 1.008 0.0 -0.757 -0.469"],  # masses
         ["O 0 0.0 0.0 0.117", "H -1 0.0 0.757 -0.469", "H -1 0.0 -0.757 -0.469"],  # flags
-        ["O 1 0.0 0.0 0.117", "H 2 0.0 0.757 -0.469", "H 3 0.0 -0.757 -0.469"],  # places
+        ["O 1 0.0 0.0 0.117", "H 2 0.0 0.757 -0.469", "H 3 0.0 -0.757 -0.469"],  # indices
         ["1 8 0.0 0.0 0.117", "2 1 0.0 0.757 -0.469", "3 1 0.0 -0.757 -0.469"],
     ],
 )
 def test_a_column_between_the_element_and_x_is_refused(rows):
-    with pytest.raises(MoleculeError, match="line 3 and those after it have a column between the element and x"):
+    with pytest.raises(MoleculeError, match="line 3 and the lines after it have a column between the element and x"):
         read_xyz("\n".join(["3", "", *rows]))
 
 

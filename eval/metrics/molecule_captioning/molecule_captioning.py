@@ -1,4 +1,4 @@
-"""`evaluate.load("eval/metrics/molecule_captioning")`; README.md beside this file defines every number."""
+"""`evaluate.load("eval/metrics/molecule_captioning")` loads this metric; README.md defines each value."""
 
 from geomclip_tools.evaluation.metrics.molecule_captioning import MoleculeCaptioning
 

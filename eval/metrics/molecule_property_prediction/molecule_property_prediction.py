@@ -1,4 +1,4 @@
-"""`evaluate.load("eval/metrics/molecule_property_prediction")`; README.md beside this file defines every number."""
+"""`evaluate.load("eval/metrics/molecule_property_prediction")` loads this metric; README.md defines each value."""
 
 from geomclip_tools.evaluation.metrics.molecule_property_prediction import MoleculePropertyPrediction
 

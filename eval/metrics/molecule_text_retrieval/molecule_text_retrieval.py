@@ -1,4 +1,4 @@
-"""`evaluate.load("eval/metrics/molecule_text_retrieval")`; README.md beside this file defines every number."""
+"""`evaluate.load("eval/metrics/molecule_text_retrieval")` loads this metric; README.md defines each value."""
 
 from geomclip_tools.evaluation.metrics.molecule_text_retrieval import MoleculeTextRetrieval
 

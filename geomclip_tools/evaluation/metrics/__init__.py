@@ -1,1 +1,1 @@
-"""Metrics of `evaluate`; `evaluate.load("eval/metrics/<name>")` loads the same classes."""
+"""Metrics for the `evaluate` library; `evaluate.load("eval/metrics/<name>")` loads the same classes."""

@@ -1,9 +1,9 @@
-"""BLEU, ROUGE and METEOR of molecule captions, with intervals and the difference to other systems.
+"""BLEU, ROUGE and METEOR of molecule captions, with confidence intervals and paired differences from other systems.
 
     metric = evaluate.load("eval/metrics/molecule_captioning")
     metric.compute(predictions=captions, references=texts, tokenizer="allenai/scibert_scivocab_uncased")
 
-eval/metrics/molecule_captioning/README.md defines every number.
+eval/metrics/molecule_captioning/README.md defines each value.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ try:
     from nltk.translate.meteor_score import meteor_score
     from rouge_score.rouge_scorer import RougeScorer
 except ImportError as error:
-    raise ImportError("this metric needs nltk and rouge_score; pip install nltk rouge_score") from error
+    raise ImportError("this metric needs nltk and rouge_score; run `pip install nltk rouge_score`") from error
 
 SCORES = ("bleu_2", "bleu_4", "rouge_1", "rouge_2", "rouge_l", "meteor")
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
@@ -29,27 +29,28 @@ MAX_ORDER = max(BLEU_ORDERS)
 MAX_PIECES = 512
 SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]")
 NO_WORDNET = (
-    "METEOR needs the WordNet corpus and nltk does not find it; run `python -m nltk.downloader wordnet`, "
-    "or let the environment variable NLTK_DATA name the folder above corpora/wordnet"
+    "METEOR needs the WordNet corpus, which nltk cannot find; run `python -m nltk.downloader wordnet`, "
+    "or set the environment variable NLTK_DATA to the folder that contains corpora/wordnet"
 )
 
 _DESCRIPTION = "BLEU-2, BLEU-4, ROUGE-1, ROUGE-2, ROUGE-L and METEOR of molecule captions, with bootstrap intervals."
 _INPUTS = """
 Args:
-    predictions: string per row; it may be empty and then scores 0.
-    references: string per row; what row i of `predictions` should say.
-    tokenizer: whose pieces BLEU and METEOR count: a function from a string to a list of strings, or the folder or
-        Hub id of a transformers tokenizer.
-    num_bootstrap: resamples of the rows for the 95 % intervals; 0 leaves the intervals out.
-    seed: of the bootstrap.
-    compared_with: other systems' captions of the same rows, {name: [string per row]}.
+    predictions: one generated caption per row; an empty caption scores 0.
+    references: one reference caption per row; row i belongs to row i of `predictions`.
+    tokenizer: tokenizer for BLEU and METEOR: a function from a string to a list of strings, or the folder or Hub id of
+        a transformers tokenizer.
+    num_bootstrap: number of bootstrap resamples of the rows for the 95 % intervals; 0 omits the intervals.
+    seed: random seed of the bootstrap.
+    compared_with: captions of other systems for the same rows, as {name: [string per row]}.
 Returns:
-    Flat dict: bleu_2, bleu_4, rouge_1, rouge_2, rouge_l and meteor, floats from 0 to 1; each with _low and _high;
-    `{score}_minus_{name}`, each with _low and _high, for every name in `compared_with`; num_captions, an int. Without
-    the WordNet corpus meteor is None, has no interval and no difference, and meteor_unavailable says what to do.
+    A flat dict with bleu_2, bleu_4, rouge_1, rouge_2, rouge_l and meteor, floats from 0 to 1, each with _low and _high;
+    `{score}_minus_{name}`, each with _low and _high, for every name in `compared_with`; and num_captions, an int.
+    Without the WordNet corpus, meteor is None and has neither an interval nor differences, and meteor_unavailable
+    gives the remedy.
 Raises:
-    ValueError: on rows that are missing, unequal in number or no strings, and on a tokenizer that is unknown or returns
-        no list of strings.
+    ValueError: if rows are missing, are not strings or differ in number, or if the tokenizer cannot be loaded or does
+        not return a list of strings.
 Examples:
     >>> metric = evaluate.load("eval/metrics/molecule_captioning")
     >>> captions, texts = ["It is a fatty acid."], ["It is a long-chain fatty acid."]
@@ -60,7 +61,10 @@ Examples:
 
 
 class MoleculeCaptioning(evaluate.Metric):
-    """See `inputs_description`. Captions travel as strings; the other systems' are handed to `compute` as they are."""
+    """BLEU, ROUGE and METEOR of captions; see `inputs_description`.
+
+    `evaluate` stores predictions and references as strings. The captions in `compared_with` go to `compute` unchanged.
+    """
 
     def _info(self) -> evaluate.MetricInfo:
         caption = datasets.Value("string")
@@ -74,7 +78,10 @@ class MoleculeCaptioning(evaluate.Metric):
     def add_batch(
         self, *, predictions: Sequence[str] | None = None, references: Sequence[str] | None = None, **kwargs
     ) -> None:
-        """Refuses what is no string here, because the base class stores None and turns 5 into "5", NaN into "nan"."""
+        """Check that all captions are strings, then add them.
+
+        The base class would store None as it is, and convert 5 to "5" and NaN to "nan".
+        """
         references = _list_captions(references, "references")
         predictions = _list_captions(predictions, "predictions", len(references))
         super().add_batch(predictions=predictions, references=references, **kwargs)
@@ -113,28 +120,31 @@ class MoleculeCaptioning(evaluate.Metric):
 
 def _list_captions(captions: Iterable[str] | None, name: str, num_references: int | None = None) -> list[str]:
     if isinstance(captions, str) or not isinstance(captions, Iterable):
-        raise ValueError(f"{name} are {repr(captions)[:40]}; give a list with one string per row")
+        raise ValueError(f"{name} are {repr(captions)[:40]}; pass a list with one string per row")
     captions = list(captions)
     bad = [row for row, caption in enumerate(captions) if not isinstance(caption, str)]
     if bad:
         raise ValueError(
-            f"{name} hold {len(bad)} rows that are no strings, first row {bad[0]}: {captions[bad[0]]!r}; "
-            'give every row a string, an empty caption as ""'
+            f"{name} contain {len(bad)} rows that are not strings, first row {bad[0]}: {captions[bad[0]]!r}; "
+            'pass a string for every row and "" for an empty caption'
         )
     if num_references not in (None, len(captions)):
         raise ValueError(
-            f"{name} hold {len(captions)} rows and references {num_references}; "
-            "they must be equal, row i of both about the same molecule"
+            f"{name} contain {len(captions)} rows and references {num_references}; "
+            "the numbers must be equal, and row i of both must describe the same molecule"
         )
     return captions
 
 
 def _draw_rows(num_rows: int, num_bootstrap: int, seed: int) -> np.ndarray:
-    """(1 + resamples, rows) float64: how often each row counts; once in the first, which is the set itself."""
+    """Return how often each resample draws each row, (1 + resamples, rows) float64.
+
+    The first line is all ones: it stands for the original rows.
+    """
     if num_rows == 0:
-        raise ValueError("predictions and references are empty; give at least one caption")
+        raise ValueError("predictions and references are empty; pass at least one caption")
     if num_bootstrap < 0:
-        raise ValueError(f"num_bootstrap={num_bootstrap} must be at least 0; 0 leaves the intervals out")
+        raise ValueError(f"num_bootstrap={num_bootstrap} must be at least 0; 0 omits the intervals")
     drawn = np.random.default_rng(seed).multinomial(num_rows, np.full(num_rows, 1 / num_rows), size=num_bootstrap)
     return np.vstack([np.ones(num_rows), drawn])
 
@@ -142,27 +152,27 @@ def _draw_rows(num_rows: int, num_bootstrap: int, seed: int) -> np.ndarray:
 def _load_tokenizer(tokenizer: Callable[[str], list[str]] | str | PathLike) -> Callable[[str], list[str]]:
     if callable(tokenizer):
         return tokenizer
-    remedy = "give a function from a string to a list of strings, or the folder or Hub id of a transformers tokenizer"
+    remedy = "pass a function from a string to a list of strings, or the folder or Hub id of a transformers tokenizer"
     if not isinstance(tokenizer, str | PathLike):
         raise ValueError(f"tokenizer is {tokenizer!r}; {remedy}")
     try:
         loaded = AutoTokenizer.from_pretrained(tokenizer)
     except (OSError, ValueError) as error:
         raise ValueError(f"tokenizer {str(tokenizer)!r} cannot be loaded; {remedy}") from error
-    if len(loaded) <= len(loaded.all_special_tokens):  # what transformers makes of a folder without a vocabulary
-        raise ValueError(f"tokenizer {str(tokenizer)!r} knows special tokens only; add its vocabulary file")
+    if len(loaded) <= len(loaded.all_special_tokens):  # transformers accepts a folder without a vocabulary
+        raise ValueError(f"tokenizer {str(tokenizer)!r} has special tokens only; add its vocabulary file")
     return loaded.tokenize
 
 
 def _split(captions: Sequence[str], tokenize: Callable[[str], list[str]]) -> list[list[str]]:
-    """The pieces of each caption, without special tokens, cut to the number that counts."""
+    """Tokenize each caption, drop special tokens and truncate to `MAX_PIECES` tokens."""
     splits = []
     for row, caption in enumerate(captions):
         pieces = tokenize(caption)
         if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
             raise ValueError(
-                f"tokenizer returns {str(pieces)[:40]} for row {row}, {caption[:40]!r}, where it must return a list of "
-                "strings; of a transformers tokenizer give the method `tokenize`"
+                f"tokenizer returns {str(pieces)[:40]} for row {row}, {caption[:40]!r}; it must return a list of "
+                "strings; for a transformers tokenizer, pass its method `tokenize`"
             )
         splits.append([piece for piece in pieces if piece not in SPECIAL_TOKENS][:MAX_PIECES])
     return splits
@@ -177,9 +187,9 @@ def _find_wordnet() -> bool:
 
 
 def _count_ngrams(predictions: list[list[str]], references: list[list[str]]) -> np.ndarray:
-    """(rows, 10): clipped matches of 1- to 4-grams, their totals, lengths of prediction and reference.
+    """Count the clipped matches of 1- to 4-grams, the totals of 1- to 4-grams, and both lengths, (rows, 10).
 
-    A corpus BLEU depends on its rows through the sums of these alone. With one reference the closest is that one.
+    Corpus BLEU depends only on the sums of these counts. With a single reference, its length is the closest length.
     """
     rows = []
     for prediction, reference in zip(predictions, references, strict=True):
@@ -190,23 +200,24 @@ def _count_ngrams(predictions: list[list[str]], references: list[list[str]]) -> 
 
 
 def _score_rouge(predictions: Sequence[str], references: Sequence[str]) -> np.ndarray:
-    """(rows, 3): F1 of ROUGE-1, ROUGE-2 and ROUGE-L."""
+    """Return the F1 of ROUGE-1, ROUGE-2 and ROUGE-L, (rows, 3)."""
     scorer = RougeScorer(ROUGE_TYPES)
     rows = [scorer.score(*pair) for pair in zip(references, predictions, strict=True)]
     return np.array([[row[rouge_type].fmeasure for rouge_type in ROUGE_TYPES] for row in rows])
 
 
 def _score_meteor(predictions: list[list[str]], references: list[list[str]]) -> np.ndarray:
-    """(rows, 1)."""
+    """Return METEOR, (rows, 1)."""
     pairs = zip(references, predictions, strict=True)
     return np.array([[meteor_score([reference], prediction)] for reference, prediction in pairs])
 
 
 def _score_sums(sums: np.ndarray, num_rows: int) -> np.ndarray:
-    """(resamples, 10 + means) sums over rows -> (resamples, 2 + means): BLEU of the first ten, means of the others.
+    """Convert sums over rows, (resamples, 10 + means), to BLEU-2, BLEU-4 and means, (resamples, 2 + means).
 
-    Source: Papineni et al., ACL 2002, section 2.3. Differs from nltk: an array at once, and 0 where an order has no
-    match, where nltk warns and takes the smallest float for its precision.
+    BLEU comes from the first ten columns; the other columns are averaged.
+    Source: Papineni et al., ACL 2002, section 2.3. Unlike nltk, this scores all resamples at once, and BLEU is 0 if an
+    order has no match; nltk warns and uses the smallest float as that precision.
     """
     matches, totals, lengths, others = np.split(sums, np.cumsum([MAX_ORDER, MAX_ORDER, 2]), axis=1)
     prediction_lengths, reference_lengths = lengths.T
@@ -217,12 +228,15 @@ def _score_sums(sums: np.ndarray, num_rows: int) -> np.ndarray:
 
 
 def _summarise(scores: np.ndarray, what: str) -> dict[str, float]:
-    """(1 + resamples, scores) -> values of the set itself and, where there are resamples, the ends of the intervals."""
+    """Return the scores of the original rows and, if there are resamples, the interval bounds.
+
+    `scores` is (1 + resamples, scores), the original rows first; `what` goes between a score's name and its suffix.
+    """
     columns = {"": scores[0]}
     if len(scores) > 1:
         columns["_low"], columns["_high"] = np.percentile(scores[1:], (2.5, 97.5), axis=0)
     return {
         f"{score}{what}{end}": float(value)
         for end, values in columns.items()
-        for score, value in zip(SCORES, values)  # METEOR, the last, may be absent
+        for score, value in zip(SCORES, values)  # METEOR comes last and may be absent
     }

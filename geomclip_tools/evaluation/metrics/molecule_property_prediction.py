@@ -1,9 +1,9 @@
-"""Errors of predicted numbers and quality of predicted yes-or-no properties, label by label, by scikit-learn.
+"""Regression errors and classification scores of predicted properties, target by target, with scikit-learn.
 
     metric = evaluate.load("eval/metrics/molecule_property_prediction")
     metric.compute(predictions=[[1.0], [2.5]], references=[[1.1], [2.0]], targets=["gap"])
 
-eval/metrics/molecule_property_prediction/README.md defines every number.
+eval/metrics/molecule_property_prediction/README.md defines each value.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,29 +21,31 @@ try:
         root_mean_squared_error,
     )
 except ImportError as error:
-    raise ImportError("this metric needs scikit-learn; pip install scikit-learn") from error
+    raise ImportError("this metric needs scikit-learn; run `pip install scikit-learn`") from error
 
 REGRESSION: dict[str, Callable] = {"mae": mean_absolute_error, "rmse": root_mean_squared_error, "r2": r2_score}
 CLASSIFICATION: dict[str, Callable] = {"roc_auc": roc_auc_score, "pr_auc": average_precision_score}
 
-_DESCRIPTION = "MAE, RMSE and R2, or ROC-AUC and PR-AUC, of each property, missing labels left out."
+_DESCRIPTION = "MAE, RMSE and R2, or ROC-AUC and PR-AUC, of each property; missing labels are skipped."
 _INPUTS = """
 Args:
-    predictions: (rows, targets) numbers; for classification scores, of which only the order counts.
-    references: (rows, targets) labels, NaN where one is missing; for classification 0 or 1.
+    predictions: (rows, targets) predicted values; for classification, scores, of which only the order matters.
+    references: (rows, targets) labels, NaN if missing; for classification, 0 or 1.
     targets: name of each column.
     problem_type: "regression" or "multi_label_classification".
-    stds: for regression, standard deviation of each target's training labels, by which errors are divided in
-        `standardised_mae`; left out, so is that number.
-    num_bootstrap: resamples of rows for the 95 % intervals; 0 leaves the intervals out.
-    seed: of the bootstrap.
+    stds: for regression, the standard deviation of each target's training labels, which scales `standardised_mae`;
+        without it, that value is omitted.
+    num_bootstrap: number of bootstrap resamples of the rows for the 95 % intervals; 0 omits the intervals.
+    seed: random seed of the bootstrap.
 Returns:
-    Flat dict, keys `{target}_{name}{suffix}`: name mae, rmse and r2, or roc_auc and pr_auc; suffix none, _low or _high;
-    `{target}_num_labelled`; and the means over targets: `mean_mae`, which means something where all have one unit, and
-    `standardised_mae`, or `mean_roc_auc` and `mean_pr_auc`. None where a number is not defined: with fewer than two
-    labels, or labels of one class, which `{target}_reason` says.
+    A flat dict with the keys `{target}_{name}{suffix}`, where name is mae, rmse or r2 for regression and roc_auc or
+    pr_auc for classification, and suffix is empty, _low or _high; `{target}_num_labelled`; and means over the targets:
+    `mean_mae`, which is meaningful only if all targets share a unit, and `standardised_mae`, or `mean_roc_auc` and
+    `mean_pr_auc`. A value is None if it is undefined because there are fewer than two labels or only one class;
+    `{target}_reason` says which.
 Raises:
-    ValueError: on empty, ragged or unequal input, predictions that are not finite, labels that are no class.
+    ValueError: if the input is empty, ragged or of unequal shape, if a prediction is not finite, or if the label of a
+        class is neither 0 nor 1.
 Examples:
     >>> metric = evaluate.load("eval/metrics/molecule_property_prediction")
     >>> metric.compute(predictions=[[1.0], [3.0]], references=[[1.0], [2.0]], targets=["gap"])["gap_mae"]
@@ -52,7 +54,10 @@ Examples:
 
 
 class MoleculePropertyPrediction(evaluate.Metric):
-    """See `inputs_description`. Predictions and labels travel as float64."""
+    """Regression errors or classification scores; see `inputs_description`.
+
+    `evaluate` stores predictions and labels as float64.
+    """
 
     def _info(self) -> evaluate.MetricInfo:
         row = datasets.Sequence(datasets.Value("float64"))
@@ -75,7 +80,9 @@ class MoleculePropertyPrediction(evaluate.Metric):
     ) -> dict[str, float | int | str | None]:
         predicted, labels = _columns(predictions, references, targets)
         if problem_type not in ("regression", "multi_label_classification"):
-            raise ValueError(f"problem_type is {problem_type!r}; use 'regression' or 'multi_label_classification'")
+            raise ValueError(
+                f"problem_type is {problem_type!r}; it must be 'regression' or 'multi_label_classification'"
+            )
         is_regression = problem_type == "regression"
         scores = REGRESSION if is_regression else CLASSIFICATION
         results = {}
@@ -88,24 +95,27 @@ class MoleculePropertyPrediction(evaluate.Metric):
 
 
 def _columns(predictions: Sequence, references: Sequence, targets: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Both as (rows, targets) float64."""
+    """Return predictions and labels as (rows, targets) float64."""
     both = {"predictions": predictions, "references": references}
     for name, rows in both.items():
         widths = {len(row) for row in rows}
         if widths != {len(targets)}:
-            raise ValueError(f"{name} have rows of {sorted(widths)} numbers for the targets {list(targets)}")
+            raise ValueError(
+                f"{name} have rows of {sorted(widths)} values for the targets {list(targets)}; "
+                "every row needs one value per target"
+            )
     predicted, labels = (np.asarray(rows, dtype=np.float64) for rows in both.values())
     if bad := np.flatnonzero(~np.isfinite(predicted).all(axis=1)).tolist():
-        raise ValueError(f"{len(bad)} rows of predictions are NaN or infinite, first row {bad[0]}")
+        raise ValueError(f"{len(bad)} rows of predictions are NaN or infinite, first row {bad[0]}; all must be finite")
     if bad := np.flatnonzero(np.isinf(labels).any(axis=1)).tolist():
-        raise ValueError(f"{len(bad)} rows of references are infinite, first row {bad[0]}; NaN is for a missing one")
+        raise ValueError(f"{len(bad)} rows of references are infinite, first row {bad[0]}; use NaN for a missing label")
     return predicted, labels
 
 
 def _of_target(
     scores: dict[str, Callable], predicted: np.ndarray, labels: np.ndarray, num_bootstrap: int, seed: int
 ) -> dict[str, float | int | str | None]:
-    """Scores of one target on its labelled rows."""
+    """Score one target on its labelled rows."""
     results: dict[str, float | int | str | None] = {"num_labelled": len(labels)}
     if scores is CLASSIFICATION and not set(np.unique(labels)) <= {0.0, 1.0}:
         raise ValueError(f"the labels of a class are {np.unique(labels)[:5].tolist()}; they must be 0 or 1")
@@ -127,7 +137,7 @@ def _of_target(
 def _over_targets(
     results: dict, targets: Sequence[str], is_regression: bool, stds: Sequence[float] | None
 ) -> dict[str, float | None]:
-    """Means over the targets that have a number."""
+    """Average each score over the targets for which it is defined."""
 
     def mean(values: list) -> float | None:
         present = [value for value in values if value is not None]

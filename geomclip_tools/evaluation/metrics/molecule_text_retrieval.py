@@ -1,9 +1,9 @@
-"""Retrieval between molecular geometries and texts, aware of duplicates and of tied scores.
+"""Retrieval between molecular geometries and texts, with correct handling of duplicates and tied scores.
 
     metric = evaluate.load("eval/metrics/molecule_text_retrieval")
     metric.compute(predictions=geometry_embeds, references=text_embeds, molecule_ids=ids, text_ids=texts)
 
-eval/metrics/molecule_text_retrieval/README.md defines every number.
+eval/metrics/molecule_text_retrieval/README.md defines each value.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,25 +22,29 @@ BLOCK_SCORES = 2**22  # scores held in memory at once
 _DESCRIPTION = "Recall at 1, 5 and 20, mean reciprocal rank and median rank between molecular geometries and texts."
 _INPUTS = """
 Args:
-    predictions: (rows, width) geometry embeddings; the score of two rows is their cosine.
+    predictions: (rows, width) geometry embeddings; the score of a geometry and a text is their cosine similarity.
     references: (rows, width) text embeddings; row i describes the molecule of row i of `predictions`.
-    molecule_ids: int or string per row; rows with one id are the same molecule. None, for all or for a row, is unique.
-    text_ids: int or string per row; rows with one id have the same text. None, for all or for a row, is unique.
-    pool_size: candidates in a random pool, the row itself included; at most the number of rows is used.
-    seed: of the pools and of the bootstrap.
-    num_bootstrap: resamples for the 95 % intervals; 0 leaves the intervals out.
-    further_predictions: (molecules, width) embeddings of molecules without texts, among which texts are to find theirs
-        too; None for none.
-    further_molecule_ids: their ids; one that is also in `molecule_ids` is the same molecule, and as right an answer.
-    return_ranks: whether every row's rank is returned too.
+    molecule_ids: int or string per row; rows with equal ids are the same molecule. None, for all rows or for one, means
+        that the molecule is unique.
+    text_ids: int or string per row; rows with equal ids have the same text. None, for all rows or for one, means that
+        the text is unique.
+    pool_size: number of candidates in a random pool, including the row itself; at most the number of rows.
+    seed: random seed of the pools and of the bootstrap.
+    num_bootstrap: number of bootstrap resamples for the 95 % intervals; 0 omits the intervals.
+    further_predictions: (molecules, width) embeddings of molecules without texts, added as candidates in a separate
+        text-to-geometry search.
+    further_molecule_ids: ids of these molecules; an id that also occurs in `molecule_ids` is the same molecule and
+        counts as a hit.
+    return_ranks: whether to return the rank of every row too.
 Returns:
-    Flat dict of floats, keys `{direction}_{scope}_{name}{suffix}`: direction geometry_to_text or text_to_geometry,
-    scope full, pool or, of texts with further molecules, further, name recall_at_1, recall_at_5, recall_at_20,
-    mean_reciprocal_rank or median_rank, suffix none, _chance, _ceiling, _low or _high; and num_rows, num_molecules,
-    num_texts, pool_size and, if there are further molecules, num_further. With return_ranks also
-    `{direction}_{scope}_ranks`: list of the rows' ranks of the first hit, of tied candidates the expected one.
+    A flat dict of floats with the keys `{direction}_{scope}_{name}{suffix}`, where direction is geometry_to_text or
+    text_to_geometry; scope is full, pool or, for text_to_geometry with further molecules, further; name is recall_at_1,
+    recall_at_5, recall_at_20, mean_reciprocal_rank or median_rank; and suffix is empty, _chance, _ceiling, _low or
+    _high. Also num_rows, num_molecules, num_texts, pool_size and, with further molecules, num_further. With
+    return_ranks, also `{direction}_{scope}_ranks`: for every row the rank of its first hit, or the expected rank if
+    candidates tie.
 Raises:
-    ValueError: on empty, ragged, non-finite or unequal input.
+    ValueError: if the input is empty, ragged, not finite or of unequal shape.
 Examples:
     >>> metric = evaluate.load("eval/metrics/molecule_text_retrieval")
     >>> scores = metric.compute(predictions=[[1, 0], [0, 1]], references=[[2, 1], [1, 2]])
@@ -50,7 +54,10 @@ Examples:
 
 
 class MoleculeTextRetrieval(evaluate.Metric):
-    """See `inputs_description`. Embeddings travel as float64; ids are handed to `compute` as they are."""
+    """Recall and ranks of retrieval in both directions; see `inputs_description`.
+
+    `evaluate` stores the embeddings as float64. The ids go to `compute` unchanged.
+    """
 
     def _info(self) -> evaluate.MetricInfo:
         vector = datasets.Sequence(datasets.Value("float64"))
@@ -77,11 +84,13 @@ class MoleculeTextRetrieval(evaluate.Metric):
         geometry, text = _unit_rows(predictions, "predictions"), _unit_rows(references, "references")
         if geometry.shape != text.shape:
             raise ValueError(
-                f"predictions have shape {geometry.shape} and references {text.shape}; they must be equal, "
-                "row i of both belonging together"
+                f"predictions have shape {geometry.shape} and references {text.shape}; the shapes must be equal, "
+                "and row i of both must belong together"
             )
         if pool_size < 1 or num_bootstrap < 0:
-            raise ValueError(f"pool_size={pool_size} must be at least 1 and num_bootstrap={num_bootstrap} at least 0")
+            raise ValueError(
+                f"pool_size={pool_size} and num_bootstrap={num_bootstrap}; they must be at least 1 and at least 0"
+            )
         listed = _list_ids(molecule_ids, len(geometry), "molecule_ids")
         molecules = _group_numbers(listed)
         texts = _group_numbers(_list_ids(text_ids, len(geometry), "text_ids"))
@@ -123,41 +132,41 @@ class MoleculeTextRetrieval(evaluate.Metric):
 
 
 def _unit_rows(embeddings: Sequence, name: str) -> np.ndarray:
-    """(rows, width) float64 of length 1; a zero vector stays zero and scores 0 against everything."""
+    """Normalise embeddings to length 1, (rows, width) float64; a zero vector stays zero and scores 0 with any other."""
     widths = {len(row) for row in embeddings}
     if not widths or 0 in widths:
-        raise ValueError(f"{name} are empty; give at least one embedding of at least one number")
+        raise ValueError(f"{name} are empty; pass at least one embedding with at least one dimension")
     if len(widths) > 1:
-        raise ValueError(f"{name} have rows of different lengths {sorted(widths)}; all embeddings must be equally wide")
+        raise ValueError(f"{name} have rows of different lengths {sorted(widths)}; all embeddings must have one width")
     rows = np.asarray(embeddings, dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(bad):
         raise ValueError(
-            f"{name} hold NaN or infinity in {len(bad)} rows, first in row {bad[0]}; remove or repair them"
+            f"{name} contain NaN or infinity in {len(bad)} rows, first in row {bad[0]}; remove or correct them"
         )
     largest = np.abs(rows).max(axis=1, keepdims=True)
-    rows = rows / np.where(largest == 0, 1, largest)  # the squares below can then neither overflow nor vanish
+    rows = rows / np.where(largest == 0, 1, largest)  # keeps the squares below from overflow and underflow
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms == 0, 1, norms)
 
 
 def _list_ids(ids: Sequence | None, num_rows: int, name: str) -> list:
-    """An id, or None, for each row."""
+    """Return one id, or None, per row."""
     ids = [None] * num_rows if ids is None else ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if len(ids) != num_rows:
-        raise ValueError(f"{name} has {len(ids)} entries for {num_rows} rows; give one per row, or None")
+        raise ValueError(f"{name} has {len(ids)} entries for {num_rows} rows; pass one per row, or None")
     return ids
 
 
 def _group_numbers(ids: list) -> np.ndarray:
-    """(rows,) int64, 0 up to the number of different ids; every missing id is a group of its own."""
+    """Number the distinct ids from 0, (rows,) int64; every missing id forms its own group."""
     keys = [("missing", row) if value is None else ("id", value) for row, value in enumerate(ids)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return np.array([numbers[key] for key in keys])
 
 
 def _draw_pools(num_rows: int, pool_size: int, random: np.random.Generator) -> np.ndarray:
-    """(rows, pool) row numbers: the row itself, then different other rows, uniform without replacement."""
+    """Draw a pool for every row, (rows, pool) row numbers: the row itself, then other rows without replacement."""
     size = min(pool_size, num_rows)
     others = np.stack([random.choice(num_rows - 1, size - 1, replace=False) for _ in range(num_rows)])
     own = np.arange(num_rows)[:, None]
@@ -167,7 +176,7 @@ def _draw_pools(num_rows: int, pool_size: int, random: np.random.Generator) -> n
 def _place_hits(
     queries: np.ndarray, candidates: np.ndarray, molecules: np.ndarray, texts: np.ndarray, pools: np.ndarray
 ) -> np.ndarray:
-    """Where the best hit of each query lies, (2, rows, 5): among all candidates, and in its pool; see `_placement`."""
+    """Locate the best hit of each query among all candidates and in its pool, (2, rows, 5); see `_placement`."""
     full, pool = [], []
     for rows in _blocks(len(queries), len(candidates)):
         scores = queries[rows] @ candidates.T
@@ -178,7 +187,7 @@ def _place_hits(
 
 
 def _place_among(queries: np.ndarray, candidates: np.ndarray, molecules: np.ndarray, texts: np.ndarray) -> np.ndarray:
-    """Where the best hit of each text lies among the molecules of the rows and, after them, further ones, (rows, 5)."""
+    """Locate the best hit of each text, (rows, 5); the candidates are the molecules of the rows, then further ones."""
     num_rows, placements = len(queries), []
     for rows in _blocks(num_rows, len(candidates)):
         is_hit = molecules[:num_rows][rows, None] == molecules
@@ -193,7 +202,7 @@ def _blocks(num_rows: int, num_candidates: int) -> Iterator[slice]:
 
 
 def _placement(scores: np.ndarray, is_hit: np.ndarray) -> np.ndarray:
-    """(rows, 5) counts: above the best hit, tied with it, hits among the tied, candidates, hits."""
+    """Count candidates above the best hit, tied with it, hits among the tied, all candidates, and hits, (rows, 5)."""
     level = scores - np.where(is_hit, scores, -np.inf).max(axis=1, keepdims=True)
     is_tied = np.abs(level) <= TIE_TOLERANCE
     counted = (level > TIE_TOLERANCE, is_tied, is_tied & is_hit, np.ones_like(is_hit), is_hit)
@@ -201,7 +210,10 @@ def _placement(scores: np.ndarray, is_hit: np.ndarray) -> np.ndarray:
 
 
 def _expected_outcomes(above: np.ndarray, tied: np.ndarray, tied_hits: np.ndarray) -> np.ndarray:
-    """Expected recalls, reciprocal rank and rank of the first hit, (..., 5), over all orders of the tied candidates."""
+    """Return the expected recalls, reciprocal rank and rank of the first hit, (..., 5).
+
+    The expectation is over all orders of the tied candidates.
+    """
     cases, which = np.unique(np.stack([above, tied, tied_hits], axis=-1).reshape(-1, 3), axis=0, return_inverse=True)
     return np.array([_expected_outcome(*case) for case in cases])[which.reshape(above.shape)]
 
@@ -209,22 +221,26 @@ def _expected_outcomes(above: np.ndarray, tied: np.ndarray, tied_hits: np.ndarra
 def _expected_outcome(above: int, tied: int, tied_hits: int) -> list[float]:
     misses = tied - tied_hits
     drawn = np.arange(misses + 1)
-    none_yet = np.cumprod((misses - drawn) / (tied - drawn))  # chance that the first 1, 2, ... tied are all misses
-    first_hit = -np.diff(none_yet, prepend=1.0)  # chance that the first hit is the 1st, 2nd, ... of the tied
+    # Probabilities that the first 1, 2, ... tied candidates are all misses, that the 1st, 2nd, ... is the first hit.
+    none_yet = np.cumprod((misses - drawn) / (tied - drawn))
+    first_hit = -np.diff(none_yet, prepend=1.0)
     ranks = above + 1 + drawn
     recalls = [first_hit[ranks <= rank].sum() for rank in RECALL_RANKS]
     return [*recalls, (first_hit / ranks).sum(), above + (tied + 1) / (tied_hits + 1)]
 
 
 def _summarise(outcomes: np.ndarray) -> np.ndarray:
-    """(scopes, rows, 5) -> (scopes, 5): the mean over rows, of the rank the median."""
+    """Average over rows, (scopes, rows, 5) -> (scopes, 5), with the median for the rank."""
     return np.concatenate([outcomes[..., :-1].mean(axis=1), np.median(outcomes[..., -1:], axis=1)], axis=-1)
 
 
 def _intervals(
     outcomes: np.ndarray, molecules: np.ndarray, num_bootstrap: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """95 % percentile intervals, (scopes, 5) each: molecules are drawn with replacement, with all rows they have."""
+    """Return the bounds of the 95 % percentile intervals, (scopes, 5) each.
+
+    Molecules are drawn with replacement, each with all its rows.
+    """
     num_molecules = molecules.max() + 1
     samples = []
     for _ in range(num_bootstrap):

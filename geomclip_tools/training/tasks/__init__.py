@@ -1,4 +1,4 @@
-"""What can be trained, by the name that the command line has for it."""
+"""The training tasks, by their names on the command line."""
 
 from .base import Task
 from .caption import Captioning

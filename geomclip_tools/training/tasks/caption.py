@@ -1,4 +1,4 @@
-"""Fine-tuning of a language model, by LoRA, to caption what the geometry tower sees."""
+"""Fine-tuning of a language model with LoRA to caption molecules that the geometry tower encodes."""
 
 import dataclasses
 import os
@@ -24,44 +24,52 @@ from .base import Task
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CaptionSettings(TrainingSettings):
-    """Captioning. `text` of the dataset is the caption."""
+    """Settings of captioning. The column `text` of the dataset holds the captions."""
 
-    model: str = setting("GeomCLIP folder or Hub id, whose geometry side is read.")
-    decoder: str = setting("Causal language model: folder, Hub id, or a folder with a GGUF file.")
-    geometry: str = setting("What becomes of the geometry tower: frozen, lora or full.", default="frozen")
-    prefix: str = setting("What the decoder reads: resampler, atoms, pooled, or none.", default="resampler")
-    num_prefix_tokens: int = setting("Soft tokens of the resampler.", default=16)
-    prompt: str = setting("Before the caption; {smiles} in it shows the SMILES.", default="Describe the molecule:")
-    prompt_format: str = setting("plain, or chat for the decoder's chat template.", default="plain")
-    max_caption_tokens: int = setting("Longer captions are cut.", default=128)
-    lora_rank: int = setting("Rank of LoRA.", default=16)
-    lora_alpha: int = setting("Scale of LoRA: alpha / rank.", default=32)
-    lora_dropout: float = setting("Dropout of LoRA.", default=0.0)
+    model: str = setting("Folder or Hub id of the GeomCLIP whose geometry tower encodes the molecules.")
+    decoder: str = setting("Causal language model to fine-tune: a folder, a Hub id, or a GGUF file or its folder.")
+    geometry: str = setting("How to train the geometry tower: frozen, lora or full.", default="frozen")
+    prefix: str = setting(
+        "How the decoder reads the geometry, as a prefix of soft tokens: resampler, atoms, pooled or none.",
+        default="resampler",
+    )
+    num_prefix_tokens: int = setting("Number of soft tokens of the resampler.", default=16)
+    prompt: str = setting(
+        "Prompt before the caption. {smiles} in it is replaced by the SMILES.", default="Describe the molecule:"
+    )
+    prompt_format: str = setting("Prompt format: plain, or chat to apply the decoder's chat template.", default="plain")
+    max_caption_tokens: int = setting("Maximum tokens per caption. Longer captions are truncated.", default=128)
+    lora_rank: int = setting("LoRA rank.", default=16)
+    lora_alpha: int = setting("LoRA alpha. The adapter is scaled by alpha / rank.", default=32)
+    lora_dropout: float = setting("Dropout probability of the LoRA layers.", default=0.0)
     prefix_learning_rate: float | None = setting(
-        "Peak learning rate of resampler and projector, if another.", default=None
+        "Peak learning rate of the resampler and the projector. If omitted, --learning_rate is used.", default=None
     )
 
     def __post_init__(self):
         super().__post_init__()
         if self.prefix == "none" and self.geometry != "frozen":
-            raise ValueError(f"--geometry {self.geometry} trains what --prefix none never reads; leave it frozen")
+            raise ValueError(f"--geometry {self.geometry} trains a tower that --prefix none does not read; use frozen")
 
 
 class Captioning(Task):
-    """Cross-entropy of the captions' tokens; chosen by the same on the validation rows."""
+    """Fine-tuning on the cross-entropy of caption tokens. The best checkpoint has the lowest one on validation."""
 
     settings_class = CaptionSettings
     settings: CaptionSettings
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """`text`, and `smiles` if the prompt shows it."""
         return ("text", "smiles") if "{smiles}" in self.settings.prompt else ("text",)
 
     @property
     def base(self) -> Path:
+        """Folder of the base model that the adapter belongs to."""
         return Path(self.settings.output_dir) / "base"
 
     def build(self) -> tuple[GeomCLIPForCaptioning, GeomCLIPCaptioningProcessor]:
+        """Build the captioner from a GeomCLIP and a decoder, save it as base model and add a new adapter."""
         settings = self.settings
         decoder = prepare_decoder(settings.decoder)
         check_kind(settings.model, "geomclip", "is not aligned with text; give a GeomCLIP")
@@ -82,7 +90,10 @@ class Captioning(Task):
         return model, processor
 
     def save_base(self, model: GeomCLIPForCaptioning, processor: GeomCLIPCaptioningProcessor) -> None:
-        """What the adapter is put on, once; it appears under its name when it is complete."""
+        """Save the base model of the adapter, unless a resumed run has saved it.
+
+        The folder gets its final name once it is complete.
+        """
         is_resumed = self.settings.resume and any(Path(self.settings.output_dir).glob("states/step_*"))
         if PartialState().is_main_process and not (is_resumed and self.base.is_dir()):
             partial = self.base.with_name("base.partial")
@@ -94,40 +105,52 @@ class Captioning(Task):
         model.name_or_path = str(self.base)
 
     def save(self, model: GeomCLIPForCaptioning, folder: Path, final_folder: Path) -> None:
+        """Save the adapter, with the path of its base model relative to `final_folder`."""
         model.save_pretrained(folder, base_model=os.path.relpath(self.base, final_folder))
 
     def measure_lengths(self, rows: Dataset) -> list[int]:
+        """Return the number of characters of each caption."""
         return [len(text) for text in rows["text"]]
 
     def choose_learning_rate(self, name: str) -> float:
+        """Return the peak learning rate of a parameter; the resampler and the projector may have their own."""
         is_own = name.startswith(("resampler.", "projector.")) and self.settings.prefix_learning_rate is not None
         return self.settings.prefix_learning_rate if is_own else self.settings.learning_rate
 
     def collate(self, processor: Any, rows: list[dict], epoch: int) -> dict[str, Tensor]:
+        """Collate geometries, prompts and captions."""
         texts = {"captions": [row["text"] for row in rows]}
         if "{smiles}" in processor.prompt:
             texts["smiles"] = [row["smiles"] for row in rows]
         return dict(processor(rows, **texts, return_tensors="pt"))
 
     def forward(self, model: torch.nn.Module, batch: dict[str, Tensor]) -> GeomCLIPCaptioningOutput:
+        """Run the captioner on a batch."""
         return model(**batch)
 
     def compute_losses(self, outputs: GeomCLIPCaptioningOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the mean cross-entropy per caption token, scaled for DDP."""
         return {"loss": outputs.loss * scale_to_mean(outputs.num_tokens, outputs.loss.dtype)}
 
     def validate(self, model: GeomCLIPForCaptioning, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
-        """Minus the mean cross-entropy of the captions' tokens."""
+        """Return the negative mean cross-entropy per caption token, and the cross-entropy as metric."""
         totals, num_tokens = compute_caption_losses(model, processor, rows, rows["text"][:], self.settings.batch_size)
         loss = float(totals.sum() / num_tokens.sum())
         return -loss, {"caption_loss": loss}
 
 
 def load_tokenizer(decoder: str) -> Any:
-    """The decoder's tokenizer, with an end of sequence."""
+    """Load the tokenizer of a decoder, with an end-of-sequence token.
+
+    Raises:
+        ValueError: neither the tokenizer nor the configuration defines a single end-of-sequence token.
+    """
     tokenizer = AutoTokenizer.from_pretrained(decoder)
-    if tokenizer.eos_token is None:  # Galactica's tokenizer names none, but its configuration does
+    if tokenizer.eos_token is None:  # Galactica defines it only in its configuration
         eos_token_id = AutoConfig.from_pretrained(decoder).eos_token_id
         if not isinstance(eos_token_id, int):
-            raise ValueError(f"neither the tokenizer nor the configuration of {decoder} names one end of sequence")
+            raise ValueError(
+                f"neither the tokenizer nor the configuration of {decoder} has one end-of-sequence token; set eos_token"
+            )
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(eos_token_id)
     return tokenizer

@@ -1,4 +1,4 @@
-"""Geometries of other molecules are told; what cannot be told passes."""
+"""Geometries of other molecules are detected; undecidable cases pass."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "text_pairs.par
 
 
 def compare(smiles, mol, order=None, is_kept=None):
-    """The verdict on a conformer, its atoms in an order and as far as they are kept."""
+    """The result for a conformer with its atoms reordered and some of them dropped."""
     numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()])
     order = np.arange(len(numbers)) if order is None else order
     order = order if is_kept is None else order[is_kept(numbers[order])]
@@ -26,7 +26,7 @@ def compare(smiles, mol, order=None, is_kept=None):
 )
 def test_other_atoms_are_another_molecule(smiles, other, conformer_of):
     found = compare(smiles, conformer_of(other) if "." not in other else side_by_side(other, conformer_of))
-    assert ", the structure is " in found
+    assert ", the structure has " in found
 
 
 def side_by_side(smiles, conformer_of):
@@ -34,8 +34,8 @@ def side_by_side(smiles, conformer_of):
     return Chem.CombineMols(first, second, Chem.rdGeometry.Point3D(9, 0, 0))
 
 
-def test_both_formulas_are_told(conformer_of):
-    assert compare("CCO", conformer_of("CNCl")) == "they are of CH4ClN, the structure is C2H6O"
+def test_both_formulas_are_stated(conformer_of):
+    assert compare("CCO", conformer_of("CNCl")) == "they have CH4ClN, the structure has C2H6O"
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_both_formulas_are_told(conformer_of):
 def test_other_bonds_of_the_same_atoms_are_another_molecule(smiles, other, conformer_of):
     mol = conformer_of(other)
     shuffled = np.random.default_rng(1).permutation(mol.GetNumAtoms())
-    assert "their bonds are those of" in compare(smiles, mol, shuffled)
+    assert "they show the bonds of" in compare(smiles, mol, shuffled)
 
 
 @pytest.mark.parametrize(
     ("smiles", "other"),
     [
         ("CCO", "OCC"),
-        ("C[C@H](N)O", "C[C@@H](N)O"),  # stereo is compared elsewhere
+        ("C[C@H](N)O", "C[C@@H](N)O"),  # stereochemistry is compared elsewhere
         ("NCC(=O)O", "[NH3+]CC(=O)[O-]"),
         ("O=c1cccc[nH]1", "Oc1ccccn1"),  # tautomers have one key
         ("C[N+](C)(C)CC(=O)[O-]", "C[N+](C)(C)CC([O-])=O"),
@@ -69,25 +69,25 @@ def test_other_bonds_of_the_same_atoms_are_another_molecule(smiles, other, confo
         ("C12(CC1)CC2", "C12(CC1)CC2"),
     ],
 )
-def test_one_molecule_however_it_is_written(smiles, other, conformer_of):
+def test_other_spellings_of_a_molecule_agree(smiles, other, conformer_of):
     mol = conformer_of(other)
     shuffled = np.random.default_rng(1).permutation(mol.GetNumAtoms())
     assert compare(smiles, mol, shuffled) == ""
 
 
 @pytest.mark.parametrize("kept", [lambda z: z > 1, lambda z: (z > 1) | (np.cumsum(z == 1) <= 2)], ids=["none", "some"])
-def test_hydrogens_may_be_left_out(kept, conformer_of):
+def test_hydrogens_may_be_missing(kept, conformer_of):
     mol = conformer_of("CC(=O)Nc1ccc(O)cc1")
     assert compare("CC(=O)Nc1ccc(O)cc1", mol, is_kept=kept) == ""
-    assert ", the structure is " in compare("CC(=O)Nc1ccccc1", mol, is_kept=kept)
+    assert ", the structure has " in compare("CC(=O)Nc1ccccc1", mol, is_kept=kept)
 
 
-def test_salts_and_what_stands_for_any_atom_pass(conformer_of):
+def test_salts_and_dummy_atoms_pass(conformer_of):
     assert compare("[Na+].[Cl-]", side_by_side("[Na+].[Cl-]", conformer_of)) == ""
     assert compare("*C", conformer_of("CC")) == ""
 
 
-def test_a_geometry_whose_bonds_cannot_be_told_passes(conformer_of):
+def test_a_geometry_with_ambiguous_bonds_passes(conformer_of):
     stretched = conformer_of("CCOCC")
     stretched.GetConformer().SetPositions(1.5 * stretched.GetConformer().GetPositions())
     assert compare("CCCCO", stretched) == ""

@@ -10,7 +10,7 @@ def find(smiles, **options):
     return classify(Chem.MolFromSmiles(smiles), **options)
 
 
-def test_the_tables_name_rules_that_there_are():
+def test_the_tables_name_existing_rules():
     groups, classes = ({rule.name for rule in rules} for rules in read_rules())
     assert set(BY_GROUPS.values()) <= groups
     assert set(FIRST) <= classes
@@ -19,7 +19,7 @@ def test_the_tables_name_rules_that_there_are():
     assert {broader for names in IMPLIED.values() for broader in names} <= known
 
 
-def test_what_is_found_of_a_molecule():
+def test_classification_of_a_molecule():
     found = find("CN(C)C(=O)c1ccnc(Cl)c1")
     assert found.rings == {"pyridine": 1}
     assert found.groups == {"amide group": 1, "N-methyl group": 2}
@@ -28,7 +28,7 @@ def test_what_is_found_of_a_molecule():
     assert {"pyridine", "tertiary carboxamide", "amide group", "heteroarene"} <= found.names
 
 
-def test_a_narrower_class_takes_the_place_of_a_broader_one():
+def test_a_narrower_class_replaces_a_broader_one():
     assert find("CC(C)=O").classes == ("methyl ketone",)
     assert find("CCC(=O)CC").classes == ("ketone",)
     assert "phenols" not in find("Oc1ccccc1O").classes
@@ -51,7 +51,7 @@ def test_a_narrower_class_takes_the_place_of_a_broader_one():
         ("CO", "one-carbon compound"),
     ],
 )
-def test_classes_by_numbers(smiles, expected):
+def test_classes_by_counts(smiles, expected):
     assert expected in find(smiles).classes
 
 
@@ -74,7 +74,7 @@ def test_ring_facts(smiles, facts):
     assert ("biaryl" in found) == ("biaryl" in facts)
 
 
-def test_what_is_told_of_a_salt_is_told_of_its_main_part():
+def test_a_salt_is_described_by_its_main_part():
     found = find("CN(C)CCO.OC(=O)C=CC(=O)O")
     assert "dicarboxylic acid" in found.classes  # the larger part
     assert found.counterparts == ("",)

@@ -15,7 +15,7 @@ def find(smiles):
     return find_classes(mol, elements, count_groups(mol, elements))
 
 
-def test_every_line_is_a_rule_of_its_own():
+def test_every_line_is_a_distinct_rule():
     groups, classes = read_rules()
     for table, rules in ((GROUPS, groups), (CLASSES, classes)):
         assert len({rule.name for rule in rules}) == len(rules) == len(table.strip().splitlines())

@@ -15,7 +15,7 @@ def test_the_inchikey_of_a_smiles_and_its_first_block():
 
 
 @pytest.mark.parametrize("smiles", ["C(C", "not a molecule", "*"])
-def test_what_has_no_inchikey(smiles):
+def test_smiles_without_an_inchikey(smiles):
     assert compute_inchikey(smiles) == ""
 
 
@@ -23,7 +23,7 @@ def test_what_has_no_inchikey(smiles):
     ("text", "is_one"),
     [(ETHANOL, True), (ETHANOL[:14], True), (ETHANOL[:-2], False), (ETHANOL.lower(), False), ("CCO", False)],
 )
-def test_what_an_inchikey_looks_like(text, is_one):
+def test_the_pattern_of_inchikeys(text, is_one):
     assert (INCHIKEY.fullmatch(text) is not None) is is_one
 
 

@@ -34,17 +34,17 @@ def make_key(smiles, root=None):
     [
         ("CCO", "OCC", True),
         ("c1cc[nH]c1", "c1ccc[nH]1", True),
-        ("CC(=O)O", "CC(=O)[O-]", True),  # charges do not count
+        ("CC(=O)O", "CC(=O)[O-]", True),  # charges are ignored
         ("CCO", "CC=O", False),
         ("c1ccccc1", "C1CCCCC1", False),
         ("CCN", "CCO", False),
     ],
 )
-def test_keys_tell_elements_bonds_and_aromaticity(one, other, is_same):
+def test_keys_distinguish_elements_bonds_and_aromaticity(one, other, is_same):
     assert (make_key(one) == make_key(other)) == is_same
 
 
-def test_a_root_is_told_from_other_atoms():
+def test_a_root_is_distinguished_from_other_atoms():
     leucine, isoleucine = "CCC(C)C", "CC(C)CC"
     assert make_key(leucine) == make_key(isoleucine)
     assert make_key(leucine, root=0) != make_key(isoleucine, root=0)

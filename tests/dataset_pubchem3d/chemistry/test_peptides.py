@@ -25,7 +25,7 @@ def test_every_amino_acid_is_known(name, side_chain):
         ("CC(=O)NCC(=O)NCC(=O)O", "dipeptide derivative", ("glycine", "glycine")),
         ("NCC(=O)NCC(=O)NCC(=O)O", "tripeptide", ("glycine",) * 3),
         ("O=C1CNC(=O)CN1", "cyclic peptide", ("glycine", "glycine")),
-        ("NCC(=O)NC(CCCCCCC)C(=O)O", "dipeptide derivative", ()),  # one is none of those that are known
+        ("NCC(=O)NC(CCCCCCC)C(=O)O", "dipeptide derivative", ()),  # one residue is unknown
     ],
 )
 def test_peptides(smiles, name, residues):
@@ -38,14 +38,14 @@ def test_peptides(smiles, name, residues):
     [
         "NCC(=O)O",
         "CC(=O)NCC(=O)O",
-        "CC1(C)SC2C(NC(=O)C)C(=O)N2C1C(=O)O",  # amide bonds in small rings are those of no peptide
+        "CC1(C)SC2C(NC(=O)C)C(=O)N2C1C(=O)O",  # amide bonds in small rings do not make a peptide
         "CN1C(=O)CN=C(c2ccccc2)c2ccccc21",
         "O=C1CNC(=O)N1",
     ],
 )
-def test_what_is_no_peptide(smiles):
+def test_molecules_that_are_not_peptides(smiles):
     assert find_peptide(*read(smiles)) is None
 
 
-def test_an_amide_of_glycine_is_no_glycine():
+def test_an_amide_of_glycine_is_not_glycine():
     assert find_amino_acid(*read("CCN(CC)CC(=O)Nc1ccccc1")) is None

@@ -19,7 +19,7 @@ def perceive(row):
 
 
 @pytest.mark.parametrize("smiles", ["C[C@@H]1C[C@H]1O", "C[C@H]1C[C@H]1O", r"C/C=C\CO", "C/C=C/CO"])
-def test_a_record_without_stereo_is_compared_as_the_isomer_of_its_geometry(smiles, conformer_of, row_of):
+def test_a_record_without_stereo_gets_the_stereo_of_its_geometry(smiles, conformer_of, row_of):
     mol = conformer_of(smiles)
     flat = Chem.MolToSmiles(Chem.RemoveHs(mol), isomericSmiles=False)
     order = np.random.default_rng(3).permutation(mol.GetNumAtoms())
@@ -32,7 +32,7 @@ def test_a_record_without_stereo_is_compared_as_the_isomer_of_its_geometry(smile
         assert Chem.MolToSmiles(Chem.RemoveHs(shown)) == Chem.CanonSmiles(smiles)
 
 
-def test_stereo_is_rdkits_for_ordinary_molecules_and_follows_the_mirror(conformer_of, mirrored):
+def test_stereo_equals_rdkits_for_ordinary_molecules_and_is_inverted_by_a_mirror(conformer_of, mirrored):
     mol = conformer_of("C[C@H](O)[C@@H](N)/C=C/[C@H]1CO1")
     expected, mirror = Chem.Mol(mol), mirrored(mol)
     Chem.AssignStereochemistryFrom3D(expected)
@@ -45,7 +45,7 @@ def test_stereo_is_rdkits_for_ordinary_molecules_and_follows_the_mirror(conforme
 
 
 def test_atoms_of_strained_cages_keep_their_handedness():
-    mol = Chem.AddHs(Chem.MolFromSmiles("CC1(C)C(=O)[C@]2(O)C[C@H]12"))  # an atom has all four neighbours on one side
+    mol = Chem.AddHs(Chem.MolFromSmiles("CC1(C)C(=O)[C@]2(O)C[C@H]12"))  # one atom has all four neighbours on one side
     many = make_conformers(mol, 5, 42, "x")
     for conformer in many.GetConformers():
         shown = Chem.Mol(many)
@@ -53,7 +53,7 @@ def test_atoms_of_strained_cages_keep_their_handedness():
         assert Chem.MolToSmiles(shown) == Chem.MolToSmiles(mol)
 
 
-def test_charges_and_bond_orders_are_those_of_the_record(conformer_of, row_of):
+def test_charges_and_bond_orders_come_from_the_record(conformer_of, row_of):
     mol = conformer_of("C[N+](C)(C)CC(=O)[O-]")
     stored = perceive(row_of(mol))
     assert Chem.MolToSmiles(Chem.RemoveHs(stored)) == Chem.MolToSmiles(Chem.RemoveHs(mol))
@@ -74,11 +74,11 @@ def test_a_geometry_of_another_molecule_is_refused_by_a_reason_that_can_be_count
         perceive({**other, "smiles": row["smiles"], "inchikey": row["inchikey"]})
     assert refused.value.reason == "the geometry shows another molecule than its record"
     assert refused.value.detail == other["inchikey"]
-    with pytest.raises(PerceptionError, match="the geometry has not the atoms of its record"):
+    with pytest.raises(PerceptionError, match="the geometry does not have the atoms of its record"):
         perceive({**row, "smiles": "CCCCN"})
 
 
-def test_a_molecule_is_arranged_as_its_geometry_is(conformer_of, row_of):
+def test_a_molecule_gets_the_atom_order_of_its_geometry(conformer_of, row_of):
     mol = conformer_of("OCC#CN")
     order = np.random.default_rng(1).permutation(mol.GetNumAtoms())
     row = row_of(mol, order=order)

@@ -26,7 +26,7 @@ def test_no_ring_is_listed_twice():
 
 
 @pytest.mark.parametrize("smiles", list_entries(SILENT))
-def test_what_is_kept_for_a_test_has_no_name(smiles):
+def test_held_out_ring_systems_have_no_name(smiles):
     assert all(system.name is None and set(system.parts) <= {"benzene"} for system in find(smiles))
 
 
@@ -43,7 +43,7 @@ def test_what_is_kept_for_a_test_has_no_name(smiles):
         ("c1ccc(-c2ccccn2)cc1", ["benzene", "pyridine"]),
     ],
 )
-def test_substituents_do_not_matter_oxo_groups_aside(smiles, names):
+def test_substituents_except_oxo_groups_do_not_matter(smiles, names):
     assert sorted(system.name for system in find(smiles)) == names
 
 

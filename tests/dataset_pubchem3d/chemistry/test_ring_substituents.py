@@ -27,12 +27,12 @@ def test_every_substituent_is_named_at_a_ring(entry):
     ("smiles", "ring", "names", "num_other"),
     [
         ("Clc1cc(C)nc(C)c1", "pyridine", {"chloro": 1, "methyl": 2}, 0),
-        ("O=C1CCCC1Br", "cyclopentanone", {"bromo": 1}, 0),  # the name of the ring tells the oxo group
+        ("O=C1CCCC1Br", "cyclopentanone", {"bromo": 1}, 0),  # the name of the ring includes the oxo group
         ("O=C1CCC(=O)CC1", "cyclohexane", {"oxo": 2}, 0),
         ("CCCCCCCCCCCCc1ccccc1", "benzene", {}, 1),
         ("c1ccc(-c2ccccn2)cc1", "pyridine", {"phenyl": 1}, 0),
         ("Clc1ccc(-c2ccccn2)cc1", "pyridine", {"substituted phenyl": 1}, 0),
-        ("Clc1ccc(Cc2ccoc2)cc1", "furan", {}, 1),  # no benzyl group, as that has no chlorine
+        ("Clc1ccc(Cc2ccoc2)cc1", "furan", {}, 1),  # not a benzyl group, which has no chlorine
     ],
 )
 def test_substituents(smiles, ring, names, num_other):
@@ -51,7 +51,7 @@ def test_substituents(smiles, ring, names, num_other):
         ("c1ccccc1", "", ()),
     ],
 )
-def test_places_on_a_benzene_ring(smiles, pattern, pairs):
+def test_positions_on_a_benzene_ring(smiles, pattern, pairs):
     (benzene,) = decorate(*read(smiles))
     assert (benzene.pattern, benzene.pairs) == (pattern, pairs)
 
@@ -64,7 +64,7 @@ def test_places_on_a_benzene_ring(smiles, pattern, pairs):
         ("O=S(=O)(c1ccccc1)N1CCNCC1", [("benzene", "piperazine", "a sulfonyl group")]),
         ("c1ccc(Oc2ccccc2)cc1", [("benzene", "benzene", "an ether oxygen")]),
         ("c1ccc(CCc2ccccc2)cc1", []),
-        ("CC(c1ccccc1)c1ccccc1", []),  # that carbon has more than hydrogen
+        ("CC(c1ccccc1)c1ccccc1", []),  # the carbon bears more than hydrogen
     ],
 )
 def test_joints(smiles, expected):

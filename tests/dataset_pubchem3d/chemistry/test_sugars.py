@@ -26,7 +26,7 @@ def read(smiles):
         ("OCC1OC(OC2(CO)OC(CO)C(O)C2O)C(O)C(O)C1O", ["furanose", "pyranose"]),
     ],
 )
-def test_which_rings_are_sugars(smiles, kinds):
+def test_sugar_rings(smiles, kinds):
     assert sorted(sugar.kind for sugar in read(smiles)[2]) == kinds
 
 
@@ -36,7 +36,7 @@ def test_which_rings_are_sugars(smiles, kinds):
         ("OCC1OC(O)C(O)C(O)C1O", ["monosaccharide"]),
         ("COC1OC(CO)C(O)C(O)C1O", ["glycoside", "monosaccharide derivative"]),
         ("CC1OC(O)C(O)C(O)C1O", ["monosaccharide", "deoxy sugar"]),
-        ("CC(=O)OC1OC(CO)C(O)C(O)C1O", ["monosaccharide derivative"]),  # an ester is no glycoside
+        ("CC(=O)OC1OC(CO)C(O)C(O)C1O", ["monosaccharide derivative"]),  # an ester is not a glycoside
         ("CSC1OC(CO)C(O)C(O)C1O", ["thioglycoside", "monosaccharide derivative"]),
         ("OCC1OC(c2ccccc2)C(O)C(O)C1O", ["C-glycosyl compound", "monosaccharide derivative"]),
         ("OCC1OC(OC2C(CO)OC(O)C(O)C2O)C(O)C(O)C1O", ["disaccharide"]),
@@ -54,7 +54,7 @@ def test_saccharides(smiles, names):
         ("Nc1ncnc2n(cnc12)C1OC(CO)C(O)C1O", ["purine nucleoside", "nucleoside"]),
         ("O=c1ccn(C2OC(COP(=O)(O)O)C(O)C2O)c(=O)[nH]1", ["pyrimidine nucleotide", "nucleotide"]),
         ("COC1OC(CO)C(O)C1O", []),
-        ("OCC1OC(n2cccc2)C(O)C1O", []),  # pyrrole is no nucleobase
+        ("OCC1OC(n2cccc2)C(O)C1O", []),  # pyrrole is not a nucleobase
     ],
 )
 def test_nucleosides(smiles, names):

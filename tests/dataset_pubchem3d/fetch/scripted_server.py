@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback whose answers are disturbed by a script, and a clock that nobody waits for."""
+"""An HTTP server on the loopback interface whose answers are disturbed by a script, and a clock without real waits."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass
 class File:
-    """What the server has at a path."""
+    """A file of the server."""
 
     body: bytes
     etag: str | None = '"v1"'
@@ -23,7 +23,7 @@ class File:
 
 @dataclass
 class Disturbance:
-    """How one answer differs from the undisturbed one. `cut_after`: bytes of the body before the connection drops."""
+    """Changes to one answer. `cut_after`: bytes of the body before the connection drops."""
 
     status: int | None = None
     body: bytes | dict | None = None
@@ -31,11 +31,11 @@ class Disturbance:
     cut_after: int | None = None
     stall: float = 0.0
     is_mute: bool = False
-    before: Callable | None = None  # called first, with the server
+    before: Callable | None = None  # called first, with the server as argument
 
 
 class ScriptedServer(ThreadingHTTPServer):
-    """Serves `files` by path; the first requests to a path meet its `script`, one entry each. Keeps all `requests`."""
+    """Serves `files` by path and records `requests`. A path's `script` disturbs its first requests, one per entry."""
 
     daemon_threads = True
 
@@ -48,13 +48,13 @@ class ScriptedServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}{path}"
 
     def add(self, path, body, *disturbances, **options):
-        """Serve bytes or an object as JSON, with the options of `File`; the address."""
+        """Serve bytes, or an object as JSON, with the options of `File`, and return the address."""
         self.files[path] = File(as_bytes(body), **options)
         self.disturb(path, *disturbances)
         return self.url(path)
 
     def disturb(self, path, *disturbances):
-        """Give the next answers at a path the fields of `Disturbance`, as dictionaries."""
+        """Disturb the next answers at a path, each by a dictionary of `Disturbance` fields."""
         self.script[path] = [Disturbance(**disturbance) for disturbance in disturbances]
 
     def gaps(self):

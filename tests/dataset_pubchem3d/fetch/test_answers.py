@@ -1,4 +1,4 @@
-"""What the client takes for an answer, against a server whose answers are disturbed."""
+"""How the client treats the answers of a server that is disturbed."""
 
 import time
 from email.utils import formatdate
@@ -27,7 +27,7 @@ def fault(code):
         {"body": b'{"a": 1}', "headers": {"Content-Encoding": "gzip"}},
     ],
 )
-def test_rarer_disturbances_are_overcome_too(client, server, disturbance):
+def test_rarer_disturbances_are_overcome(client, server, disturbance):
     assert client.get_json(server.add("/page", {"a": 1}, disturbance)) == {"a": 1}
     assert len(server.requests) == 2
 
@@ -45,7 +45,7 @@ def test_rarer_disturbances_are_overcome_too(client, server, disturbance):
         (200, b'{"Fault": "No such thing"}', 400),
     ],
 )
-def test_a_refusal_is_an_error_at_once(client, server, status, body, meaning):
+def test_a_refusal_is_an_immediate_error(client, server, status, body, meaning):
     url = server.add("/page", {}, {"status": status, "body": body})
     with pytest.raises(FetchError, match=f"{url}: HTTP {status} .*No such thing.*browser") as caught:
         client.get_json(url)
@@ -59,14 +59,14 @@ def test_a_refusal_is_an_error_at_once(client, server, status, body, meaning):
     [
         (BUSY, "HTTP 503 Service Unavailable.*server too busy"),
         (HTML | {"status": 200}, "HTTP 200 OK.*Service unavailable"),
-        ({"body": b'{"Annotations": {"Anno'}, "no JSON object but .*Anno"),
+        ({"body": b'{"Annotations": {"Anno'}, "not a JSON object: .*Anno"),
         ({"is_mute": True}, "Connection aborted"),
         ({"cut_after": 1}, "IncompleteRead|Connection broken"),
     ],
 )
 def test_after_the_last_attempt_the_error_names_the_last_answer(new_client, server, disturbance, answer):
     url = server.add("/page", {"a": 1}, *[disturbance] * 9)
-    with pytest.raises(FetchError, match=f"{url}: no success in 4 attempts in a row, the last answer: .*({answer})"):
+    with pytest.raises(FetchError, match=f"{url}: failed 4 times in a row, last with: .*({answer})"):
         new_client(attempts=4).get_json(url)
     assert len(server.requests) == 4
 

@@ -1,4 +1,4 @@
-"""The client against a real HTTP server on loopback, whose answers are disturbed by a script."""
+"""The client against an HTTP server on the loopback interface whose answers are disturbed by a script."""
 
 import gzip
 import time
@@ -28,7 +28,7 @@ def annotation_page(number):
 
 
 def fetch_pages(client, server, folder):
-    """As a source does: page after page until `TotalPages`."""
+    """Fetch page after page until `TotalPages`, as a source does."""
     number = total = 1
     while number <= total:
         path = folder / f"{number:04d}.json.gz"
@@ -37,7 +37,7 @@ def fetch_pages(client, server, folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def test_disturbed_pages_are_the_same_bytes_as_undisturbed_ones(client, server, tmp_path):
+def test_disturbances_do_not_change_the_bytes_of_pages(client, server, tmp_path):
     for number in (1, 2, 3):
         server.add(f"/page/{number}", annotation_page(number))
     calm = fetch_pages(client, server, tmp_path / "calm")
@@ -63,11 +63,11 @@ def test_disturbed_pages_are_the_same_bytes_as_undisturbed_ones(client, server, 
     assert {request["path"] for request in server.requests} == {"/page/1", "/page/2", "/page/3"}
 
 
-def test_an_interrupted_fetch_of_pages_asks_only_for_those_that_lack(client, new_client, server, tmp_path):
+def test_an_interrupted_fetch_requests_only_the_missing_pages(client, new_client, server, tmp_path):
     for number in (1, 2, 3):
         server.add(f"/page/{number}", annotation_page(number))
     server.disturb("/page/3", BUSY)
-    with pytest.raises(FetchError, match="1 attempts"):
+    with pytest.raises(FetchError, match="failed 1 times"):
         fetch_pages(new_client(attempts=1), server, tmp_path)
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["0001.json.gz", "0002.json.gz"]
     server.requests.clear()
@@ -88,15 +88,15 @@ def test_the_user_agent_names_geomclip(client, server):
 
 
 @pytest.mark.parametrize("body", [b"oops", HTML["body"], {"Fault": {"Code": "PUGVIEW.ServerError"}}])
-def test_an_internal_error_that_stays_is_asked_for_three_times(client, server, body):
+def test_a_persistent_internal_error_is_tried_three_times(client, server, body):
     url = server.add("/page", {}, *[{"status": 500, "body": body}] * 9)
-    with pytest.raises(FetchError, match=f"{url}: no success in 3 attempts.* HTTP 500 Internal Server Error") as caught:
+    with pytest.raises(FetchError, match=f"{url}: failed 3 times.* HTTP 500 Internal Server Error") as caught:
         client.get_json(url)
     assert caught.value.status == 500
     assert len(server.requests) == 3
 
 
-def test_a_stalled_answer_is_asked_for_again(new_client, server, tmp_path):
+def test_a_stalled_request_is_repeated(new_client, server, tmp_path):
     client = new_client(timeout=0.15)
     assert client.get_json(server.add("/page", {"a": 1}, {"stall": 0.4})) == {"a": 1}
     client.download(server.add("/file", b"bytes", {"stall": 0.4}), tmp_path / "file")
@@ -113,7 +113,7 @@ def test_settings_must_be_positive(options):
 # Rate and waits
 
 
-def test_requests_of_all_kinds_start_no_closer_than_the_rate_allows(client, server, tmp_path):
+def test_requests_of_all_kinds_keep_the_rate(client, server, tmp_path):
     for i in range(3):
         client.get_json(server.add(f"/page/{i}", {}))
         client.get_json(server.url(f"/page/{i}"), {"cid": "1"})
@@ -152,14 +152,14 @@ def test_the_rate_holds_in_real_time(new_client, server, tmp_path):
         (("Black", "Red", "Yellow"), 60.0),
     ],
 )
-def test_the_worst_of_the_three_throttling_states_counts(client, server, states, gap):
+def test_the_worst_of_the_three_throttling_states_applies(client, server, states, gap):
     url = server.add("/page", {}, {"headers": {"X-Throttling-Control": THROTTLING.format(*states)}})
     for _ in range(3):
         client.get_json(url)
     assert server.gaps() == pytest.approx([gap, 0.2])
 
 
-def test_throttling_is_heeded_on_failures_too(client, server):
+def test_throttling_is_respected_after_failures(client, server):
     url = server.add(
         "/page", {}, BUSY | {"headers": {"X-Throttling-Control": THROTTLING.format("Black", "Green", "Green")}}
     )
@@ -196,7 +196,7 @@ def test_a_page_is_fetched_once_and_written_as_the_same_utf8_gzip_bytes(tmp_path
     assert cache_json(tmp_path / "2.json.gz", lambda: page) == page
     written = (tmp_path / "new" / "1.json.gz").read_bytes()
     assert written == (tmp_path / "2.json.gz").read_bytes()
-    assert written[4:8] == bytes(4)  # RFC 1952: the time of modification
+    assert written[4:8] == bytes(4)  # RFC 1952: modification time
     assert "β-carotene".encode() in gzip.decompress(written)
 
 

@@ -1,7 +1,9 @@
 import json
+import re
 from dataclasses import replace
 
 import pytest
+import yaml
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
@@ -53,7 +55,7 @@ def test_every_config_loads_and_streams(small, tmp_path, monkeypatch, config):
     assert sum(sizes.values()) > 0
 
 
-def test_a_rebuilt_folder_is_not_served_stale(recipe, tmp_path):
+def test_a_rebuilt_folder_is_not_read_from_the_cache(recipe, tmp_path):
     out, cache, keys = tmp_path / "pubchem3d", str(tmp_path / "cache"), []
     for min_words in (6, 13):
         build(replace(recipe, min_words=min_words), out)
@@ -86,7 +88,7 @@ def test_an_interrupted_rebuild_leaves_the_earlier_folder(recipe, tmp_path, monk
     assert {path.name for path in tmp_path.iterdir()} == {"pubchem3d", ".pubchem3d.work"}
 
 
-def test_only_our_own_folder_is_replaced(small, tmp_path):
+def test_only_a_built_folder_is_replaced(small, tmp_path):
     refuse_foreign_folder(tmp_path / "absent")
     refuse_foreign_folder(small)
     foreign, file = tmp_path / "foreign", tmp_path / "file"
@@ -118,6 +120,37 @@ def test_the_card_states_what_was_built(small):
     assert "| `gap` | float64 | Hartree |" in card.text
     assert "{{" not in card.content
     assert "{%" not in card.content
+
+
+@pytest.mark.parametrize("fixture", ["small", "built"])
+def test_the_code_on_the_card_runs(request, tmp_path, monkeypatch, capsys, fixture):
+    folder = request.getfixturevalue(fixture)
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path))
+    exec(code, {})
+    assert "[[" in capsys.readouterr().out  # positions
+
+
+def test_the_metadata_of_the_card_is_valid_on_the_hub(small):
+    card = DatasetCard.load(small / "README.md")
+    assert yaml.safe_load(card.content.split("---\n")[1]) == card.data.to_dict()
+    assert DatasetCard(str(card)).data.to_dict() == card.data.to_dict()
+    assert (card.data.pretty_name, card.data.license, card.data.license_name) == (
+        "PubChem3D",
+        "other",
+        "mixed-see-card",
+    )
+    assert card.data.size_categories == "n<1K"
+    assert card.data.task_categories == ["feature-extraction", "text-retrieval"]  # PIPELINE_DATA of huggingface.js
+    assert card.data.tags == ["chemistry", "molecules", "3d", "geometry", "pubchem", "molecule3d", "qm9"]
+
+
+def test_what_is_not_stated_is_a_sentence(small):
+    card = (small / "README.md").read_text()
+    counts = json.loads((small / "build_report.json").read_text())["rows_by"]["text_license_url"]
+    assert f"The licence of the text is not stated for {counts['not stated']} of 8 rows." in card
+    assert "| not stated |" not in card
 
 
 def test_the_card_states_what_pretrain_lacks(recipe, tmp_path):

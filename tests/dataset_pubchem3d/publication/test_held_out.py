@@ -35,23 +35,23 @@ def of_splits(rows):
 def test_the_report_of_known_rows():
     rows = [
         ("One", "train", []),  # of validation
-        ("two", "train", []),  # of test, and of validation: told as of validation
+        ("two", "train", []),  # in validation and test: counted for validation
         ("three", "train", []),  # of test
         ("four", "train", []),  # of a list
-        ("four", "train", ["mine"]),  # its molecule too: told as such
+        ("four", "train", ["mine"]),  # also its molecule, which is counted
         ("five", "train", []),
         ("one.", "validation", []),
         ("Two.", "validation", []),  # of test
         ("Two.", "validation", ["mine"]),
         ("TWO", "test", ["mine"]),
         ("Three.", "test", []),
-        ("Four", "test", []),  # of a list, but not of a split of pretrain
+        ("Four", "test", []),  # in a list, but not in a split of pretrain
     ]
     held_out = HeldOut({"mine": benchmark("Four.", "six"), "plain": benchmark()}, of_splits(rows))
     left_out = [held_out.find(table(part)).tolist() for part in (rows[:7], rows[7:])]
     assert left_out == [[True] * 5 + [False] * 2, [True] * 2 + [False] * 3]
     assert held_out.report() == {
-        "rows_of_benchmark_texts": {"mine": {"test": 1, "train": 2}},  # and nothing of the list without texts
+        "rows_of_benchmark_texts": {"mine": {"test": 1, "train": 2}},  # without the list that has no texts
         "left_out_of_pretrain": {
             "train": {
                 "molecule of a benchmark": 1,
@@ -66,7 +66,7 @@ def test_the_report_of_known_rows():
 
 @settings(derandomize=True, deadline=None)
 @given(rows=st.lists(ROW, min_size=1, max_size=20), cut=st.integers(0, 20), listed=st.sets(st.sampled_from(TEXTS)))
-def test_nothing_is_left_that_is_held_out_and_all_else_is(rows, cut, listed):
+def test_exactly_the_rows_to_hold_out_are_left_out(rows, cut, listed):
     held_out = HeldOut({"mine": benchmark(*listed)}, of_splits(rows))
     found = np.concatenate([held_out.find(table(part)) for part in (rows[:cut], rows[cut:])])
     texts = {split: {normalise_text(text) for text, named, _ in rows if named == split} for split in SPLITS}
@@ -80,6 +80,6 @@ def test_nothing_is_left_that_is_held_out_and_all_else_is(rows, cut, listed):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_text_that_a_split_has_twice_stays(split):
+def test_a_text_that_occurs_twice_in_a_split_stays(split):
     rows = [("One", split, []), ("one.", split, [])]
     assert not HeldOut({}, of_splits(rows)).find(table(rows)).any()

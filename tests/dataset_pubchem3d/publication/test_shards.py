@@ -22,7 +22,7 @@ ROW = {"name": "water", "atomic_numbers": [8, 1, 1], "positions": [[0, 0, 0.125]
 
 @pytest.fixture
 def ten_rows(monkeypatch):
-    """Row groups of ten rows."""
+    """Make row groups of ten rows."""
     monkeypatch.setattr(shards, "ROW_GROUP", 10)
 
 
@@ -31,7 +31,7 @@ def numbers(start, end):
 
 
 def write_numbers(folder, sizes, splits=("train",)):
-    """Write ascending numbers to the first of the splits, tables of these sizes."""
+    """Write ascending numbers to the first split, in tables of these sizes."""
     writer = ShardWriter(folder, {"default": splits}, {"default": NUMBERS})
     for start, size in zip(np.cumsum([0, *sizes]), sizes):
         writer.write("default", splits[0], numbers(start, start + size))
@@ -48,7 +48,7 @@ def row_groups(file):
 
 
 def read(folder):
-    """All numbers, file by file in the order of their names."""
+    """All numbers, file by file in name order."""
     return [n for file in sorted(folder.rglob("*.parquet")) for n in pq.ParquetFile(file).read()["number"].to_pylist()]
 
 
@@ -69,7 +69,7 @@ def test_every_split_with_rows_of_every_config_has_its_file(tmp_path):
     assert found == {"default": [("test", 3)], "pretrain": [("train", 2)]}
 
 
-def test_a_config_without_splits_or_an_unknown_split_is_no_place_to_write_to(tmp_path):
+def test_an_unknown_split_or_config_cannot_be_written(tmp_path):
     writer = ShardWriter(tmp_path, {"default": ("train",)}, {"default": NUMBERS})
     with pytest.raises(KeyError, match="test"):
         writer.write("default", "test", numbers(0, 1))
@@ -99,7 +99,7 @@ def test_no_row_is_lost_and_only_the_last_row_group_is_small(tmp_path_factory, s
     assert all(10 <= size < 10 + 25 for size in sizes_of_groups[:-1])
     assert all(size > 0 for size in sizes_of_groups)
     assert all(sum(group) >= shard_rows for group in groups[:-1])
-    assert all(sum(group[:-1]) < shard_rows for group in groups)  # or the file had ended earlier
+    assert all(sum(group[:-1]) < shard_rows for group in groups)  # otherwise the file would have ended earlier
     found = {name: (info.num_examples, info.num_bytes) for name, info in infos.items()}
     assert found == ({"train": (sum(sizes), 8 * sum(sizes))} if sum(sizes) else {})
 
@@ -118,7 +118,7 @@ def test_a_file_ends_when_it_is_large_enough(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("ten_rows")
 @pytest.mark.parametrize(("shard_rows", "expected"), [(10, [[10]]), (1000, [[10]])])
-def test_tables_without_rows_add_neither_row_groups_nor_files(tmp_path, monkeypatch, shard_rows, expected):
+def test_empty_tables_add_neither_row_groups_nor_files(tmp_path, monkeypatch, shard_rows, expected):
     monkeypatch.setattr(shards, "SHARD_BYTES", 8 * shard_rows)
     write_numbers(tmp_path, [0, 10, 0, 0])
     assert [row_groups(file) for file in tmp_path.rglob("*.parquet")] == expected
@@ -132,7 +132,7 @@ def test_sizes_are_those_that_datasets_finds(tmp_path):
     info = writer.close()["default"]["train"]
     found = load_dataset(str(tmp_path / "data" / "default"), split="train", cache_dir=str(tmp_path / "cache"))
     assert info.num_examples == len(found) == 30
-    assert info.num_bytes == pytest.approx(found.info.splits["train"].num_bytes, rel=0.05)  # but for null bitmaps
+    assert info.num_bytes == pytest.approx(found.info.splits["train"].num_bytes, rel=0.05)  # except for null bitmaps
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -148,7 +148,7 @@ def test_a_config_can_be_loaded_although_one_of_its_splits_has_no_rows(tmp_path,
     assert found["train"].features == MOLECULES
 
 
-def test_columns_are_put_in_order_and_those_of_others_left_out(tmp_path):
+def test_columns_are_reordered_and_other_columns_dropped(tmp_path):
     writer = ShardWriter(tmp_path, {"default": ("train",)}, {"default": MOLECULES})
     table = pa.Table.from_pylist([ROW], MOLECULES.arrow_schema).select(["positions", "name", "atomic_numbers"])
     writer.write("default", "train", table.append_column("place", pa.array([7])))
@@ -168,14 +168,14 @@ def test_types_become_those_of_the_config(tmp_path):
     assert read(tmp_path) == [1, 2, 3, None]
 
 
-def test_a_column_that_lacks_is_an_error_that_names_it(tmp_path):
+def test_a_missing_column_is_named(tmp_path):
     writer = ShardWriter(tmp_path, {"default": ("train",)}, {"default": MOLECULES})
     with pytest.raises(KeyError, match="positions"):
         writer.write("default", "train", pa.table({"name": ["water"], "atomic_numbers": [[8]]}))
 
 
 @pytest.mark.usefixtures("ten_rows")
-def test_the_bytes_depend_on_the_rows_and_not_on_how_they_lie_in_memory(tmp_path):
+def test_the_bytes_depend_on_the_rows_and_not_on_their_memory_layout(tmp_path):
     schema = MOLECULES.arrow_schema
     rows = pa.Table.from_pylist([{**ROW, "name": f"molecule {n}"} for n in range(40)], schema)
     copy = pa.Table.from_pylist(rows.to_pylist(), schema)

@@ -26,7 +26,7 @@ ROW = st.fixed_dictionaries(
 
 
 def add(tally, rows):
-    """Tell the tally rows with, besides, the number of their words."""
+    """Add rows to the tally, with their numbers of words."""
     tally.add(pa.Table.from_pylist(rows, SCHEMA), np.array([row["words"] for row in rows]))
 
 
@@ -37,7 +37,7 @@ def row(**values):
 
 @settings(derandomize=True, deadline=None)
 @given(rows=st.lists(ROW, min_size=1, max_size=30), cut=st.integers(0, 30))
-def test_figures_are_those_of_pandas(rows, cut):
+def test_figures_agree_with_pandas(rows, cut):
     tally = Tally(LISTS)
     for part in (rows[:cut], rows[cut:]):  # one of them may be empty
         add(tally, part)
@@ -70,7 +70,7 @@ def test_the_report_of_known_rows():
     }
 
 
-def test_the_most_frequent_is_told_first_and_splits_are_in_the_order_of_their_names():
+def test_the_most_frequent_value_comes_first_and_splits_are_in_name_order():
     tally = Tally(LISTS)
     add(tally, [row(text_source=source) for source in "cbbcbbc"])
     add(tally, [row(split=split, benchmarks=["first"]) for split in SPLITS])
@@ -79,7 +79,7 @@ def test_the_most_frequent_is_told_first_and_splits_are_in_the_order_of_their_na
     assert list(report["rows_of_benchmark_molecules"]["first"]) == ["test", "train", "validation"]
 
 
-def test_without_benchmarks_none_is_told():
+def test_without_benchmarks_none_is_reported():
     tally = Tally()
     tally.add(pa.Table.from_pylist([row()], SCHEMA), np.array([3]))
     assert tally.report()["rows_of_benchmark_molecules"] == {}
@@ -92,7 +92,7 @@ def test_the_report_is_plain_json():
 
 
 @pytest.mark.parametrize("column", [*TOLD, "split", "atomic_numbers"])
-def test_a_column_that_lacks_is_an_error_that_names_it(column):
+def test_a_missing_column_is_named(column):
     rows = pa.Table.from_pylist([row()], SCHEMA).drop_columns([column])
     with pytest.raises(KeyError, match=column):
         Tally().add(rows, np.array([3]))

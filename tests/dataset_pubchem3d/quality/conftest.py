@@ -1,4 +1,4 @@
-"""Sound and faulty folders, small enough to be counted by hand."""
+"""Sound and faulty folders, small enough to count by hand."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ from dataset_pubchem3d.schema import FEATURES, make_molecule_features
 
 
 def make_row(smiles, text="Some text.", /, **columns):
-    """A sound row of `schema.py`, its geometry made by RDKit, or a line of atoms where RDKit finds none."""
+    """A sound row of `schema.py` with a geometry from RDKit, or a line of atoms if RDKit finds none."""
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     if rdDistGeom.EmbedMolecule(mol, randomSeed=7) == 0:
         positions = mol.GetConformer().GetPositions()
@@ -45,7 +45,7 @@ def make_row(smiles, text="Some text.", /, **columns):
 
 
 def write_config(folder, config, row_group_size=3, **splits):
-    """Files of a config; the column `split` follows the file where a row does not say otherwise."""
+    """Files of a config; the column `split` is that of the file unless a row sets it."""
     features = FEATURES if config != "qm9" else make_molecule_features(())
     for split, rows in splits.items():
         rows = [{"split": split} | entry for entry in rows]
@@ -63,7 +63,7 @@ def row():
 
 @pytest.fixture
 def clashing():
-    """A row of which two heavy atoms are too close."""
+    """A row with two heavy atoms that are too close."""
     entry = make_row("CCC")
     entry["positions"][1] = np.add(entry["positions"][0], [0.89, 0, 0]).tolist()
     return entry
@@ -71,7 +71,7 @@ def clashing():
 
 @pytest.fixture
 def write(tmp_path):
-    """Function that writes a config to one folder, which it returns."""
+    """Function that writes a config to a folder and returns the folder."""
     return partial(write_config, tmp_path)
 
 
@@ -83,7 +83,7 @@ def measure():
 
 @pytest.fixture(scope="session")
 def faults():
-    """Function that gives the faults of a report: by config and fault their number and first ids."""
+    """Function that returns the faults of a report: their number and first ids, by config and fault."""
     return lambda report: {(f["config"], f["fault"]): (f["count"], f["first"]) for f in report["faults"]}
 
 

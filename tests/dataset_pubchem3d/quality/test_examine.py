@@ -36,12 +36,12 @@ def test_each_planted_fault_is_found_with_its_row(row, clashing, write, measure,
         ("default", DISTANCE_FAULT): (2, at(1, 5)),
         ("default", SHAPE_FAULT): (3, at(2, 6, 7)),
         ("default", NOT_FINITE_FAULT): (1, at(4)),
-        ("default", "the geometry has not n_heavy heavy atoms"): (1, at(7)),
+        ("default", "n_heavy is not the geometry's number of heavy atoms"): (1, at(7)),
         ("default", ELEMENTS_FAULT): (1, at(7)),
     }
 
 
-def test_all_atoms_must_be_apart_and_in_angstroms(row, write, measure, faults):
+def test_atoms_must_not_coincide_and_must_be_in_angstroms(row, write, measure, faults):
     close = row("C#C", atomic_numbers=[6, 6, 1, 1], positions=[[0, 0, 0], [0, 0, 1.2], [0, 0, 2.2], [0, 0, -1.0]])
     assert measure(write("default", train=[close]))["faults"] == []
     two_hydrogens = row("C", atomic_numbers=[6, 1, 1], positions=[[0, 0, 0], [0, 0, 1.1], [0, 0, 1.1]])
@@ -71,25 +71,25 @@ def test_faults_of_the_other_columns_are_found(row, write, measure, faults):
     assert {fault: count for (_, fault), (count, _) in faults(report).items()} == {
         "text is null": 1,
         "text is empty": 1,
-        "split is not that of the file": 1,
-        "the geometry has not n_heavy heavy atoms": 2,
+        "split differs from the split of the file": 1,
+        "n_heavy is not the geometry's number of heavy atoms": 2,
         "inchikey14 is not the first block of inchikey": 1,
         "RDKit cannot read the SMILES": 1,
         "an atomic number is not one of 1 to 118": 1,
         ELEMENTS_FAULT: 1,
     }
     assert report["configs"]["default"]["rows"] == 8
-    assert report["configs"]["default"]["inchikeys"] == 7  # without that of the row with a null
+    assert report["configs"]["default"]["inchikeys"] == 7  # without the row with a null
 
 
-def test_only_so_many_rows_are_named_but_all_are_counted(row, write, measure, faults):
+def test_only_the_first_rows_are_named_but_all_are_counted(row, write, measure, faults):
     train = [row("CCO", " ", geometry_id=str(index)) for index in range(12)]
     count, first = faults(measure(write("default", train=train)))["default", "text is empty"]
     assert (count, len(first)) == (12, 10)
 
 
 @pytest.mark.parametrize(("smiles", "numbers"), [("[Ti]", [22]), ("[Ti]", [6]), ("C", [22]), ("[Li]", [3]), ("C", [6])])
-def test_an_element_of_either_smiles_or_geometry_counts(smiles, numbers, row, write, measure):
+def test_an_element_of_the_smiles_or_the_geometry_counts(smiles, numbers, row, write, measure):
     entry = row(smiles, atomic_numbers=numbers, positions=[[0.0, 0.0, 0.0]])
     report = measure(write("default", train=[entry]))
     assert report["configs"]["default"]["rows_outside_dictionary"] == int(smiles == "[Ti]" or numbers == [22])

@@ -17,7 +17,7 @@ def test_a_sound_folder_is_counted_and_has_no_faults(sound, measure):
     assert default["match_level"] == {"inchikey": 8}
 
 
-def test_a_config_without_texts_has_no_figures_of_texts(sound, measure):
+def test_a_config_without_texts_has_no_text_figures(sound, measure):
     qm9 = measure(sound)["configs"]["qm9"]
     assert (qm9["rows"], qm9["scaffolds"]) == (3, 0)
     assert not {"distinct_texts", "words", "duplicate_rows", "text_kind"} & set(qm9)

@@ -28,14 +28,14 @@ def turned(mol, relabelled=None):
 
 
 @pytest.mark.parametrize("smiles", ["Cc1ccccc1", "CC(C)(C)O", "C[C@H](N)C(=O)O", "C[N+](=O)[O-]", "CC(=O)[O-]"])
-def test_a_turned_and_renumbered_copy_is_at_distance_zero(smiles, conformer_of):
+def test_a_rotated_and_renumbered_copy_has_zero_rmsd(smiles, conformer_of):
     mol = conformer_of(smiles)
     copy = turned(mol, np.random.default_rng(0).permutation(mol.GetNumAtoms()))
     assert measure_rmsds(copy, mol, [-1]) == ([pytest.approx(0, abs=1e-4)], True)
 
 
 def distorted(mol, swapped=()):
-    """A molecule without any symmetry of its shape, and a copy in which pairs of atoms have changed places."""
+    """A molecule whose shape has no symmetry, and a copy with pairs of atoms swapped."""
     positions = mol.GetConformer().GetPositions()
     positions += np.random.default_rng(2).normal(scale=0.3, size=positions.shape)
     mol.GetConformer().SetPositions(positions)
@@ -62,14 +62,14 @@ def rmsd_of_labels(probe, reference):
         ("CP(=O)([O-])[O-]", [(2, 4)]),
     ],
 )
-def test_equal_atoms_may_change_places(smiles, swapped, conformer_of):
+def test_equivalent_atoms_may_be_swapped(smiles, swapped, conformer_of):
     mol, copy = distorted(conformer_of(smiles), swapped)
     assert rmsd_of_labels(copy, mol) > 0.05
     assert measure_rmsds(copy, mol, [-1])[0] == [pytest.approx(0, abs=1e-4)]
 
 
 @pytest.mark.parametrize(("smiles", "swapped"), [("CC(=O)O", [(2, 3)]), ("Cc1ccccc1", [(2, 3)])])
-def test_unequal_atoms_may_not_change_places(smiles, swapped, conformer_of):
+def test_other_atoms_may_not_be_swapped(smiles, swapped, conformer_of):
     mol, copy = distorted(conformer_of(smiles), swapped)
     assert measure_rmsds(copy, mol, [-1])[0][0] > 0.05
 
@@ -87,7 +87,7 @@ def test_rmsds_agree_with_rdkit_where_nothing_is_resonant(conformer_of):
     assert max(expected) > 0.3
 
 
-def test_more_symmetries_than_are_tried_are_told(monkeypatch, conformer_of, row_of):
+def test_untried_symmetries_make_an_upper_bound(monkeypatch, conformer_of, row_of):
     monkeypatch.setattr("dataset_pubchem3d.quality.geometry_comparison.MAX_SYMMETRIES", 6)
     assert compare_geometry(row_of(conformer_of("CC(C)(C)O")), 1, 42).is_upper_bound
     assert not compare_geometry(row_of(conformer_of("CC(C)CO")), 1, 42).is_upper_bound
@@ -112,17 +112,17 @@ def failure_of(row):
     return comparison.failure
 
 
-def test_what_cannot_be_compared_is_told_by_its_reason(conformer_of, row_of):
+def test_a_failed_comparison_has_a_reason(conformer_of, row_of):
     row = row_of(conformer_of("CCCCO"))
     scattered = np.array(row["positions"]) * 3
     assert failure_of(row | {"positions": scattered.tolist()}) == "bonds cannot be perceived from the geometry"
     assert failure_of(row | {"inchikey": "A" * 14}) == "the geometry shows another molecule than its record"
-    assert failure_of(row | {"smiles": "CCCCN"}) == "the geometry has not the atoms of its record"
+    assert failure_of(row | {"smiles": "CCCCN"}) == "the geometry does not have the atoms of its record"
     assert failure_of(row | {"positions": row["positions"][:-1]}) == "the stored geometry is broken"
     assert failure_of(row | {"smiles": "CCC("}) == "RDKit cannot read the SMILES"
     assert failure_of(row | {"smiles": None}) == "RDKit cannot read the SMILES"
     assert failure_of(row_of(conformer_of("CCO"))) == "it has fewer than 4 heavy atoms"
-    assert failure_of(row | {"smiles": "CCCC.O"}) == "it has several fragments, whose relative places mean nothing"
+    assert failure_of(row | {"smiles": "CCCC.O"}) == "it has several fragments, whose relative positions are arbitrary"
 
 
 def test_an_isomer_of_the_record_is_refused(conformer_of, row_of):
@@ -149,7 +149,7 @@ def test_results_come_in_order_and_the_same_from_several_processes(conformer_of,
     assert [comparison.num_rotatable for comparison in one] == [2, None, 1]
 
 
-def test_the_first_conformer_is_that_of_a_single_one(conformer_of):
+def test_the_first_conformer_does_not_depend_on_their_number(conformer_of):
     mol = conformer_of("CCCCCO")
     one, ten = make_conformers(mol, 1, 42, "x"), make_conformers(mol, 10, 42, "x")
     assert np.array_equal(*(m.GetConformer(0).GetPositions() for m in (one, ten)))
@@ -184,6 +184,6 @@ def test_a_summary_by_hand():
 def test_the_interval_of_a_median_is_that_of_order_statistics():
     rmsds = np.random.default_rng(5).normal(size=1001) + 5
     summary = summarise([Comparison(f"{i}", "dft", 0, 1, float(r), float(r)) for i, r in enumerate(rmsds)], seed=0)
-    spread = 1.96 * 1.2533 / np.sqrt(1001)  # of the median of normally distributed values
+    spread = 1.96 * 1.2533 / np.sqrt(1001)  # interval of the median of normally distributed values
     low, high = summary["dft"]["first"]["median_interval_95"]
     assert high - low == pytest.approx(2 * spread, rel=0.25)

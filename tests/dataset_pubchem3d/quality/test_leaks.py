@@ -8,7 +8,7 @@ def test_values_shared_between_splits_are_counted(sound, measure):
     assert set(shared["first_blocks"].values()) == set(shared["inchikeys"].values()) == {0}
 
 
-def test_training_on_what_another_config_holds_out_is_counted(sound, measure):
+def test_training_on_held_out_molecules_of_another_config_is_counted(sound, measure):
     assert measure(sound)["trained_on_here_and_held_out_there"] == {
         "default/train, captioning/test": 1,
         "captioning/train, default/test": 1,

@@ -22,15 +22,15 @@ def test_each_figure_is_in_one_row_of_its_section(page):
         "Figures": "| rows | 5 | 2 | 3 |",
         "Shared between splits": "| first_blocks: train, validation | 0 |  |  |",
         "Distributions": "| heavy atoms: max | 7 | 3 | 3 |",
-        "Rows by what they hold": "| elements: C | 5 | 2 | 3 |",
+        "Rows by value": "| elements: C | 5 | 2 | 3 |",
     }.items():
         assert line in told[section]
         assert page.count(line) == 1
 
 
-def test_what_was_not_compared_is_told(page):
+def test_failed_comparisons_are_listed(page):
     assert "| not compared: it has fewer than 4 heavy atoms | 4 |" in page
 
 
-def test_plots_are_shown_from_where_they_lie(page):
+def test_plots_are_linked_by_relative_path(page):
     assert page.endswith("## Plots\n\n![drawn](plots/drawn.png)\n")

@@ -3,7 +3,7 @@ import pytest
 from dataset_pubchem3d.quality.plots import write_plots
 
 
-def test_nothing_is_drawn_of_what_is_not_there(tmp_path, sound, measure):
+def test_missing_data_is_not_plotted(tmp_path, sound, measure):
     pytest.importorskip("matplotlib")
     report = measure(sound)
     files = write_plots(tmp_path / "plots", report, report["geometry_comparison"]["molecules"])

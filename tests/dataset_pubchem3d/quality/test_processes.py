@@ -17,7 +17,7 @@ def test_results_come_in_the_order_of_the_arguments(num_proc):
         assert list(run(abs, range(-9, 0))) == list(range(9, 0, -1))
 
 
-def test_a_single_process_is_this_one():
+def test_a_single_process_is_the_current_one():
     with open_mapper(1) as run:
         assert set(run(process_id, range(3))) == {os.getpid()}
 
@@ -33,8 +33,8 @@ def start_much_and_end_early():
         raise KeyboardInterrupt
 
 
-def test_what_is_still_waiting_is_given_up_when_the_block_ends_early():
+def test_pending_tasks_are_cancelled_when_the_block_ends_early():
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         start_much_and_end_early()
-    assert time.monotonic() - start < 60  # of the 250 s that all of it takes
+    assert time.monotonic() - start < 60  # of the 250 s that all tasks take

@@ -14,7 +14,7 @@ def write_rows(path, keys, method):
     return path
 
 
-def test_a_sample_depends_on_the_keys_and_the_seed_alone(tmp_path):
+def test_a_sample_depends_only_on_the_keys_and_the_seed(tmp_path):
     keys = [f"KEY{i}" for i in range(50)]
     whole = write_rows(tmp_path / "whole.parquet", keys, "dft")
     halves = [write_rows(tmp_path / f"{i}.parquet", keys[::-1][i::2], "dft") for i in (0, 1)]

@@ -10,7 +10,7 @@ def test_neither_batches_nor_processes_change_anything(sound, monkeypatch, num_p
     assert measure(sound, num_proc=num_proc) == whole
 
 
-def test_files_of_other_columns_are_a_fault_and_not_measured(tmp_path, row, write, measure):
+def test_files_with_other_columns_are_a_fault_and_are_not_measured(tmp_path, row, write, measure):
     write("default", train=[row("CCO")], test=[row("CCN")])
     file = tmp_path / "data" / "default" / "test-00000-of-00001.parquet"
     table = pq.read_table(file)
@@ -20,13 +20,13 @@ def test_files_of_other_columns_are_a_fault_and_not_measured(tmp_path, row, writ
     report = measure(tmp_path, sample=5)
     assert [fault["fault"].split(";")[0] for fault in report["faults"]] == [
         "the file has no column text",
-        "positions is list<element: float>, not numbers in lists",
+        "positions is list<element: float>, not nested lists of numbers",
     ]
     assert report["configs"]["default"]["splits"] == {"train": 1, "test": 0}
     assert len(report["geometry_comparison"]["molecules"]) == 1
 
 
-def test_a_file_without_rows_is_no_fault(row, write, measure):
+def test_a_file_without_rows_is_not_a_fault(row, write, measure):
     report = measure(write("default", train=[row("CCO")], test=[]))
     assert report["faults"] == []
     assert report["configs"]["default"]["splits"] == {"train": 1, "test": 0}

@@ -18,7 +18,7 @@ def measurements():
 
 @pytest.fixture(scope="module")
 def texts():
-    """Of the first 400 records, as far as they have a readable name."""
+    """Texts of the first 400 records that have a readable name."""
     source, found = Chemicals(), []
     for raw in islice(source.read_records(Path()), 400):
         with suppress(RecordError):
@@ -73,7 +73,7 @@ def test_values_against_the_package_itself(measurements, kind, lookup, methods):
     assert checked >= 40
 
 
-def test_every_substance_has_one_value_of_a_kind(measurements):
+def test_every_substance_has_one_value_per_kind(measurements):
     for facts in measurements.values():
         kinds = [fact.kind for fact in facts]
         assert len(kinds) == len(set(kinds))

@@ -1,4 +1,4 @@
-"""CSV and TSV as people have them: what is read, what a fault costs, and that nothing is lost in silence."""
+"""CSV and TSV files with real-world errors: what is read, what a fault costs, and that nothing is lost silently."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthC
 
 @pytest.fixture
 def read(tmp_path):
-    """Head and records of the bytes or text of a file."""
+    """Header and records of a file with these bytes or this text."""
 
     def read(content, is_tsv=False, encoding="utf-8", known=KNOWN):
         content = content if isinstance(content, bytes) else content.encode()
@@ -29,7 +29,7 @@ def read(tmp_path):
 
 @pytest.fixture
 def read_or_refuse(read):
-    """As `read`; None where the file is refused by its name, and no other error."""
+    """Like `read`, but None if the file is refused by name; other errors are raised."""
 
     def read_or_refuse(*args, **options):
         try:
@@ -54,7 +54,7 @@ def details_of(records):
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-def test_quoted_cells_hold_delimiters_quotes_and_lines(read, line_end):
+def test_quoted_cells_may_contain_delimiters_quotes_and_line_breaks(read, line_end):
     text = 'smiles,text\nO,"Water, ""wet"",\nin two lines"\n\nC,\n"N",""\n'.replace("\n", line_end)
     head, records = read(text)
     assert head == ["smiles", "text"]
@@ -62,33 +62,33 @@ def test_quoted_cells_hold_delimiters_quotes_and_lines(read, line_end):
     assert [(record.first_line, record.last_line) for record in records] == [(2, 3), (5, 5), (6, 6)]
 
 
-def test_a_quote_within_a_cell_is_a_character(read):
+def test_a_quote_within_a_cell_is_an_ordinary_character(read):
     _, records = read('smiles,text\nC,a 3" pipe, 5\'\' long\nO,3" and 4"\n')
     assert details_of(records) == ["3 cells in line 2, 2 columns"]
     assert cells_of(records) == [["O", '3" and 4"']]
 
 
-def test_quotes_of_a_tsv_are_characters(read):
+def test_quotes_in_a_tsv_are_ordinary_characters(read):
     _, records = read('smiles\ttext\nO\t"Water" is wet\nC\t"open\n', is_tsv=True)
     assert cells_of(records) == [["O", '"Water" is wet'], ["C", '"open']]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("head", ["smiles{}text", '"smiles"{}"text"', "SMILES{}Text"])
-def test_the_delimiter_is_told_from_the_head(read, delimiter, head):
+def test_the_delimiter_is_detected_from_the_header(read, delimiter, head):
     head, records = read("\ufeff" + head.format(delimiter) + f"\nCCO{delimiter}An alcohol\n")
     assert [name.lower() for name in head] == ["smiles", "text"]
     assert cells_of(records) == [["CCO", "An alcohol"]]
 
 
-def test_known_names_tell_the_delimiter_better_than_numbers_do(read):
+def test_known_names_outrank_the_number_of_cells(read):
     head, records = read("smiles;text;source (a, b, c, d)\nC;Methane, a gas;x\n")
     assert (head, cells_of(records)) == (["smiles", "text", "source (a, b, c, d)"], [["C", "Methane, a gas", "x"]])
     assert read("id;note, or so, or not\n", known=())[0] == ["id;note", "or so", "or not"]
 
 
 @pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;"])
-def test_the_first_line_of_excel_is_honoured_and_skipped(read, first):
+def test_the_first_line_of_excel_is_obeyed_and_skipped(read, first):
     head, records = read(f"{first}\r\na,b;c\r\n1,5;2\r\n")
     assert (head, cells_of(records)) == (["a,b", "c"], [["1,5", "2"]])
     assert records[0].first_line == 3
@@ -102,7 +102,7 @@ def test_empty_cells_and_names_at_the_end_are_dropped(read):
     assert details_of(records) == ["4 cells in line 6, 2 columns"]
 
 
-def test_a_head_alone_and_nothing_at_all(read):
+def test_a_file_with_only_a_header_and_an_empty_file(read):
     assert read("smiles,text\n") == (["smiles", "text"], [])
     assert read("") == read("\n  \n") == ([], [])
 
@@ -115,11 +115,11 @@ def test_a_head_alone_and_nothing_at_all(read):
     [
         ('O,"Water" is wet', DAMAGED, "a quotation mark in line 3 does not end its cell; double it, or quote the cell"),
         ('"O" x,Water', DAMAGED, "a quotation mark in line 3 does not end its cell; double it, or quote the cell"),
-        ('O,"Water', DAMAGED, "the quotation mark that opens in line 3 is not closed up to line 4; close or double it"),
+        ('O,"Water', DAMAGED, "the quotation mark that opens in line 3 is still open in line 4; close or double it"),
         ("O", UNFIT, "1 cell in line 3, 2 columns"),
         ("O,Water,wet", UNFIT, "3 cells in line 3, 2 columns"),
         ('O,"Water,\nwet",x', UNFIT, "3 cells in lines 3 to 4, 2 columns"),
-        ("O,Wa\x00ter", DAMAGED, "line 3 holds a NUL character"),
+        ("O,Wa\x00ter", DAMAGED, "line 3 contains a NUL character"),
         (
             b"O,Wasser aus K\xf6ln",
             DAMAGED,
@@ -140,11 +140,11 @@ def test_a_fault_costs_its_row(read, row, reason, detail):
     assert len(records) == 3
 
 
-def test_reading_goes_on_after_the_line_of_a_quote_that_never_closes(read):
+def test_reading_continues_after_the_line_of_an_unclosed_quote(read):
     rows = "".join(f"C{number},Number {number}\n" for number in range(50))
     _, records = read(f'smiles,text\nO,"Water\n{rows}')
     assert details_of(records) == [
-        "the quotation mark that opens in line 2 is not closed up to line 52; close or double it"
+        "the quotation mark that opens in line 2 is still open in line 52; close or double it"
     ]
     assert cells_of(records) == [[f"C{number}", f"Number {number}"] for number in range(50)]
 
@@ -165,7 +165,7 @@ def test_no_file_takes_longer_than_its_size(read, row):
 # ----------------------------------------------------------------------------------------------------- any file at all
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\x00", exclude_categories=("Cs",)), max_size=8)
-PLAIN_CELL = st.text("ab,; \n\t", max_size=6).map(lambda cell: cell + "x")  # no blank lines, no missing ends
+PLAIN_CELL = st.text("ab,; \n\t", max_size=6).map(lambda cell: cell + "x")  # no blank lines, no missing line ends
 TABLE = st.lists(st.lists(PLAIN_CELL, min_size=3, max_size=3), max_size=6)
 HEAD = ["smiles", "text", "note"]
 
@@ -189,14 +189,14 @@ def test_any_bytes_are_read_or_refused_by_name(read_or_refuse, content, is_tsv):
 
 @quick
 @given(content=st.binary(max_size=40))
-def test_any_head_is_read_or_refused_by_name(read_or_refuse, content):
+def test_any_header_is_read_or_refused_by_name(read_or_refuse, content):
     head, records = read_or_refuse(content) or ([], [])
     assert all(record.fault or len(record.cells) == len(head) for record in records)
 
 
 @quick
 @given(rows=st.lists(st.lists(CELL, min_size=2, max_size=4), min_size=1, max_size=5))
-def test_what_csv_writes_is_read_as_it_was(read, rows):
+def test_what_csv_writes_is_read_unchanged(read, rows):
     rows = [[*row[:2], "x"] for row in rows]
     text = write_table(rows, csv.QUOTE_ALL)
     assert cells_of(read(text)[1]) == list(csv.reader(io.StringIO(text, newline="")))[1:]
@@ -214,7 +214,7 @@ def test_every_truncation_keeps_the_rows_before_it(read, rows, data):
     assert len(found) + len(details_of(records)) == len(records)
 
 
-def test_a_file_cut_at_any_byte_loses_the_row_of_the_cut_alone(read):
+def test_a_file_cut_at_any_byte_loses_only_the_row_of_the_cut(read):
     rows = [["C", "Köln", "x"], ["O", 'a, "b"\nc', "y"], ["N", "é", "z"]]
     content = write_table(rows).encode()
     start = len(write_table([]))
@@ -222,7 +222,7 @@ def test_a_file_cut_at_any_byte_loses_the_row_of_the_cut_alone(read):
         _, records = read(content[:end])
         whole = next(n for n in range(3, -1, -1) if len(write_table(rows[:n]).encode()) <= end)
         assert cells_of(records)[:whole] == rows[:whole]
-        assert len(records) <= whole + 2  # the lines of an open quote
+        assert len(records) <= whole + 2  # the lines of an unclosed quote
 
 
 @quick
@@ -241,7 +241,7 @@ def test_one_damaged_row_costs_no_other(read, rows, data):
 
 @quick
 @given(rows=st.lists(st.lists(st.text("abcx ", min_size=1), min_size=3, max_size=3), max_size=6), data=st.data())
-def test_a_quote_that_never_closes_costs_its_line_alone(read, rows, data):
+def test_an_unclosed_quote_costs_only_its_line(read, rows, data):
     rows = [[f"{cell}." for cell in row] for row in rows]
     place = data.draw(st.integers(0, len(rows)))
     lines = write_table(rows).splitlines(keepends=True)
@@ -250,13 +250,13 @@ def test_a_quote_that_never_closes_costs_its_line_alone(read, rows, data):
     (detail,) = details_of(records)
     if place < len(rows):
         opened, last = place + 2, len(rows) + 2
-        assert detail.startswith(f"the quotation mark that opens in line {opened} is not closed up to line {last};")
+        assert detail.startswith(f"the quotation mark that opens in line {opened} is still open in line {last};")
 
 
 @quick
 @given(text=st.text(st.sampled_from("aäöß°€ß,\n"), max_size=30), written=st.sampled_from(["cp1252", "utf-8", "utf-16"]))
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16", "ascii"])
-def test_swapped_encodings_raise_what_is_documented(read_or_refuse, text, written, encoding):
+def test_swapped_encodings_raise_the_documented_errors(read_or_refuse, text, written, encoding):
     _, records = read_or_refuse(("smiles,text\nC,x\n" + text).encode(written), encoding=encoding) or ([], [])
     assert all(record.fault or "\ufffd" not in "".join(record.cells) for record in records)
     if written == encoding:

@@ -54,35 +54,35 @@ def test_options(table):
     assert "configuration" not in Generated().parse_texts(alanine)[0].text
 
 
-def test_isomers_that_read_alike_have_other_words():
+def test_isomers_with_the_same_description_have_other_wordings():
     left, right = (Generated().parse_texts(Row("row", {"smiles": f"C[C@{at}H](N)C(=O)O"}))[0] for at in ("", "@"))
     assert left.text != right.text
     assert left.compound.inchikey != right.compound.inchikey
 
 
-def test_a_molecule_has_one_text_however_many_rows_it_has(tmp_path):
+def test_a_molecule_has_one_text_for_any_number_of_rows(tmp_path):
     file = tmp_path / "mine.parquet"
     frame = {"smiles": ["CCO", "OCC", "CCO", "CCC"], "inchikey": [ETHANOL, ETHANOL, None, None], "text": [*"abcd"]}
     pd.DataFrame(frame).to_parquet(file)
     assert [raw.record_id for raw in Generated().read_records(file)] == ["row 0", "row 2", "row 3"]
 
 
-def test_what_has_no_structure_is_refused():
+def test_a_row_without_a_structure_is_refused():
     with pytest.raises(RecordError, match="neither a structure"):
         Generated().parse_texts(Row("row 0", {"cid": "702"}))
     with pytest.raises(RecordError, match="RDKit cannot read the SMILES"):
         Generated().parse_texts(Row("row 0", {"smiles": "C1CC"}))
 
 
-def test_a_folder_without_tables_is_told(tmp_path):
+def test_a_folder_without_tables_is_refused(tmp_path):
     (tmp_path / "README.md").write_text("nothing")
-    with pytest.raises(FileNotFoundError, match="holds no table"):
+    with pytest.raises(FileNotFoundError, match="has no table"):
         Generated().list_files(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no file"):
         Generated(path="nowhere").list_files(tmp_path / "nowhere")
 
 
-def test_cleaning_leaves_the_text_as_it_is(table):
+def test_cleaning_does_not_change_the_text(table):
     for raw in Generated().read_records(table):
         (text,) = Generated().parse_texts(raw)
         names = ["it", "the molecule", *MOLECULES]
@@ -90,7 +90,7 @@ def test_cleaning_leaves_the_text_as_it_is(table):
         assert cleaned == (text.text, "structure")
 
 
-def test_a_build_beside_other_texts_and_again_from_its_folder(table, tmp_path):
+def test_a_build_with_other_texts_and_a_build_from_its_folder(table, tmp_path):
     assert TEXT_SOURCES["generated"] is Generated
     generated = make_source(TEXT_SOURCES, {"source": "generated", "path": str(table)})
     recipe = Recipe(texts=(Table(path=str(table)), generated), geometries=(RDKitConformers(),), match="inchikey")
@@ -103,7 +103,7 @@ def test_a_build_beside_other_texts_and_again_from_its_folder(table, tmp_path):
     assert of_ethanol["generated"]["text"] == " ".join(describe_structure("CCO", draw_seed(0, ETHANOL)))
     assert of_ethanol["generated"]["text_kind"] == "structure"
     assert json.dumps(report)
-    assert "no person wrote" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "not written by people" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
 
     again = Recipe(texts=(Generated(path=str(tmp_path / "out")),), geometries=(RDKitConformers(),), match="inchikey")
     build(again, tmp_path / "again")

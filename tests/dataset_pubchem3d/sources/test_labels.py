@@ -1,4 +1,4 @@
-"""Tables of molecules with labels: what is read, what is missing, what is refused."""
+"""Tables of molecules with labels: what is read, missing and refused."""
 
 from pathlib import Path
 
@@ -56,11 +56,11 @@ def test_an_sdf_gives_its_geometry_and_a_flat_one_gets_a_conformer(tmp_path):
     expected = Chem.MolFromMolBlock(sdf_record(True), removeHs=False).GetConformer().GetPositions()
     np.testing.assert_allclose(source.parse_geometry(given).positions[0], expected, atol=1e-4)
     np.testing.assert_allclose(source.parse_geometry(flat).positions[0], read_molecule("CCO")["positions"], atol=1e-4)
-    assert source.parse_geometry(given).method is None  # that of the source
+    assert source.parse_geometry(given).method is None  # the method of the source applies
     assert "RDKit" in source.parse_geometry(flat).method
 
 
-def test_coordinates_of_a_row_are_used_and_missing_ones_made():
+def test_coordinates_of_a_row_are_used_and_missing_ones_are_made():
     source = source_of()
     geometry = source.parse_geometry(Row("row 0", {"smiles": "O", **WATER}))
     np.testing.assert_allclose(geometry.positions, [WATER["positions"]])
@@ -72,7 +72,7 @@ def test_coordinates_of_a_row_are_used_and_missing_ones_made():
 def test_coordinates_of_another_molecule_and_broken_ones_are_refused():
     for cells, reason in (
         (WATER | {"atomic_numbers": [16, 1, 1]}, "the coordinates are of another molecule"),
-        (WATER | {"atomic_numbers": "8 1 1"}, "a cell is no list of numbers"),
+        (WATER | {"atomic_numbers": "8 1 1"}, "a cell is not a list of numbers"),
         ({"atomic_numbers": [8, 1, 1]}, "no positions"),
     ):
         with pytest.raises(RecordError) as refused:
@@ -80,7 +80,7 @@ def test_coordinates_of_another_molecule_and_broken_ones_are_refused():
         assert refused.value.reason == reason
 
 
-def test_errors_of_excel_are_missing_labels_and_encodings_are_read(tmp_path):
+def test_excel_errors_are_missing_labels_and_encodings_are_read(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles;gap °;active\nO;#N/A;-\nC;1.5;1\n", encoding="cp1252")
     source = source_of(tmp_path / "mine.csv", labels=("gap °", "active"), encoding="cp1252")
     rows = list(source.read_records(tmp_path / "mine.csv"))
@@ -98,15 +98,15 @@ def test_columns_have_the_units_that_are_given():
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("high", "a label is no number"), ("inf", "a label is not finite"), ([1.0], "a label is no number")],
+    [("high", "a label is not a number"), ("inf", "a label is not finite"), ([1.0], "a label is not a number")],
 )
-def test_labels_that_are_no_numbers_are_refused(value, reason):
+def test_labels_that_are_not_numbers_are_refused(value, reason):
     row = Row("row 7", {"smiles": "O", make_label_key("gap"): value})
     with pytest.raises(RecordError, match=rf"row 7: {reason} \(gap: "):
         source_of().parse_properties(row)
 
 
-def test_missing_and_yes_or_no_labels_as_they_are_written(tmp_path):
+def test_missing_and_boolean_labels_in_all_spellings(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,gap,active\nO,NA,True\nC,None,FALSE\nN,,null\n")
     source = source_of(tmp_path / "mine.csv")
     assert [source.parse_properties(row) for row in rows_of(tmp_path / "mine.csv")] == [
@@ -120,19 +120,19 @@ def test_missing_and_yes_or_no_labels_as_they_are_written(tmp_path):
 
 
 @pytest.mark.parametrize("label", ["n_heavy", "conformer_energy", "split"])
-def test_a_label_may_not_be_called_as_a_column_of_every_dataset(label):
-    with pytest.raises(ValueError, match=f"every dataset has a column '{label}' of its own; rename the label"):
+def test_a_label_may_not_have_the_name_of_a_standard_column(label):
+    with pytest.raises(ValueError, match=f"label '{label}' is the name of a standard column; rename the label"):
         source_of(labels=("gap", label))
 
 
-def test_a_label_may_be_called_as_a_column_of_another_meaning(tmp_path):
+def test_a_label_may_have_the_name_of_another_known_column(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,energy,name\nO,1.5,2\n")
     source = source_of(tmp_path / "mine.csv", labels=("energy", "name"))
     (row,) = source.read_records(tmp_path / "mine.csv")
     assert source.parse_properties(row) == {"energy": 1.5, "name": 2.0}
 
 
-def test_what_a_table_lacks_is_named(tmp_path):
+def test_missing_labels_and_structures_are_named(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,gap\nO,1.5\n")
     with pytest.raises(ValueError, match=r"mine.csv: has the columns smiles, gap and lacks active"):
         rows_of(tmp_path / "mine.csv")
@@ -146,8 +146,8 @@ def test_what_a_table_lacks_is_named(tmp_path):
         source_of().parse_compound(Row("row 0", {}))
 
 
-def test_options_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="labels are gap, gap; name each once"):
+def test_inconsistent_options_are_refused():
+    with pytest.raises(ValueError, match="labels are gap, gap; name each label once"):
         source_of(labels=("gap", "gap"))
     with pytest.raises(ValueError, match="1 units for 2 labels"):
         source_of(units=("eV",))

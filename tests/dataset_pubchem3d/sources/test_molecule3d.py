@@ -22,11 +22,11 @@ def make_conformer(smiles: str) -> Chem.Mol:
 
 ETHANOL = make_conformer("CCO")
 BLOCK = TITLE.format(702) + Chem.MolToMolBlock(ETHANOL)
-KEY = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"  # ethanol, as PubChem gives it for CID 702
+KEY = "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"  # ethanol, PubChem's key for CID 702
 
 
 def write_shard(folder, rows: dict, name: str = "train-00000-of-00001.parquet"):
-    """A shard with the columns of the mirror; of `rows` those that the test is about."""
+    """A shard with the columns of the mirror; `rows` sets those that the test is about."""
     count = len(next(iter(rows.values())))
     others = {"index": range(count), "dipole x": [0.1] * count, "Y": [7.0] * count, "scf energy": [-154.0] * count}
     file = folder / "Molecule3D_random_split" / name
@@ -42,7 +42,7 @@ def raws(folder) -> list[dict]:
 # -------------------------------------------------------------------------------------------------------------- parquet
 
 
-def test_a_row_is_identified_and_its_coordinates_are_those_that_were_written(tmp_path):
+def test_a_row_is_identified_and_keeps_its_coordinates(tmp_path):
     write_shard(tmp_path, {"SMILES": ["CCO"], "sdf": [BLOCK], "cid": [702]})
     (raw,) = raws(tmp_path)
     assert Molecule3D().identify(raw) == Identity(702, KEY)
@@ -50,7 +50,7 @@ def test_a_row_is_identified_and_its_coordinates_are_those_that_were_written(tmp
     assert geometry.geometry_id == "702"
     assert geometry.atomic_numbers.tolist() == [6, 6, 8, 1, 1, 1, 1, 1, 1]
     assert np.abs(geometry.positions[0] - ETHANOL.GetConformer().GetPositions()).max() < 1e-4
-    assert geometry.energies is None  # their unit is not known
+    assert geometry.energies is None  # their unit is unknown
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
@@ -70,7 +70,7 @@ def test_the_block_may_have_its_title_line_or_not(tmp_path, block, line_end):
 
 
 @pytest.mark.parametrize("cid", [702, 702.0, "702", "000000702"])
-def test_a_cid_is_read_from_all_types(tmp_path, cid):
+def test_a_cid_may_have_any_type(tmp_path, cid):
     write_shard(tmp_path, {"SMILES": ["CCO"], "sdf": [Chem.MolToMolBlock(ETHANOL)], "cid": [cid]})
     (raw,) = raws(tmp_path)
     assert Molecule3D().identify(raw).cid == 702
@@ -99,17 +99,17 @@ def test_columns_may_be_spelled_in_any_case(tmp_path, names):
 
 
 @pytest.mark.parametrize("missing", ["SMILES", "sdf", "cid"])
-def test_a_missing_column_is_named_with_those_that_are_there(tmp_path, missing):
+def test_a_missing_column_is_named_with_the_existing_ones(tmp_path, missing):
     rows = {"SMILES": ["CCO"], "sdf": [BLOCK], "cid": [702]}
     del rows[missing]
     file = write_shard(tmp_path, rows)
-    with pytest.raises(ValueError, match=f"{file.name}: needs .*cid, smiles, sdf.* has index, .*scf energy"):
+    with pytest.raises(ValueError, match=f"{file.name}: has the columns index, .*energy.* each of cid, smiles, sdf"):
         raws(tmp_path)
 
 
 def test_two_spellings_of_one_column_are_refused(tmp_path):
     write_shard(tmp_path, {"SMILES": ["CCO"], "smiles": ["CC"], "sdf": [BLOCK], "cid": [702]})
-    with pytest.raises(ValueError, match="needs one column each"):
+    with pytest.raises(ValueError, match="needs each of cid, smiles, sdf once"):
         raws(tmp_path)
 
 
@@ -162,7 +162,7 @@ def test_an_sdf_has_its_cid_in_the_title(tmp_path):
         Molecule3D().identify(second)
 
 
-def test_other_splits_and_the_traces_of_a_download_are_no_raw_files(tmp_path):
+def test_other_splits_and_remains_of_a_download_are_not_listed(tmp_path):
     shard = write_shard(tmp_path, {"SMILES": ["CCO"], "sdf": [BLOCK], "cid": [702]})
     for other in (".cache/huggingface/download/x.metadata", "Molecule3D_scaffold_split/train.parquet"):
         (tmp_path / other).parent.mkdir(parents=True)
@@ -173,11 +173,11 @@ def test_other_splits_and_the_traces_of_a_download_are_no_raw_files(tmp_path):
 
 def test_a_folder_without_raw_files_is_named(tmp_path):
     (tmp_path / "README.md").touch()
-    with pytest.raises(FileNotFoundError, match=r"molecule3d.*holds no file in \.parquet"):
+    with pytest.raises(FileNotFoundError, match=r"molecule3d.*has no files in \.parquet"):
         Molecule3D().list_files(tmp_path)
 
 
-def test_fetch_asks_for_the_shards_of_its_split_alone(tmp_path, monkeypatch):
+def test_fetch_requests_only_the_shards_of_its_split(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(molecule3d, "snapshot_download", lambda *args, **kwargs: asked.append((args, kwargs)))
     Molecule3D(config="Molecule3D_scaffold_split").fetch(None, tmp_path)

@@ -22,7 +22,7 @@ def make_conformer(smiles: str, seed: int = 7) -> Chem.Mol:
 
 
 def record(mol: Chem.Mol, title: str = "702", **tags: str) -> str:
-    """A record as NCBI writes it, without a SMILES and an InChI."""
+    """A record in NCBI's format, without a SMILES and an InChI."""
     block = Chem.MolToMolBlock(mol).replace("RDKit ", "-OEChem").removeprefix("\n")
     items = {"PUBCHEM_COMPOUND_CID": title, "PUBCHEM_CONFORMER_RMSD": "0.4", **tags}
     return f"{title}\n{block}\n" + "".join(f"> <{name}>\n{value}\n\n" for name, value in items.items())
@@ -35,17 +35,19 @@ def write(folder, *records: str, name: str = "00000001_00025000.sdf.gz") -> None
 ETHANOL, ALANINE = make_conformer("CCO"), make_conformer("C[C@H](N)C(=O)O")
 
 
-def test_a_record_is_identified_by_its_cid_and_its_coordinates_are_those_that_were_written(tmp_path):
+def test_a_record_is_identified_by_its_cid_and_keeps_its_coordinates(tmp_path):
     write(tmp_path, record(ETHANOL, "702", **{ENERGY: "-1.3"}), record(ALANINE, "5950", **{ENERGY: "12.9"}))
     ethanol, alanine = (pickle.loads(pickle.dumps(raw)) for raw in SOURCE.read_records(tmp_path))
     assert SOURCE.identify(ethanol) == Identity(702, "LFQSCWFLJHTTHZ-UHFFFAOYSA-N")
-    assert SOURCE.identify(alanine) == Identity(5950, "QNAYBMKLOCPYGJ-REOHCLBHSA-N")  # the stereo of the coordinates
+    assert SOURCE.identify(alanine) == Identity(
+        5950, "QNAYBMKLOCPYGJ-REOHCLBHSA-N"
+    )  # with the stereochemistry of the coordinates
     for raw, mol in ((ethanol, ETHANOL), (alanine, ALANINE)):
         geometry = SOURCE.parse_geometry(raw)
         assert geometry.geometry_id == raw["record_id"]
         assert geometry.atomic_numbers.tolist() == [atom.GetAtomicNum() for atom in mol.GetAtoms()]
         assert np.abs(geometry.positions[0] - mol.GetConformer().GetPositions()).max() < 1e-4
-        assert geometry.energies is None  # their unit is not known
+        assert geometry.energies is None  # their unit is unknown
 
 
 @pytest.mark.parametrize(("title", "tag"), [("702", "702"), ("000000702", "702"), ("", "702"), ("ethanol", "702")])
@@ -69,7 +71,7 @@ def test_a_title_alone_is_enough(tmp_path):
         ("", "ethanol", "neither its title nor its tag is a CID"),
     ],
 )
-def test_a_record_without_a_certain_cid_is_refused(tmp_path, title, tag, reason):
+def test_a_record_without_a_clear_cid_is_refused(tmp_path, title, tag, reason):
     write(tmp_path, record(ETHANOL, title, PUBCHEM_COMPOUND_CID=tag))
     with pytest.raises(RecordError) as refused:
         SOURCE.identify(next(SOURCE.read_records(tmp_path)))
@@ -82,7 +84,7 @@ def test_each_record_without_a_cid_is_refused_by_its_place(tmp_path):
     assert places == ["00000001_00025000.sdf.gz:0", "00000001_00025000.sdf.gz:1"]
 
 
-def test_chemistry_that_rdkit_refuses_has_a_cid_and_a_geometry_but_no_inchikey(tmp_path):
+def test_a_structure_that_rdkit_refuses_has_a_cid_and_a_geometry_but_no_inchikey(tmp_path):
     block = Chem.MolToMolBlock(ETHANOL).replace("  1  2  1  0", "  1  2  3  0")
     assert Chem.MolFromMolBlock(block) is None
     write(tmp_path, f"702{block}")
@@ -115,12 +117,12 @@ def test_conformers_in_another_atom_order_are_refused(tmp_path):
     mols, (first, _) = conformers("1", "2")
     other = Chem.RenumberAtoms(mols[1], [2, 1, 0, 3, 4, 5, 6, 7, 8])
     write(tmp_path, first, record(other, **{ENERGY: "2"}))
-    with pytest.raises(RecordError, match="702: its conformers differ in their atoms or the order of them"):
+    with pytest.raises(RecordError, match="702: its conformers differ in their atoms or atom order"):
         SOURCE.parse_geometry(next(SOURCE.read_records(tmp_path)))
 
 
 @pytest.mark.parametrize("energy", ["", "low"])
-def test_conformers_that_cannot_be_ordered_are_refused(tmp_path, energy):
+def test_conformers_that_cannot_be_sorted_are_refused(tmp_path, energy):
     write(tmp_path, *conformers("1", energy)[1])
     with pytest.raises(RecordError, match=f"702: a conformer has no {ENERGY}"):
         SOURCE.parse_geometry(next(SOURCE.read_records(tmp_path)))
@@ -132,13 +134,13 @@ def test_molecules_are_grouped_one_at_a_time(monkeypatch, tmp_path):
     monkeypatch.setattr(ncbi_3d, "read_sdf", lambda file: endless)
     first = list(itertools.islice(SOURCE.read_records(tmp_path), 3))
     assert [(raw["record_id"], len(raw["sdf"])) for raw in first] == [("1", 2), ("2", 2), ("3", 2)]
-    assert next(endless).startswith("4\n")  # one record of the next molecule was read to see that it is the next
+    assert next(endless).startswith("4\n")  # the first record of the next molecule was read to find the end of this one
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
-def test_files_are_read_in_order_and_others_left_alone(tmp_path):
+def test_files_are_read_in_order_and_others_are_ignored(tmp_path):
     write(tmp_path, record(ALANINE, "25001"), name="00025001_00050000.sdf.gz")
     write(tmp_path, record(ETHANOL, "702"))
     (tmp_path / "00000001_00025000.sdf.gz.md5").touch()
@@ -147,7 +149,7 @@ def test_files_are_read_in_order_and_others_left_alone(tmp_path):
 
 def test_a_folder_without_sdf_is_named(tmp_path):
     (tmp_path / "README").touch()
-    with pytest.raises(FileNotFoundError, match=r"ncbi_3d.*holds no file in \.sdf"):
+    with pytest.raises(FileNotFoundError, match=r"ncbi_3d.*has no files in \.sdf"):
         SOURCE.list_files(tmp_path)
 
 
@@ -169,13 +171,13 @@ class Client:
             path.write_text("0123  a.sdf.gz\n")
 
 
-def test_fetch_asks_for_the_files_of_the_recipe(tmp_path):
+def test_fetch_requests_the_files_of_the_recipe(tmp_path):
     client = Client()
     NCBI3D(collection="10_conf_per_cmpd", sdf_files=("a.sdf.gz",)).fetch(client, tmp_path)
     url = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound_3D/10_conf_per_cmpd/SDF/a.sdf.gz"
     assert (url, tmp_path / "a.sdf.gz") in client.asked
 
 
-def test_fetch_without_files_says_what_to_list(tmp_path):
-    with pytest.raises(ValueError, match=r"sdf_files names no file; list some of https://ftp\.ncbi"):
+def test_fetch_without_files_names_the_remedy(tmp_path):
+    with pytest.raises(ValueError, match=r"sdf_files is empty; name files of https://ftp\.ncbi"):
         SOURCE.fetch(Client(), tmp_path)

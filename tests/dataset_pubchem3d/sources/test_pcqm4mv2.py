@@ -61,18 +61,18 @@ def test_record_i_is_row_i(tmp_path, name):
         assert np.abs(geometry.positions[0] - mol.GetConformer().GetPositions()).max() < 1e-4
 
 
-def test_an_identity_known_by_heart():
+def test_a_known_identity():
     assert SOURCE.identify({"idx": "1", "smiles": "CCO", "sdf": ""}).inchikey == "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
 
 
-def test_rows_without_a_record_are_no_error(tmp_path):
+def test_rows_without_a_record_are_not_an_error(tmp_path):
     write(tmp_path, records=RECORDS[:2])
     assert [raw["smiles"] for raw in SOURCE.read_records(tmp_path)] == SMILES[:2]
 
 
 def test_records_without_a_row_are_an_error(tmp_path):
     write(tmp_path, smiles=SMILES[:3])
-    with pytest.raises(ValueError, match=r"data\.csv\.gz: has 3 rows, fewer than .*sdf\.tar\.gz has records"):
+    with pytest.raises(ValueError, match=r"data\.csv\.gz: has only 3 rows, but .*sdf\.tar\.gz has more records"):
         list(SOURCE.read_records(tmp_path))
 
 
@@ -85,7 +85,7 @@ def test_a_record_that_differs_from_its_row_is_refused(tmp_path):
     assert (refused.value.record_id, refused.value.reason) == ("3", "record and row differ in their heavy atoms")
 
 
-def test_hydrogens_do_not_decide_whether_record_and_row_agree():
+def test_hydrogens_are_ignored_when_record_and_row_are_compared():
     geometry = SOURCE.parse_geometry({"idx": "1", "smiles": "[H]OC([H])([H])C", "sdf": RECORDS[1]})
     assert (geometry.atomic_numbers == 1).sum() == 6
 
@@ -97,19 +97,19 @@ def test_files_that_do_not_belong_together_are_an_error_before_the_first_record(
         next(SOURCE.read_records(tmp_path))
 
 
-def test_misaligned_files_are_found_though_neighbours_may_share_a_formula(tmp_path):
+def test_misaligned_files_are_detected_even_if_neighbours_share_a_formula(tmp_path):
     smiles = ["CCO", "COC", "CCN", "c1ccncc1"]
     write(tmp_path, records=[Chem.MolToMolBlock(make_conformer(one)) for one in smiles], smiles=[*smiles[1:], "C"])
     with pytest.raises(ValueError, match="only 1 of its first 4 records"):
         next(SOURCE.read_records(tmp_path))
 
 
-def test_no_more_is_read_than_is_compared(tmp_path, monkeypatch):
+def test_only_the_compared_records_are_read_ahead(tmp_path, monkeypatch):
     monkeypatch.setattr(pcqm4mv2, "FIRST_RECORDS", 2)
     write(tmp_path, smiles=SMILES[:3])
     records = SOURCE.read_records(tmp_path)
     assert [next(records)["idx"] for _ in range(3)] == ["0", "1", "2"]
-    with pytest.raises(ValueError, match="fewer"):
+    with pytest.raises(ValueError, match="more records"):
         next(records)
 
 
@@ -140,15 +140,15 @@ def test_a_missing_column_is_named(tmp_path):
         next(SOURCE.read_records(tmp_path))
 
 
-def test_both_files_are_needed_and_one_of_each(tmp_path):
+def test_exactly_one_of_each_file_is_needed(tmp_path):
     write(tmp_path)
     assert [file.name for file in SOURCE.list_files(tmp_path)] == ["pcqm4m-v2-train.sdf.tar.gz", "data.csv.gz"]
     (tmp_path / "pcqm4m-v2-train.sdf").touch()
-    with pytest.raises(ValueError, match="several of a kind; leave one"):
+    with pytest.raises(ValueError, match="keep only one of them"):
         SOURCE.list_files(tmp_path)
     (tmp_path / "data.csv.gz").rename(tmp_path / "table.csv.gz")
     (tmp_path / "pcqm4m-v2-train.sdf").unlink()
-    with pytest.raises(FileNotFoundError, match=r"holds no data\.csv\.gz"):
+    with pytest.raises(FileNotFoundError, match=r"has no data\.csv\.gz"):
         SOURCE.list_files(tmp_path)
 
 

@@ -67,14 +67,14 @@ def test_records_and_sources_can_be_sent_to_other_processes(tmp_path):
     assert source.parse_texts(raw) == PubChemAnnotations().parse_texts(annotation())
 
 
-def test_a_missing_page_is_named_by_the_page_that_does_not_follow(tmp_path):
+def test_a_missing_page_is_detected_by_the_page_after_it(tmp_path):
     write(tmp_path / "page-00001.json.gz", page(1, 3))
     write(tmp_path / "page-00003.json.gz", page(3, 3))
-    with pytest.raises(ValueError, match=r"page-00003\.json\.gz is page 3 where page 2 follows"):
+    with pytest.raises(ValueError, match=r"page-00003\.json\.gz is page 3, not page 2"):
         list(PubChemAnnotations().read_records(tmp_path))
 
 
-def test_a_folder_without_pages_says_what_to_do(tmp_path):
+def test_a_folder_without_pages_names_the_remedy(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"pubchem_text.*stage fetch"):
         list(PubChemAnnotations().read_records(tmp_path))
 
@@ -91,7 +91,7 @@ def test_an_annotation_gives_its_text_with_attribution():
     assert (text.compound, text.raw, text.kind, text.is_composed) == (None, None, None, False)
 
 
-def test_all_blocks_and_paragraphs_are_joined_by_line_breaks():
+def test_all_blocks_and_paragraphs_are_joined_with_line_breaks():
     data = [block("One.", " Two  stays as it is.", "  "), block("Three.")]
     (text,) = PubChemAnnotations().parse_texts(annotation(data=data))
     assert text.text == "One.\n Two  stays as it is.\nThree."
@@ -104,7 +104,7 @@ def test_a_heading_is_a_string_or_an_object_or_missing(heading):
     assert text.text == "Taken."
 
 
-def test_blocks_of_another_heading_are_no_text():
+def test_blocks_with_another_heading_are_ignored():
     found = refusal(PubChemAnnotations(), annotation(data=[block("It melts.", heading="Melting Point")]))
     assert (found.record_id, found.reason) == ("990001", "no text under the heading")
     assert "Melting Point" in found.detail
@@ -144,8 +144,8 @@ def test_the_same_compound_linked_twice_is_not_ambiguous():
     assert [text.cid for text in PubChemAnnotations().parse_texts(annotation(cids=(11, 11)))] == [11]
 
 
-def test_another_word_for_ambiguous_is_refused():
-    with pytest.raises(ValueError, match="'drop' is neither 'refuse' nor 'keep'"):
+def test_an_invalid_value_of_ambiguous_is_refused():
+    with pytest.raises(ValueError, match="ambiguous='drop'; choose 'refuse' or 'keep'"):
         PubChemAnnotations(ambiguous="drop")
 
 
@@ -161,7 +161,7 @@ def test_without_an_anid_the_source_and_its_id_are_the_record_id():
     assert (text.record_id, text.anid) == ("ExampleBase:EX:000017:990000001", None)
 
 
-def test_annotations_of_another_source_are_refused_where_one_is_named():
+def test_annotations_of_another_source_are_refused_if_one_is_named():
     found = refusal(PubChemAnnotations(annotation_source="ChEBI"), annotation())
     assert (found.reason, found.detail) == ("annotation of another source", "ExampleBase")
     assert PubChemAnnotations(annotation_source="ExampleBase").parse_texts(annotation())
@@ -170,7 +170,7 @@ def test_annotations_of_another_source_are_refused_where_one_is_named():
 @pytest.mark.parametrize(
     "changes", [{"SourceName": None}, {"Data": ["text"]}, {"LinkedRecords": {"CID": ["x"]}}, {"LinkedRecords": [7]}]
 )
-def test_an_annotation_of_another_form_is_a_bad_record(changes):
+def test_an_annotation_in_another_format_is_a_bad_record(changes):
     found = refusal(PubChemAnnotations(), annotation(**changes))
-    assert (found.record_id, found.reason) == ("990001", "the record has not the documented form")
+    assert (found.record_id, found.reason) == ("990001", "the record is not in the documented format")
     assert found.detail

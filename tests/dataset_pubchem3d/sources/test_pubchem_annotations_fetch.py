@@ -1,4 +1,4 @@
-"""The annotations fetched: page after page, resumed, over disturbances, and by a whole build."""
+"""Fetching annotations: page by page, resumed, with disturbances, and by a complete build."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ HTML = {"status": 503, "body": b"<html>Service unavailable</html>", "headers": {
 
 
 class PagedClient:
-    """A client with pages by number (of a list, one after the other); one that is an exception is raised."""
+    """A client with pages by number; the pages of a list are served in turn, and exceptions are raised."""
 
     def __init__(self, pages):
         self.pages, self.asked, self.numbers = pages, [], []
@@ -37,7 +37,7 @@ class PagedClient:
 
 
 def paged(pages):
-    """A client and the numbers of the pages that it was asked for."""
+    """A client and the numbers of the requested pages."""
     client = PagedClient(pages)
     return client, client.numbers
 
@@ -54,7 +54,7 @@ def annotation(anid, text="Examplamine is a primary amine."):
 TWO_PAGES = {1: page(1, 2, annotation(1), annotation(2)), 2: page(2, 2, annotation(3))}
 
 
-def test_pages_are_asked_for_by_heading_and_source_from_1_to_the_last(tmp_path):
+def test_pages_are_requested_by_heading_and_source_from_1_to_the_last(tmp_path):
     server, numbers = paged(TWO_PAGES)
     PubChemAnnotations(annotation_source="ChEBI").fetch(server, tmp_path / "new")
     assert numbers == [1, 2]
@@ -69,13 +69,13 @@ def test_pages_are_asked_for_by_heading_and_source_from_1_to_the_last(tmp_path):
     assert sorted(file.name for file in (tmp_path / "new").iterdir()) == ["page-00001.json.gz", "page-00002.json.gz"]
 
 
-def test_all_sources_are_asked_for_unless_one_is_named(tmp_path):
+def test_all_sources_are_requested_unless_one_is_named(tmp_path):
     server, _ = paged(TWO_PAGES)
     PubChemAnnotations(url="http://localhost:1/annotations").fetch(server, tmp_path)
     assert all(url.startswith("http://localhost:1/annotations?") and "source=" not in url for url in server.asked)
 
 
-def test_a_second_fetch_asks_for_nothing(tmp_path):
+def test_a_second_fetch_requests_nothing(tmp_path):
     PubChemAnnotations().fetch(paged(TWO_PAGES)[0], tmp_path)
     server, numbers = paged({})
     PubChemAnnotations().fetch(server, tmp_path)
@@ -90,7 +90,7 @@ def test_a_source_with_a_path_fetches_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("status", [503, None], ids=["Fault 503", "no answer"])
-def test_an_interrupted_fetch_goes_on_with_what_is_missing(tmp_path, status):
+def test_an_interrupted_fetch_resumes_with_the_missing_pages(tmp_path, status):
     busy = FetchError("u", "PUGVIEW.ServerBusy", status)
     three = {number: page(number, 3, annotation(number)) for number in (1, 2, 3)}
     server, numbers = paged(three | {2: busy})
@@ -105,21 +105,21 @@ def test_an_interrupted_fetch_goes_on_with_what_is_missing(tmp_path, status):
     assert [raw["ANID"] for raw in PubChemAnnotations().read_records(tmp_path)] == [1, 2, 3]
 
 
-def test_pages_that_are_added_meanwhile_are_fetched_too(tmp_path):
+def test_pages_added_meanwhile_are_fetched_too(tmp_path):
     server, numbers = paged({1: page(1, 2), 2: page(2, 3), 3: page(3, 3, annotation(7))})
     PubChemAnnotations().fetch(server, tmp_path)
     assert numbers == [1, 2, 3]
     assert [raw["ANID"] for raw in PubChemAnnotations().read_records(tmp_path)] == [7]
 
 
-def test_pages_that_are_announced_no_longer_are_not_asked_for(tmp_path):
+def test_pages_that_no_longer_exist_are_not_requested(tmp_path):
     server, numbers = paged({1: page(1, 4), 2: page(2, 2, annotation(7))})
     PubChemAnnotations().fetch(server, tmp_path)
     assert numbers == [1, 2]
     assert [raw["ANID"] for raw in PubChemAnnotations().read_records(tmp_path)] == [7]
 
 
-def test_when_the_announced_page_has_gone_the_page_before_it_is_renewed(tmp_path):
+def test_if_an_announced_page_is_gone_the_page_before_it_is_fetched_again(tmp_path):
     server, numbers = paged({1: page(1, 3), 2: [page(2, 3, annotation(7)), page(2, 2, annotation(8))]})
     PubChemAnnotations().fetch(server, tmp_path)
     assert numbers == [1, 2, 3, 2]
@@ -129,7 +129,7 @@ def test_when_the_announced_page_has_gone_the_page_before_it_is_renewed(tmp_path
     assert numbers == []
 
 
-def test_an_error_500_on_a_page_that_is_still_announced_is_raised_and_keeps_the_others(tmp_path):
+def test_an_error_500_on_an_announced_page_is_raised_and_other_pages_are_kept(tmp_path):
     server, numbers = paged({1: page(1, 2, annotation(7))})
     with pytest.raises(FetchError, match="gave up") as caught:
         PubChemAnnotations().fetch(server, tmp_path)
@@ -138,7 +138,7 @@ def test_an_error_500_on_a_page_that_is_still_announced_is_raised_and_keeps_the_
     assert (tmp_path / "page-00001.json.gz").is_file()
 
 
-def test_an_error_on_the_first_page_is_raised_and_no_other_page_asked_for(tmp_path):
+def test_an_error_on_the_first_page_is_raised_and_no_other_page_is_requested(tmp_path):
     server, numbers = paged({})
     with pytest.raises(FetchError, match="gave up"):
         PubChemAnnotations().fetch(server, tmp_path)
@@ -148,7 +148,7 @@ def test_an_error_on_the_first_page_is_raised_and_no_other_page_asked_for(tmp_pa
 @pytest.mark.parametrize(
     "answer", [{"Waiting": {}}, {"Annotations": {"Annotation": [], "Page": 1}}, page(2, 2)], ids=str
 )
-def test_an_answer_that_is_not_the_page_asked_for_is_not_kept(tmp_path, answer):
+def test_an_answer_with_another_page_is_not_kept(tmp_path, answer):
     server, _ = paged({1: answer})
     with pytest.raises(ValueError, match=r"heading=Record\+Description&page=1"):
         PubChemAnnotations().fetch(server, tmp_path)
@@ -164,12 +164,12 @@ def test_greek_letters_and_primes_survive_from_the_server_to_the_text(tmp_path):
     assert text.text == words
 
 
-def test_half_a_surrogate_pair_is_a_bad_record(tmp_path):
+def test_a_lone_surrogate_is_a_bad_record(tmp_path):
     server, _ = paged({1: page(1, 1, annotation(990001, "broken \ud835 letter"))})
     PubChemAnnotations().fetch(server, tmp_path)
     with pytest.raises(RecordError) as caught:
         PubChemAnnotations().parse_texts(next(PubChemAnnotations().read_records(tmp_path)))
-    assert (caught.value.record_id, caught.value.reason) == ("990001", "the record has not the documented form")
+    assert (caught.value.record_id, caught.value.reason) == ("990001", "the record is not in the documented format")
     assert "surrogates" in caught.value.detail
 
 
@@ -183,7 +183,7 @@ def fault(code):
     return {"Fault": {"Code": f"PUGVIEW.{code}", "Message": "words"}}
 
 
-def test_a_busy_server_is_asked_again_and_a_page_past_the_end_is_not_waited_for(tmp_path, server, client):
+def test_a_busy_server_is_asked_again_but_a_page_past_the_end_is_not(tmp_path, server, client):
     busy = {"status": 503, "body": fault("ServerBusy")}
     server.add(QUERY + "1", page(1, 1), busy, {"body": page(1, 2, annotation(1))})
     server.add(QUERY + "2", {}, *[{"status": 500, "body": fault("ServerError")}] * 9)
@@ -197,7 +197,7 @@ def test_a_busy_server_is_asked_again_and_a_page_past_the_end_is_not_waited_for(
 
 @pytest.fixture
 def recipe(world, server, new_client, tmp_path, monkeypatch):
-    """The recipe of the small world, but for its annotations, which come from the server in three pages."""
+    """The recipe of the small world, with its annotations on the server, in three pages."""
     monkeypatch.setattr(read, "Client", new_client)
     annotations = list(PubChemAnnotations().read_records(world / "text"))
     for number in (1, 2, 3):
@@ -209,14 +209,14 @@ def recipe(world, server, new_client, tmp_path, monkeypatch):
 
 
 def pages_asked(server):
-    """The numbers of the pages that were asked for since the last call, in order."""
+    """The numbers of the pages requested since the last call, in order."""
     numbers = [int(request["path"].removeprefix(QUERY)) for request in server.requests]
     server.requests.clear()
     return numbers
 
 
 def texts_stage(out):
-    """What the parts of the stage of texts hold, by file; the key in stage.json depends on times of modification."""
+    """The contents of the parts of the texts stage, by file; stage.json depends on modification times."""
     files = (out.with_name(f".{out.name}.work") / "texts_pubchem_text").iterdir()
     return {file.name: file.read_bytes() for file in files if file.name not in ("key", "stage.json")}
 
@@ -230,7 +230,7 @@ def killed_at_page_2(get_json):
     return get
 
 
-def test_a_disturbed_build_that_was_killed_asks_for_what_is_missing_and_reads_the_same(
+def test_a_disturbed_and_killed_build_requests_only_missing_pages_and_reads_the_same(
     recipe, server, tmp_path, monkeypatch
 ):
     calm, disturbed = tmp_path / "calm", tmp_path / "disturbed"

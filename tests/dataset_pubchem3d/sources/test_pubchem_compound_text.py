@@ -12,7 +12,7 @@ ABSENT = FetchError("u", 'HTTP 404 PUGVIEW.NotFound, \'{"Fault": {"Code": "PUGVI
 
 
 class CompoundClient:
-    """A client with answers by CID; one that is an exception is raised."""
+    """A client with answers by CID; exceptions are raised."""
 
     def __init__(self, answers):
         self.answers, self.asked = answers, []
@@ -77,13 +77,13 @@ def test_cids_are_read_with_blank_lines_and_comments(tmp_path):
 
 
 @pytest.mark.parametrize("entry", ["CID7", "-7", "0", "7 8", "7.0", "٧", "7_0"])
-def test_what_is_no_cid_is_named_by_its_line(tmp_path, entry):
+def test_an_invalid_cid_is_named_with_its_line(tmp_path, entry):
     with pytest.raises(ValueError, match=r"cids\.txt, line 3: .* is not a CID"):
         read_cids(cid_file(tmp_path, f"1\n# comment\n{entry}\n"))
 
 
 def test_a_file_without_cids_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"cids\.txt lists no CID"):
+    with pytest.raises(ValueError, match=r"cids\.txt has no CID"):
         read_cids(cid_file(tmp_path, "# none yet\n"))
 
 
@@ -99,7 +99,7 @@ def test_a_source_with_a_path_fetches_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_compounds_are_fetched_once_and_come_in_the_order_of_their_cids(tmp_path):
+def test_compounds_are_fetched_once_and_come_in_cid_order(tmp_path):
     answers = {100: record(100, information(3, "A.")), 7: ABSENT}
     source = PubChemCompoundTexts(cids=str(cid_file(tmp_path, "100\n7\n")))
     server, folder = CompoundClient(answers), tmp_path / "raw"
@@ -113,12 +113,12 @@ def test_compounds_are_fetched_once_and_come_in_the_order_of_their_cids(tmp_path
     assert [text.cid for text in source.parse_texts(described)] == [100]
 
 
-def test_an_interrupted_list_is_refused_and_goes_on_with_what_is_missing(tmp_path):
+def test_an_interrupted_list_is_refused_and_resumes_with_the_missing_records(tmp_path):
     source, folder = PubChemCompoundTexts(cids=str(cid_file(tmp_path, "7\n8\n9\n"))), tmp_path / "raw"
     answers = {cid: record(cid, information(3, "A.")) for cid in (7, 8, 9)}
     with pytest.raises(FetchError):
         source.fetch(CompoundClient(answers | {8: FetchError("u", "HTTP 503", 503)}), folder)
-    with pytest.raises(FileNotFoundError, match=r"2 files are missing, the first is .*cid-000000008"):
+    with pytest.raises(FileNotFoundError, match=r"2 files are missing, first .*cid-000000008"):
         list(source.read_records(folder))
     server = CompoundClient(answers)
     source.fetch(server, folder)
@@ -126,7 +126,7 @@ def test_an_interrupted_list_is_refused_and_goes_on_with_what_is_missing(tmp_pat
     assert [cid for cid, _ in source.read_records(folder)] == ["7", "8", "9"]
 
 
-def test_a_404_of_another_kind_is_not_taken_for_a_compound_without_description(tmp_path):
+def test_another_404_is_not_a_compound_without_description(tmp_path):
     moved = FetchError("u", "HTTP 404 Not Found, '<html>'", 404)
     with pytest.raises(FetchError):
         PubChemCompoundTexts(cids=str(cid_file(tmp_path))).fetch(CompoundClient({7: moved}), tmp_path / "raw")
@@ -139,7 +139,7 @@ def test_an_answer_without_a_record_is_not_kept(tmp_path):
     assert not list(tmp_path.rglob("cid-*"))
 
 
-def test_a_later_compound_is_not_read_for_the_first(tmp_path):
+def test_the_first_compound_comes_without_reading_the_others(tmp_path):
     write(tmp_path / "cid-000000007.json.gz", record(7))
     (tmp_path / "cid-000000008.json.gz").write_bytes(b"damaged")
     assert next(PubChemCompoundTexts().read_records(tmp_path))[0] == "7"
@@ -154,7 +154,7 @@ def test_each_reference_gives_a_text_with_its_own_attribution():
     assert (three.cid, three.name) == (7, "name3")
 
 
-def test_the_title_of_the_record_is_the_name_where_the_reference_has_none():
+def test_the_title_of_the_record_is_the_name_if_the_reference_has_none():
     whole = record(7, information(3, "Three."), Reference=[reference(3, Name=None, ANID=None, LicenseURL=None)])
     (text,) = PubChemCompoundTexts().parse_texts(("7", whole))
     assert (text.name, text.anid, text.license_url, text.record_id) == ("Examplamine", None, None, "Base3:B:3:7")
@@ -167,7 +167,7 @@ def test_the_title_of_the_record_is_the_name_where_the_reference_has_none():
         (record(7, information(4, "Four.")), "a text without its reference"),
         (record(7, {"Value": {"StringWithMarkup": [{"String": "None."}]}}), "a text without its reference"),
         (record(7, information(3, "S."), RecordType="SID"), "not the record of a compound"),
-        (record(7, information(3, "S."), Section=[7]), "the record has not the documented form"),
+        (record(7, information(3, "S."), Section=[7]), "the record is not in the documented format"),
     ],
     ids=["blank", "unknown reference", "no reference", "a substance", "another form"],
 )
@@ -185,7 +185,7 @@ def described(cid, text, base="ExampleBase"):
     return {"CID": cid, "Description": text, "DescriptionSourceName": base, "DescriptionURL": url}
 
 
-def test_lists_of_descriptions_are_read_from_a_folder_packed_or_not(tmp_path):
+def test_lists_of_descriptions_are_read_gzipped_or_not(tmp_path):
     title = {"CID": 7, "Title": "Examplamine"}
     write(tmp_path / "a.json.gz", listing(title, described(7, "An α-amine."), described(7, "An amine.", "Other")))
     (tmp_path / "b.json").write_text(json.dumps(listing({"CID": 8, "Title": "Bare"})), encoding="utf-8")
@@ -206,7 +206,7 @@ def test_an_empty_list_of_descriptions_is_a_broken_file(tmp_path):
         list(PubChemCompoundTexts().read_records(tmp_path))
 
 
-def test_a_compound_not_found_by_the_server_is_one_without_description(tmp_path, server, client):
+def test_a_compound_that_the_server_does_not_find_has_no_description(tmp_path, server, client):
     refusals = {7: (404, "PUGVIEW.NotFound"), 8: (400, "PUGVIEW.BadRequest")}
     for cid, (status, code) in refusals.items():
         answer = {"status": status, "body": {"Fault": {"Code": code, "Message": "words"}}}

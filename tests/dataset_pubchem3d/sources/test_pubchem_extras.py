@@ -44,7 +44,7 @@ def write(file, rows):
 
 @pytest.fixture
 def tables(tmp_path):
-    """Folder of the four tables, of four molecules."""
+    """Folder of the four tables, with four molecules."""
     write(tmp_path / INCHIKEYS, [(cid, *identifiers(smiles)) for cid, smiles in MOLECULES.items()])
     write(tmp_path / SMILES, MOLECULES.items())
     for table, rows in NAMES.items():
@@ -67,12 +67,12 @@ def test_all_compounds_come_in_order_with_their_identifiers(tables):
     assert [compound.synonyms for compound in compounds] == [(), ("ethyl alcohol", "EtOH"), (), ("Ala",)]
 
 
-def test_only_the_cids_asked_for_come(tables):
+def test_only_the_requested_cids_are_read(tables):
     assert [raw.cid for raw in records(tables, 1, ETHANOL, 703, 99999)] == [ETHANOL]
     assert records(tables) == []
 
 
-def test_a_cid_without_an_inchikey_does_not_come(tables):
+def test_a_cid_without_an_inchikey_is_skipped(tables):
     write(tables / SMILES, [(5, "C"), *MOLECULES.items()])
     write(tables / TITLES, [(5, "Methane")])
     assert [raw.cid for raw in records(tables, 5, WATER)] == [WATER]
@@ -98,7 +98,7 @@ def test_the_first_synonyms_are_kept(tables):
     assert records(tables, ETHANOL, max_synonyms=1)[0].synonyms == ("ethyl alcohol",)
 
 
-def test_tables_of_names_can_be_done_without(tables):
+def test_tables_of_names_are_optional(tables):
     options = {"titles": False, "max_synonyms": 0}
     (tables / TITLES).unlink()
     (tables / SYNONYMS).unlink()
@@ -114,12 +114,12 @@ def test_missing_tables_are_named(tables):
         records(tables, WATER)
 
 
-def test_checksums_are_no_raw_files(tables):
+def test_checksum_files_are_not_listed(tables):
     (tables / f"{SMILES}.md5").write_text("0" * 32)
     assert PubChemExtras().list_files(tables) == [tables / name for name in (INCHIKEYS, SMILES, TITLES, SYNONYMS)]
 
 
-def test_bytes_that_are_no_utf8_are_replaced_in_a_title(tables):
+def test_bytes_of_a_title_that_are_not_utf8_are_replaced(tables):
     with gzip.open(tables / TITLES, "wb") as out:
         out.write(f"{WATER}\tOxidané\n".encode("latin-1") + f"{ETHANOL}\tβ-Ethanol\n".encode())
     water, ethanol = records(tables, WATER, ETHANOL)
@@ -128,7 +128,7 @@ def test_bytes_that_are_no_utf8_are_replaced_in_a_title(tables):
     assert PubChemExtras().parse_compound(water).title == water.title
 
 
-def test_a_value_may_hold_tabs(tables):
+def test_a_value_may_contain_tabs(tables):
     write(tables / TITLES, [(WATER, "Wa\tter")])
     assert records(tables, WATER)[0].title == "Wa\tter"
 
@@ -138,14 +138,14 @@ def test_a_value_may_hold_tabs(tables):
 def test_a_table_that_does_not_ascend_is_an_error(tables, monkeypatch, table, size):
     monkeypatch.setattr(pubchem_extras, "BLOCK", size)
     write(tables / table, [(3, "C", "C"), (9, "C", "C"), (4, "C", "C"), (ALANINE, "C", "C")])
-    with pytest.raises(ValueError, match=rf"{table}, line 3: b'4\\tC.* after CID 9, .*ascending"):
+    with pytest.raises(ValueError, match=rf"{table}, line 3: b'4\\tC.* after CID 9; .*ascend by CID"):
         records(tables, ALANINE)
 
 
 @pytest.mark.parametrize("table", [INCHIKEYS, SMILES, TITLES])
-def test_a_cid_that_comes_twice_is_an_error(tables, table):
+def test_a_repeated_cid_is_an_error(tables, table):
     write(tables / table, [(WATER, "O", "O"), (WATER, "O", "O")])
-    with pytest.raises(ValueError, match=rf"{table}, line 2: b'{WATER}\\tO.* after CID {WATER}, .*ascending"):
+    with pytest.raises(ValueError, match=rf"{table}, line 2: b'{WATER}\\tO.* after CID {WATER}; .*ascend by CID"):
         records(tables, WATER, ETHANOL)
 
 
@@ -170,27 +170,25 @@ def test_a_file_that_is_not_gzipped_is_an_error(tables):
 @pytest.mark.parametrize("content", [b"", gzip.compress(b"")], ids=["no bytes", "no lines"])
 def test_an_empty_table_is_an_error(tables, content):
     (tables / TITLES).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{TITLES}: holds no line"):
+    with pytest.raises(ValueError, match=rf"{TITLES}: has no lines"):
         records(tables, WATER)
 
 
 @pytest.mark.parametrize("line", ["Water", "\tWater", "CID\tTitle", ""])
 def test_a_line_without_a_cid_is_an_error(tables, line):
     write(tables / TITLES, [(WATER, "Water"), (line,)])
-    with pytest.raises(
-        ValueError, match=rf"{TITLES}, line 2: .* after CID 90, but every line must be a tab-separated CID"
-    ):
+    with pytest.raises(ValueError, match=rf"{TITLES}, line 2: .* after CID 90; a line must be a CID, a tab"):
         records(tables, WATER, ETHANOL)
 
 
-def test_reading_ends_behind_the_last_cid_asked_for(tmp_path, monkeypatch):
+def test_reading_stops_after_the_last_requested_cid(tmp_path, monkeypatch):
     monkeypatch.setattr(pubchem_extras, "BLOCK", 4)
     write(tmp_path / "a.gz", [(1, "x"), (2, "y"), (3, "z"), ("broken",)])
     assert list(read_wanted_lines(tmp_path / "a.gz", array(2))) == [(2, "y")]
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 1000])
-def test_lines_are_whole_whatever_the_size_of_the_pieces_read(tmp_path, monkeypatch, size):
+def test_lines_are_complete_for_any_block_size(tmp_path, monkeypatch, size):
     monkeypatch.setattr(pubchem_extras, "BLOCK", size)
     rows = [(1, "a"), (22, ""), (22, "a long line " * 3), (333_333_333, "β")]
     write(tmp_path / "a.gz", rows)
@@ -204,7 +202,7 @@ def test_lines_are_whole_whatever_the_size_of_the_pieces_read(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("size", [1000, pubchem_extras.BLOCK])
-def test_few_of_many_lines_are_those_of_a_join(tmp_path, monkeypatch, size):
+def test_few_of_many_lines_agree_with_a_join(tmp_path, monkeypatch, size):
     monkeypatch.setattr(pubchem_extras, "BLOCK", size)
     generator = random.Random(0)
     cids = sorted(generator.sample(range(1, 200_000), 20_000))
@@ -230,7 +228,7 @@ def test_few_of_many_lines_are_those_of_a_join(tmp_path, monkeypatch, size):
 
 
 class Server:
-    """A client that writes the address of a file into it; sums are not found."""
+    """A client that writes the address of a file into it and has no checksums."""
 
     def __init__(self):
         self.asked = []
@@ -250,7 +248,7 @@ def test_the_tables_in_use_are_downloaded(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([INCHIKEYS, SMILES, TITLES])
 
 
-def test_nothing_is_downloaded_where_a_path_is_given(tmp_path):
+def test_nothing_is_downloaded_if_a_path_is_given(tmp_path):
     server = Server()
     PubChemExtras(path=str(tmp_path)).fetch(server, tmp_path, array(1))
     assert server.asked == []

@@ -28,7 +28,7 @@ def properties(cid, smiles="CCO", **more):
 
 
 class Server:
-    """A client that answers with properties of the compounds it knows, the last first, and keeps its questions."""
+    """A client that answers with properties of known compounds, the last first, and records its requests."""
 
     def __init__(self, *known, broken_after=None):
         self.known = {row["CID"]: row for row in known}
@@ -64,7 +64,7 @@ def test_compounds_come_in_order_with_their_titles(tmp_path):
     assert all(compound.synonyms == () for compound in compounds)
 
 
-def test_a_batch_is_one_parameter_joined_by_commas(tmp_path):
+def test_a_batch_is_one_parameter_joined_with_commas(tmp_path):
     server = Server(properties(1), properties(2))
     fetched(tmp_path, server, [1, 2])
     ((url, name, value),) = server.asked
@@ -73,7 +73,7 @@ def test_a_batch_is_one_parameter_joined_by_commas(tmp_path):
     assert (name, value) == ("cid", "1,2")
 
 
-def test_cids_are_asked_for_in_batches(tmp_path):
+def test_cids_are_requested_in_batches(tmp_path):
     cids = range(1, 2 * BATCH + 2)
     server = Server(*(properties(cid) for cid in cids))
     rows = fetched(tmp_path, server, cids)
@@ -81,7 +81,7 @@ def test_cids_are_asked_for_in_batches(tmp_path):
     assert [value.count(",") + 1 for _, _, value in server.asked] == [BATCH, BATCH, 1]
 
 
-def test_fetching_goes_on_where_it_broke_off(tmp_path):
+def test_fetching_resumes_where_it_stopped(tmp_path):
     cids, known = range(1, 3 * BATCH + 1), [properties(cid) for cid in range(1, 3 * BATCH + 1)]
     with pytest.raises(FetchError, match="gave up"):
         fetched(tmp_path, Server(*known, broken_after=2), cids)
@@ -93,19 +93,19 @@ def test_fetching_goes_on_where_it_broke_off(tmp_path):
     assert again.asked == []
 
 
-def test_a_batch_of_other_cids_is_asked_for_anew(tmp_path):
+def test_a_batch_of_other_cids_is_requested_again(tmp_path):
     server = Server(properties(1), properties(2), properties(3))
     fetched(tmp_path, server, [1, 3])
     assert [raw["CID"] for raw in fetched(tmp_path, server, [2, 3])] == [2, 3]
     assert len(server.asked) == 2
 
 
-def test_cids_that_the_server_does_not_know_do_not_come(tmp_path):
+def test_cids_that_the_server_does_not_know_are_skipped(tmp_path):
     server = Server(properties(ETHANOL), {"CID": UNKNOWN})
     assert [raw["CID"] for raw in fetched(tmp_path, server, [1, ETHANOL, UNKNOWN])] == [ETHANOL]
 
 
-def test_a_batch_of_which_the_server_knows_nothing_is_asked_for_once(tmp_path):
+def test_a_batch_of_unknown_cids_is_requested_once(tmp_path):
     server = Server()
     assert fetched(tmp_path, server, [1, 2]) == []
     assert fetched(tmp_path, server, [1, 2]) == []
@@ -121,7 +121,7 @@ def test_the_smiles_with_stereo_is_preferred_under_old_and_new_names(keys):
 
 
 @pytest.mark.parametrize("key", ["ConnectivitySMILES", "CanonicalSMILES"])
-def test_a_smiles_without_stereo_will_do(key):
+def test_a_smiles_without_stereo_is_sufficient(key):
     raw = properties(ALANINE, "C[C@@H](C(=O)O)N")
     del raw["SMILES"]
     raw[key] = raw.pop("ConnectivitySMILES")
@@ -145,14 +145,14 @@ def test_records_that_cannot_be_used_are_refused(changes, reason):
 
 def test_a_batch_that_was_not_fetched_is_an_error(tmp_path):
     fetched(tmp_path, Server(properties(1)), [1])
-    with pytest.raises(FileNotFoundError, match=r"\.json\.gz, of CIDs 1 to 2, is missing; run the stage fetch"):
+    with pytest.raises(FileNotFoundError, match=r"\.json\.gz of CIDs 1 to 2 is missing; run the stage fetch"):
         list(PubChemREST().read_records(tmp_path, array([1, 2])))
 
 
-def test_an_answer_that_is_no_property_table_is_not_kept(tmp_path):
+def test_an_answer_that_is_not_a_property_table_is_not_kept(tmp_path):
     server = Server()
     server.get_json = lambda url, data=None: {"Waiting": {"ListKey": "1"}}
-    with pytest.raises(ValueError, match=r"for CIDs 1 to 2: no property table but \{'Waiting'"):
+    with pytest.raises(ValueError, match=r"for CIDs 1 to 2: not a property table: \{'Waiting'"):
         PubChemREST().fetch(server, tmp_path, array([1, 2]))
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
@@ -161,14 +161,14 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     fetched(tmp_path, Server(properties(1)), [1])
     (file,) = tmp_path.iterdir()
     file.write_bytes(gzip.compress(json.dumps({"Fault": {}}).encode()))
-    with pytest.raises(ValueError, match=rf"{file.name}: no property table"):
+    with pytest.raises(ValueError, match=rf"{file.name}: not a property table"):
         list(PubChemREST().read_records(tmp_path, array([1])))
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(ValueError, match=file.name):
         list(PubChemREST().read_records(tmp_path, array([1])))
 
 
-def test_nothing_is_asked_for_where_a_path_is_given(tmp_path):
+def test_nothing_is_requested_if_a_path_is_given(tmp_path):
     server = Server(properties(1))
     PubChemREST(path=str(tmp_path)).fetch(server, tmp_path, array([1]))
     assert server.asked == []

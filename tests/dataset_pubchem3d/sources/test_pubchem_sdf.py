@@ -17,7 +17,7 @@ OLD_TAGS = ("PUBCHEM_OPENEYE_ISO_SMILES", "PUBCHEM_OPENEYE_CAN_SMILES")
 
 
 def record(cid, smiles="CCO", title=None, smiles_tags=NEW_TAGS, **tags):
-    """A record as text: a mol block, then the tags; tags of None are left out."""
+    """A record as text: a mol block, then the tags, except those of None."""
     mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
     block = Chem.MolToMolBlock(mol).split("\n", 1)[1]
     inchi = Chem.MolToInchi(mol)
@@ -65,12 +65,12 @@ def test_compounds_of_all_files_come_in_order(tmp_path):
         assert compound.smiles == Chem.MolToSmiles(mol)
 
 
-def test_only_the_cids_asked_for_come(tmp_path):
+def test_only_the_requested_cids_are_read(tmp_path):
     write(tmp_path / FIRST, *(record(cid) for cid in (5, 6, 7)))
     assert [compound.cid for compound in compounds(tmp_path, 1, 6, 8)] == [6]
 
 
-def test_files_whose_range_holds_no_cid_asked_for_are_not_opened(tmp_path):
+def test_files_without_requested_cids_in_their_range_are_not_opened(tmp_path):
     write(tmp_path / FIRST, record(500_000))
     (tmp_path / SECOND).write_bytes(b"no gzip file")
     assert [compound.cid for compound in compounds(tmp_path, 500_000)] == [500_000]
@@ -85,14 +85,14 @@ def test_the_smiles_with_stereo_is_preferred_under_old_and_new_names(tmp_path, s
 
 
 @pytest.mark.parametrize("tags", [NEW_TAGS, OLD_TAGS], ids=["new", "old"])
-def test_a_smiles_without_stereo_will_do(tmp_path, tags):
+def test_a_smiles_without_stereo_is_sufficient(tmp_path, tags):
     compound = only_compound(tmp_path, 5950, ALANINE, smiles_tags=tags, **{tags[0]: None})
     assert compound.smiles == Chem.CanonSmiles("CC(C(=O)O)N")
     assert compound.inchikey == "QNAYBMKLOCPYGJ-REOHCLBHSA-N"
 
 
 @pytest.mark.parametrize("title", ["702", "000000702", "", "an ethanol"])
-def test_the_cid_is_that_of_the_title_line_or_of_the_tag(tmp_path, title):
+def test_the_cid_comes_from_the_title_line_or_the_tag(tmp_path, title):
     assert only_compound(tmp_path, 702, title=title).cid == 702
 
 
@@ -100,7 +100,7 @@ def test_a_zero_padded_tag_equals_the_title_line(tmp_path):
     assert only_compound(tmp_path, 702, PUBCHEM_COMPOUND_CID="000000702").cid == 702
 
 
-def test_a_title_line_of_another_cid_is_refused(tmp_path):
+def test_a_title_line_with_another_cid_is_refused(tmp_path):
     with pytest.raises(RecordError, match=r"702: the title line and PUBCHEM_COMPOUND_CID differ \(703\)"):
         only_compound(tmp_path, 702, PUBCHEM_COMPOUND_CID="703")
 
@@ -138,9 +138,9 @@ def test_records_that_cannot_be_used_are_refused(tmp_path, tags, reason):
 
 
 @pytest.mark.parametrize("cids", [(7, 5), (7, 7)], ids=["descending", "twice"])
-def test_records_that_do_not_ascend_are_an_error(tmp_path, cids):
+def test_records_out_of_order_are_an_error(tmp_path, cids):
     write(tmp_path / FIRST, *map(record, cids))
-    with pytest.raises(ValueError, match=rf"{FIRST}, record 2: CID {cids[1]} after 7, but CIDs must ascend"):
+    with pytest.raises(ValueError, match=rf"{FIRST}, record 2: CID {cids[1]} after 7; CIDs must ascend"):
         compounds(tmp_path, 1, 7)
 
 
@@ -153,16 +153,16 @@ def test_a_truncated_file_is_an_error(tmp_path):
 
 def test_a_folder_without_sdf_files_is_an_error(tmp_path):
     (tmp_path / f"{FIRST}.md5").write_text("0" * 32)
-    with pytest.raises(FileNotFoundError, match=r"holds no Compound_\*\.sdf\.gz"):
+    with pytest.raises(FileNotFoundError, match=r"has no Compound_\*\.sdf\.gz"):
         compounds(tmp_path, 1)
 
 
-def test_a_single_file_of_any_name_is_read(tmp_path):
+def test_a_single_file_with_any_name_is_read(tmp_path):
     assert [compound.cid for compound in compounds(write(tmp_path / "some.sdf.gz", record(5)), 5)] == [5]
 
 
 class Server:
-    """A client of files that have no sums."""
+    """A client of files without checksums."""
 
     def __init__(self):
         self.asked = []
@@ -182,7 +182,7 @@ def test_the_listed_files_are_downloaded(tmp_path):
     assert PubChemSDF().list_files(tmp_path) == [tmp_path / FIRST, tmp_path / SECOND]
 
 
-def test_nothing_is_downloaded_where_a_path_is_given(tmp_path):
+def test_nothing_is_downloaded_if_a_path_is_given(tmp_path):
     server = Server()
     PubChemSDF(path=str(tmp_path), downloads=(FIRST,)).fetch(server, tmp_path, array(1))
     assert server.asked == []

@@ -21,7 +21,7 @@ def record(smiles, identified_as=None):
 
 
 class Server:
-    """A client of files at addresses; it keeps what was asked for."""
+    """A client of files by address; it records its requests."""
 
     def __init__(self, files, status=404):
         self.files, self.status, self.asked = files, status, []
@@ -34,7 +34,7 @@ class Server:
 
 
 @pytest.mark.parametrize("smiles", MOLECULES.values(), ids=MOLECULES)
-def test_a_consistent_record_is_taken_over(smiles):
+def test_a_consistent_record_is_accepted(smiles):
     raw = record(smiles)._replace(title="a title", synonyms=("a name", "another"))
     compound, mol = check_compound(raw), Chem.MolFromSmiles(smiles)
     assert (compound.inchi, compound.inchikey) == (Chem.MolToInchi(mol), Chem.MolToInchiKey(mol))
@@ -43,12 +43,12 @@ def test_a_consistent_record_is_taken_over(smiles):
     assert compound.formal_charge == 0
 
 
-def test_the_charge_is_that_of_the_smiles():
+def test_the_charge_comes_from_the_smiles():
     assert check_compound(record("C[N+](C)(C)C")).formal_charge == 1
 
 
 @pytest.mark.parametrize("identified_as", ["CC(C(=O)O)N", "C[C@H](C(=O)O)N"], ids=["no stereo", "other stereo"])
-def test_identifiers_of_other_stereo_win_over_the_smiles(identified_as):
+def test_identifiers_with_other_stereo_outrank_the_smiles(identified_as):
     raw = record(MOLECULES["L-alanine"], identified_as)
     compound = check_compound(raw)
     assert (compound.inchi, compound.inchikey) == (raw.inchi, raw.inchikey)
@@ -64,7 +64,7 @@ def test_identifiers_of_another_molecule_are_refused():
     assert "CCO, LCGLNKUTAGEVQW-UHFFFAOYSA-N" in error.value.detail
 
 
-def test_an_inchi_of_another_key_is_refused():
+def test_an_inchi_with_another_key_is_refused():
     with pytest.raises(RecordError, match="the InChI and the InChIKey of the record differ"):
         check_compound(record("CCO")._replace(inchikey=record("COC").inchikey))
 
@@ -80,11 +80,11 @@ def test_a_missing_identifier_is_named(identifier):
         check_compound(record("CCO")._replace(**{identifier.lower(): ""}))
 
 
-def test_further_names_are_distinct_and_not_the_title():
+def test_other_names_are_distinct_and_not_the_title():
     assert select_further_names("Ethanol", ["alcohol", "Ethanol", "", "EtOH", "alcohol"]) == ("alcohol", "EtOH")
 
 
-def test_a_download_is_checked_by_the_sum_beside_it(tmp_path):
+def test_a_download_is_verified_by_its_checksum_file(tmp_path):
     md5 = hashlib.md5(b"content").hexdigest()
     server = Server({"http://x/a.gz": b"content", "http://x/a.gz.md5": f"{md5}  a.gz\n".encode()})
     download_with_checksum(server, "http://x/a.gz", tmp_path / "a.gz")
@@ -92,21 +92,21 @@ def test_a_download_is_checked_by_the_sum_beside_it(tmp_path):
     assert server.asked == [("http://x/a.gz.md5", None), ("http://x/a.gz", md5)]
 
 
-def test_a_download_without_a_sum_beside_it_is_not_checked(tmp_path):
+def test_a_download_without_a_checksum_file_is_not_verified(tmp_path):
     server = Server({"http://x/a.gz": b"content"})
     download_with_checksum(server, "http://x/a.gz", tmp_path / "a.gz")
     assert (tmp_path / "a.gz").read_bytes() == b"content"
     assert server.asked[-1] == ("http://x/a.gz", None)
 
 
-def test_a_file_that_is_there_is_not_asked_for(tmp_path):
+def test_an_existing_file_is_not_requested(tmp_path):
     (tmp_path / "a.gz").write_bytes(b"content")
     server = Server({})
     download_with_checksum(server, "http://x/a.gz", tmp_path / "a.gz")
     assert server.asked == []
 
 
-def test_a_sum_of_an_earlier_attempt_is_asked_for_again(tmp_path):
+def test_the_checksum_of_an_earlier_attempt_is_requested_again(tmp_path):
     (tmp_path / "a.gz.md5").write_text("0" * 32)
     server = Server({"http://x/a.gz": b"content", "http://x/a.gz.md5": b"1" * 32})
     server.download = lambda url, path, md5=None: (
@@ -116,6 +116,6 @@ def test_a_sum_of_an_earlier_attempt_is_asked_for_again(tmp_path):
     assert server.asked[-1] == ("http://x/a.gz", "1" * 32)
 
 
-def test_a_server_that_refuses_the_sum_is_an_error(tmp_path):
+def test_a_refused_checksum_is_an_error(tmp_path):
     with pytest.raises(FetchError, match=r"a\.gz\.md5: refused"):
         download_with_checksum(Server({}, status=503), "http://x/a.gz", tmp_path / "a.gz")

@@ -15,12 +15,12 @@ from dataset_pubchem3d.sources.pubchemqc import PubChemQC
 ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)"
 L_ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
 WATER = "InChI=1S/H2O/h1H2"
-WATER_KEY = "XLYOFNOQVPJJNP-UHFFFAOYSA-N"  # as PubChem gives it for CID 962
+WATER_KEY = "XLYOFNOQVPJJNP-UHFFFAOYSA-N"  # PubChem's, for CID 962
 POSITIONS = [[0.0, 0.0, 0.12], [0.0, 0.76, -0.47], [0.0, -0.76, -0.48]]
 
 
 def record(cid: int = 962, **changes) -> dict:
-    """An invented record with the keys of the mirror in their order."""
+    """An invented record with the keys of the mirror, in their order."""
     return {
         "cid": cid,
         "state": "S0",
@@ -81,10 +81,10 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("chunk", [1, 12, 2**18])  # bytes; 12 just show how the array is printed
+@pytest.mark.parametrize("chunk", [1, 12, 2**18])  # bytes; 12 are just enough to detect the format
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["1-9.json", "1-9.json.gz"])
-def test_records_are_split_however_the_array_is_printed(tmp_path, monkeypatch, layout, chunk, name):
+def test_records_are_split_in_any_format_of_the_array(tmp_path, monkeypatch, layout, chunk, name):
     hostile = {
         "name": 'a { of 5" and \\',
         "formula": "}\\\\",
@@ -100,22 +100,22 @@ def test_records_are_split_however_the_array_is_printed(tmp_path, monkeypatch, l
 
 @pytest.mark.parametrize("chunk", [12, 2**18])
 @pytest.mark.parametrize("layout", ["of the mirror", "with Windows line ends"])
-def test_an_array_printed_as_in_the_mirror_is_split_by_its_lines(tmp_path, monkeypatch, layout, chunk):
+def test_an_array_in_the_format_of_the_mirror_is_split_by_its_lines(tmp_path, monkeypatch, layout, chunk):
     monkeypatch.setattr(pubchemqc, "CHUNK", chunk)
     monkeypatch.setattr(pubchemqc, "_find_end_by_depth", lambda *_: pytest.fail("split by depth"))
     assert len(raws(write(tmp_path, LAYOUTS[layout](record(1), record(2))))) == 2
 
 
-def test_text_beyond_ascii_is_utf_8_whether_escaped_or_not(tmp_path):
+def test_non_ascii_text_is_utf_8_escaped_or_not(tmp_path):
     file = write(tmp_path, json.dumps([record(name="β")], indent=4, ensure_ascii=False))
     assert "β".encode() in file.read_bytes()
     assert json.loads(raws(file)[0])["name"] == "β"
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_of_a_truncated_shard_all_whole_records_are_read_before_it_is_refused(tmp_path, layout):
+def test_complete_records_of_a_truncated_shard_are_read_before_it_is_refused(tmp_path, layout):
     whole = LAYOUTS[layout](record(1), record(2))
-    last = len(whole) - len(whole.rpartition("}")[2])  # where the second record ends
+    last = len(whole) - len(whole.rpartition("}")[2])  # end of the second record
     for cut, count in ((last, 2), (last - 1, 1), (last - 300, 1)):
         file = write(tmp_path, whole[:cut])
         records = PubChemQC().read_records(file)
@@ -126,7 +126,7 @@ def test_of_a_truncated_shard_all_whole_records_are_read_before_it_is_refused(tm
             next(records)
 
 
-def test_of_a_truncated_gzip_shard_all_whole_records_are_read_before_it_is_refused(tmp_path):
+def test_complete_records_of_a_truncated_gzip_shard_are_read_before_it_is_refused(tmp_path):
     noise = np.random.default_rng(0).normal(size=(50, 2000))
     whole = printed(*(record(i, coordinates=row.tolist()) for i, row in enumerate(noise, start=1)))
     file = write(tmp_path, whole, "1-50.json.gz")
@@ -140,9 +140,9 @@ def test_of_a_truncated_gzip_shard_all_whole_records_are_read_before_it_is_refus
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b'{"cid": 1}', b"<html>busy</html>", b"version https://git-lfs"])
-def test_a_file_that_is_no_array_is_refused(tmp_path, content):
+def test_a_file_that_is_not_an_array_is_refused(tmp_path, content):
     (tmp_path / "1-9.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"1-9\.json: .*does not begin as a JSON array"):
+    with pytest.raises(ValueError, match=r"1-9\.json: .*does not begin with \["):
         raws(tmp_path)
 
 
@@ -151,7 +151,7 @@ def test_a_shard_may_be_empty(tmp_path):
     assert raws(tmp_path) == []
 
 
-def test_bytes_that_are_no_utf_8_are_the_fault_of_the_file(tmp_path):
+def test_bytes_that_are_not_utf_8_are_a_fault_of_the_file(tmp_path):
     file = write(tmp_path, printed(record(1), record(2, name="?")))
     file.write_bytes(file.read_bytes().replace(b"?", b"\xff"))
     records = PubChemQC().read_records(file)
@@ -161,13 +161,13 @@ def test_bytes_that_are_no_utf_8_are_the_fault_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["of the mirror", "compact"])
-def test_a_record_without_an_end_does_not_fill_the_memory(tmp_path, monkeypatch, layout):
+def test_a_record_without_an_end_does_not_exhaust_the_memory(tmp_path, monkeypatch, layout):
     monkeypatch.setattr(pubchemqc, "LONGEST", 10**5)
     monkeypatch.setattr(pubchemqc, "CHUNK", 2**12)
     text = LAYOUTS[layout](record(1))
     write(tmp_path, text[: text.rindex("}")].rstrip() + " " * 10**6)
     tracemalloc.start()
-    with pytest.raises(ValueError, match=r"after 0 records .*no end within 100000 bytes"):
+    with pytest.raises(ValueError, match=r"after 0 records .*longer than 100000 bytes"):
         raws(tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 6 * 10**5
     tracemalloc.stop()
@@ -201,10 +201,10 @@ def test_a_record_is_identified_and_its_coordinates_are_those_that_were_written(
     assert geometry.geometry_id == "962"
     assert geometry.atomic_numbers.tolist() == [8, 1, 1]
     assert np.array_equal(geometry.positions, np.float32([POSITIONS]))
-    assert geometry.energies is None  # their unit is not known
+    assert geometry.energies is None  # their unit is unknown
 
 
-def test_the_stereo_perceived_from_the_geometry_is_not_the_identity():
+def test_the_stereo_perceived_from_the_geometry_does_not_identify():
     text = raw(cid=602, **{"pubchem-inchi": ALANINE, "obabel-inchi": L_ALANINE})
     assert PubChemQC().identify(text) == Identity(602, Chem.InchiToInchiKey(ALANINE))
     assert Chem.InchiToInchiKey(ALANINE) != Chem.InchiToInchiKey(L_ALANINE)
@@ -214,7 +214,7 @@ def test_a_record_is_identified_without_being_parsed(monkeypatch):
     text = raw()
     monkeypatch.setattr(pubchemqc.json, "loads", lambda _: pytest.fail("parsed"))
     assert PubChemQC().identify(text) == Identity(962, WATER_KEY)
-    assert PubChemQC().identify("".join(text.split())) == Identity(962, WATER_KEY)  # printed without spaces
+    assert PubChemQC().identify("".join(text.split())) == Identity(962, WATER_KEY)  # written without spaces
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_record_is_identified_without_being_parsed(monkeypatch):
         json.dumps({"name": '"cid": 7', **record()}),
     ],
 )
-def test_a_record_with_other_first_keys_is_identified_too(text):
+def test_a_record_with_keys_in_another_order_is_identified(text):
     assert pubchemqc.FIRST_KEYS.match(text) is None
     assert PubChemQC().identify(text) == Identity(962, WATER_KEY)
 
@@ -251,7 +251,7 @@ def test_a_record_without_an_inchi_is_identified_by_its_cid():
         ('{"a": ' + "[" * 10**6, '{"a": [[[', "it is not JSON"),
     ],
 )
-def test_a_record_that_is_none_of_a_ground_state_with_a_cid_is_refused(method, text, record_id, reason):
+def test_a_record_without_a_cid_or_a_ground_state_is_refused(method, text, record_id, reason):
     with pytest.raises(RecordError) as refused:
         getattr(PubChemQC(), method)(text)
     assert refused.value.record_id.startswith(record_id)
@@ -260,7 +260,7 @@ def test_a_record_that_is_none_of_a_ground_state_with_a_cid_is_refused(method, t
 
 
 @pytest.mark.parametrize("inchi", ["", "O", "InChI=1S/β", "\ud800", 5, []])
-def test_an_inchi_that_is_none_is_refused(inchi):
+def test_an_invalid_inchi_is_refused(inchi):
     with pytest.raises(RecordError) as refused:
         PubChemQC().identify(raw(**{"pubchem-inchi": inchi}))
     assert (refused.value.record_id, refused.value.reason) == ("962", "not an InChI")
@@ -269,12 +269,12 @@ def test_an_inchi_that_is_none_is_refused(inchi):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"coordinates": [0.0] * 8}, "its coordinates are not three an atom"),
-        ({"coordinates": [0.0] * 12}, "its coordinates are not three an atom"),
-        ({"coordinates": POSITIONS}, "its coordinates are not three an atom"),
-        ({"coordinates": None}, "its coordinates are not three an atom"),
-        ({"atomic-numbers": 8}, "its coordinates are not three an atom"),
-        ({"atomic-numbers": [[8, 1, 1]]}, "its coordinates are not three an atom"),
+        ({"coordinates": [0.0] * 8}, "its coordinates are not three per atom"),
+        ({"coordinates": [0.0] * 12}, "its coordinates are not three per atom"),
+        ({"coordinates": POSITIONS}, "its coordinates are not three per atom"),
+        ({"coordinates": None}, "its coordinates are not three per atom"),
+        ({"atomic-numbers": 8}, "its coordinates are not three per atom"),
+        ({"atomic-numbers": [[8, 1, 1]]}, "its coordinates are not three per atom"),
         ({"coordinates": [0.0] * 8 + ["x"]}, "its atoms or coordinates cannot be read"),
         ({"coordinates": [10**400] * 9}, "its atoms or coordinates cannot be read"),
         ({"atomic-numbers": [8, [1], 1]}, "its atoms or coordinates cannot be read"),
@@ -286,7 +286,7 @@ def test_an_inchi_that_is_none_is_refused(inchi):
         ({"atomic-numbers": ["O", "H", "H"]}, "an atomic number is not one of 1 to 118"),
     ],
 )
-def test_a_geometry_that_does_not_fit_is_refused(changes, reason):
+def test_an_inconsistent_geometry_is_refused(changes, reason):
     with pytest.raises(RecordError) as refused:
         PubChemQC().parse_geometry(raw(**changes))
     assert (refused.value.record_id, refused.value.reason) == ("962", reason)
@@ -299,7 +299,7 @@ def test_a_record_without_a_geometry_is_refused(key):
         PubChemQC().parse_geometry(text)
 
 
-def test_what_is_no_record_between_records_is_refused_rather_than_lost(tmp_path):
+def test_anything_else_between_records_is_refused_and_not_lost(tmp_path):
     write(tmp_path, f"[{json.dumps(record(1))}, 17, {json.dumps(record(2))}]")
     first, second = raws(tmp_path)
     assert PubChemQC().identify(first).cid == 1
@@ -310,7 +310,7 @@ def test_what_is_no_record_between_records_is_refused_rather_than_lost(tmp_path)
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
-def test_shards_are_read_by_ascending_cid_and_nothing_else_is(tmp_path):
+def test_only_shards_are_read_in_cid_order(tmp_path):
     for cid, name in ((30, "100-999.json"), (10, "000000001-000000019.json"), (20, "20-99.json.gz")):
         write(tmp_path, printed(record(cid)), name)
     for other in ("README.md", "info.json", ".cache/huggingface/download/1-9.json.metadata", "1-9.json.part"):
@@ -320,7 +320,7 @@ def test_shards_are_read_by_ascending_cid_and_nothing_else_is(tmp_path):
     assert [named.identify(text).cid for text in named.read_records(tmp_path)] == [30]
 
 
-def test_of_a_copy_of_the_mirror_one_config_is_read(tmp_path):
+def test_only_one_config_of_a_copy_of_the_mirror_is_read(tmp_path):
     expected = [
         write(tmp_path, "[]", f"data/{config}/train/1-9.json") for config in ("b3lyp_pm6_chon300nosalt", "b3lyp_pm6")
     ]
@@ -332,9 +332,9 @@ def test_a_single_file_may_have_any_name(tmp_path):
     assert len(raws(write(tmp_path, printed(record()), "part.json"))) == 1
 
 
-def test_shards_that_are_not_there_are_named(tmp_path):
+def test_missing_shards_are_named(tmp_path):
     write(tmp_path, "[]", "info.json")
-    with pytest.raises(FileNotFoundError, match=r"pubchemqc: .* holds no file <first>-<last>\.json"):
+    with pytest.raises(FileNotFoundError, match=r"pubchemqc: .* has no files <first>-<last>\.json"):
         PubChemQC().list_files(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"pubchemqc: .* lacks 1-9\.json"):
         PubChemQC(shards=("1-9.json",)).list_files(tmp_path)
@@ -342,7 +342,7 @@ def test_shards_that_are_not_there_are_named(tmp_path):
         raws(tmp_path / "1-9.json")
 
 
-def test_fetch_asks_for_the_named_shards_alone(tmp_path, monkeypatch):
+def test_fetch_requests_only_the_named_shards(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(pubchemqc, "hf_hub_download", lambda *args, **kwargs: asked.append((*args, kwargs)))
     PubChemQC(config="b3lyp_pm6_chon300nosalt", shards=("1-9.json", "10-19.json")).fetch(None, tmp_path)
@@ -357,12 +357,12 @@ def test_fetch_asks_for_the_named_shards_alone(tmp_path, monkeypatch):
     assert len(asked) == 2
 
 
-def test_fetch_refuses_to_fetch_terabytes_unasked(tmp_path):
-    with pytest.raises(ValueError, match=r"all of b3lyp_pm6 are 2\.24 TB.*name the shards"):
+def test_fetch_does_not_download_terabytes_by_default(tmp_path):
+    with pytest.raises(ValueError, match=r"all of b3lyp_pm6 would be 2\.24 TB.*name the shards"):
         PubChemQC().fetch(None, tmp_path)
 
 
 @pytest.mark.parametrize("options", [{"config": "pm6opt"}, {"shards": "1-9.json"}, {"shards": ("../1-9.json",)}])
-def test_an_option_with_an_impossible_value_is_refused(options):
+def test_an_option_with_an_invalid_value_is_refused(options):
     with pytest.raises(ValueError, match=f"source pubchemqc: .*{next(iter(options.values()))[0]}"):
         PubChemQC(**options)

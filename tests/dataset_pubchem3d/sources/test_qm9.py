@@ -105,7 +105,9 @@ def test_properties_agree_with_each_other_and_with_their_columns(rows):
         assert sum(properties["mulliken_charges"]) == pytest.approx(0, abs=1e-4)
         linear = raw["Index"] in ("4", "5", "23", "24")  # ethyne, HCN, butadiyne, propiolonitrile
         modes = 3 * int(raw["N_atoms"]) - (5 if linear else 6)
-        assert len(properties["frequencies"]) == (2 * modes if raw["Index"] == "29" else modes)  # 29: but-2-yne, twice
+        assert len(properties["frequencies"]) == (
+            2 * modes if raw["Index"] == "29" else modes
+        )  # 29: but-2-yne, with two sets
 
 
 def test_zero_point_energies_are_half_the_sum_of_the_frequencies(rows):
@@ -114,7 +116,7 @@ def test_zero_point_energies_are_half_the_sum_of_the_frequencies(rows):
         assert sum(properties["frequencies"]) / 2 / 219474.63 == pytest.approx(properties["zpve"], abs=2e-5)
 
 
-def test_cells_that_are_no_json_are_read():
+def test_cells_that_are_not_json_are_read():
     geometry, properties = QM9().parse_geometry(row()), QM9().parse_properties(row())
     assert geometry.positions[0].tolist() == np.float32([[0, 0, 0.1], [0, 0.76, -0.5], [0, -0.76, -0.5]]).tolist()
     assert properties["mulliken_charges"] == [-0.6, 0.3, 0.3]
@@ -143,7 +145,7 @@ def test_a_bad_cell_is_named(cells, method, reason):
     assert caught.value.record_id == "7"
 
 
-def test_a_compound_is_that_of_its_inchi():
+def test_a_compound_is_identified_by_its_inchi():
     glycine = make_gdb_compound("1", "InChI=1S/C2H5NO2/c3-1-2(4)5/h1,3H2,(H,4,5)", "[NH3+]CC([O-])=O")
     assert (glycine.inchikey, glycine.smiles) == ("DHMQDGOQFOQNFH-UHFFFAOYSA-N", "[NH3+]CC(=O)[O-]")
     assert (glycine.n_heavy, glycine.formal_charge) == (5, 0)
@@ -158,11 +160,11 @@ def test_rows_come_in_order_with_their_tensors(tmp_path):
     assert raw[1] == row(2, A_xx="9.5")
 
 
-def test_tables_that_are_not_in_step_are_an_error(tmp_path):
+def test_tables_that_do_not_match_are_an_error(tmp_path):
     write_package(tmp_path, [row(1)], [row(5)], [row(6), row(7)])
     tensors = tmp_path / TENSORS
     tensors.write_text("".join(tensors.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(ValueError, match=r"polarizability.csv: has None where.*dsgdb9nsd_000007.xyz"):
+    with pytest.raises(ValueError, match=r"polarizability.csv: has None, but.*dsgdb9nsd_000007.xyz"):
         list(QM9(path=str(tmp_path)).read_records(tmp_path))
 
 
@@ -191,7 +193,7 @@ def test_missing_tables_and_packages_are_named(tmp_path):
     assert "qm9pack" not in sys.modules
 
 
-def test_atomisation_energies_are_those_of_other_tables_of_qm9(rows):
+def test_atomisation_energies_agree_with_another_table_of_qm9(rows):
     methane, ammonia, water = (QM9().parse_properties(rows[number]) for number in range(3))
     # MoleculeNet's gdb9.sdf.csv, column u0_atom, kcal/mol
     for properties, expected in ((methane, -395.999595), (ammonia, -276.861363), (water, -213.087624)):

@@ -68,7 +68,7 @@ def test_properties_have_the_names_of_the_package():
     properties = QM9Archive().parse_properties(water())
     assert list(properties) == [column.name for column in PROPERTIES]
     scalars = [700.1, 400.2, 250.3, 1.9, 6.3, -0.29, 0.07, 0.36, 19, 0.021, -76.40, -76.39, -76.39, -76.41, 6]
-    # Less the free atoms' energies: 2 of -0.500273, -0.498857, -0.497912, -0.510927 and 1 of oxygen's.
+    # Minus the energies of the free atoms: 2 of -0.500273, -0.498857, -0.497912, -0.510927 and 1 of oxygen's.
     atomisation = [-76.40 + 76.065125, -76.39 + 76.060877, -76.39 + 76.058043, -76.41 + 76.101386]
     *numbers, tensor, charges, frequencies = properties.values()
     assert numbers == pytest.approx([*scalars, *atomisation], rel=1e-12, abs=1e-9)
@@ -95,7 +95,7 @@ def test_a_molecule_of_the_package_in_the_format_of_the_archive_gives_the_same()
     assert QM9Archive().parse_geometry(member).energies == pytest.approx(geometry.energies)
 
 
-def test_the_gdb_molecule_identifies_where_the_relaxed_one_is_another():
+def test_the_gdb_molecule_identifies_even_if_the_relaxed_one_differs():
     text = WATER.replace("O\tO\t", "O\tOO\t").replace("h1H2\tInChI=1S/H2O/h1H2", "h1H2\tInChI=1S/H2O2/c1-2/h1-2H")
     assert QM9Archive().identify(water(text=text)).inchikey == "XLYOFNOQVPJJNP-UHFFFAOYSA-N"
     assert QM9Archive().parse_compound(water(text=text)).smiles == "O"
@@ -124,7 +124,7 @@ def test_the_archive_is_streamed_and_uncharacterised_molecules_are_refused(tmp_p
         ("\t-0.59", "", "not a molecule in the format of QM9"),
         ("1600.1\t3700.2\t3800.3\n", "", "not a molecule in the format of QM9"),
         (WATER, "", "not a molecule in the format of QM9"),
-        ("0.9775", "0.97.75", "a field is no number"),
+        ("0.9775", "0.97.75", "a field is not a number"),
         ("0.9775", "inf", "a number is not finite"),
         ("O\t-", "Qq\t-", "an element symbol is unknown"),
     ],
@@ -158,11 +158,11 @@ def test_damaged_and_foreign_archives_are_an_error(tmp_path):
             list(source.read_records(tmp_path))
 
 
-def test_the_list_of_uncharacterised_molecules_is_read_between_its_rules(tmp_path):
+def test_the_list_of_uncharacterised_molecules_is_read_between_rules(tmp_path):
     file = tmp_path / UNCHARACTERISED
     file.write_text(LIST)
     assert read_uncharacterised(file) == [58, 990002]
-    file.write_text("\n\n\n" + LIST)  # copies of the list differ in their blank lines
+    file.write_text("\n\n\n" + LIST)  # copies of the list have different blank lines
     assert read_uncharacterised(file) == [58, 990002]
     for broken, message in ((LIST[:-70], "2 rules"), (LIST.replace("  58", "some"), "a line has no index")):
         file.write_text(broken)
@@ -170,7 +170,7 @@ def test_the_list_of_uncharacterised_molecules_is_read_between_its_rules(tmp_pat
             read_uncharacterised(file)
 
 
-def test_what_is_fetched_is_what_is_read(tmp_path):
+def test_the_fetched_files_are_read(tmp_path):
     class Client:
         def download(self, url, path, md5):
             requests.append((url, md5))

@@ -20,12 +20,12 @@ def geometry(smiles: str, **options):
     return source.parse_geometry(raw)
 
 
-def test_a_compound_keeps_the_inchikey_it_came_with():
+def test_a_compound_keeps_its_inchikey():
     (raw,) = RDKitConformers().make_records([(KEY, "CCO")])
     assert RDKitConformers().identify(raw) == Identity(None, KEY)
 
 
-def test_the_conformer_is_the_one_that_the_model_is_given():
+def test_the_conformer_equals_the_models():
     expected = read_molecule("CCO", seed=3)
     made = geometry("CCO", seed=3)
     assert made.geometry_id == KEY
@@ -54,7 +54,7 @@ def test_conformers_of_consecutive_seeds_share_their_atoms():
         assert np.array_equal(three.positions[place], alone.positions[0])
 
 
-def test_a_further_conformer_that_cannot_be_made_is_left_out(monkeypatch):
+def test_another_conformer_that_cannot_be_made_is_skipped(monkeypatch):
     def fail_after_the_first(smiles, seed, *rest):
         if seed > 7:
             raise MoleculeError("no conformer was found", "pass 3D coordinates")
@@ -64,7 +64,7 @@ def test_a_further_conformer_that_cannot_be_made_is_left_out(monkeypatch):
     assert geometry("CCO", seed=6, num_conformers=4).positions.shape == (2, 9, 3)
 
 
-def test_a_conformer_is_as_embedded_if_no_force_field_is_wanted():
+def test_without_relaxation_a_conformer_stays_as_embedded():
     mol = Chem.AddHs(Chem.MolFromSmiles("CCCCO"))
     parameters = rdDistGeom.ETKDGv3()
     parameters.randomSeed, parameters.maxIterations = 42, 50
@@ -77,7 +77,7 @@ def test_a_conformer_is_as_embedded_if_no_force_field_is_wanted():
     assert np.abs(distances[0] - distances[1]).max() < 1e-4
 
 
-def test_the_seed_decides_the_conformer():
+def test_the_seed_determines_the_conformer():
     assert np.array_equal(geometry("CCCCO", seed=1).positions, geometry("CCCCO", seed=1).positions)
     assert not np.allclose(geometry("CCCCO", seed=1).positions, geometry("CCCCO", seed=2).positions)
 
@@ -90,7 +90,7 @@ def test_the_seed_decides_the_conformer():
         ("C*", "it has a dummy atom …, which has no element"),
         ("C(C", "RDKit cannot read it as SMILES …"),
         ("", "it is empty"),
-        ("C(C)(C)(C)(C)C", "RDKit refuses its chemistry …"),
+        ("C(C)(C)(C)(C)C", "RDKit rejects its chemistry …"),
     ],
 )
 def test_molecules_are_refused_by_reasons_that_can_be_counted(smiles, reason):
@@ -100,7 +100,7 @@ def test_molecules_are_refused_by_reasons_that_can_be_counted(smiles, reason):
     assert repr(smiles) in refused.value.detail
 
 
-def test_it_alone_is_a_last_resort():
+def test_only_this_source_is_a_last_resort():
     assert [name for name, source in GEOMETRY_SOURCES.items() if source.is_last_resort] == ["rdkit"]
 
 

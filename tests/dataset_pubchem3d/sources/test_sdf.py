@@ -18,7 +18,7 @@ def make_conformer(smiles: str) -> Chem.Mol:
 
 
 def written(*mols: Chem.Mol, **properties: str) -> str:
-    """SDF text as RDKit writes it."""
+    """SDF text written by RDKit."""
     stream = io.StringIO()
     with Chem.SDWriter(stream) as writer:
         for mol in mols:
@@ -36,13 +36,13 @@ TWO_RECORDS = written(METHANOL, PYRIDINE, NAME="two\nlines", MASS="32.04")
 
 
 @pytest.mark.parametrize("name", ["a.sdf", "a.sdf.gz"])
-def test_records_are_the_text_between_the_ends(tmp_path, name):
+def test_records_are_the_text_between_separators(tmp_path, name):
     content = TWO_RECORDS.encode()
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
     assert list(read_sdf(tmp_path / name)) == TWO_RECORDS.split("$$$$\n")[:-1]
 
 
-def test_an_open_stream_is_read_too():
+def test_an_open_stream_is_read():
     assert list(read_sdf(io.StringIO(TWO_RECORDS))) == TWO_RECORDS.split("$$$$\n")[:-1]
 
 
@@ -59,14 +59,14 @@ def test_records_are_read_one_at_a_time(tmp_path):
         next(records)
 
 
-def test_a_last_record_that_ends_with_its_structure_needs_no_end(tmp_path):
+def test_a_last_record_that_ends_with_its_structure_needs_no_separator(tmp_path):
     (tmp_path / "a.sdf").write_text(Chem.MolToMolBlock(METHANOL) + "\n")
     (record,) = read_sdf(tmp_path / "a.sdf")
     assert read_sdf_geometry("a", record)[0].tolist() == [6, 8, 1, 1, 1, 1]
 
 
 @pytest.mark.parametrize("rest", ["\n \n", "\r\n"])
-def test_blank_lines_at_the_end_are_no_record(tmp_path, rest):
+def test_blank_lines_at_the_end_are_not_a_record(tmp_path, rest):
     (tmp_path / "a.sdf").write_bytes((TWO_RECORDS + rest).encode())
     assert len(list(read_sdf(tmp_path / "a.sdf"))) == 2
 
@@ -90,14 +90,14 @@ def test_a_file_of_another_kind_is_named(tmp_path):
         list(read_sdf(tmp_path / "a.sdf.gz"))
 
 
-def test_a_byte_that_is_no_utf8_costs_its_record(tmp_path):
+def test_a_byte_that_is_not_utf8_costs_its_record(tmp_path):
     first, second, _ = TWO_RECORDS.split("$$$$\n")
     broken = ("benz\xe8ne" + first).encode("latin-1")
     (tmp_path / "a.sdf").write_bytes(b"$$$$\n".join([broken, second.encode(), broken, b""]))
     bad, good, last = read_sdf(tmp_path / "a.sdf")
     assert good == second
     assert bad == last
-    with pytest.raises(RecordError, match=r"r1: a byte is no UTF-8 \(byte 0xe8 in line 1 of the record\)"):
+    with pytest.raises(RecordError, match=r"r1: a byte is not UTF-8 \(byte 0xe8 in line 1 of the record\)"):
         read_sdf_geometry("r1", bad)
 
 
@@ -109,7 +109,7 @@ def test_a_missing_file_is_an_os_error(tmp_path):
 # ----------------------------------------------------------------------------------------------------------- data items
 
 
-def test_data_items_are_those_that_rdkit_reads():
+def test_data_items_agree_with_rdkit():
     supplier = Chem.SDMolSupplier()
     supplier.SetData(TWO_RECORDS)
     for record, mol in zip(TWO_RECORDS.split("$$$$\n")[:-1], supplier, strict=True):
@@ -124,7 +124,7 @@ def test_headers_of_all_kinds_and_line_ends_are_read(header, line_end):
     assert read_sdf_tags(record) == {"TAG": "first\nsecond > <x>", "EMPTY": "", "LAST": "3"}
 
 
-def test_a_title_is_no_data_item():
+def test_a_title_is_not_a_data_item():
     assert read_sdf_tags("> <TITLE>\nx\n\nM  END\n") == {}
     assert read_sdf_tags("> <TITLE>\nx\n") == {}
 
@@ -134,14 +134,14 @@ def test_a_title_is_no_data_item():
 
 @pytest.mark.parametrize("write", [Chem.MolToMolBlock, Chem.MolToV3KMolBlock])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
-def test_atoms_and_positions_are_those_that_were_written(write, line_end):
+def test_atoms_and_positions_are_read_as_written(write, line_end):
     numbers, positions = read_sdf_geometry("a", write(PYRIDINE).replace("\n", line_end))
     assert numbers.tolist() == [atom.GetAtomicNum() for atom in PYRIDINE.GetAtoms()]
     assert (numbers == 1).sum() == 5
     assert np.abs(positions - PYRIDINE.GetConformer().GetPositions()).max() < 1e-4
 
 
-def test_chemistry_that_rdkit_refuses_keeps_its_geometry():
+def test_a_structure_that_rdkit_refuses_keeps_its_geometry():
     block = Chem.MolToMolBlock(METHANOL).replace("  1  2  1  0", "  1  2  3  0")
     assert Chem.MolFromMolBlock(block) is None
     numbers, positions = read_sdf_geometry("a", block)
@@ -150,7 +150,7 @@ def test_chemistry_that_rdkit_refuses_keeps_its_geometry():
 
 
 def lay_flat(mol: Chem.Mol) -> Chem.Mol:
-    """In the plane of its first three atoms, which becomes z = 0."""
+    """The molecule rotated so that its first three atoms are in the plane z = 0."""
     flat = Chem.Mol(mol)
     positions = flat.GetConformer().GetPositions()
     x = (positions[1] - positions[0]) / np.linalg.norm(positions[1] - positions[0])
@@ -160,7 +160,7 @@ def lay_flat(mol: Chem.Mol) -> Chem.Mol:
     return flat
 
 
-def test_a_planar_molecule_that_is_marked_3d_passes_and_a_drawing_does_not():
+def test_a_planar_molecule_marked_3d_passes_and_a_drawing_does_not():
     block = Chem.MolToMolBlock(lay_flat(PYRIDINE))
     assert read_sdf_geometry("a", block)[1][:, 2].tolist() == [0.0] * 11
     drawing = Chem.MolFromSmiles("c1ccncc1C")
@@ -181,7 +181,7 @@ def test_a_planar_molecule_that_is_marked_3d_passes_and_a_drawing_does_not():
         (Chem.MolToMolBlock(Chem.MolFromSmiles("CO")), "the coordinates are 2D"),
     ],
 )
-def test_a_block_that_cannot_be_used_is_refused_by_its_id(block, reason):
+def test_an_unusable_block_is_refused_with_its_id(block, reason):
     with pytest.raises(RecordError) as refused:
         read_sdf_geometry("mol 5", block)
     assert (refused.value.record_id, refused.value.reason) == ("mol 5", reason)

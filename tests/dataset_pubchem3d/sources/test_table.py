@@ -37,7 +37,7 @@ def geometry_of(**cells):
 
 
 def write(folder, form, frame):
-    """The table in a format, as pandas writes it."""
+    """The table in a format, written by pandas."""
     file = folder / f"pairs.{form}"
     if form == "parquet":
         frame.to_parquet(file)
@@ -58,7 +58,7 @@ def sdf_record(smiles, is_3d, **tags):
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv", "tsv"])
-def test_the_formats_say_the_same(tmp_path, form):
+def test_all_formats_give_the_same(tmp_path, form):
     frame = pd.DataFrame(
         {
             "CID": [962.0, None],
@@ -84,11 +84,11 @@ def test_the_formats_say_the_same(tmp_path, form):
     geometries = [source.parse_geometry(record) for record in raw]
     assert geometries[0].positions.tolist() == [WATER]
     assert (geometries[0].energies.tolist(), geometries[1].energies) == ([-2078.5], None)
-    assert geometries[1].atomic_numbers.tolist() == [6, 6, 8]  # no hydrogens given, none added
+    assert geometries[1].atomic_numbers.tolist() == [6, 6, 8]  # none were given, none are added
     assert (geometries[0].method, source.method, geometries[0].geometry_id) == (None, "not stated", "row 0")
 
 
-ALANINE = {  # as PubChem gives it
+ALANINE = {  # from PubChem
     "inchikey": "QNAYBMKLOCPYGJ-REOHCLBHSA-N",
     "inchi": "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1",
     "flat": "CC(C(=O)O)N",
@@ -96,10 +96,10 @@ ALANINE = {  # as PubChem gives it
 }
 
 
-def test_the_structure_that_has_the_key_of_the_row_counts():
+def test_the_structure_with_the_key_of_the_row_is_used():
     row = {"text": "It is L-alanine.", "smiles": ALANINE["flat"], "inchi": ALANINE["inchi"]}
     assert "@" in text_of(**row, inchikey=ALANINE["inchikey"]).compound.smiles
-    assert "@" not in text_of(**row).compound.smiles  # without a key, the first
+    assert "@" not in text_of(**row).compound.smiles  # without a key, the first structure is used
     broken = row | {"inchi": "InChI=1S/broken", "inchikey": ALANINE["inchikey"]}
     assert "@" not in text_of(**broken).compound.smiles
 
@@ -110,7 +110,7 @@ def test_a_smiles_with_stereo_is_preferred_to_one_without(tmp_path):
     assert text.compound.inchikey == ALANINE["inchikey"]
 
 
-def test_white_space_and_inchis_that_are_not_standard():
+def test_whitespace_and_nonstandard_inchis():
     methane = {"text": "Gas.", "inchi": " InChI=1S/CH4/h1H4 ", "inchikey": " VNWKTOKETHGBQD-UHFFFAOYSA-N"}
     for inchi in (methane["inchi"], "InChI=1/CH4/h1H4"):
         compound = text_of(**methane | {"inchi": inchi}).compound
@@ -123,7 +123,7 @@ def test_a_first_block_alone_does_not_hide_the_key_of_the_structure():
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv", "tsv"])
-def test_coordinates_are_seen_however_the_head_is_written(tmp_path, form):
+def test_coordinates_are_found_for_any_spelling_of_the_header(tmp_path, form):
     frame = pd.DataFrame({"smiles": ["O"], "text": ["Wet."], "atomic_numbers": [[8, 1, 1]], "positions": [WATER]})
     file = write(tmp_path, form, frame)
     if form == "csv":
@@ -133,7 +133,7 @@ def test_coordinates_are_seen_however_the_head_is_written(tmp_path, form):
     assert not TableGeometry(path=str(bare)).has_coordinates(bare)
 
 
-def test_words_for_nothing_are_missing_cells_but_for_texts(tmp_path):
+def test_words_for_missing_values_are_missing_cells_except_in_texts(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("smiles,cid,name,text\nO,NA,NA,None\nO,null,n/a,nan\n")
     first, second = Table().read_records(file)
@@ -141,20 +141,20 @@ def test_words_for_nothing_are_missing_cells_but_for_texts(tmp_path):
     assert second.cells == {"smiles": "O", "name": "n/a"}
 
 
-def test_a_list_where_a_text_should_be_is_refused(tmp_path):
+def test_a_list_in_place_of_a_text_is_refused(tmp_path):
     frame = pd.DataFrame({"smiles": ["O", "O"], "text": [["Wet."], ["Water."]]})
     raw = next(Table().read_records(write(tmp_path, "parquet", frame)))
-    with pytest.raises(RecordError, match=r"row 0: the row does not fit the head of its table \(a list as text"):
+    with pytest.raises(RecordError, match=r"row 0: the row does not fit the header of its table \(a list as text"):
         Table().parse_texts(raw)
 
 
-def test_rows_of_the_wrong_length_are_refused_and_the_others_kept(tmp_path):
+def test_rows_of_the_wrong_length_are_refused_and_others_are_kept(tmp_path):
     (tmp_path / "a.tsv").write_text("smiles\ttext\nO\tWater\nO\nC\tMethane\tgas\nCCO\tEthanol\n")
     raw = list(Table().read_records(tmp_path / "a.tsv"))
     assert [record.record_id for record in raw] == ["row 0", "row 1", "row 2", "row 3"]
     assert [Table().parse_texts(raw[place])[0].text for place in (0, 3)] == ["Water", "Ethanol"]
     for place, detail in ((1, "a.tsv: 1 cell in line 3, 2 columns"), (2, "a.tsv: 3 cells in line 4")):
-        with pytest.raises(RecordError, match=f"row {place}: the row does not fit the head of its table .{detail}"):
+        with pytest.raises(RecordError, match=f"row {place}: the row does not fit the header of its table .{detail}"):
             Table().parse_texts(raw[place])
 
 
@@ -211,7 +211,7 @@ def test_several_conformers_are_sorted_by_energy():
     assert geometry.energies.tolist() == [1.5, 3.5]
 
 
-def test_method_and_license_are_those_of_the_row_or_of_the_option():
+def test_method_and_license_come_from_the_row_or_the_option():
     cells = {"atomic_numbers": "[2]", "positions": "[0, 0, 0]"}
     assert TableGeometry(method="PM7", license="CC0").method == "PM7"
     geometry = geometry_of(**cells, geometry_method="HF", geometry_license="MIT")
@@ -225,10 +225,10 @@ def test_method_and_license_are_those_of_the_row_or_of_the_option():
         ({"positions": "[0,0]", "atomic_numbers": "[1]"}, "numbers of atoms and positions differ"),
         ({"positions": [0.0, 0, 0, 1], "atomic_numbers": [1]}, "numbers of atoms and positions differ"),
         ({"positions": [0.0, 0, None], "atomic_numbers": [1]}, "a coordinate is not finite"),
-        ({"positions": [[0.0, 0, 0], [1.0]], "atomic_numbers": [1, 1]}, "a cell is no list of numbers"),
-        ({"positions": "0 0 0", "atomic_numbers": "[1]"}, "a cell is no list of numbers"),
+        ({"positions": [[0.0, 0, 0], [1.0]], "atomic_numbers": [1, 1]}, "a cell is not a list of numbers"),
+        ({"positions": "0 0 0", "atomic_numbers": "[1]"}, "a cell is not a list of numbers"),
         ({"positions": [0.0, 0, 0], "atomic_numbers": [0]}, "an atomic number is not one of 1 to 118"),
-        ({"positions": [0.0, 0, 0], "atomic_numbers": "[1]", "energy": "low"}, "a cell is no list of numbers"),
+        ({"positions": [0.0, 0, 0], "atomic_numbers": "[1]", "energy": "low"}, "a cell is not a list of numbers"),
         ({"atomic_numbers": "[1]"}, "no positions"),
         (
             {"positions": [0.0, 0, 0], "atomic_numbers": "[1]", "smiles": "O", "inchikey": ETHANOL_KEY},
@@ -251,8 +251,8 @@ def test_bad_geometries_are_refused(cells, reason):
         ({"text": "Water", "smiles": "O("}, "RDKit cannot read the SMILES"),
         ({"text": "Water", "inchi": "H2O"}, "RDKit cannot read the InChI"),
         ({"text": "Water", "mol_block": "H2O"}, "RDKit cannot read the mol block"),
-        ({"text": "Water", "smiles": "O", "cid": "9.5"}, "an id is no positive integer"),
-        ({"text": "Water", "smiles": "O", "cid": "CID962"}, "an id is no positive integer"),
+        ({"text": "Water", "smiles": "O", "cid": "9.5"}, "an id is not a positive integer"),
+        ({"text": "Water", "smiles": "O", "cid": "CID962"}, "an id is not a positive integer"),
         ({"text": "Water", "smiles": "O", "inchikey": "water"}, "not an InChIKey"),
         (
             {"text": "Water", "smiles": "O", "inchikey": ETHANOL_KEY},
@@ -266,14 +266,14 @@ def test_bad_texts_are_refused(cells, reason):
     assert caught.value.reason == reason
 
 
-def test_the_columns_key_counts_where_it_has_the_structures_first_block():
+def test_the_key_of_the_column_is_used_if_it_has_the_first_block_of_the_structure():
     key = "QNAYBMKLOCPYGJ-REOHCLBHSA-N"  # L-alanine
     assert text_of(text="Alanine", smiles="CC(N)C(=O)O", inchikey=key).compound.inchikey == key
     compound = text_of(text="Alanine", smiles="CC(N)C(=O)O", inchikey=key[:14]).compound
     assert compound.inchikey == "QNAYBMKLOCPYGJ-UHFFFAOYSA-N"
 
 
-def test_an_inchi_or_a_cid_can_stand_for_the_smiles():
+def test_an_inchi_or_a_cid_can_replace_the_smiles():
     inchi = "InChI=1S/C4H8/c1-3-4-2/h3-4H,1-2H3/b4-3+"
     compound = text_of(text="Butene", inchi=inchi, name="but-2-ene").compound
     assert (compound.inchi, compound.inchikey) == (inchi, "IAQRGUVFOMOMEM-ONEGZZNKSA-N")
@@ -288,7 +288,7 @@ ETHANOL = {**OTHER_ATOMS, "atomic_numbers": [6, 6, 8]}
 
 def test_coordinates_of_another_molecule_are_refused(conformer_of):
     reason = "the coordinates are of another molecule"
-    with pytest.raises(RecordError, match=rf"{reason} \(they are of CNO, the structure is C2H6O\)"):
+    with pytest.raises(RecordError, match=rf"{reason} \(they have CNO, the structure has C2H6O\)"):
         geometry_of(smiles="CCO", **OTHER_ATOMS)
     with pytest.raises(RecordError, match=reason):
         geometry_of(inchi="InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3", **OTHER_ATOMS)
@@ -303,35 +303,35 @@ def test_coordinates_of_another_molecule_are_refused(conformer_of):
     ("cells", "reason"),
     [
         (OTHER_ATOMS, "the coordinates are of another molecule"),
-        ({"positions": "0 0 0", "atomic_numbers": "[6]"}, "a cell is no list of numbers"),
+        ({"positions": "0 0 0", "atomic_numbers": "[6]"}, "a cell is not a list of numbers"),
         ({"atomic_numbers": "[6, 6, 8]"}, "no positions"),
         ({"positions": "[[0, 0, 0]]"}, "the geometry has no atoms"),
-        ({"positions": "[" * 100_000, "atomic_numbers": "[6]"}, "a cell is no list of numbers"),
-        ({"positions": [[0, 0, 10**400]], "atomic_numbers": [6]}, "a cell is no list of numbers"),
-        ({"positions": [[0, 0, 0], [0, 0, 0.0]], "atomic_numbers": [6, 8]}, "all of its atoms are at one place"),
+        ({"positions": "[" * 100_000, "atomic_numbers": "[6]"}, "a cell is not a list of numbers"),
+        ({"positions": [[0, 0, 10**400]], "atomic_numbers": [6]}, "a cell is not a list of numbers"),
+        ({"positions": [[0, 0, 0], [0, 0, 0.0]], "atomic_numbers": [6, 8]}, "all of its atoms are at the same"),
     ],
 )
-def test_one_fault_of_a_geometry_is_refused_once(cells, reason):
+def test_a_faulty_geometry_is_refused_once(cells, reason):
     raw = Row("row 0", {"text": "Ethanol.", "smiles": "CCO", **cells})
     with pytest.raises(RecordError) as refused:
         Table(with_geometries=True).parse_texts(raw)
     assert refused.value.reason.startswith(reason)
-    assert TableGeometry(with_texts=True).identify(raw) == Identity()  # whom no text wants
-    assert Table().parse_texts(raw)[0].text == "Ethanol."  # of a recipe that takes geometries from elsewhere
+    assert TableGeometry(with_texts=True).identify(raw) == Identity()  # matches no text
+    assert Table().parse_texts(raw)[0].text == "Ethanol."  # in a recipe with geometries from elsewhere
     with pytest.raises(RecordError) as refused:
-        TableGeometry().parse_geometry(raw)  # of one that takes texts from elsewhere
+        TableGeometry().parse_geometry(raw)  # in a recipe with texts from elsewhere
     assert refused.value.reason.startswith(reason)
 
 
 @pytest.mark.parametrize("cells", [{"smiles": "C1CC"}, {"smiles": "O", "inchikey": "water"}, {}, {"cid": "x"}])
-def test_what_the_texts_of_a_table_refuse_its_geometries_do_not_refuse_again(cells):
+def test_a_row_that_the_texts_refuse_is_not_refused_again_by_the_geometries(cells):
     raw = Row("row 0", {"text": "It.", **cells, **ETHANOL})
     assert TableGeometry(with_texts=True).identify(raw) == Identity()
     with pytest.raises(RecordError):
         identify_and_parse(TableGeometry(), raw)
 
 
-def test_a_row_without_coordinates_is_no_fault():
+def test_a_row_without_coordinates_is_not_a_fault():
     raw = Row("row 0", {"text": "Ethanol.", "smiles": "CCO"})
     assert Table(with_geometries=True).parse_texts(raw)
     assert TableGeometry(with_texts=True).identify(raw) == Identity()
@@ -341,7 +341,7 @@ def test_a_row_without_coordinates_is_no_fault():
     assert TableGeometry(with_texts=True).parse_geometry(whole).positions.shape == (1, 3, 3)
 
 
-def test_a_text_is_kept_as_it_was_given_too(tmp_path):
+def test_the_original_text_is_kept_too(tmp_path):
     (tmp_path / "a.csv").write_text("smiles,text\nO,Boils at 100 &deg;C. \nC,A gas.\n")
     first, second = texts_of(tmp_path / "a.csv")
     assert (first.text, first.raw) == ("Boils at 100 °C.", "Boils at 100 &deg;C. ")
@@ -371,7 +371,7 @@ def test_doubled_backslashes_are_undoubled():
     assert pickle.loads(pickle.dumps(doubled)) == doubled
 
 
-def test_the_rows_of_a_folder_are_numbered_through_its_files(tmp_path):
+def test_the_rows_of_a_folder_are_numbered_across_its_files(tmp_path):
     for name, smiles in (("a.csv", "O"), ("b.tsv", "CCO")):
         (tmp_path / name).write_text(("smiles,text\n" + smiles + ",x\n").replace(",", "\t" if "tsv" in name else ","))
     assert [(text.record_id, text.compound.smiles) for text in texts_of(tmp_path)] == [("row 0", "O"), ("row 1", "CCO")]

@@ -17,7 +17,7 @@ def rows_of(file, encoding="utf-8"):
     return [row.cells for row in rows]
 
 
-def test_quotes_are_characters_in_tsv_and_quoting_in_csv(tmp_path):
+def test_quotes_are_characters_in_tsv_and_delimit_cells_in_csv(tmp_path):
     tsv, csv = tmp_path / "a.tsv", tmp_path / "a.CSV"
     tsv.write_text('CID\tSMILES\tdescription\n1\tO\t"Water" is wet.\n2\tCCO\tThe "molecule\n')
     assert [cells["text"] for cells in rows_of(tsv)] == ['"Water" is wet.', 'The "molecule']
@@ -25,7 +25,7 @@ def test_quotes_are_characters_in_tsv_and_quoting_in_csv(tmp_path):
     assert [cells["text"] for cells in rows_of(csv)] == ['Water, "wet",\nin two lines', "Ethanol"]
 
 
-def test_the_first_known_name_of_a_column_counts(tmp_path):
+def test_the_first_known_name_of_a_column_is_used(tmp_path):
     (tmp_path / "a.csv").write_text("Caption,canonical_smiles,SMILES,TEXT,other\nlater,OCC,CCO,Ethanol,1\n")
     assert rows_of(tmp_path / "a.csv") == [{"text": "Ethanol", "smiles": "CCO"}]
 
@@ -35,12 +35,12 @@ def test_missing_cells_are_left_out(tmp_path):
     assert rows_of(tmp_path / "a.csv") == [{"text": "NaNO3 is a salt.", "smiles": "O"}]
 
 
-def test_a_byte_order_mark_is_no_part_of_a_column_name(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_a_column_name(tmp_path):
     (tmp_path / "a.csv").write_text("text,smiles\nWater,O\n", encoding="utf-8-sig")
     assert rows_of(tmp_path / "a.csv") == [{"text": "Water", "smiles": "O"}]
 
 
-def test_greek_letters_and_long_cells_survive(tmp_path):
+def test_greek_letters_and_long_cells_are_preserved(tmp_path):
     text = "α-particle, 5 Å. " * 20_000
     (tmp_path / "a.tsv").write_bytes(f"text\tsmiles\r\n{text}\tO\r\n".encode())
     assert rows_of(tmp_path / "a.tsv") == [{"text": text, "smiles": "O"}]
@@ -53,8 +53,8 @@ def test_greek_letters_and_long_cells_survive(tmp_path):
         ("a.sdf.gz", b"no archive", "cannot be read"),
         ("a.sdf.gz", gzip.compress(b"name\n" * 99, mtime=0)[:-9], "is truncated or damaged"),
         ("a.csv", b"\xff\xfes\x00m\x00", "begins as UTF-16 text; pass the encoding utf-16"),
-        ("a.csv", b"s\x00m\x00i\x00", "holds NUL characters; if it is UTF-16, pass the encoding utf-16"),
-        ("a.csv", b'smiles,"text" x\nO,Water', "its head is broken .a quotation mark in line 1"),
+        ("a.csv", b"s\x00m\x00i\x00", "contains NUL characters; if it is UTF-16, pass the encoding utf-16"),
+        ("a.csv", b'smiles,"text" x\nO,Water', "its header is broken .a quotation mark in line 1"),
         ("a.xlsx", b"", "not one of the formats .parquet, .csv, .csv.gz, .tsv"),
         ("a.csv", b"", "has the columns  and lacks text"),
     ],
@@ -66,7 +66,7 @@ def test_broken_files_are_named(tmp_path, name, content, message):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.parquet", "a.sdf"])
-def test_a_file_that_is_not_there_is_named(tmp_path, name):
+def test_a_missing_file_is_named(tmp_path, name):
     with pytest.raises(ValueError, match=rf"there is no file .*{name}; check the path"):
         rows_of(tmp_path / name)
 
@@ -74,12 +74,12 @@ def test_a_file_that_is_not_there_is_named(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "content", "detail"),
     [
-        ("a.csv", b'smiles,text\nO,"Water', "the quotation mark that opens in line 2 is not closed"),
+        ("a.csv", b'smiles,text\nO,"Water', "the quotation mark that opens in line 2 is still open"),
         ("a.tsv", b"smiles\ttext\nO\t\xff", "line 2 holds byte 0xff, which is not valid utf-8"),
-        ("a.csv", b"smiles,text\nO,a\x00b", "line 2 holds a NUL character"),
+        ("a.csv", b"smiles,text\nO,a\x00b", "line 2 contains a NUL character"),
     ],
 )
-def test_what_is_damaged_costs_its_row(tmp_path, name, content, detail):
+def test_damage_costs_its_row(tmp_path, name, content, detail):
     comma = b"\t" if name == "a.tsv" else b","
     (tmp_path / name).write_bytes(content + b"\nCCO" + comma + b"Ethanol\n")
     damaged, whole = all_rows_of(tmp_path / name)
@@ -92,7 +92,7 @@ def test_what_is_damaged_costs_its_row(tmp_path, name, content, detail):
 MOL = "name\n\n\n  1  0  0  0  0  0  0  0  0  0999 V2000\n    0.0       0.0       0.0    C   0  0\nM  END\n"
 
 
-def test_one_byte_of_an_sdf_costs_its_record(tmp_path):
+def test_a_damaged_byte_of_an_sdf_costs_its_record(tmp_path):
     records = [f"{MOL}> <smiles>\nC\n\n> <text>\n{text}\n\n$$$$\n" for text in ("First.", "K\xf6ln.", "Third.")]
     (tmp_path / "a.sdf").write_text("".join(records), encoding="latin-1")
     first, damaged, third = all_rows_of(tmp_path / "a.sdf")
@@ -102,7 +102,7 @@ def test_one_byte_of_an_sdf_costs_its_record(tmp_path):
     assert [cells["text"] for cells in rows_of(tmp_path / "a.sdf", "latin-1")] == ["First.", "Köln.", "Third."]
 
 
-def test_a_truncated_record_of_an_sdf_is_told_with_its_lines(tmp_path):
+def test_a_truncated_record_of_an_sdf_is_reported_with_its_lines(tmp_path):
     record = f"{MOL}> <smiles>\nC\n\n> <text>\nA gas.\n\n$$$$\n"
     (tmp_path / "a.sdf").write_text(record + record[:60])
     whole, cut = all_rows_of(tmp_path / "a.sdf")
@@ -111,19 +111,19 @@ def test_a_truncated_record_of_an_sdf_is_told_with_its_lines(tmp_path):
     assert "write it again" in cut.fault.detail
 
 
-def test_texts_of_parquet_that_are_no_utf8_cost_their_row(tmp_path):
+def test_texts_of_parquet_that_are_not_utf8_cost_their_row(tmp_path):
     texts = pa.array([b"Water.", b"K\xf6ln.", None]).view(pa.string())
     pq.write_table(pa.table({"smiles": ["O", "C", "CC"], "text": texts}), tmp_path / "a.parquet")
     first, damaged, third = all_rows_of(tmp_path / "a.parquet")
     assert (first.cells, third.cells) == ({"smiles": "O", "text": "Water."}, {"smiles": "CC"})
     assert damaged.fault == (
         "the row is damaged",
-        "a.parquet: row 2 holds bytes that are no utf-8 as text; write it again",
+        "a.parquet: text of row 2 has bytes that are not UTF-8; write it again",
     )
 
 
 @pytest.mark.parametrize("nothing", ["#N/A", "#VALUE!", "#name?", "#REF!", "#DIV/0!", "#SPILL!", "-", " -- ", "nan"])
-def test_errors_of_excel_and_dashes_are_missing_cells(tmp_path, nothing):
+def test_excel_errors_and_dashes_are_missing_cells(tmp_path, nothing):
     (tmp_path / "a.csv").write_text(f"smiles,text,name\nO,{nothing},{nothing}\n{nothing},Water.,None\n")
     assert rows_of(tmp_path / "a.csv") == [{"smiles": "O"}, {"text": "Water.", "name": "None"}]
 
@@ -139,12 +139,12 @@ def test_html_entities_with_a_semicolon_are_resolved_once(tmp_path):
     assert second == {"smiles": "C", "text": "A & B", "name": "x"}
 
 
-def test_a_name_of_a_column_that_cannot_be_decoded_costs_nothing(tmp_path):
+def test_an_undecodable_column_name_costs_nothing(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"smiles,text,T (\xb0C)\nO,Water.,100\n")
     assert rows_of(tmp_path / "a.csv") == [{"smiles": "O", "text": "Water."}]
 
 
-def test_other_encodings_are_read_where_they_are_named(tmp_path):
+def test_other_encodings_are_read_if_named(tmp_path):
     for encoding in ("cp1252", "utf-16", "utf-16-le"):
         (tmp_path / "a.csv").write_text("smiles;text\nO;Köln, 25 °C\n", encoding=encoding)
         assert rows_of(tmp_path / "a.csv", encoding) == [{"smiles": "O", "text": "Köln, 25 °C"}]
@@ -153,6 +153,6 @@ def test_other_encodings_are_read_where_they_are_named(tmp_path):
         rows_of(tmp_path / "a.csv", "cp99999")
 
 
-def test_what_is_a_table_is_told_by_its_ending():
+def test_a_table_is_recognised_by_its_ending():
     assert all(map(is_table, ("a.csv", "b/c.TSV", "a.parquet", "a.sdf", "a.sdf.gz")))
     assert not any(map(is_table, ("csv", "a.csv/part", "a.sdf.bz2", "a.txt")))

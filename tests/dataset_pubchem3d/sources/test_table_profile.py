@@ -35,7 +35,7 @@ def test_counts_by_hand():
     ("cell", "is_outside"),
     [("[8, 1, 1]", 0), ("[92]", 1), ([8.0, 92.0], 1), ("8 1", 0), ([300], 0), ([1.5], 0), ([None], 0)],
 )
-def test_lists_of_atoms_in_any_form(cell, is_outside):
+def test_lists_of_atoms_in_any_format(cell, is_outside):
     assert profile_table([Row("row 0", {"atomic_numbers": cell})])["element_outside_dictionary"] == is_outside
 
 
@@ -44,13 +44,13 @@ def test_an_empty_table():
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
-def test_real_pairs_as_they_were_given():
+def test_the_profile_of_real_pairs():
     assert Table(path=str(REAL)).profile(REAL) == {
         "rows": 7334,
         "multi_fragment_smiles": 716,
         "doubled_backslashes": 412,
         "element_outside_dictionary": 122,
-        "distinct_inchikeys": 6982,  # the two rows of SMILES `*` have none, which counts as one
+        "distinct_inchikeys": 6982,  # the two rows of SMILES `*` have none, which counts as one value
         "distinct_first_blocks": 6630,
         "distinct_texts": 7280,
         "rows_sharing_their_text": 80,

@@ -13,7 +13,7 @@ from dataset_pubchem3d.stages.join import MATCH_LEVELS, ROW_SCHEMA, find_match_l
 from dataset_pubchem3d.stages.stage import Part
 from dataset_pubchem3d.stages.windows import write_windows
 
-SOURCES = ("pcqm4mv2", "qm9", "rdkit")  # the preferred one first
+SOURCES = ("pcqm4mv2", "qm9", "rdkit")  # in order of preference
 ACETIC_ACID, ACETATE = Compound.from_smiles("CC(=O)O", ""), Compound.from_smiles("CC(=O)[O-]", "")
 SODIUM_ACETATE = Compound.from_smiles("CC(=O)[O-].[Na+]", "")
 ALANINE = Compound.from_smiles("CC(N)C(=O)O", "")
@@ -45,7 +45,7 @@ def geometry(
     geometry_id: str = "0",
     inchikey: str | None = "",
 ) -> dict:
-    """A geometry that is wanted for a compound; of its own it may know no InChIKey (None) or a part of it."""
+    """A geometry wanted for a compound; its own InChIKey may be missing (None) or partial."""
     return {
         "inchikey14": compound.inchikey[:14],
         "inchikey": compound.inchikey if inchikey == "" else inchikey,
@@ -78,19 +78,19 @@ def matches(texts: list[dict], geometries: list[dict], **settings) -> list[tuple
 # --------------------------------------------------------------------------------------------------------------- levels
 
 
-def test_the_full_inchikey_decides_before_cid_and_first_block():
+def test_the_full_inchikey_outranks_cid_and_first_block():
     assert L_ALANINE.inchikey[:14] == D_ALANINE.inchikey[:14] == ALANINE.inchikey[:14]
     geometries = [geometry(D_ALANINE, cid=1), geometry(ALANINE), geometry(L_ALANINE, cid=2)]
     assert matches([text(L_ALANINE, cid=1)], geometries) == [("inchikey", 2)]
 
 
-def test_without_the_full_inchikey_the_cid_decides_before_the_first_block():
+def test_without_the_full_inchikey_the_cid_outranks_the_first_block():
     geometries = [geometry(D_ALANINE), geometry(ALANINE, cid=5950), geometry(ALANINE, cid=6)]
     assert matches([text(L_ALANINE, cid=5950)], geometries) == [("cid", 1)]
 
 
 @pytest.mark.parametrize("inchikey", [None, ALANINE.inchikey[:14]])
-def test_a_geometry_with_a_cid_and_no_whole_inchikey_matches_by_its_cid(inchikey):
+def test_a_geometry_with_a_cid_and_no_full_inchikey_matches_by_its_cid(inchikey):
     assert matches([text(ALANINE, cid=602)], [geometry(ALANINE, cid=602, inchikey=inchikey)]) == [("cid", 0)]
 
 
@@ -99,22 +99,22 @@ def test_a_geometry_with_neither_matches_by_its_first_block(inchikey):
     assert matches([text(ALANINE)], [geometry(ALANINE, inchikey=inchikey)]) == [("first_block", 0)]
 
 
-def test_a_text_without_stereo_takes_a_geometry_that_shows_some():
+def test_a_text_without_stereo_gets_a_geometry_with_stereo():
     assert matches([text(ALANINE)], [geometry(L_ALANINE)]) == [("first_block", 0)]
 
 
-def test_missing_cids_are_not_equal_cids():
+def test_missing_cids_are_not_equal():
     assert find_match_level(text(ALANINE), geometry(L_ALANINE)) == "first_block"
     assert find_match_level(text(ALANINE, cid=602), geometry(L_ALANINE)) == "first_block"
     assert find_match_level(text(ALANINE), geometry(L_ALANINE, cid=602)) == "first_block"
 
 
-def test_an_ion_takes_the_geometry_of_its_acid_by_the_first_block():
+def test_an_ion_gets_the_geometry_of_its_acid_by_the_first_block():
     assert ACETATE.inchikey != ACETIC_ACID.inchikey
     assert matches([text(ACETATE)], [geometry(ACETIC_ACID)]) == [("first_block", 0)]
 
 
-def test_a_salt_has_not_the_geometry_of_its_acid():
+def test_a_salt_does_not_get_the_geometry_of_its_acid():
     part = join([text(SODIUM_ACETATE, cid=517045)], [geometry(ACETIC_ACID, cid=176)])
     assert part.table == ROW_SCHEMA.empty_table()
     assert part.refused == [
@@ -127,7 +127,7 @@ def test_a_salt_has_not_the_geometry_of_its_acid():
     ]
 
 
-def test_texts_of_several_cids_with_one_inchikey_have_the_same_geometry():
+def test_texts_of_several_cids_with_one_inchikey_get_the_same_geometry():
     texts = [text(ALANINE, cid=602), text(ALANINE, cid=603), text(ALANINE)]
     geometries = [geometry(L_ALANINE, cid=602), geometry(ALANINE, cid=603)]
     assert matches(texts, geometries) == [("inchikey", 1)] * 3
@@ -151,25 +151,25 @@ def test_matches_looser_than_the_recipe_allows_are_refused(loosest, kept):
 # ---------------------------------------------------------------------------------------------------------- preferences
 
 
-def test_a_text_takes_the_geometry_of_its_own_record_first():
+def test_a_text_prefers_the_geometry_of_its_own_record():
     own = geometry(ALANINE, source="rdkit", energy=9.0, geometry_id="row 3")
     others = [geometry(ALANINE, source="pcqm4mv2", geometry_id="row 3"), geometry(ALANINE, source="rdkit", energy=1.0)]
     assert matches([text(ALANINE, record_id="row 3", source="rdkit")], [*others, own]) == [("inchikey", 2)]
 
 
-def test_its_own_record_does_not_outdo_a_surer_match():
+def test_a_stricter_match_outranks_its_own_record():
     own = geometry(L_ALANINE, source="rdkit", geometry_id="row 3")
     assert matches([text(ALANINE, record_id="row 3", source="rdkit")], [own, geometry(ALANINE)]) == [("inchikey", 1)]
 
 
 @pytest.mark.parametrize(("sources", "place"), [(SOURCES, 1), (("qm9", "rdkit", "pcqm4mv2"), 2)])
-def test_the_preferred_source_comes_before_a_lower_energy(sources, place):
+def test_the_preferred_source_outranks_a_lower_energy(sources, place):
     geometries = [geometry(ALANINE, source=source, energy=energy) for energy, source in enumerate(reversed(SOURCES))]
     geometries = [geometries[0], geometries[2], geometries[1]]  # rdkit, pcqm4mv2, qm9
     assert matches([text(ALANINE)], geometries, sources=sources) == [("inchikey", place)]
 
 
-def test_a_surer_match_comes_before_the_preferred_source():
+def test_a_stricter_match_outranks_the_preferred_source():
     geometries = [geometry(L_ALANINE, source="pcqm4mv2"), geometry(ALANINE, source="rdkit")]
     assert matches([text(ALANINE)], geometries) == [("inchikey", 1)]
 
@@ -184,14 +184,14 @@ def test_a_surer_match_comes_before_the_preferred_source():
         ([0.0, 0.0, -0.0], 0),
     ],
 )
-def test_of_one_source_the_lowest_energy_is_taken_and_of_equal_ones_the_first(energies, place):
+def test_the_lowest_energy_of_a_source_is_used_or_the_first_of_equal_ones(energies, place):
     assert matches([text(ALANINE)], [geometry(ALANINE, energy=energy) for energy in energies]) == [("inchikey", place)]
 
 
 # ---------------------------------------------------------------------------------------------------------------- whole
 
 
-def test_a_row_is_its_text_and_where_its_geometry_lies():
+def test_a_row_has_its_text_and_the_place_of_its_geometry():
     whole = text(ALANINE, cid=602) | {"name": "alanine", "synonyms": ["Ala"], "is_composed": False, "n_heavy": 6}
     part = join([whole], [geometry(L_ALANINE), geometry(ALANINE)])
     assert part.table.schema == ROW_SCHEMA
@@ -226,7 +226,7 @@ def random_geometries(draw) -> dict:
 
 
 def best_by_elimination(text: dict, geometries: list[dict], sources: tuple) -> tuple[str, int] | None:
-    """One rule after another strikes out candidates, unless it would strike out all of them."""
+    """Each rule in turn eliminates candidates, unless it would eliminate all of them."""
     left = [i for i, geometry in enumerate(geometries) if geometry["inchikey14"] == text["inchikey14"]]
     if not left:
         return None
@@ -261,7 +261,7 @@ def best_by_elimination(text: dict, geometries: list[dict], sources: tuple) -> t
     st.sampled_from(MATCH_LEVELS),
     st.permutations(SOURCES),
 )
-def test_every_text_has_the_geometry_that_elimination_leaves_or_is_refused(texts, geometries, loosest, sources):
+def test_every_text_gets_the_geometry_that_elimination_leaves_or_is_refused(texts, geometries, loosest, sources):
     expected, refused = [], []
     for row in texts:
         found = best_by_elimination(row, geometries, sources)
@@ -277,9 +277,9 @@ def test_every_text_has_the_geometry_that_elimination_leaves_or_is_refused(texts
     assert part.counts["texts"] == len(texts) == part.counts["rows"] + len(part.refused)
 
 
-def test_a_geometry_of_other_heavy_atoms_is_refused_whatever_it_matches_by():
+def test_a_geometry_with_other_heavy_atoms_is_refused_at_any_match_level():
     wrong = geometry(ACETIC_ACID) | {"atomic_numbers": list_elements("CC(=O)S")}
     part = join([text(ACETIC_ACID)], [wrong])
-    assert [record["reason"] for record in part.refused] == ["its geometry is of other elements"]
+    assert [record["reason"] for record in part.refused] == ["its geometry has other elements"]
     assert part.refused[0]["detail"] == "qm9 0"
     assert matches([text(ACETIC_ACID)], [geometry(ACETIC_ACID) | {"atomic_numbers": [6, 6, 8, 8]}]) == [("inchikey", 0)]

@@ -54,7 +54,7 @@ def given_or_raised(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Texts(TextSource):
-    """A raw record is its list of texts, or what is wrong with it."""
+    """A raw record is a list of texts, or an error."""
 
     name: ClassVar[str] = "invented texts"
 
@@ -64,7 +64,7 @@ class Texts(TextSource):
 
 @dataclass(frozen=True)
 class Structures(StructureSource):
-    """A raw record is its compound, or what is wrong with it."""
+    """A raw record is a compound, or an error."""
 
     name: ClassVar[str] = "invented structures"
 
@@ -74,7 +74,7 @@ class Structures(StructureSource):
 
 @dataclass(frozen=True)
 class Molecules(PropertySource):
-    """A raw record holds what each method gives, or what is wrong with it; any other question fails the test."""
+    """A raw record has the result or the error of each method; calling another method fails the test."""
 
     name: ClassVar[str] = "invented molecules"
     method: ClassVar[str] = "B3LYP"
@@ -105,15 +105,15 @@ def refused(source: str, error: RecordError) -> dict:
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 500])
-def test_all_records_are_in_one_chunk_each_and_in_order(size):
+def test_every_record_is_in_one_chunk_and_in_order(size):
     tasks = list(make_chunks(range(size)))
     assert [raw for task in tasks for raw in task.argument] == list(range(size))
     assert all(len(task.argument) == CHUNK for task in tasks[:-1])
     assert [task.name for task in tasks] == [f"{place:06d}" for place in range(-(-size // CHUNK))]
 
 
-def test_no_record_is_read_before_its_chunk_is_asked_for():
-    numbers = count()  # without an end
+def test_no_record_is_read_before_its_chunk_is_requested():
+    numbers = count()  # endless
     tasks = make_chunks(numbers)
     assert next(numbers) == 0
     assert next(tasks).argument == list(range(1, CHUNK + 1))
@@ -171,7 +171,7 @@ def test_every_compound_is_read_or_refused():
 
 @pytest.fixture
 def cid_windows(tmp_path) -> Path:
-    """Texts with CIDs alone: of the window up to CID 1000 and of the one from there on."""
+    """Texts with only CIDs: of the window up to CID 1000 and of the window after it."""
     texts = [
         Text("a", "Alcohol is a liquid.", "DrugBank", cid=702, name="alcohol", kind="drug", anid=3),
         Text("b", "It is a liquid.", "T3DB", cid=1140),
@@ -184,7 +184,7 @@ def cid_windows(tmp_path) -> Path:
     return folder
 
 
-def test_texts_of_a_window_are_identified_by_their_cid_and_keep_what_they_had(cid_windows, tmp_path):
+def test_texts_of_a_window_are_identified_by_their_cid_and_keep_other_columns(cid_windows, tmp_path):
     pq.write_table(read_compounds(Structures(), [ETHANOL, TOLUENE]).table, tmp_path / "compounds.parquet")
     part = identify_texts(cid_windows, (tmp_path / "compounds.parquet", 0))
     own = read_texts(
@@ -198,7 +198,7 @@ def test_texts_of_a_window_are_identified_by_their_cid_and_keep_what_they_had(ci
     assert part.table.schema == TEXT_SCHEMA
 
 
-def test_a_text_whose_cid_nobody_knows_is_refused(cid_windows, tmp_path):
+def test_a_text_with_an_unknown_cid_is_refused(cid_windows, tmp_path):
     pq.write_table(read_compounds(Structures(), [ETHANOL]).table, tmp_path / "compounds.parquet")
     part = identify_texts(cid_windows, (tmp_path / "compounds.parquet", 0))
     error = RecordError("c", "no structure is known for its CID", "703")
@@ -206,7 +206,7 @@ def test_a_text_whose_cid_nobody_knows_is_refused(cid_windows, tmp_path):
     assert part.counts == {"texts by CID": 3, "texts": 2}
 
 
-def test_every_text_is_refused_where_no_compound_is_known(cid_windows):
+def test_every_text_is_refused_if_no_compound_is_known(cid_windows):
     part = identify_texts(cid_windows, (None, 0))
     assert part.table == TEXT_SCHEMA.empty_table()
     assert [record["id"] for record in part.refused] == ["a", "c", "d"]
@@ -259,11 +259,11 @@ def test_a_geometry_is_wanted_by_its_cid_or_its_first_block(identity, block):
 
 
 @pytest.mark.parametrize("inchikey", [B, C, f"{C}-UHFFFAOYSA-N"])
-def test_a_geometry_whose_cid_and_structure_contradict_each_other_is_refused(inchikey):
+def test_a_geometry_with_contradictory_cid_and_structure_is_refused(inchikey):
     with pytest.raises(RecordError) as caught:
         WANTED.find_block(Identity(1, inchikey))
     assert caught.value.record_id == "CID 1"
-    assert caught.value.reason == "its CID is another molecule's"
+    assert caught.value.reason == "its CID belongs to another molecule"
     assert A in caught.value.detail
     assert inchikey[:14] in caught.value.detail
 
@@ -289,7 +289,7 @@ def block_by_dictionaries(tables: list[list[tuple]], identity: Identity) -> str 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.lists(st.tuples(BLOCKS, CIDS), max_size=5), max_size=4), st.lists(IDENTITIES, max_size=8))
-def test_what_is_wanted_agrees_with_dictionaries_before_and_after_saving(tables, identities):
+def test_wanted_molecules_agree_with_dictionaries_before_and_after_saving(tables, identities):
     collected = Wanted.collect(described(*table) for table in tables)
     with TemporaryDirectory() as folder:
         collected.save(Path(folder))
@@ -302,14 +302,14 @@ def test_what_is_wanted_agrees_with_dictionaries_before_and_after_saving(tables,
                 assert found == block_by_dictionaries(tables, identity)
 
 
-def test_what_is_wanted_is_mapped_and_not_read_by_every_worker(tmp_path):
+def test_wanted_molecules_are_memory_mapped(tmp_path):
     WANTED.save(tmp_path)
     for mapped, array in zip(Wanted.load(tmp_path), WANTED):
         assert isinstance(mapped, np.memmap)
         np.testing.assert_array_equal(mapped, array)
 
 
-def test_tables_in_several_pieces_are_collected_whole():
+def test_tables_of_several_chunks_are_collected_completely():
     pieces = pa.concat_tables([described((B, 2)), described(), described((A, None), (A, 1))])
     for array, expected in zip(Wanted.collect([pieces]), Wanted.collect([described((B, 2), (A, None), (A, 1))])):
         np.testing.assert_array_equal(array, expected)
@@ -326,7 +326,7 @@ def test_without_texts_nothing_is_wanted(tables, tmp_path):
 # ----------------------------------------------------------------------------------------------------------- geometries
 
 
-def test_every_geometry_is_kept_wanted_by_nobody_or_refused(tmp_path):
+def test_every_geometry_is_kept_unwanted_or_refused(tmp_path):
     WANTED.save(tmp_path)
     key = f"{A}-UHFFFAOYSA-N"
     chunk = [
@@ -347,7 +347,7 @@ def test_every_geometry_is_kept_wanted_by_nobody_or_refused(tmp_path):
     assert part.table == make_geometry_table(Molecules(), [(B, Identity(3), HELIUM), (A, Identity(9, key), NEON)], 2)
 
 
-def test_a_table_of_geometries_tells_for_whom_and_whose_each_is():
+def test_a_table_of_geometries_has_the_wanted_and_the_own_identity():
     found = [(B, Identity(3), HELIUM), (A, Identity(None, f"{A}-UHFFFAOYSA-N"), NEON)]
     table = make_geometry_table(Molecules(), found, 2)
     table.validate(full=True)
@@ -384,7 +384,7 @@ def test_a_table_of_geometries_tells_for_whom_and_whose_each_is():
     ]
 
 
-def test_a_table_of_no_geometries_has_the_same_columns():
+def test_an_empty_table_of_geometries_has_the_same_columns():
     assert make_geometry_table(Molecules(), [], 1) == GEOMETRY_SCHEMA.empty_table()
 
 
@@ -410,7 +410,7 @@ def test_every_molecule_has_its_geometry_and_its_properties():
 
 
 @pytest.mark.parametrize("chunk", [[], [molecule(FAULT)], [molecule(ETHANOL)]])
-def test_molecules_have_the_columns_of_their_config_but_those_added_later(chunk):
+def test_molecules_have_the_columns_of_their_config_except_those_added_later(chunk):
     features = make_molecule_features(Molecules.property_columns)
     schema = read_molecules(Molecules(), 1, "first_block", chunk).table.schema
     assert schema.names == [name for name in features if name not in ("benchmarks", "split")]
@@ -419,20 +419,20 @@ def test_molecules_have_the_columns_of_their_config_but_those_added_later(chunk)
 
 
 @pytest.mark.parametrize("role", ["compound", "geometry", "properties"])
-def test_a_molecule_that_lacks_a_part_is_refused_as_a_whole(role):
+def test_a_molecule_with_a_missing_part_is_refused(role):
     part = read_molecules(Molecules(), 1, "first_block", [molecule(ETHANOL) | {role: FAULT}, molecule(TOLUENE)])
     assert part.refused == [refused("invented molecules", FAULT)]
     assert part.counts == {"records read": 2, "molecules": 1}
     assert part.table.column("inchikey").to_pylist() == [TOLUENE.inchikey]
 
 
-def test_molecules_of_one_scaffold_are_of_one_group_if_asked():
+def test_molecules_with_one_scaffold_are_in_one_group_if_asked():
     chunk = [molecule(compound) for compound in (TOLUENE, PHENOL, ETHANOL)]
     groups = read_molecules(Molecules(), 1, "scaffold", chunk).table.column("split_group").to_pylist()
     assert groups == ["c1ccccc1", "c1ccccc1", ETHANOL.inchikey[:14]]
 
 
-def test_stereoisomers_are_of_one_group():
+def test_stereoisomers_are_in_one_group():
     chunk = [molecule(compound) for compound in (L_ALANINE, ALANINE)]
     groups = read_molecules(Molecules(), 1, "first_block", chunk).table.column("split_group").to_pylist()
     assert groups == ["QNAYBMKLOCPYGJ", "QNAYBMKLOCPYGJ"]

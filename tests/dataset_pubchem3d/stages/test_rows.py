@@ -19,7 +19,7 @@ L_ALANINE, ALANINE = Compound.from_smiles("C[C@H](N)C(=O)O", ""), Compound.from_
 
 
 def joined(record_id: str, text: str, compound: Compound = EXAMPLAMINE, source: str = "texts", **fields) -> dict:
-    """A row as the join gives it."""
+    """A row of the join."""
     described = Text(record_id, text, fields.pop("text_source", "an invented database"), compound=compound, **fields)
     return {**make_text_row(source, described), "match_level": "inchikey", "geometry_row": int(record_id)}
 
@@ -31,7 +31,7 @@ def written(folder: Path, rows: list[dict]) -> Path:
 
 @pytest.fixture
 def clean(tmp_path):
-    """Clean rows; but for what a test says, all of them are kept and names are replaced."""
+    """Clean rows; by default, all rows are kept and names are replaced."""
 
     def clean(rows: list[dict], min_words: int = 1, permissive_only: bool = False, replace_names: bool = True) -> Part:
         return clean_rows(min_words, permissive_only, replace_names, written(tmp_path, rows))
@@ -47,7 +47,7 @@ def column(part: Part, name: str) -> list:
 
 
 @pytest.mark.parametrize("name", ["Examplamine", "exampline", "Alias"])
-def test_the_name_the_title_and_the_synonyms_are_replaced_where_they_are_the_subject(clean, name):
+def test_the_name_title_and_synonyms_are_replaced_as_the_subject(clean, name):
     part = clean([joined("0", f"{name} is a liquid.\n{name} boils.", name="alias")])
     assert column(part, "text") == ["The molecule is a liquid. The molecule boils."]
 
@@ -62,7 +62,7 @@ def test_composed_texts_keep_their_names(clean):
     assert column(part, "text") == ["Examplamine is also called exampline."]
 
 
-def test_a_row_of_a_source_that_knows_no_names_is_cleaned(clean):
+def test_a_row_without_names_is_cleaned(clean):
     row = joined("0", "Examplamine is a liquid.") | {"title": None, "synonyms": None}
     part = clean([row])
     assert (column(part, "text"), column(part, "name")) == (["Examplamine is a liquid."], [None])
@@ -72,7 +72,7 @@ def test_a_row_of_a_source_that_knows_no_names_is_cleaned(clean):
     ("name", "compound", "expected"),
     [("alias", EXAMPLAMINE, "alias"), (None, EXAMPLAMINE, "Examplamine"), (None, TOLUENE, None), ("", TOLUENE, None)],
 )
-def test_the_name_of_a_row_is_that_of_its_text_or_else_the_title(clean, name, compound, expected):
+def test_the_name_of_a_row_comes_from_its_text_or_else_the_title(clean, name, compound, expected):
     assert column(clean([joined("0", "It is a liquid.", compound, name=name)]), "name") == [expected]
 
 
@@ -80,12 +80,12 @@ def test_the_name_of_a_row_is_that_of_its_text_or_else_the_title(clean, name, co
     ("kind", "text_source", "expected"),
     [("mine", "DrugBank", "mine"), (None, "DrugBank", "drug"), (None, "an invented database", "other")],
 )
-def test_the_kind_is_what_the_source_says_or_else_told_from_its_name(clean, kind, text_source, expected):
+def test_the_kind_is_stated_by_the_source_or_else_derived_from_its_name(clean, kind, text_source, expected):
     part = clean([joined("0", "It is a liquid.", kind=kind, text_source=text_source)])
     assert column(part, "text_kind") == [expected]
 
 
-def test_all_else_of_a_row_stays_as_it_was(clean):
+def test_other_columns_of_a_row_are_unchanged(clean):
     row = joined("0", "Examplamine is  a liquid.", name="alias", source_id="7", url="u", license_url=CC_BY, anid=3)
     part = clean([row])
     assert part.table.schema == ROW_SCHEMA
@@ -94,7 +94,7 @@ def test_all_else_of_a_row_stays_as_it_was(clean):
 
 
 @pytest.mark.parametrize(("min_words", "kept"), [(1, ["0", "1", "2"]), (4, ["0", "1", "2"]), (5, ["2"]), (6, [])])
-def test_texts_of_too_few_words_are_refused(clean, min_words, kept):
+def test_texts_with_too_few_words_are_refused(clean, min_words, kept):
     rows = [
         joined("0", "Examplamine is liquid."),  # "The molecule is liquid." has four words
         joined("1", "It is a liquid.", TOLUENE),
@@ -151,14 +151,14 @@ def test_of_equal_texts_of_one_molecule_the_first_stays_and_is_named(tmp_path):
     assert part.table == pa.Table.from_pylist([rows[1], rows[0], rows[3]], ROW_SCHEMA)
 
 
-def test_stereoisomers_of_one_text_are_two_molecules(tmp_path):
+def test_stereoisomers_with_one_text_are_two_molecules(tmp_path):
     rows = [joined("0", "It is sweet.", L_ALANINE), joined("1", "It is sweet.", ALANINE)]
     part = deduplicate_rows(written(tmp_path, rows))
     assert L_ALANINE.inchikey[:14] == ALANINE.inchikey[:14]
     assert (sorted(column(part, "record_id")), part.refused) == (["0", "1"], [])
 
 
-def test_a_part_without_rows_stays_without_rows(tmp_path, clean):
+def test_an_empty_part_stays_empty(tmp_path, clean):
     assert clean([]).table == ROW_SCHEMA.empty_table()
     assert deduplicate_rows(written(tmp_path, [])).table == ROW_SCHEMA.empty_table()
     assert group_rows("scaffold", written(tmp_path, [])).table == GROUPED_SCHEMA.empty_table()
@@ -166,7 +166,7 @@ def test_a_part_without_rows_stays_without_rows(tmp_path, clean):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([TOLUENE, PHENOL, ALANINE, L_ALANINE]), st.sampled_from("abc")), max_size=12))
-def test_what_is_kept_is_ascending_by_inchikey_and_the_first_of_its_kind(pairs):
+def test_kept_rows_are_sorted_by_inchikey_and_the_first_of_their_kind(pairs):
     rows = [joined(str(place), text, compound) for place, (compound, text) in enumerate(pairs)]
     with TemporaryDirectory() as folder:
         part = deduplicate_rows(written(Path(folder), rows))
@@ -188,7 +188,7 @@ def test_what_is_kept_is_ascending_by_inchikey_and_the_first_of_its_kind(pairs):
         ("scaffold", ["c1ccccc1", "QNAYBMKLOCPYGJ", "QNAYBMKLOCPYGJ", "c1ccccc1"]),
     ],
 )
-def test_rows_are_grouped_by_first_block_or_scaffold_and_are_otherwise_the_same(tmp_path, split_by, groups):
+def test_rows_are_grouped_by_first_block_or_scaffold_and_otherwise_unchanged(tmp_path, split_by, groups):
     compounds = (PHENOL, L_ALANINE, ALANINE, TOLUENE)
     rows = [joined(str(place), "It is sweet.", compound) for place, compound in enumerate(compounds)]
     part = group_rows(split_by, written(tmp_path, rows))

@@ -29,7 +29,7 @@ def splits_of(groups, seed=0):
 
 
 def dealt_one_by_one(groups, seed):
-    """The dealing of distinct groups, each one row, written without cuts or NumPy."""
+    """The splits of distinct groups of one row each, computed without cuts or NumPy."""
     splits = {}
     for group in groups:
         place = Fraction(int(hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()[:16], 16), 2**64)
@@ -39,7 +39,7 @@ def dealt_one_by_one(groups, seed):
 
 @pytest.mark.parametrize("seed", [0, 7])
 @pytest.mark.parametrize("size", [*range(30), 1003, 2224])
-def test_single_rows_are_dealt_by_their_hashes(seed, size):
+def test_single_rows_are_assigned_by_their_hashes(seed, size):
     keys = [f"{number:014x}" for number in np.random.default_rng(size).permutation(10 * size)[:size]]
     assert dict(zip(keys, splits_of(keys, seed))) == dealt_one_by_one(keys, seed)
 
@@ -77,7 +77,7 @@ def test_the_order_of_the_rows_does_not_matter(groups, data):
 
 @settings(derandomize=True, deadline=None)
 @given(values=st.lists(st.integers(0, 2**64 - 1), max_size=60), sizes=SIZES, data=st.data())
-def test_a_row_removed_moves_no_single_row(values, sizes, data):
+def test_removing_a_row_moves_no_single_row(values, sizes, data):
     is_kept = np.array(data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values))), dtype=bool)
     hashes = np.array(values, dtype=np.uint64)
     rows = dict(zip(*np.unique(hashes, return_counts=True)))
@@ -87,7 +87,7 @@ def test_a_row_removed_moves_no_single_row(values, sizes, data):
     assert after[is_single[is_kept]].tolist() == before[is_kept & is_single].tolist()
 
 
-SIZES_OF_GROUPS = {  # 1,700 rows each, so that more than 64 are large, and so they are down to 1,280 rows
+SIZES_OF_GROUPS = {  # 1,700 rows each: groups of more than 64 are large, even after removals down to 1,280 rows
     "first_block": [*range(1, 41), *[1] * 880],  # none is
     "scaffold": [600, 60, *range(1, 21), *[1] * 830],  # one is
 }
@@ -96,7 +96,7 @@ SIZES_OF_GROUPS = {  # 1,700 rows each, so that more than 64 are large, and so t
 @pytest.mark.parametrize("split_by", ["first_block", "scaffold"])
 @settings(derandomize=True, deadline=None, max_examples=30)
 @given(num_removed=st.integers(0, 420), seed=st.integers(0, 2**32 - 1))
-def test_rows_removed_move_no_other(split_by, num_removed, seed):
+def test_removing_rows_moves_no_other_row(split_by, num_removed, seed):
     sizes = SIZES_OF_GROUPS[split_by]
     hashes = hash_groups(np.repeat([f"GROUP{i}" for i in range(len(sizes))], sizes), seed=0)
     assert len(hashes) == 1700
@@ -116,31 +116,31 @@ def test_large_groups_go_to_train():
         assert cuts.large == (hashes[0],)
         assert large == "train"
         splits_of_small.add(small)
-    assert len(splits_of_small) > 1  # it is dealt like any other
+    assert len(splits_of_small) > 1  # it is assigned like any other group
 
 
 def large_of(**rows):
-    """The groups that are large where the others are single rows up to a total of `total`."""
+    """The large groups if the others are single rows, up to a total of `total`."""
     total = rows.pop("total") - sum(rows.values())
     groups = [*(group for group, number in rows.items() for _ in range(number)), *(f"GROUP{i}" for i in range(total))]
     large = make_cuts(hash_groups(groups, seed=0)).large
     return {group for group in rows if hash_groups([group], seed=0)[0] in large}
 
 
-def test_the_bound_of_large_groups_is_half_of_the_smallest_split_as_a_power_of_two():
+def test_the_bound_of_large_groups_is_half_the_smallest_split_rounded_down_to_a_power_of_two():
     for total in (640, 641, 700, 1000, 1279):  # half of the smallest split: 32, 32.05, 35, 50, 63.95 rows
         assert large_of(total=total, A=33, B=32, C=2) == {"A"}
 
 
-def test_what_moves_at_the_bound_is_a_group_that_loses_rows_or_a_total_that_crosses_a_power_of_two():
+def test_a_group_moves_only_if_it_loses_rows_or_the_total_moves_the_bound():
     assert large_of(total=1000, A=33) == {"A"}
-    assert large_of(total=999, A=32) == set()  # it lost the row itself
+    assert large_of(total=999, A=32) == set()  # the group itself lost a row
     assert large_of(total=1280, A=64, B=33, C=32) == set()
     assert large_of(total=1279, A=64, B=33, C=32) == {"A", "B"}  # from 64 to 32
-    assert large_of(total=20, A=2, B=1) == {"A"}  # a single row is never large
+    assert large_of(total=20, A=2, B=1) == {"A"}  # a group of one row is never large
 
 
-def test_large_groups_are_in_train_besides_its_share_of_the_others():
+def test_large_groups_are_in_train_in_addition_to_its_share():
     splits = splits_of(["LARGE"] * 9000 + [f"GROUP{i}" for i in range(1000)])
     assert splits[:9000] == ["train"] * 9000
     assert Counter(splits[9000:]) == {split: pytest.approx(share * 1000, abs=40) for split, share in SPLITS.items()}
@@ -158,7 +158,7 @@ def test_another_seed_gives_another_split():
 
 @settings(derandomize=True, deadline=None)
 @given(values=HASHES)
-def test_cuts_deal_one_by_one_as_all_at_once(values):
+def test_cuts_assign_groups_independently(values):
     hashes = np.array(values, dtype=np.uint64)
     cuts = make_cuts(hashes)
     names = cuts.name_splits(hashes)
@@ -166,7 +166,7 @@ def test_cuts_deal_one_by_one_as_all_at_once(values):
     assert names.tolist() == [str(cuts.name_splits(hashes[[row]])[0]) for row in range(len(hashes))]
 
 
-def test_the_split_of_part_of_the_rows_is_that_of_all():
+def test_a_subset_of_the_rows_has_the_same_splits():
     hashes = hash_groups((f"GROUP{i % 700}" for i in range(1003)), seed=0)
     cuts = make_cuts(hashes)
     parts = [cuts.name_splits(part) for part in np.array_split(hashes, 7)]
@@ -210,11 +210,11 @@ def test_without_a_scaffold_the_first_block_is_the_group(smiles):
 
 
 @pytest.mark.parametrize("inchi", ["InChI=1S/", "InChI=1S/C99/c1-2"])
-def test_an_inchi_that_rdkit_refuses_leaves_the_first_block(inchi):
+def test_an_inchi_that_rdkit_refuses_gives_the_first_block(inchi):
     assert find_scaffold_group(inchi, "BLOCK") == "BLOCK"
 
 
-def test_a_row_is_dealt_by_its_first_block_or_scaffold():
+def test_a_row_is_grouped_by_its_first_block_or_scaffold():
     inchi = Chem.MolToInchi(Chem.MolFromSmiles("Cc1ccccc1"))
     assert find_split_group("first_block", inchi, "BLOCK") == "BLOCK"
     assert find_split_group("scaffold", inchi, "BLOCK") == "c1ccccc1"
@@ -235,7 +235,7 @@ def test_sizes_are_proportions(sizes):
         ((0.5, 0.25, 0.25), {"train": 0.5, "validation": 0.75, "test": 1}),
     ],
 )
-def test_cuts_are_exact_and_a_split_without_a_share_has_no_row(sizes, ends):
+def test_cuts_are_exact_and_a_split_without_a_share_has_no_rows(sizes, ends):
     first = np.array([0, *(round(end * 2**64) for end in ends.values() if end < 1)], dtype=np.uint64)  # of each split
     last = np.array([*(first[1:] - np.uint64(1)), 2**64 - 1], dtype=np.uint64)
     hashes = np.concatenate([first, last, hash_groups((f"G{number}" for number in range(131)), seed=0)])
@@ -244,14 +244,14 @@ def test_cuts_are_exact_and_a_split_without_a_share_has_no_row(sizes, ends):
     assert set(names) == set(ends)
 
 
-def test_a_split_with_next_to_no_share_takes_none_from_the_others():
+def test_a_tiny_share_does_not_change_the_other_splits():
     hashes = np.array([0, 2**63, 2**64 - 1], dtype=np.uint64)
     assert make_cuts(hashes, (1, 1e-300, 0)).name_splits(hashes).tolist() == ["train"] * 3
 
 
 # ----------------------------------------------------------------------------------- what models were measured on
 
-AT_THE_OLD_CUTS = {  # the greatest and least hashes of neighbouring splits, as they were cut by the number of rows
+AT_THE_OLD_CUTS = {  # last and first hashes of neighbouring splits, as once cut by the number of rows
     "qm9_pairs": (0xCC1C9DEF345AE850, 0xCC1D3599B90E5842, 0xE60912AD9E10E67D, 0xE60A7DA784284AB5),  # all of QM9
     "qm9": (0xD738B3940C23E7CC, 0xD738B4FD21B2B7E5, 0xEAB9437ACF3769EA, 0xEABA26AA029A9772),
     "chemicals": (0xCD16466BBE93280A, 0xCD173742C5D09891, 0xE6379132995C1169, 0xE639ACEA2FB1BB18),
@@ -273,21 +273,21 @@ def assert_old_splits(name, sizes):
 
 
 @pytest.mark.parametrize("name", ["qm9_pairs", "qm9", "chemicals"])
-def test_shipped_recipes_give_the_splits_that_models_were_measured_on(name):
+def test_shipped_recipes_give_the_splits_of_the_evaluated_models(name):
     assert_old_splits(name, Recipe.from_yaml(CONFIGS / f"{name}.yaml").split_sizes)
 
 
-def test_the_recipe_of_the_packages_gives_the_splits_that_models_were_measured_on():
+def test_the_recipe_of_the_packages_gives_the_splits_of_the_evaluated_models():
     assert Recipe.from_packages().split_sizes == Recipe.from_yaml(CONFIGS / "qm9_pairs.yaml").split_sizes
 
 
 @pytest.mark.parametrize("script", ["retrieval.sh", "geomclip_mini.md"])
-def test_the_pairs_of_the_released_model_are_split_as_they_were(script):
+def test_the_pairs_of_the_released_model_keep_their_splits(script):
     (sizes,) = read_sizes(script, r"--path \S+ --split-sizes ([\d. ]+) ")
     assert_old_splits("retrieval", sizes)
 
 
-def test_the_three_seeds_are_split_as_they_were():
+def test_three_seeds_keep_their_splits():
     for name, sizes in zip(
         ("qm9_pairs", "seed 1", "seed 2"), read_sizes("three_seeds.sh", r'"([\d. ]+)"'), strict=True
     ):

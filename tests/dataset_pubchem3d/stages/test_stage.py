@@ -82,7 +82,7 @@ def tasks():
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """A module that worker processes can import as well."""
+    """A module that worker processes can import too."""
     folder = tmp_path_factory.mktemp("importable")
     (folder / "work_of_stages.py").write_text(WORK, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -104,7 +104,7 @@ def workers(request):
 
 
 def run_script(script, work, *arguments):
-    """Start Python on a script that can import the work of these tests and the package."""
+    """Run a Python script that can import the work module of these tests and the package."""
     paths = [os.path.dirname(work.__file__), str(Path(stages.__file__).parents[2])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -112,7 +112,7 @@ def run_script(script, work, *arguments):
 
 
 def made(folder, work, workers, settings=("settings",), function=None, tasks=None):
-    """A stage of squares below a folder, and the numbers that were worked on since the last call, ascending."""
+    """A stage of squares below a folder, and the numbers processed since the last call, ascending."""
     calls = folder / "calls"
     calls.write_text("")
     function = function or partial(work.square, calls)
@@ -155,14 +155,14 @@ def test_the_bytes_of_a_stage_do_not_depend_on_the_number_of_processes(tmp_path,
     assert written[0] == written[1]
 
 
-def test_a_complete_stage_asks_for_neither_tasks_nor_work(tmp_path, work, workers):
+def test_a_complete_stage_needs_neither_tasks_nor_work(tmp_path, work, workers):
     first, _ = made(tmp_path, work, workers)
     again, calls = made(tmp_path, work, workers, tasks=lambda: pytest.fail("tasks were asked for"))
     assert again == first
     assert calls == []
 
 
-def test_a_part_that_is_there_is_not_made_again(tmp_path, work, workers):
+def test_an_existing_part_is_not_made_again(tmp_path, work, workers):
     with pytest.raises(OSError, match="no space"):
         made(tmp_path, work, Workers(1), function=partial(work.square_but, tmp_path / "calls", 3, OSError("no space")))
     assert called(tmp_path) == [0, 1, 2]
@@ -174,7 +174,7 @@ def test_a_part_that_is_there_is_not_made_again(tmp_path, work, workers):
     assert stage.sum_counts()["rows"] == 8
 
 
-def test_other_settings_make_all_anew(tmp_path, work):
+def test_other_settings_redo_everything(tmp_path, work):
     first, _ = made(tmp_path, work, Workers(1), settings=1)
     stray = first.folder / "of an older build.parquet"
     stray.touch()
@@ -184,13 +184,13 @@ def test_other_settings_make_all_anew(tmp_path, work):
     assert not stray.exists()
 
 
-def test_other_settings_make_the_parts_of_an_unfinished_stage_anew(tmp_path, work):
+def test_other_settings_redo_the_parts_of_an_unfinished_stage(tmp_path, work):
     with pytest.raises(OSError, match="no space"):
         made(tmp_path, work, Workers(1), function=partial(work.square_but, tmp_path / "calls", 3, OSError("no space")))
     assert made(tmp_path, work, Workers(1), settings=2)[1] == list(range(8))
 
 
-def test_another_format_of_parts_makes_all_anew(tmp_path, work, monkeypatch):
+def test_another_format_of_parts_redoes_everything(tmp_path, work, monkeypatch):
     made(tmp_path, work, Workers(1))
     monkeypatch.setattr(stages, "FORMAT", stages.FORMAT + 1)
     assert made(tmp_path, work, Workers(1))[1] == list(range(8))
@@ -203,9 +203,9 @@ def test_the_key_depends_on_the_settings_and_not_on_their_order(tmp_path, work):
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_a_part_whose_notes_are_there_but_not_its_table_is_made_again(tmp_path, work):
+def test_a_part_with_notes_but_without_a_table_is_made_again(tmp_path, work):
     stage, _ = made(tmp_path, work, Workers(1))
-    write_json(stage.folder / "stage.json", {"key": stage.key, "parts": None})  # as of a build that was interrupted
+    write_json(stage.folder / "stage.json", {"key": stage.key, "parts": None})  # as after an interrupted build
     stage.files[2].unlink()
     (stage.folder / "002.json").write_text('{"counts": {"of another time": 9}, "refused": []}', encoding="utf-8")
     again, calls = made(tmp_path, work, Workers(1))
@@ -213,7 +213,7 @@ def test_a_part_whose_notes_are_there_but_not_its_table_is_made_again(tmp_path, 
     assert again.sum_counts() == stage.sum_counts()
 
 
-def test_a_part_that_was_lost_from_a_complete_stage_is_made_again(tmp_path, work):
+def test_a_part_missing_from_a_complete_stage_is_made_again(tmp_path, work):
     stage, _ = made(tmp_path, work, Workers(1))
     stage.files[2].unlink()
     again, calls = made(tmp_path, work, Workers(1))
@@ -221,7 +221,7 @@ def test_a_part_that_was_lost_from_a_complete_stage_is_made_again(tmp_path, work
     assert [table["number"].to_pylist() for table in again.read_tables()] == [[i] for i in range(8)]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path, work):
+def test_remains_of_a_killed_process_are_removed(tmp_path, work):
     with pytest.raises(OSError, match="no space"):
         made(tmp_path, work, Workers(1), function=partial(work.square_but, tmp_path / "calls", 3, OSError("no space")))
     for name in (".003.parquet.4242.tmp", ".003.json.4242.tmp"):
@@ -246,7 +246,7 @@ def test_tables_are_read_one_by_one(tmp_path, work):
         next(tables)
 
 
-def test_nested_columns_nulls_and_empty_tables_come_back(tmp_path):
+def test_nested_columns_nulls_and_empty_tables_round_trip(tmp_path):
     schema = pa.schema({"positions": pa.list_(pa.list_(pa.float32(), 3)), "name": pa.string(), "z": pa.uint8()})
     rows = [{"positions": [[0, 1, 2.5]], "name": None, "z": 8}, {"positions": [], "name": "µ", "z": None}]
     parts = {"filled": pa.Table.from_pylist(rows, schema), "empty": schema.empty_table()}
@@ -260,7 +260,7 @@ def test_nested_columns_nulls_and_empty_tables_come_back(tmp_path):
 # --------------------------------------------------------------------------------------------------------- workers
 
 
-def test_tasks_are_taken_as_fast_as_they_are_worked_on(workers):
+def test_tasks_are_consumed_only_as_fast_as_they_are_processed(workers):
     allowed = 1 if workers.num_proc == 1 else TASKS_IN_FLIGHT * workers.num_proc
     in_flight, highest = 0, 0
 
@@ -279,7 +279,7 @@ def test_tasks_are_taken_as_fast_as_they_are_worked_on(workers):
     assert highest == allowed
 
 
-def test_endless_tasks_can_be_worked_on(workers):
+def test_endless_tasks_can_be_processed(workers):
     def arguments():
         number = 0
         while True:
@@ -292,7 +292,7 @@ def test_endless_tasks_can_be_worked_on(workers):
 
 @pytest.mark.parametrize("num_proc", [1, 2])
 @pytest.mark.parametrize("error", [RecordError("CID 7", "a reason", "a detail"), OSError(28, "no space")])
-def test_an_error_of_a_worker_comes_through_and_finished_parts_stay(tmp_path, work, num_proc, error):
+def test_an_error_in_a_worker_is_raised_and_finished_parts_are_kept(tmp_path, work, num_proc, error):
     with pytest.raises(type(error)) as raised, Workers(num_proc) as workers:
         made(tmp_path, work, workers, function=partial(work.square_but, tmp_path / "calls", 5, error))
     assert str(raised.value) == str(error)
@@ -306,7 +306,7 @@ def test_an_error_of_a_worker_comes_through_and_finished_parts_stay(tmp_path, wo
 
 
 @pytest.mark.parametrize("num_proc", [1, 2])
-def test_an_error_of_the_tasks_comes_through_and_finished_parts_stay(tmp_path, work, num_proc):
+def test_an_error_in_the_tasks_is_raised_and_finished_parts_are_kept(tmp_path, work, num_proc):
     def tasks():
         yield from list(work.tasks())[:6]
         raise ValueError("the raw file is cut off")
@@ -319,8 +319,8 @@ def test_an_error_of_the_tasks_comes_through_and_finished_parts_stay(tmp_path, w
     assert made(tmp_path, work, Workers(1))[1] == sorted(set(range(8)) - set(finished))
 
 
-def test_a_worker_that_is_killed_is_an_error_and_finished_parts_stay(tmp_path, work):
-    with Workers(2) as workers, pytest.raises(OSError, match="a worker process was killed; run it again"):
+def test_a_killed_worker_is_an_error_and_finished_parts_are_kept(tmp_path, work):
+    with Workers(2) as workers, pytest.raises(OSError, match="a worker process was killed; run the command again"):
         made(tmp_path, work, workers, function=partial(work.square_or_die, tmp_path / "calls"))
     stage, _ = made(tmp_path, work, Workers(1))
     assert stage.sum_counts()["rows"] == 8
@@ -348,7 +348,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_build_leaves_no_process_and_no_half_written_part(tmp_path, work):
+def test_a_killed_build_leaves_no_process_and_no_incomplete_part(tmp_path, work):
     script = tmp_path / "killed.py"
     script.write_text(KILLED, encoding="utf-8")
     parent = run_script(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')", work, tmp_path)
@@ -366,7 +366,7 @@ def test_a_killed_build_leaves_no_process_and_no_half_written_part(tmp_path, wor
 
     assert sorted(file.name for file in folder.glob("*.parquet")) == ["000.parquet", "001.parquet"]
     assert [pq.read_table(file)["number"].to_pylist() for file in sorted(folder.glob("*.parquet"))] == [[0], [1]]
-    assert len(list(folder.glob(".*.tmp"))) == 2  # or nothing was stopped half way
+    assert len(list(folder.glob(".*.tmp"))) == 2  # otherwise nothing was stopped halfway
     stage, calls = made(tmp_path, work, Workers(1))
     assert calls == [2, 3, 4, 5, 6, 7]
     assert not list(folder.glob(".*"))
@@ -384,19 +384,19 @@ def wait_until(condition):
 # ----------------------------------------------------------------------------------------------------- whole files
 
 
-def test_a_file_is_written_whole(tmp_path):
+def test_a_file_is_written_atomically(tmp_path):
     file = tmp_path / "file"
     file.write_text("old")
     with write_whole(file) as partial_:
         partial_.write_text("new")
-        assert partial_.parent == file.parent  # on the same disk, or it could not be moved at one stroke
+        assert partial_.parent == file.parent  # on the same disk, so that it can be renamed atomically
         assert file.read_text() == "old"
     assert file.read_text() == "new"
     assert left_in(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+def test_a_failure_leaves_only_the_old_file(tmp_path, error):
     file = tmp_path / "file"
     file.write_text("old")
 
@@ -474,7 +474,7 @@ def test_a_full_disk_leaves_the_old_file_and_the_finished_parts(tmp_path, work):
 # ----------------------------------------------------------------------------------------------------------- steps
 
 
-def test_a_step_is_made_once(tmp_path):
+def test_a_folder_is_made_once(tmp_path):
     calls = []
 
     def make(folder):
@@ -488,7 +488,7 @@ def test_a_step_is_made_once(tmp_path):
     assert (tmp_path / "windows" / "bounds").read_text() == "2"
 
 
-def test_a_step_that_was_interrupted_is_made_again_from_an_empty_folder(tmp_path):
+def test_an_interrupted_folder_is_made_again_from_scratch(tmp_path):
     def add_to_file(folder, error=None):
         with open(folder / "file", "a") as file:
             file.write("row")

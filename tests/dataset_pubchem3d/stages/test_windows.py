@@ -16,7 +16,7 @@ POINTS = pa.list_(pa.list_(pa.float32(), 3))
 KEYS = {"int": (pa.int64(), np.int64), "string": (pa.string(), np.dtype("S14"))}
 NUMBERS = st.integers(-20, 20) | st.sampled_from([-(2**63), 2**63 - 1])
 BLOCKS = st.text("ABZ", min_size=14, max_size=14) | st.sampled_from(["A" * 14, "Z" * 14])
-TABLES = st.lists(st.integers(0, 12), max_size=5)  # by their numbers of rows
+TABLES = st.lists(st.integers(0, 12), max_size=5)  # given by their numbers of rows
 
 
 def schema_of(kind):
@@ -26,7 +26,7 @@ def schema_of(kind):
 
 
 def row_of(number, key):
-    """A row whose other columns are now filled, now empty, now null."""
+    """A row whose other columns are filled, empty or null in turn."""
     points = [[number, -number, 0.5]] * (number % 3)
     return {
         "row": number,
@@ -41,7 +41,7 @@ def row_of(number, key):
 
 
 def dealt(tables, bounds, schema):
-    """The rows of every window, and how many files there are."""
+    """The rows of every window, and the number of files."""
     with TemporaryDirectory() as folder:
         write_windows(tables, "key", bounds, Path(folder))
         found = [read_window(Path(folder), index, schema) for index in range(len(bounds) + 1)]
@@ -50,7 +50,7 @@ def dealt(tables, bounds, schema):
 
 
 def tables_of(keys, sizes, schema):
-    """Tables of these sizes and one of what is left: slices of one table, so that they start anywhere in its memory."""
+    """Tables of these sizes and one of the rest, as slices of one table, so that they start anywhere in its memory."""
     rows = pa.Table.from_pylist([row_of(number, key) for number, key in enumerate(keys)], schema)
     starts = np.cumsum([0, *sizes])
     return rows, [rows.slice(start, size) for start, size in zip(starts, [*sizes, len(rows)])]
@@ -59,7 +59,7 @@ def tables_of(keys, sizes, schema):
 @pytest.mark.parametrize("kind", KEYS)
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(data=st.data(), sizes=TABLES, size=st.integers(1, 5))
-def test_windows_are_the_groups_of_pandas(kind, data, sizes, size):
+def test_windows_agree_with_groups_of_pandas(kind, data, sizes, size):
     keys = data.draw(st.lists(NUMBERS if kind == "int" else BLOCKS, max_size=40))
     schema = schema_of(kind)
     rows, tables = tables_of(keys, sizes, schema)
@@ -78,7 +78,7 @@ def test_windows_are_the_groups_of_pandas(kind, data, sizes, size):
 @pytest.mark.parametrize("kind", KEYS)
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(data=st.data(), sizes=TABLES)
-def test_keys_that_are_no_bounds_fall_between_them(kind, data, sizes):
+def test_keys_that_are_not_bounds_fall_between_them(kind, data, sizes):
     values = NUMBERS if kind == "int" else BLOCKS
     keys, chosen = data.draw(st.lists(values, max_size=30)), sorted(data.draw(st.sets(values, max_size=5)))
     schema = schema_of(kind)
@@ -108,7 +108,7 @@ def test_a_value_at_a_bound_belongs_to_the_window_that_starts_there(kind, keys, 
 
 
 @pytest.mark.parametrize("num_values", [0, 1, 999, 1000, 1001, 2000, 2001])
-def test_bounds_are_the_first_values_of_all_windows_but_the_first(num_values):
+def test_bounds_are_the_first_values_of_all_windows_except_the_first(num_values):
     values = np.arange(num_values) * 3
     bounds = make_window_bounds(values)
     assert bounds.tolist() == [3 * start for start in range(1000, num_values, 1000)]
@@ -124,7 +124,7 @@ def test_rows_keep_their_order_over_many_tables(tmp_path):
     assert rows == [np.flatnonzero(np.digitize(keys, [10, 30]) == index).tolist() for index in range(3)]
 
 
-def test_a_window_that_was_written_can_be_added_to(tmp_path):
+def test_a_written_window_can_be_appended_to(tmp_path):
     schema = schema_of("int")
     rows, tables = tables_of([5, 15, 6, 16], [2], schema)
     for table in tables:
@@ -133,7 +133,7 @@ def test_a_window_that_was_written_can_be_added_to(tmp_path):
     assert read_window(tmp_path, 1, schema).to_pylist() == rows.take([1, 3]).to_pylist()
 
 
-def test_tables_of_many_chunks_are_dealt_whole(tmp_path):
+def test_tables_of_many_chunks_are_written_completely(tmp_path):
     schema = schema_of("string")
     rows, tables = tables_of(["A", "C", "B", "D", "A", "C"], [1, 2, 0], schema)
     write_windows([pa.concat_tables(tables)], "key", np.array(["B"], "S14"), tmp_path)
@@ -141,7 +141,7 @@ def test_tables_of_many_chunks_are_dealt_whole(tmp_path):
     assert read_window(tmp_path, 1, schema).to_pylist() == rows.take([1, 2, 3, 5]).to_pylist()
 
 
-def test_one_table_at_a_time_is_taken(tmp_path):
+def test_one_table_at_a_time_is_consumed(tmp_path):
     schema = pa.schema({"key": pa.int64()})
 
     def tables():
@@ -160,7 +160,7 @@ def test_without_rows_no_file_is_written_and_every_window_is_empty(tmp_path, tab
     assert read_window(tmp_path, 1, schema_of("int")) == schema_of("int").empty_table()
 
 
-def test_a_window_without_rows_is_empty_and_of_the_schema(tmp_path):
+def test_a_window_without_rows_is_empty_with_the_schema(tmp_path):
     _, tables = tables_of([25], [], schema_of("int"))
     write_windows(tables, "key", np.array([10, 20]), tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["000002"]
@@ -169,7 +169,7 @@ def test_a_window_without_rows_is_empty_and_of_the_schema(tmp_path):
     assert len(missing) == 0
 
 
-def test_a_read_window_is_one_chunk_so_that_rows_can_be_taken_by_their_place(tmp_path):
+def test_a_window_is_read_as_one_chunk(tmp_path):
     schema = schema_of("int")
     _, tables = tables_of(range(12), [3, 3, 3], schema)
     write_windows(tables, "key", np.array([], np.int64), tmp_path)
@@ -188,7 +188,7 @@ def test_a_truncated_file_is_an_error(tmp_path):
         read_window(tmp_path, 0, schema)
 
 
-def test_names_sort_as_their_numbers_do():
+def test_names_sort_like_their_numbers():
     numbers = [0, 9, 10, 99_999, 100_000, 999_999]
     assert sorted(map(name_window, reversed(numbers))) == [name_window(number) for number in numbers]
 
@@ -196,14 +196,14 @@ def test_names_sort_as_their_numbers_do():
 @settings(derandomize=True, deadline=None)
 @given(keys=st.lists(BLOCKS), start=st.integers(0, 3))
 @example(keys=["A"], start=1)
-def test_strings_become_bytes_of_fixed_width_in_the_same_order(keys, start):
+def test_strings_become_fixed_width_bytes_in_the_same_order(keys, start):
     values = read_column(pa.table({"key": pa.array(keys, pa.string())}).slice(start), "key", np.dtype("S14"))
     assert values.dtype == np.dtype("S14")
     assert [value.decode() for value in values.tolist()] == keys[start:]
     assert [keys[start:][i] for i in np.argsort(values, kind="stable")] == sorted(keys[start:])
 
 
-def test_integers_become_those_of_the_bounds():
+def test_integers_get_the_type_of_the_bounds():
     table = pa.table({"key": pa.chunked_array([[1, 2], [], [3]], pa.int32())})
     values = read_column(table, "key", np.dtype(np.int64))
     assert values.dtype == np.int64

@@ -102,7 +102,7 @@ def test_a_name_that_is_not_the_subject_stays(text):
         "Isis",
     ],
 )
-def test_names_of_all_characters_are_found_whole(name):
+def test_names_with_any_characters_are_matched_completely(name):
     assert replace_subject(f"{name} is toxic. A {name} has no use.", [name]) == (
         "The molecule is toxic. The molecule has no use."
     )
@@ -119,13 +119,13 @@ def test_the_longest_name_that_is_a_subject_wins():
     )
 
 
-def test_another_name_in_parentheses_stays_unless_it_belongs_to_a_name():
+def test_another_name_in_parentheses_stays_unless_it_is_part_of_a_name():
     text = "Foo acid (FA) is weak."
     assert replace_subject(text, ["foo acid", "FA"]) == "The molecule (FA) is weak."
     assert replace_subject(text, ["foo acid", "foo acid (FA)"]) == "The molecule is weak."
 
 
-def test_short_and_numeric_names_count_only_at_the_start_and_in_their_exact_case():
+def test_short_and_numeric_names_are_replaced_only_at_the_start_and_in_exact_case():
     names = ["NO", "I", "50-00-0", "123"]
     assert replace_subject("NO is a gas. NO is toxic.", names) == "The molecule is a gas. NO is toxic."
     assert replace_subject("50-00-0 is a gas.", names) == "The molecule is a gas."
@@ -134,22 +134,22 @@ def test_short_and_numeric_names_count_only_at_the_start_and_in_their_exact_case
         assert replace_subject(text, names) == text
 
 
-def test_short_names_leave_other_words_whole():
+def test_short_names_leave_other_words_intact():
     text = "It is a conjugate base of a nitrite(1+). Nitric oxide is another."
     assert replace_subject(text, ["nitr", "ni", "it", "a", "N"]) == text
 
 
-def test_words_of_the_language_are_no_names():
+def test_common_words_are_not_names():
     text = "This is a gas. There are others. THAT is known."
     assert replace_subject(text, ["this", "There", "THAT", "", " "]) == text
 
 
-def test_names_are_brought_into_the_form_of_the_text():
+def test_names_are_normalised_like_the_text():
     decomposed = unicodedata.normalize("NFD", "éxample  acid ")
     assert replace_subject("Éxample acid is weak.", [decomposed]) == "The molecule is weak."
 
 
-def test_letters_that_are_longer_in_lower_case_shift_nothing():
+def test_letters_that_are_longer_in_lower_case_do_not_shift_positions():
     assert replace_subject("İİİ. Examplamine is weak.", NAMES) == "İİİ. The molecule is weak."
     assert replace_subject("İfoo is weak.", ["İfoo"]) == "The molecule is weak."
 
@@ -191,7 +191,7 @@ WORDS = [
 @settings(derandomize=True, deadline=None)
 @example(text="Exa is. The pure exa is\nexa acid (EX), a foo, also has Exa is")
 @given(text=st.lists(st.sampled_from(WORDS), max_size=20).map("".join))
-def test_nothing_but_names_with_their_articles_is_replaced(text):
+def test_only_names_with_their_articles_are_replaced(text):
     between = replace_subject(text, ["Exa", "Exa acid"]).split("The molecule")
     pattern = "(?:(?:the|an?) )?(?:pure )?exa(?: acid)?".join(map(re.escape, between))
     assert re.fullmatch(pattern, text, re.IGNORECASE)
@@ -231,7 +231,7 @@ def test_a_text_becomes_one_line_in_composed_unicode():
         ("Lotusland", "other"),
     ],
 )
-def test_the_source_tells_the_kind(source, kind):
+def test_the_source_determines_the_kind(source, kind):
     assert find_text_kind("It melts.", source) == kind
     assert kind in KINDS
 
@@ -250,13 +250,13 @@ def test_the_source_tells_the_kind(source, kind):
         ("It melts. (Entp, 1992)", "other"),
     ],
 )
-def test_words_of_the_text_tell_the_kind_where_the_source_does_not(text, kind):
+def test_words_of_the_text_determine_the_kind_if_the_source_does_not(text, kind):
     assert find_text_kind(text, "a file") == kind
     assert find_text_kind(text, "ChEBI") == "chebi"
     assert kind in KINDS
 
 
-def test_the_kind_that_the_source_gives_stands():
+def test_the_kind_stated_by_the_source_is_kept():
     assert find_text_kind("It has a role as a base.", "ChEBI", "names") == "names"
 
 

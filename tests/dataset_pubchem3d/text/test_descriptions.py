@@ -65,7 +65,7 @@ def test_every_sentence_as_written_by_hand(facts, expected):
     assert seen == {names + tail for names in expected for tail in tails}
 
 
-def test_the_wording_is_a_function_of_the_key():
+def test_the_wording_depends_only_on_the_key():
     facts = select(synonyms=["fural"], measurements=[MELTING, FLASH])
     assert compose_text(facts, "A") == compose_text(facts, "A")
     assert all(len(forms) >= 3 for forms in NAME_SENTENCES.values())
@@ -84,7 +84,7 @@ def test_title_then_iupac_name_then_synonym_leads():
     assert select(title="98-01-1", iupac_name="", synonyms=["c5h4o2"]) is None
 
 
-def test_iupac_name_is_told_only_where_it_is_another():
+def test_the_iupac_name_is_stated_only_if_it_differs():
     assert select().iupac_name == "furan-2-carbaldehyde"
     assert select(title="furan 2-carbaldehyde").iupac_name is None
     assert select(title="98-01-1").iupac_name is None
@@ -97,12 +97,12 @@ def test_at_most_three_distinct_synonyms_in_order():
     assert select(synonyms=["2-carbaldehyde furan", "furan-carbaldehyde-2"]).synonyms == ("2-carbaldehyde furan",)
 
 
-def test_a_name_with_the_formula_goes():
+def test_a_name_with_the_formula_is_dropped():
     assert select(synonyms=["aldehyde c5h4o2"]).synonyms == ()
 
 
 @pytest.mark.parametrize("kelvin", [273.15 + 96.1, 273.15 + 96.0])
-def test_a_number_that_could_be_the_mass_is_not_told(kelvin):
+def test_a_number_that_could_be_the_mass_is_dropped(kelvin):
     boiling = Measurement("boiling point", kelvin, "the CRC Handbook")
     assert select(measurements=[boiling, DENSITY]).measurements == (DENSITY,)
     assert select(measurements=[boiling], masses=(100.1, 100.0)).measurements == (boiling,)

@@ -63,7 +63,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("url", PERMISSIVE)
-def test_licences_that_ask_for_credit_at_most_are_permissive(url):
+def test_licences_that_require_at_most_attribution_are_permissive(url):
     assert is_permissive(url)
 
 

@@ -42,12 +42,12 @@ NOT_READABLE = [
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_names_that_read_as_words_stay(name):
+def test_names_that_read_as_words_are_kept(name):
     assert select_readable_names([name], has_stereo=False) == [name]
 
 
 @pytest.mark.parametrize(("reason", "name"), NOT_READABLE, ids=lambda value: value)
-def test_names_that_do_not_read_as_words_go(reason, name):
+def test_names_that_do_not_read_as_words_are_dropped(reason, name):
     assert select_readable_names([name], has_stereo=True) == []
 
 
@@ -74,23 +74,23 @@ def test_index_names_are_put_in_natural_order(inverted, natural):
         ("1-methyl-cis-3-propylcyclopentane", []),
     ],
 )
-def test_stereo_is_not_told_where_the_record_has_none(name, flat):
+def test_stereo_is_removed_if_the_record_has_none(name, flat):
     assert select_readable_names([name], has_stereo=False) == flat
 
 
-def test_stereo_is_told_where_the_record_has_it():
+def test_stereo_is_kept_if_the_record_has_it():
     assert select_readable_names(["l-alanine", "(2s)-2-aminopropanoic acid"], has_stereo=True) == [
         "l-alanine",
         "(2s)-2-aminopropanoic acid",
     ]
 
 
-def test_a_foreign_name_goes_with_and_without_its_mark():
+def test_a_foreign_name_is_dropped_with_and_without_its_mark():
     names = ["cyclohexanol", "cykloheksanol", "cykloheksanol [polish]", "hexalin"]
     assert select_readable_names(names, has_stereo=False) == ["cyclohexanol", "hexalin"]
 
 
-def test_order_is_kept_and_repeats_go():
+def test_order_is_kept_and_repetitions_are_dropped():
     assert select_readable_names(["toluene", "methylbenzene", "toluene"], has_stereo=False) == [
         "toluene",
         "methylbenzene",

@@ -12,11 +12,11 @@ from dataset_pubchem3d.text.structure_sentences import describe_structure
 
 EXPECTATIONS = yaml.safe_load(
     (Path(__file__).parent / "structure_expectations.yaml").read_text(encoding="utf-8")
-)  # the words to say and never to say; "|" parts words of which one is enough
+)  # words that must and must not occur; "|" separates alternatives
 ALL_SMILES = [expectation["smiles"] for expectation in EXPECTATIONS]
-SEEDS = 16  # in which everything is said at least once
+SEEDS = 16  # enough for every statement to occur
 
-# Classes that are kept for a test of generalisation: no text may name them.
+# Classes held out for a test of generalisation: no text may name them.
 FORBIDDEN = (
     *("barbitur", "diazepine", "diazepin", "penicillin", "penam", "cephalosporin", "cephem", "tetracycline"),
     *("amphetamine", "phenethylamine", "phenylethylamine", "tryptamine", "morphin", "opioid", "opiate", "chalcone"),
@@ -35,7 +35,7 @@ MEMBERS = (Path(__file__).parent / "held_out_members.txt").read_text(encoding="u
 
 
 def is_said(words: str, text: str) -> bool:
-    """Whether one of the words, parted by "|", stands in a text, or a plural of it."""
+    """Whether one of the words separated by "|", or its plural, occurs in a text."""
     return any(re.search(rf"(?<!\w){re.escape(word)}(?:s|es)?(?!\w)", text, re.IGNORECASE) for word in words.split("|"))
 
 
@@ -45,7 +45,7 @@ def describe(smiles: str, seed: int) -> list[str]:
 
 
 def write(smiles: str, seeds: int = SEEDS) -> str:
-    """All sentences of several seeds."""
+    """All sentences for several seeds."""
     return " ".join(sentence for seed in range(seeds) for sentence in describe(smiles, seed))
 
 
@@ -55,7 +55,7 @@ def test_there_are_many_expectations():
 
 
 @pytest.mark.parametrize("expectation", EXPECTATIONS, ids=lambda expectation: expectation["name"])
-def test_what_is_said_and_what_is_not(expectation):
+def test_expected_and_forbidden_words(expectation):
     text = write(expectation["smiles"])
     assert [words for words in map(str, expectation["says"]) if not is_said(words, text)] == []
     assert [words for words in map(str, expectation["never"]) if is_said(words, text)] == []
@@ -67,25 +67,25 @@ def test_held_out_classes_are_never_named(word):
         assert not re.search(word, write(smiles, seeds=6), re.IGNORECASE), smiles
 
 
-def test_enough_molecules_are_searched_for_held_out_classes():
+def test_enough_molecules_cover_the_held_out_classes():
     assert len(set(MEMBERS + ALL_SMILES)) > 300
     assert all(Chem.MolFromSmiles(smiles) for smiles in MEMBERS)
 
 
-def test_the_way_of_writing_a_molecule_does_not_matter():
+def test_the_spelling_of_the_smiles_does_not_matter():
     for smiles in ALL_SMILES + MEMBERS:
         mol = Chem.MolFromSmiles(smiles)
         for order in Chem.MolToRandomSmilesVect(mol, 2, randomSeed=1):
             assert describe_structure(order, 2) == describe(smiles, 2), order
 
 
-def test_neither_do_hydrogens_and_conformers():
+def test_hydrogens_and_conformers_do_not_matter():
     mol = Chem.AddHs(Chem.MolFromSmiles("CC(=O)Nc1ccc(O)cc1"))
     AllChem.EmbedMolecule(mol, randomSeed=1)
     assert describe_structure(mol, 2) == describe_structure("CC(=O)Nc1ccc(O)cc1", 2)
 
 
-def test_stereo_is_told_on_demand_alone():
+def test_stereo_is_described_only_on_request():
     left, right = "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O"
     assert describe_structure(left, 1) == describe_structure(right, 1) == describe_structure("CC(N)C(=O)O", 1)
     assert "It has one stereocentre of S configuration." in describe_structure(left, 1, with_stereo=True)
@@ -94,12 +94,12 @@ def test_stereo_is_told_on_demand_alone():
     assert "configuration" not in " ".join(describe_structure("CC=CC", with_stereo=True))
 
 
-def test_the_seed_changes_the_words_and_nothing_else_does():
+def test_only_the_seed_changes_the_words():
     assert describe_structure("Clc1ccncc1", 3) == describe_structure("Clc1ccncc1", 3)
     assert len({tuple(describe_structure("Clc1ccncc1", seed)) for seed in range(10)}) > 5
 
 
-def test_every_sentence_can_be_left_out_or_moved():
+def test_every_sentence_can_be_dropped_or_moved():
     for smiles in ALL_SMILES:
         for seed in range(4):
             sentences = describe(smiles, seed)
@@ -110,7 +110,7 @@ def test_every_sentence_can_be_left_out_or_moved():
                 assert not re.search(r"\b(also|another|former|latter|therefore)\b|  ", sentence), sentence
 
 
-def test_neither_formula_nor_mass_nor_line_notation_is_told():
+def test_no_sentence_states_formula_mass_or_line_notation():
     for smiles in ALL_SMILES:
         mol, text = Chem.MolFromSmiles(smiles), write(smiles, seeds=4)
         if mol.GetNumAtoms() > 2:
@@ -130,7 +130,7 @@ def test_articles_and_verbs_agree():
     ("smiles", "expected"),
     [("[Fe+3]", "iron"), ("[Na+].[Cl-]", "sodium"), ("O", "oxygen"), ("[He]", "helium"), ("C", "carbon and hydrogen")],
 )
-def test_there_is_something_to_say_of_everything(smiles, expected):
+def test_every_molecule_has_a_description(smiles, expected):
     assert is_said(expected, write(smiles))
 
 
@@ -141,7 +141,7 @@ def test_wildcards_and_metals_are_read():
 
 
 @pytest.mark.parametrize("smiles", ["", "not a molecule", "C1CC"])
-def test_what_is_no_molecule_is_refused(smiles):
+def test_an_invalid_smiles_is_refused(smiles):
     with pytest.raises(ValueError, match="RDKit cannot read the SMILES"):
         describe_structure(smiles)
 

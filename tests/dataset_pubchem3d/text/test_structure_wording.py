@@ -33,7 +33,7 @@ from dataset_pubchem3d.text.structure_wording import (
         ("hydroxy group", "a"),
     ],
 )
-def test_articles_are_as_spoken(noun, article):
+def test_articles_follow_pronunciation(noun, article):
     assert with_article(noun) == f"{article} {noun}"
 
 
@@ -45,7 +45,7 @@ def test_lists_and_numbers():
     assert capitalise("an acid") == "An acid"
 
 
-def test_nouns_in_the_plural_and_by_their_other_names():
+def test_plurals_and_synonyms_of_nouns():
     words = {count_noun("carboxy group", 2, Random(seed)) for seed in range(20)}
     assert words == {"two carboxy groups", "two carboxylic acid groups"}
     assert {count_ring("oxolane", 1, Random(seed)) for seed in range(40)} == {
@@ -67,7 +67,7 @@ def test_classes():
     assert "a pyridine derivative" in {name_as_ring("pyridine", Random(seed)) for seed in range(20)}
 
 
-def test_broader_words_lead_nowhere_back():
+def test_broader_words_have_no_cycles():
     for name, words in BROADER.items():
         assert name not in words
 

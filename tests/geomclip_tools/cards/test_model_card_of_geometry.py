@@ -1,4 +1,4 @@
-"""Cards of models without a text side: a geometry tower, a property predictor."""
+"""Cards of models without a text tower: a geometry tower, a property predictor."""
 
 import json
 import re
@@ -79,9 +79,9 @@ def run_code(card: str, folder: Path, monkeypatch) -> None:
 def test_a_predictor_names_its_properties_with_units(predictor):
     card = ModelCard.load(write_model_card(predictor))
     assert "`homo` (Hartree), `alpha`." in card.text
-    assert "Hydrogens are read: a structure without them gets another prediction." in card.text
+    assert "The model reads hydrogens. A structure without hydrogens gets a different prediction." in card.text
     assert card.data.base_model == ["org/geomclip"]
-    assert "It went on from `org/geomclip`." in card.text
+    assert "The geometry tower started from `org/geomclip`." in card.text
     assert "Not evaluated." in card.text
     assert "$" not in card.text
 
@@ -95,7 +95,7 @@ def test_the_lines_of_a_predictor_run(predictor, monkeypatch, capsys):
 
 def test_a_predictor_that_reads_heavy_atoms_says_so(predictor):
     GeomCLIPFeatureExtractor().save_pretrained(predictor)
-    assert "Hydrogens are not read." in write_model_card(predictor).read_text()
+    assert "The model does not read hydrogens." in write_model_card(predictor).read_text()
 
 
 def test_the_numbers_of_a_predictor_are_those_of_the_results_file(predictor, tmp_path):
@@ -104,14 +104,14 @@ def test_the_numbers_of_a_predictor_are_those_of_the_results_file(predictor, tmp
     assert (headline.metric_name, headline.metric_value) == ("standardised MAE", 0.1235)
     assert "| homo | Hartree | 0.0041 | 0.006 | 0.9 | 40 |" in card.text
     assert "| alpha | a0^3 | 0.51 [0.47, 0.55] |" in card.text
-    assert "### Property prediction" in card.text
-    assert "40 rows, 1 molecules refused" in card.text
+    assert "### Molecular property prediction" in card.text
+    assert "40 rows, 1 molecule rejected" in card.text
 
 
 def test_the_card_of_a_tower(tower, monkeypatch, capsys):
     path = write_model_card(tower)
     card = ModelCard.load(path)
-    assert "tower started from random weights in the shape of `configs/geometry_compact.json`." in card.text
+    assert "tower started from random weights in the shape of `geometry_compact.json`." in card.text
     assert "text tower" not in card.text
     assert "$" not in card.text
     run_code(path.read_text(), tower, monkeypatch)
@@ -120,5 +120,5 @@ def test_the_card_of_a_tower(tower, monkeypatch, capsys):
 
 def test_results_of_another_kind_have_no_place(predictor, tower, tmp_path):
     for folder, task in ((predictor, "denoising"), (tower, "property_prediction")):
-        with pytest.raises(ValueError, match=f"task '{task}' have no place on a card"):
+        with pytest.raises(ValueError, match=f"does not show results of the task '{task}'"):
             write_model_card(folder, [results_of(tmp_path, task, EVALUATION)])

@@ -1,4 +1,4 @@
-"""`geomclip caption`: the captions are those of the model."""
+"""`geomclip caption` writes the captions of the model."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
 @pytest.fixture
 def save(model, processor, tmp_path):
-    """A captioner with a prompt, in a folder."""
+    """Save a captioner with a prompt."""
     decoder = save_decoder(tmp_path / "decoder")
 
     def save(prompt: str) -> Path:
@@ -52,7 +52,7 @@ def test_a_prompt_with_smiles_needs_them(save, tmp_path):
     folder = save("{smiles}:")
     (tmp_path / "water.xyz").write_text("3\nwater\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n")
     with pytest.raises(
-        ValueError, match="prompt shows the SMILES, and there is none of 1 molecule, the first in row 1"
+        ValueError, match="prompt contains the SMILES, which is missing for 1 molecule, the first in row 1"
     ):
         main(
             [
@@ -70,5 +70,5 @@ def test_a_prompt_with_smiles_needs_them(save, tmp_path):
 def test_another_model_is_refused(model, processor, tmp_path):
     model.save_pretrained(tmp_path / "geomclip")
     processor.save_pretrained(tmp_path / "geomclip")
-    with pytest.raises(ValueError, match="is a geomclip, which writes nothing; give a captioner"):
+    with pytest.raises(ValueError, match="is a geomclip, which does not generate captions; pass a captioner"):
         main(["--model", str(tmp_path / "geomclip"), "--molecules", "CO", "--output", "o.csv"])

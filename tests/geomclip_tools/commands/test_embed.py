@@ -1,4 +1,4 @@
-"""`geomclip embed`: the embeddings are those of the functions, whatever the file."""
+"""`geomclip embed` writes the same embeddings as the Python functions, in every file format."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_molecules(model, processor, checkpoint, tmp_path, capsys):
     assert table["row"].tolist() == [0, 1, 3]
     printed = capsys.readouterr()
     assert "wrote 3 embeddings of size 16" in printed.out
-    assert "1 of 4 molecules is left out" in printed.err
+    assert "1 of 4 molecules was skipped" in printed.err
 
 
 def test_texts(model, processor, checkpoint, tmp_path):
@@ -62,7 +62,7 @@ def test_tables_of_texts(model, processor, checkpoint, tmp_path):
 def test_texts_that_are_not_there_are_refused(tmp_path):
     words = ["--model", "nowhere", "--output", "o.npz", "--texts"]
     (tmp_path / "empty.txt").write_text("")
-    with pytest.raises(ValueError, match=r"there is no text in .*empty\.txt; give at least one"):
+    with pytest.raises(ValueError, match=r"there is no text in .*empty\.txt; pass at least one"):
         main([*words, str(tmp_path / "empty.txt")])
     pd.DataFrame({"words": ["a"]}).to_csv(tmp_path / "a.csv", index=False)
     with pytest.raises(ValueError, match=r"a\.csv: has the columns words and lacks text or description or caption"):
@@ -83,7 +83,7 @@ def test_texts_that_are_damaged_are_left_out_and_listed(model, processor, checkp
     lines = [json.loads(line) for line in (tmp_path / "out.rejected.jsonl").read_text().splitlines()]
     assert [line["row"] for line in lines] == [1, 2, 5]
     assert "line 3 holds byte 0xf6" in lines[0]["reason"]
-    assert "3 of 6 texts are left out" in capsys.readouterr().err
+    assert "3 of 6 texts were skipped" in capsys.readouterr().err
     main([*words, "--output", str(tmp_path / "out.npz"), "--encoding", "latin-1"])
     assert np.load(tmp_path / "out.npz")["rows"].tolist() == [0, 1, 3, 4, 5]
     (tmp_path / "b.txt").write_bytes(b"\xf6\n")
@@ -110,9 +110,9 @@ def test_bfloat16(model, processor, checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give --molecules or --texts, and not both"),
-        (["--molecules", "C", "--texts", "a"], "give --molecules or --texts, and not both"),
-        (["--molecules", "C", "--dtype", "int8"], "--dtype is 'int8'; choose one of float32, bfloat16"),
+        ([], "pass either --molecules or --texts"),
+        (["--molecules", "C", "--texts", "a"], "pass either --molecules or --texts"),
+        (["--molecules", "C", "--dtype", "int8"], "--dtype is 'int8'; it must be one of float32, bfloat16"),
         (["--texts", "a", " "], "1 of 2 texts is empty, the first in row 1"),
     ],
 )

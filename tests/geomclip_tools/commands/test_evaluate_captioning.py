@@ -1,4 +1,4 @@
-"""From captioners and pairs to captions and results, on tiny models."""
+"""`geomclip evaluate captioning` writes captions and results, with tiny models."""
 
 import gc
 import json
@@ -17,7 +17,7 @@ from geomclip_tools.evaluation import metrics
 from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPForCaptioning, GeomCLIPModel
 from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
-TRAINING = {  # the text of methanol is the commonest; one molecule cannot be read
+TRAINING = {  # the text of methanol is the most common; one molecule cannot be read
     "CO": "It is an alcohol.",
     "CCN": "It is a primary amine.",
     "C1CC": "It is broken.",
@@ -93,7 +93,7 @@ def test_faulty_rows_of_a_table_are_left_to_be_reported(tmp_path):
 
 @pytest.fixture
 def folders(model, config, processor, tmp_path) -> Path:
-    """Tiny GeomCLIPs of two seeds, a captioner and one that sees no geometry, and a dataset."""
+    """Save tiny GeomCLIPs of two seeds, a captioner, a captioner without geometry, and a dataset."""
     torch.manual_seed(1)
     for name, geomclip in (("geomclip", model), ("judge", GeomCLIPModel(config))):
         geomclip.save_pretrained(tmp_path / name)
@@ -153,7 +153,7 @@ def test_from_checkpoints_to_results_and_captions(command, monkeypatch, capsys):
     assert record["scores"]["nearest by ECFP4"]["rouge_1"] > 0.5
     zeros = {key: value for key, value in record["differences"]["blind low"].items() if value is not None}
     assert zeros
-    assert set(zeros.values()) == {0}  # it is the model itself
+    assert set(zeros.values()) == {0}  # the model itself
     for name in others:
         expected = record["scores"]["model"]["rouge_1"] - record["scores"][name]["rouge_1"]
         assert record["differences"][name]["rouge_1"] == pytest.approx(expected)
@@ -181,7 +181,7 @@ def test_from_checkpoints_to_results_and_captions(command, monkeypatch, capsys):
 def test_a_checkpoint_that_reads_less_than_the_captioner_is_refused(command, processor):
     processor.feature_extractor.max_atoms = 3
     processor.save_pretrained("judge")
-    with pytest.raises(ValueError, match=r"judge reads 1 of the 4 molecules that the captioner reads, not row 1: "):
+    with pytest.raises(ValueError, match=r"judge reads 1 of the 4 molecules that the captioner reads, but not row 1: "):
         evaluate_captioning.main(command)
 
 

@@ -1,4 +1,4 @@
-"""From a checkpoint and a table to a results file."""
+"""`geomclip evaluate denoising` writes a results file."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""From a checkpoint and a table to a results file."""
+"""`geomclip evaluate invariance` writes a results file."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""From a predictor and a table to a results file."""
+"""`geomclip evaluate property_prediction` writes a results file."""
 
 import json
 
@@ -42,10 +42,10 @@ def test_from_checkpoint_to_results_file(geometry_config, tmp_path, capsys):
 
 def test_a_tower_without_a_head_is_refused(geometry_config, tmp_path):
     GeomCLIPGeometryModel(geometry_config).save_pretrained(tmp_path / "tower")
-    with pytest.raises(ValueError, match="tower is a GeomCLIPGeometryModel, which predicts no properties"):
+    with pytest.raises(ValueError, match="tower is a GeomCLIPGeometryModel, which does not predict properties"):
         main(["--model", str(tmp_path / "tower"), "--dataset", "d", "--output", "o"])
 
 
 def test_settings_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="--num_conformers is 0; give at least 1"):
+    with pytest.raises(ValueError, match="--num_conformers is 0; it must be at least 1"):
         main(["--model", "m", "--dataset", "d", "--output", "o", "--num_conformers", "0"])

@@ -1,4 +1,4 @@
-"""From a checkpoint and a table to a results file."""
+"""`geomclip evaluate retrieval` writes a results file."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def test_from_checkpoint_to_results_file(model, processor, tmp_path, capsys):
     assert record["task"] == "retrieval"
     assert record["num_rows"] == 4
     assert [failure["row"] for failure in record["failures"]] == [2, 5]
-    assert record["metrics"]["model"]["num_molecules"] == 2  # by InChIKey from SMILES
+    assert record["metrics"]["model"]["num_molecules"] == 2  # InChIKeys computed from SMILES
     assert record["metrics"]["model"]["num_further"] == 2  # without ethanol
     assert record["settings"]["dataset"] == "pairs.csv"
     assert record["settings"]["seed"] == 0

@@ -1,4 +1,4 @@
-"""From a checkpoint, a table and a list of molecules to a results file."""
+"""`geomclip evaluate word_queries` writes a results file."""
 
 import json
 
@@ -39,11 +39,11 @@ def test_from_checkpoint_to_results_file(flags, tmp_path, capsys):
     for group in ("described", "unseen", "all"):
         assert (f"| {group}, " in printed) == (group in record["metrics"])
     assert "searched: 4 molecules" in printed
-    assert "left out: 1 row of a molecule that has an earlier row" in printed
+    assert "skipped: 1 row of a molecule that occurs in an earlier row" in printed
     assert "not evaluated: 1 molecule: " in printed
     assert record["task"] == "word_queries"
     assert (record["num_molecules"], record["num_repeated"], record["num_unknown"]) == (4, 1, 0)
-    assert [failure["row"] for failure in record["failures"]] == [3]  # of the table
+    assert [failure["row"] for failure in record["failures"]] == [3]  # the table
     assert record["settings"]["dataset"] == "molecules.csv"
     assert record["command"].startswith("geomclip evaluate word_queries --model tiny --dataset molecules.csv")
     assert len(record["data_sha256"]) == 64
@@ -61,7 +61,7 @@ def test_only_the_molecules_of_a_list(flags, tmp_path, capsys):
     record = call(flags | {"molecules": tmp_path / "blocks.txt"})
     printed = capsys.readouterr().out
     assert "searched: 2 molecules" in printed
-    assert "left out" not in printed
+    assert "skipped" not in printed
     assert f"not in the dataset: 1 molecule of {tmp_path / 'blocks.txt'}" in printed
     assert (record["num_molecules"], record["num_repeated"], record["num_unknown"]) == (2, 0, 1)
     assert record["settings"]["molecules"] == "blocks.txt"
@@ -73,7 +73,7 @@ def test_a_list_that_fits_no_row(flags, tmp_path):
     with pytest.raises(ValueError, match="has none of the 1 molecules to search"):
         call(flags | {"molecules": tmp_path / "blocks.txt"})
     (tmp_path / "blocks.txt").write_text("\n \n")
-    with pytest.raises(ValueError, match="has no line"):
+    with pytest.raises(ValueError, match="has no first block of an InChIKey"):
         read_blocks(str(tmp_path / "blocks.txt"))
     with pytest.raises(OSError, match="nowhere"):
         read_blocks("nowhere.txt")

@@ -1,4 +1,4 @@
-"""Flags that several evaluations share."""
+"""Flags and output that the evaluations share."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from geomclip_tools.commands.evaluation_settings import ConformerSettings, print
 
 @pytest.mark.parametrize(
     ("coordinates", "number", "rule"),
-    [("xyz", 1, "--coordinates is 'xyz'"), ("rdkit", 0, "--num_conformers is 0; give at least 1")],
+    [("xyz", 1, "--coordinates is 'xyz'"), ("rdkit", 0, "--num_conformers is 0; it must be at least 1")],
 )
 def test_what_makes_no_sense_is_refused(coordinates, number, rule):
     with pytest.raises(ValueError, match=rule):

@@ -1,4 +1,4 @@
-"""Molecules as they are given, in the forms that people have, and what is told of those that cannot be read."""
+"""Input molecules in all supported forms, and messages about those that cannot be read."""
 
 import gzip
 import json
@@ -48,7 +48,7 @@ def test_names_are_kept_as_they_were_written(tmp_path):
 
 def test_another_kind_of_file_is_no_smiles(tmp_path):
     (tmp_path / "molecules.txt").write_text("CCO\n")
-    with pytest.raises(ValueError, match=r"molecules\.txt is told by its ending, and \.txt is unknown"):
+    with pytest.raises(ValueError, match=r"molecules\.txt has the unknown file type \.txt; pass SMILES"):
         list_given([str(tmp_path / "molecules.txt")])
     for name in ("missing.smi", "missing.csv", "missing.sdf", "missing.xyz", "missing.mol2"):
         with pytest.raises(ValueError, match=f"there is no file .*{name}; check the path"):
@@ -80,7 +80,7 @@ def test_what_is_damaged_in_a_file_costs_no_other_molecule(tmp_path, capsys):
         (7, "c.sdf:1"),
     ]
     assert all("line 2 holds byte 0xf6" in line["reason"] for line in lines[:1])
-    assert "4 of 8 molecules are left out" in capsys.readouterr().err
+    assert "4 of 8 molecules were skipped" in capsys.readouterr().err
     names = [molecule.name for molecule in list_given([str(tmp_path / "a.smi")], "latin-1")]
     assert names == ["ethanol", "Köln", "CO"]
 
@@ -93,15 +93,15 @@ def test_files_of_several_structures_are_read_record_by_record(tmp_path):
     assert [molecule.name for molecule in given] == ["a.xyz:0", "a.xyz:1", "methanol", "c.mol"]
     records = read_given(GeomCLIPFeatureExtractor(), given, str(tmp_path / "out.csv"))
     assert [record["index"] for record in records] == [0, 1, 2]
-    assert "the file holds no molecule" in (tmp_path / "out.rejected.jsonl").read_text()
+    assert "the file contains no molecule" in (tmp_path / "out.rejected.jsonl").read_text()
 
 
 def test_many_reasons_do_not_fill_the_terminal(tmp_path, capsys):
     given = list_given(["CCO", *("C" * size for size in range(5, 18))])
     read_given(GeomCLIPFeatureExtractor(max_atoms=4), given, str(tmp_path / "out.csv"))
     told = capsys.readouterr().err
-    assert told.count("left out: 1 molecule: it has") == 10
-    assert "left out: others, for 3 more reasons" in told
+    assert told.count("skipped: 1 molecule: it has") == 10
+    assert "skipped: others, for 3 more reasons" in told
     assert len((tmp_path / "out.rejected.jsonl").read_text().splitlines()) == 13
 
 
@@ -112,15 +112,15 @@ def test_what_cannot_be_read_is_listed_and_counted(tmp_path, capsys):
     lines = [json.loads(line) for line in (tmp_path / "out.rejected.jsonl").read_text().splitlines()]
     assert [(line["row"], line["id"]) for line in lines] == [(1, "C1CC"), (3, "C1CC"), (4, "not a smiles")]
     told = capsys.readouterr().err
-    assert "left out: 2 molecules: RDKit cannot read it as SMILES" in told
-    assert "3 of 5 molecules are left out, see" in told
+    assert "skipped: 2 molecules: RDKit cannot read it as SMILES" in told
+    assert "3 of 5 molecules were skipped; see" in told
     read_given(GeomCLIPFeatureExtractor(), given[:1], str(tmp_path / "out.csv"))
     assert not (tmp_path / "out.rejected.jsonl").exists()
 
 
 def test_nothing_to_read_is_an_error(tmp_path):
     (tmp_path / "empty.smi").write_text("\n")
-    with pytest.raises(ValueError, match=r"there is no molecule in .*empty\.smi; give at least one"):
+    with pytest.raises(ValueError, match=r"there is no molecule in .*empty\.smi; pass at least one"):
         list_given([str(tmp_path / "empty.smi")])
     with pytest.raises(ValueError, match="no molecule of 1 can be read"):
         read_given(GeomCLIPFeatureExtractor(), list_given(["??"]), str(tmp_path / "out.csv"))
@@ -132,7 +132,7 @@ def test_tables_hold_what_they_are_given(tmp_path, suffix):
     write_table(str(path), {"id": ["a", "b"], "gap (eV)": [1.5, 2.25]})
     read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "jsonl": lambda path: pd.read_json(path, lines=True)}
     assert read[suffix](path).to_dict("list") == {"id": ["a", "b"], "gap (eV)": [1.5, 2.25]}
-    with pytest.raises(ValueError, match=r"--output out\.txt ends in none of \.csv, \.npz"):
+    with pytest.raises(ValueError, match=r"--output out\.txt has the wrong suffix; it must be one of \.csv, \.npz"):
         check_output("out.txt", (".csv", ".npz"))
 
 

@@ -1,4 +1,4 @@
-"""`geomclip predict`: a column for each property."""
+"""`geomclip predict` writes one column per property."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ SMILES = ["CCO", "CCCN", "CO"]
 
 
 def save(geometry_config, folder, **settings) -> np.ndarray:
-    """A predictor; its outputs for `SMILES`."""
+    """Save a predictor and return its outputs for `SMILES`."""
     torch.manual_seed(0)
     tower = GeomCLIPGeometryModel(geometry_config)
     predictor = GeomCLIPForPropertyPrediction.from_geometry_pretrained(tower, **settings).eval()
@@ -52,5 +52,5 @@ def test_a_model_without_a_head_is_refused(geometry_config, model, tmp_path):
     GeomCLIPGeometryModel(geometry_config).save_pretrained(tmp_path / "tower")
     model.save_pretrained(tmp_path / "geomclip")
     for name, kind in (("tower", "GeomCLIPGeometryModel"), ("geomclip", "GeomCLIPModel")):
-        with pytest.raises(ValueError, match=f"is a {kind}, which predicts no properties; give a predictor"):
+        with pytest.raises(ValueError, match=f"is a {kind}, which does not predict properties; pass a predictor"):
             main(["--model", str(tmp_path / name), "--molecules", "CO", "--output", "o.csv"])

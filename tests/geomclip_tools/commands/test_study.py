@@ -1,4 +1,4 @@
-"""`geomclip study`: a study from its first run to a reproduction of its test."""
+"""`geomclip study` from the first run to a reproduction of the test."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def folders(tmp_path) -> list[str]:
 
 @pytest.fixture
 def path(tmp_path) -> str:
-    """A study of a script that finds as many of ten pairs as level + seed."""
+    """Write a study with a script that finds level + seed of ten pairs."""
     second = {"script": SCRIPT, "measures": "retrieval", "start": "{first}", "level": 2}
     values = {
         "about": "how high is the level?",
@@ -83,7 +83,7 @@ def test_from_the_first_run_to_a_reproduction(path, folders, tmp_path, capsys, m
     main(["test", path, *folders])
     assert [entry["agreement"] for entry in read_log(tmp_path)[4:]] == ["equal"] * 4
     monkeypatch.setenv("FAKE_DRIFT", "1")
-    with pytest.raises(SystemExit, match="the reproduction does not agree with the first reading"):
+    with pytest.raises(SystemExit, match="the reproduction disagrees with the first reading"):
         main(["test", path, *folders])
     last = read_log(tmp_path)[-1]
     assert (last["reading"], last["agreement"]) == (3, "differs: equal figures were expected")
@@ -108,13 +108,13 @@ def test_the_table_is_drawn(path, folders, tmp_path):
 
 def test_a_failing_stage_ends_the_command_with_its_log(path, folders, tmp_path):
     Path(path).write_text(Path(path).read_text().replace("second.level: 4", "second.error: out of luck"))
-    with pytest.raises(SystemExit, match=r"(?s)out of luck\nended with exit code 3; its whole log is .*stage\.log"):
+    with pytest.raises(SystemExit, match=r"(?s)out of luck\nfailed with exit code 3; the full log is .*stage\.log"):
         main(["run", path, *folders])
     assert set(pd.read_parquet(tmp_path / "results" / "metrics.parquet")["variant"]) == {"base"}
 
 
 def terminate_when(folder: Path, pattern: str) -> None:
-    """End this process by SIGTERM as soon as there is such a file, within half a minute."""
+    """Send SIGTERM to this process once a matching file exists, within 30 seconds."""
     for _ in range(600):
         time.sleep(0.05)
         if any(folder.glob(pattern)):
@@ -132,7 +132,7 @@ def test_a_termination_ends_the_training_too(path, folders, tmp_path):
     assert signal.getsignal(signal.SIGTERM) is former
     (folder,) = (tmp_path / "runs").iterdir()
     assert not (folder / "stage.json").exists()
-    with open_log(folder):  # nobody works there
+    with open_log(folder):  # nobody holds the lock
         pass
 
 

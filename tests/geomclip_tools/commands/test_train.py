@@ -1,4 +1,4 @@
-"""`geomclip train`: settings from files and flags."""
+"""`geomclip train`: read settings from files and flags."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 from dataset_pubchem3d.recipe import Recipe
 from geomclip_tools.commands.train import parse_settings
 from geomclip_tools.configurations import list_shipped
+from geomclip_tools.training.tasks import TASKS
 
 
 def test_flags_override_the_config_file(tmp_path):
@@ -36,7 +37,7 @@ def test_lists_and_nothing_in_a_config_file(tmp_path):
 def test_unknown_settings_and_tasks_are_refused(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("learning_rat: 3.0e-4\n")
-    with pytest.raises(SystemExit, match="name one of pretrain, pretrain_geometry, caption, property, not 'pre-train'"):
+    with pytest.raises(SystemExit, match="there is no task 'pre-train'; choose one of pretrain, pretrain_geometry, "):
         parse_settings(["pre-train"])
     with pytest.raises(ValueError, match="there is no setting --learning_rat"):
         parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", "--config", str(config)])
@@ -45,9 +46,9 @@ def test_unknown_settings_and_tasks_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("seed: [1,\n", "is no YAML; correct it"),
-        ("", "holds no settings by name"),
-        ("- seed\n", "holds no settings by name"),
+        ("seed: [1,\n", "is not valid YAML; correct it"),
+        ("", "does not contain settings"),
+        ("- seed\n", "does not contain settings"),
     ],
 )
 def test_files_without_settings_are_refused(tmp_path, text, error):
@@ -56,8 +57,25 @@ def test_files_without_settings_are_refused(tmp_path, text, error):
         parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", "--config", str(tmp_path / "config.yaml")])
 
 
+@pytest.mark.parametrize("name", ["data/qm9", "data/pubchem3d"])
+def test_a_recipe_is_not_taken_for_settings(name):
+    message = rf"{name} is a recipe for `geomclip build`.*`geomclip build --config {name} --out FOLDER`"
+    with pytest.raises(ValueError, match=message):
+        parse_settings(["pretrain", "--dataset", "d", "--output_dir", "o", "--config", name])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_help_shows_no_missing_default(task, capsys):
+    with pytest.raises(SystemExit):
+        parse_settings([task, "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "default: None" not in printed
+    assert "(required)" in printed
+    assert "(default: 64)" in printed
+
+
 def test_the_shipped_settings_can_be_read_by_their_names():
-    """The name begins with that of the task; one that names none is of `pretrain`."""
+    """The file name starts with the task; a file name without a task is for `pretrain`."""
     needed = {
         "caption": ["--model", "m", "--decoder", "l"],
         "property": ["--model", "m", "--targets", "gap"],

@@ -1,4 +1,4 @@
-"""Intervals against SciPy's bootstrap and values worked by hand."""
+"""Intervals agree with SciPy's bootstrap and hand calculations."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_the_interval_of_a_mean_is_that_of_scipy(random):
     expected = bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
     assert mean == pytest.approx(values.mean(), abs=1e-12)
     assert (low, high) == pytest.approx(tuple(expected), abs=0.02)
-    assert mean - low < high - mean  # skewed as the values are
+    assert mean - low < high - mean  # skewed like the values
 
 
 def test_the_interval_of_a_ratio_is_that_of_scipy(random):
@@ -35,7 +35,7 @@ def test_the_interval_of_a_ratio_is_that_of_scipy(random):
 
 def test_differences_are_paired(random):
     values = random.normal(size=50)
-    draws = resample_ratio(values + 0.25) - resample_ratio(values)  # each draw shifts by the same
+    draws = resample_ratio(values + 0.25) - resample_ratio(values)  # each resample shifts by the same amount
     assert interval(draws) == pytest.approx((0.25, 0.25, 0.25), abs=1e-12)
     unpaired = resample_ratio(values + 0.25, seed=1) - resample_ratio(values)
     assert interval(unpaired)[1] < 0.1
@@ -50,7 +50,7 @@ def test_it_follows_its_seed(random):
 def test_nothing_to_count_is_none_and_rare_counts_leave_draws_out():
     assert interval(resample_ratio(np.zeros(5), np.zeros(5))) == (None, None, None)
     value, low, high = interval(resample_ratio([1, 0, 0, 0], [2, 0, 0, 0]))
-    assert (value, low, high) == (0.5, 0.5, 0.5)  # where row 0 is drawn
+    assert (value, low, high) == (0.5, 0.5, 0.5)  # resamples that contain row 0
     assert interval(resample_ratio([1, 2], num_bootstrap=0)) == (1.5, None, None)
 
 

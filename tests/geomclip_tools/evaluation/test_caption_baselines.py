@@ -1,4 +1,4 @@
-"""Baseline captions against brute force."""
+"""Baseline captions agree with a brute-force search."""
 
 import numpy as np
 import pytest
@@ -55,14 +55,14 @@ def test_fingerprints_equal_brute_force():
 
     expected = [max(range(len(TRAINING)), key=lambda j: similarity(query, TRAINING[j])) for query in QUERIES]
     assert find_nearest_by_fingerprint(QUERIES, TRAINING).tolist() == expected
-    assert expected == [0, 2, 4, 5, 1, 0]  # the first of two ethanols; sodium is like none, so the first of all
+    assert expected == [0, 2, 4, 5, 1, 0]  # the first of two ethanols; sodium resembles none, so the first row
 
 
 @pytest.mark.parametrize(
     ("query", "longer", "nearest"),
     [
-        ("CCCCCCC(C)O", "CCCCCCCC(C)O", 0),  # no atom's neighbours up to two bonds tell them apart, so they tie
-        ("CCCCC(C)O", "CCCCCC(C)O", 1),  # two bonds do, one does not
+        ("CCCCCCC(C)O", "CCCCCCCC(C)O", 0),  # equal environments up to two bonds: a tie
+        ("CCCCC(C)O", "CCCCCC(C)O", 1),  # different at two bonds, equal at one
     ],
 )
 def test_the_radius_is_that_of_ecfp4(query, longer, nearest):
@@ -78,11 +78,11 @@ def test_no_query_has_no_neighbour():
     ("call", "message"),
     [
         (lambda: find_commonest([]), "captions are empty"),
-        (lambda: find_nearest_by_embedding(np.ones((2, 3)), np.ones((2, 4))), r"\(2, 3\).*\(2, 4\).*equally wide"),
-        (lambda: find_nearest_by_embedding(np.ones((2, 3)), np.ones((0, 3))), "training must have a row"),
+        (lambda: find_nearest_by_embedding(np.ones((2, 3)), np.ones((2, 4))), r"\(2, 3\).*\(2, 4\).*same width"),
+        (lambda: find_nearest_by_embedding(np.ones((2, 3)), np.ones((0, 3))), "training must have at least one row"),
         (lambda: find_nearest_by_embedding(np.ones(3), np.ones((2, 3))), r"queries have shape \(3,\)"),
-        (lambda: find_nearest_by_embedding([[1, 0]], [[1, 0], [0, 0]]), "training have no direction.*first in row 1"),
-        (lambda: find_nearest_by_embedding([[1, np.nan]], [[1, 0]]), "queries have no direction.*first in row 0"),
+        (lambda: find_nearest_by_embedding([[1, 0]], [[1, 0], [0, 0]]), "training are zero, NaN.*first in row 1"),
+        (lambda: find_nearest_by_embedding([[1, np.nan]], [[1, 0]]), "queries are zero, NaN.*first in row 0"),
         (lambda: find_nearest_by_fingerprint(["C"], []), "training_smiles are empty"),
         (lambda: find_nearest_by_fingerprint(["C", "C1"], ["C"]), "query_smiles row 1: RDKit cannot read SMILES 'C1'"),
         (lambda: find_nearest_by_fingerprint(["C"], ["C", "O", "?"]), r"training_smiles row 2.*'\?'"),

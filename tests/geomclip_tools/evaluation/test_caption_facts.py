@@ -1,4 +1,4 @@
-"""Facts of molecules and captions whose chemistry is known, and of a table of real pairs, where it is at hand."""
+"""Facts of molecules and captions with known chemistry, and of a table of real pairs if it is available."""
 
 from collections import Counter
 from pathlib import Path
@@ -152,4 +152,4 @@ def test_true_captions_state_true_facts():
     assert {name: true[name] / said[name] for name in said if true[name] < 0.9 * said[name]} == {}
     assert true.total() / said.total() > 0.95
     of_the_next = sum(len(row & text) for row, text in zip(present[1:], stated)) / said.total()
-    assert of_the_next < 0.3  # facts tell molecules apart
+    assert of_the_next < 0.3  # facts distinguish molecules

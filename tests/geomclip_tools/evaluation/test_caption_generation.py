@@ -1,4 +1,4 @@
-"""Captions and their losses, against one row at a time."""
+"""Batched captions and losses agree with one row at a time."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from geomclip_tools.evaluation.caption_generation import (
 from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPFeatureExtractor, GeomCLIPForCaptioning
 from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
-# Of unequal size, in no order; the second has coordinates.
+# Unsorted molecules of different sizes; the second has coordinates.
 ROWS = [
     {"smiles": "c1ccccc1O", "text": "a phenol"},
     {"smiles": "CO", "text": "the smallest alcohol", "atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]]},
@@ -29,7 +29,7 @@ CAPTIONS = [row["text"] for row in ROWS]
 
 @pytest.fixture
 def build(model, tmp_path) -> Callable[..., tuple[GeomCLIPForCaptioning, GeomCLIPCaptioningProcessor]]:
-    """Captioners whose LoRA has dropout and weights that are not zero."""
+    """Build a captioner whose LoRA has dropout and non-zero weights."""
     decoder = save_decoder(tmp_path / "decoder")
 
     def build(prompt: str = "Describe:", **shape) -> tuple[GeomCLIPForCaptioning, GeomCLIPCaptioningProcessor]:
@@ -49,7 +49,7 @@ def build(model, tmp_path) -> Callable[..., tuple[GeomCLIPForCaptioning, GeomCLI
 
 @torch.no_grad()
 def loss_of_row(model, processor, row: dict, caption: str, shown: dict) -> tuple[float, int]:
-    """By the model's own loss: sum over the tokens of one caption, and their number."""
+    """Return the model's own loss, summed over the tokens of one caption, and the number of tokens."""
     molecule = shown if "positions" in shown else shown["smiles"]
     outputs = model(**processor([molecule], captions=[caption], smiles=[row["smiles"]], return_tensors="pt"))
     return float(outputs.loss * outputs.num_tokens), int(outputs.num_tokens)
@@ -73,7 +73,7 @@ def test_losses_are_those_of_the_model_on_single_rows(build, prompt, prefix):
 def test_without_prompt_and_prefix_the_first_token_is_not_expected_of_anybody(build):
     model, processor = build("", prefix="none")
     totals, counts = compute_caption_losses(model, processor, ROWS[:1], CAPTIONS[:1], 1)
-    assert counts.tolist() == [len(" a phenol")]  # and the end, but not the first
+    assert counts.tolist() == [len(" a phenol")]  # including the end token, without the first token
     assert totals[0] == pytest.approx(loss_of_row(model, processor, ROWS[0], CAPTIONS[0], ROWS[0])[0], rel=1e-4)
 
 
@@ -91,7 +91,7 @@ def test_the_other_molecule_is_the_next_larger_one_and_of_the_largest_the_smalle
     rows = [{"smiles": smiles} for smiles in ("CCCCCC", "C", "CCCC", "CC", "CCCCC")]
     assert find_other_molecules(rows) == [1, 3, 4, 2, 0]
     sized = [row | {"atomic_numbers": [6] * size} for row, size in zip(rows, (1, 5, 2, 4, 3))]
-    assert find_other_molecules(sized) == [2, 0, 4, 1, 3]  # atoms count before the length of the SMILES
+    assert find_other_molecules(sized) == [2, 0, 4, 1, 3]  # atoms take precedence over the length of the SMILES
 
 
 def test_the_other_molecule_has_another_first_block():
@@ -99,7 +99,7 @@ def test_the_other_molecule_has_another_first_block():
     assert find_other_molecules(same) == [2, 2, 0]
     named = [{"smiles": "C", "inchikey": f"{'A' * 14}-X"}, {"smiles": "CC", "inchikey14": "B" * 14}]
     assert find_other_molecules(named) == [1, 0]
-    with pytest.raises(ValueError, match="all rows are one molecule"):
+    with pytest.raises(ValueError, match="all rows have the same molecule"):
         find_other_molecules(same[:2])
 
 

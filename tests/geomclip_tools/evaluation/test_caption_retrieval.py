@@ -1,4 +1,4 @@
-"""Expected pool hits against enumeration, SciPy's hypergeometric law, drawn pools and the retrieval metric."""
+"""Expected pool hits agree with enumeration, SciPy's hypergeometric law, sampled pools and the retrieval metric."""
 
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +19,7 @@ def random():
 
 
 def enumerated(scores, ids, pool_size) -> list[float]:
-    """Every pool once, and in it one win for the best, shared by those that tie."""
+    """Enumerate all pools; in each, the best candidate scores 1, shared among those that tie."""
     hits = []
     for row, own in enumerate(np.diagonal(scores)):
         others = [scores[row, j] for j in range(len(ids)) if ids[j] != ids[row]]

@@ -1,11 +1,11 @@
-"""The tables of a captioner on numbers made by hand."""
+"""Tables of caption scores for values chosen by hand."""
 
 from geomclip_tools.evaluation.caption_table import format_losses, format_scores
 
 
 def test_the_tables_show_percent_intervals_and_gaps():
     model = {"bleu_2": 0.12345, "bleu_2_low": 0.1, "bleu_2_high": 0.1999, "meteor": None, "consistency": 0.5}
-    model |= {"consistency_low": None, "consistency_high": None}  # nothing was resampled
+    model |= {"consistency_low": None, "consistency_high": None}  # no resamples
     lead = {"bleu_2": -0.01, "bleu_2_low": -0.02, "bleu_2_high": 0.004}
     results = {
         "scores": {"model": model, "nearest by ECFP4": {"rouge_l": 1.0}},
@@ -28,10 +28,10 @@ def test_the_tables_show_percent_intervals_and_gaps():
 def test_the_line_of_losses_has_an_interval_if_there_is_one():
     losses = {"right_geometry": 1.25, "other_geometry": 1.5, "difference": 0.25, "share_of_rows_better": 0.875}
     ends = {"difference_low": -0.1, "difference_high": 0.6}
-    assert "difference 0.2500 [-0.1000, 0.6000], the right one is better in 87.5 % of rows" in format_losses(
+    assert "difference 0.2500 [-0.1000, 0.6000], the correct geometry is better in 87.5 % of rows" in format_losses(
         losses | ends
     )
-    assert "1.2500 nats a token with the right geometry, 1.5000 with" in format_losses(losses | ends)
+    assert "1.2500 nats per token with the correct geometry, 1.5000 with" in format_losses(losses | ends)
     assert "difference 0.2500, the" in format_losses(losses | dict.fromkeys(ends))
 
 

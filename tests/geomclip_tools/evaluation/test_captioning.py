@@ -1,4 +1,4 @@
-"""Systems of captions: what is compared with what."""
+"""Comparison of captioning systems."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ TEST = {
 
 
 def test_every_system_is_compared_under_its_own_name():
-    """Whatever it is called: a part of another's name, an end of a key, or with a difference in it."""
+    """Names may contain each other, end like a key, or contain "minus"."""
     pairs = Dataset.from_dict({"smiles": list(TEST)[2:], "text": list(TEST.values())[2:]})
     systems = {
         "model": ["It is a primary amine.", "It is a ring.", "It is an amine."],

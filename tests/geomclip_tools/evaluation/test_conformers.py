@@ -1,4 +1,4 @@
-"""Molecules as they are evaluated: given geometries, conformers and their means, failures."""
+"""Reading molecules for evaluation: given geometries, averages over conformers, failures."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def extractor() -> GeomCLIPFeatureExtractor:
 
 
 def encode(records: list[Record]) -> np.ndarray:
-    """Distance of the first two atoms, and the number of atoms."""
+    """Return the distance between the first two atoms, and the number of atoms."""
     lengths = [np.linalg.norm(record["positions"][0] - record["positions"][1]) for record in records]
     return np.array([[length, len(record["positions"])] for length, record in zip(lengths, records)])
 

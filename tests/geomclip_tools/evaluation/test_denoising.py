@@ -1,4 +1,4 @@
-"""The sums by hand on a stub, and on a tiny real model that its noise depends on nothing but seed, draw and row."""
+"""Sums on a stub equal hand calculations; the noise of a tiny real model depends only on seed, draw and row."""
 
 from types import SimpleNamespace
 
@@ -20,7 +20,7 @@ def pairs() -> Dataset:
 
 
 class StubModel(torch.nn.Module):
-    """One of n atoms has loss n at each atom that is chosen, and its noised input 2 n²."""
+    """A model with loss n per chosen atom of a molecule with n atoms; the noised input has 2 n²."""
 
     device, config = torch.device("cpu"), GeomCLIPGeometryConfig(mask_ratio=1.0)
 
@@ -31,7 +31,7 @@ class StubModel(torch.nn.Module):
     def denoise(self, atom_ids, positions, atom_mask, noised_atom_ids, noised_positions, chosen):
         sizes, num_chosen = atom_mask.sum(dim=1), chosen.sum(dim=1)
         assert torch.equal(chosen, atom_mask & (sizes >= 3).unsqueeze(1))
-        shifts = (noised_positions - positions)[:, 1]  # of the first atom, by which the noise is known
+        shifts = (noised_positions - positions)[:, 1]  # of the first atom; identifies the noise
         self.places += [(size, *shift) for size, shift in zip(sizes.tolist(), shifts.tolist(), strict=True)]
         total = num_chosen.sum().clamp(min=1)
         return SimpleNamespace(
@@ -103,5 +103,5 @@ def test_heads_that_were_not_saved_are_not_measured(pretraining_model, model, pr
         loaded.denoising_head.coordinate_head.fc1.weight, pretraining_model.denoising_head.coordinate_head.fc1.weight
     )
     for name in ("plain", "predictor"):
-        with pytest.raises(ValueError, match=f"{name} has no trained denoising heads; give the tower or the GeomCLIP"):
+        with pytest.raises(ValueError, match=f"{name} has no trained denoising heads; pass the tower or the GeomCLIP"):
             load_denoiser(str(tmp_path / name))

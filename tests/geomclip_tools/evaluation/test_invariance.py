@@ -1,4 +1,4 @@
-"""The measures see what they name on a stub that reads everything, and little on a real tower."""
+"""Every measure detects its change on a stub that breaks all symmetries, and almost none on a real tower."""
 
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ def pairs() -> Dataset:
 
 
 class Careless(torch.nn.Module):
-    """Reads raw coordinates, the order of atoms, and the width of the batch."""
+    """A model that depends on raw coordinates, the order of atoms and the width of the batch."""
 
     device = torch.device("cpu")
 
@@ -38,7 +38,7 @@ class Careless(torch.nn.Module):
 
 
 class OffCentre(GeomCLIPFeatureExtractor):
-    """Leaves molecules where they are."""
+    """A feature extractor that does not centre molecules."""
 
     def pad(self, records, return_tensors=None):
         batch = super().pad(records, return_tensors)

@@ -1,4 +1,4 @@
-"""Predictions meet the labels of their own molecules; units, conformers, the command."""
+"""Predictions are compared with the labels of the same molecules; units, conformers, errors."""
 
 import numpy as np
 import pytest
@@ -56,7 +56,7 @@ def test_predictions_are_in_the_order_of_the_molecules(predictor, extractor, pai
 
 
 def rows_of(predictor, extractor, coordinates: str) -> Dataset:
-    """Labels that are the predictions themselves, some missing, and one 0.1 off."""
+    """Return rows whose labels are the predictions themselves; some are missing, and one is off by 0.1."""
     rows = []
     for number, smiles in enumerate(SMILES):
         homo, alpha = logits_of(predictor, extractor, smiles).tolist()
@@ -100,7 +100,10 @@ def test_classes_are_scored_one_against_the_others(geometry_config, extractor):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [(["high", "low"], "the column 'gap' holds what is no number"), ([1.0, float("inf")], "1 labels of 'gap' are inf")],
+    [
+        (["high", "low"], "a label of the column 'gap' is not a number"),
+        ([1.0, float("inf")], "1 labels of 'gap' are inf"),
+    ],
 )
 def test_labels_that_are_no_numbers_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
@@ -114,8 +117,8 @@ def test_missing_labels_are_nan():
 
 def test_labels_of_another_unit_are_refused(predictor):
     check_units(predictor.config, {"homo": "Hartree", "alpha": "a0^3"})
-    check_units(predictor.config, {})  # a table tells no units
-    with pytest.raises(ValueError, match="gives 'homo' in Hartree, but the dataset has it in eV; convert the column"):
+    check_units(predictor.config, {})  # a table has no units
+    with pytest.raises(ValueError, match="returns 'homo' in Hartree, but the dataset has it in eV; convert the column"):
         check_units(predictor.config, {"homo": "eV", "alpha": "a0^3"})
 
 

@@ -1,4 +1,4 @@
-"""The script on a stub whose right answers are plain, and once from end to end on a tiny real model."""
+"""Retrieval on a stub with known answers, and once end to end on a tiny real model."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def make_pairs(num_rows: int = NUM_PAIRS) -> Dataset:
-    """Row k: its first two atoms lie 1.1 + k/20 Å apart, further atoms far away; its text is k."""
+    """Return rows: in row k, the first two atoms are 1.1 + k/20 Å apart, others are far away, and the text is k."""
     rows = []
     for k in range(num_rows):
         positions = [[0.0, 0.0, 0.0], [1.1 + k / 20, 0.0, 0.0], *([5.0, 5.0 + 1.5 * i, 0.0] for i in range(k % 5))]
@@ -26,7 +26,7 @@ def make_pairs(num_rows: int = NUM_PAIRS) -> Dataset:
 
 
 class StubProcessor:
-    """Reads molecules as ours does; a text is the number it spells."""
+    """A processor that reads molecules like the real one and encodes a text as the number in it."""
 
     feature_extractor = GeomCLIPFeatureExtractor(remove_hydrogens=False)
 
@@ -36,7 +36,7 @@ class StubProcessor:
 
 
 class StubModel(torch.nn.Module):
-    """Reads k off the first distance and off the text."""
+    """A model that encodes k from the first distance and from the text."""
 
     device = torch.device("cpu")
 
@@ -46,7 +46,7 @@ class StubModel(torch.nn.Module):
 
     def get_geometry_features(self, atom_ids, positions, atom_mask, **kwargs):
         assert not self.training
-        assert atom_mask.sum(1).max() + 2 == atom_ids.shape[1] == positions.shape[1]  # cut to the largest
+        assert atom_mask.sum(1).max() + 2 == atom_ids.shape[1] == positions.shape[1]  # truncated to the largest size
         k = (20 * ((positions[:, 2] - positions[:, 1]).norm(dim=-1) - 1.1)).round().long()
         return SimpleNamespace(pooler_output=self.embedding(k.clamp(0, len(self.embedding.weight) - 1)))
 
@@ -106,7 +106,7 @@ def test_a_model_that_knows_the_answers_finds_them_and_loses_them_on_random_posi
 
 def test_batches_and_row_order_change_nothing(pairs):
     model = StubModel()
-    with torch.no_grad():  # neither perfect nor symmetric
+    with torch.no_grad():  # neither perfect nor symmetric results
         model.embedding.weight.add_(torch.randn(NUM_PAIRS, NUM_PAIRS, generator=torch.Generator().manual_seed(0)))
     first = evaluate(pairs, model, pair_budget=1)
     assert evaluate(pairs, model, pair_budget=None) == first
@@ -120,7 +120,9 @@ def test_refused_molecules_are_reported_by_row_and_reason_and_left_out(pairs):
     for bad in (3, 17):
         rows[bad]["atomic_numbers"][0] = 0
     evaluation = evaluate(Dataset.from_list(rows))
-    assert evaluation["failures"] == [{"row": bad, "reason": "0 is no atomic number; use 1 to 118"} for bad in (3, 17)]
+    assert evaluation["failures"] == [
+        {"row": bad, "reason": "0 is not an atomic number; use 1 to 118"} for bad in (3, 17)
+    ]
     assert evaluation["num_rows"] == evaluation["metrics"]["model"]["num_rows"] == NUM_PAIRS - 2
     assert evaluation["metrics"]["model"]["geometry_to_text_full_recall_at_1"] == 1
 
@@ -175,12 +177,12 @@ def test_rows_without_text_and_sets_without_molecules_are_refused(pairs):
     rows = pairs.to_list()
     for row in rows:
         row["atomic_numbers"][0] = 0
-    with pytest.raises(ValueError, match=r"no molecule of 24 .*0 is no atomic number"):
+    with pytest.raises(ValueError, match=r"no molecule of 24 .*0 is not an atomic number"):
         evaluate(Dataset.from_list(rows))
 
 
 def gaussian_molecules(num_molecules: int = 400) -> list[dict]:
-    """Small tight molecules and large wide ones, off the origin."""
+    """Return small compact molecules and large extended ones, away from the origin."""
     random = np.random.default_rng(0)
     sizes = [4, 20] * (num_molecules // 2)
     return [
@@ -193,7 +195,7 @@ def test_random_positions_have_one_spread_and_elements_stay():
     molecules = gaussian_molecules()
     scrambled = randomise_positions(molecules, seed=0)
     spread = np.concatenate([molecule["positions"] - molecule["positions"].mean(0) for molecule in molecules]).std()
-    for rows in (slice(0, None, 2), slice(1, None, 2)):  # the same for small and for large ones
+    for rows in (slice(0, None, 2), slice(1, None, 2)):  # the same for small and large molecules
         positions = np.concatenate([molecule["positions"] for molecule in scrambled[rows]])
         assert positions.std(0).tolist() == pytest.approx([spread] * 3, rel=0.06)
         assert positions.mean(0).tolist() == pytest.approx([0, 0, 0], abs=0.15)

@@ -8,7 +8,7 @@ from geomclip_tools.evaluation.word_queries import GROUPS, WORD_QUERIES
 
 RULES = {query.text: query.is_right for query in WORD_QUERIES}
 
-# Of each query, molecules that are right and near misses that are not.
+# For each query, correct molecules and near misses.
 EXAMPLES = {
     "contains boron": (["OB(O)c1ccccc1", "[Na+].[BH4-]"], ["OC(=O)c1ccccc1", "BrBr"]),
     "a molecule with three fluorine atoms": (["OCC(F)(F)F", "Fc1cc(F)cc(F)c1"], ["Fc1ccc(F)cc1", "FC(F)(F)CF"]),
@@ -391,14 +391,14 @@ def test_a_rule_does_not_mind_the_order_of_atoms(text):
         assert RULES[text](backwards)
 
 
-# Words that say nothing of the family by themselves.
+# Words that do not identify a family by themselves.
 PLAIN_WORDS = """a an or of with the acid acyl alcohol aromatic aryl chain chloride chlorinated compound diester drug
 ester ether fatty hydrocarbon like nitrogen organic ring salt steroid sulfate sulfonate"""
 
 
 @pytest.mark.parametrize("text", [query.text for query in WORD_QUERIES if query.group == "unseen"])
 def test_generated_descriptions_of_right_molecules_do_not_have_the_words(text):
-    """What training may read of these compounds never names the family."""
+    """Generated training descriptions of these compounds never name the family."""
     _, _, name = text.lower().partition(" ")
     words = set(re.findall(r"[a-z0-9-]+", name)) - {*PLAIN_WORDS.split()}
     for smiles in EXAMPLES[text][0]:

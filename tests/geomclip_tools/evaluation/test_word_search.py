@@ -73,7 +73,7 @@ def test_two_tied_by_hand():
 
 
 def average_over_orders(scores: np.ndarray, is_right: np.ndarray) -> tuple[float, float]:
-    """Precision at the number right, and average precision, over all orders that the scores allow."""
+    """Average the precision at the number of correct answers and the average precision over all allowed orders."""
     found = np.flatnonzero(np.isfinite(scores))
     outcomes = []
     for order in permutations(found):
@@ -102,7 +102,7 @@ def test_the_order_of_rows_changes_nothing():
 
 
 def test_close_scores_make_no_chain():
-    scores = 1 - 6e-7 * np.arange(100)  # each is tied with its neighbour; taken together, they are not
+    scores = 1 - 6e-7 * np.arange(100)  # each ties with its neighbour, but not all of them together
     best = score_ranking(scores, np.arange(100) < 10)
     assert best["average_precision"] == pytest.approx(1)
     assert score_ranking(np.array([0.5, 0.5 + 1e-9]), np.array([True, False]))["precision_at_10"] == 0.5
@@ -145,7 +145,7 @@ def test_a_group_without_right_answers_is_left_out():
         (np.zeros((3, 2)), np.ones((3, 2)), "of 4 queries"),
         (np.full((4, 2), np.nan), np.ones((4, 2)), "NaN or infinity"),
         (np.full((4, 2), np.inf), np.ones((4, 2)), "NaN or infinity"),
-        (np.zeros((4, 2)), np.zeros((4, 2)), "none of 2 molecules is a right answer"),
+        (np.zeros((4, 2)), np.zeros((4, 2)), "none of 2 molecules is a correct answer"),
     ],
 )
 def test_what_cannot_be_scored(similarities, relevance, rule):
@@ -169,7 +169,7 @@ def test_the_table_has_a_row_for_each_group_and_one_for_all():
 def test_rows_of_one_molecule_are_searched_once():
     rows = Dataset.from_dict({"smiles": ["CCO", "C[C@H](N)O", "OCC", "C[C@@H](N)O", "??", "!!"]})
     choice = choose_molecules(rows)
-    assert choice.rows == [0, 1, 4, 5]  # what nothing names is a molecule of its own
+    assert choice.rows == [0, 1, 4, 5]  # rows without an identifier count as unique molecules
     assert choice.molecules["smiles"][:] == ["CCO", "C[C@H](N)O", "??", "!!"]
     assert (choice.num_repeated, choice.num_unknown) == (2, 0)
 
@@ -203,7 +203,7 @@ def evaluate(model, processor, rows: Dataset, **settings) -> dict:
 
 
 def answer_with_right_molecules(model, processor, texts: list[str]):
-    """The embedding of the last molecule that is right, as that of the text."""
+    """Encode a text as the embedding of the last correct molecule."""
     embeds = embed_molecules(model, processor, SMILES)
     molecules = [Chem.MolFromSmiles(smiles) for smiles in SMILES]
     assert texts == [query.text for query in WORD_QUERIES]
@@ -239,7 +239,7 @@ def test_refused_molecules_are_reported_and_never_found(model, processor):
     )
     evaluation = evaluate(model, processor, rows)
     assert [failure["row"] for failure in evaluation["failures"]] == [0, 3]
-    assert evaluation["failures"][1]["reason"] == "0 is no atomic number; use 1 to 118"
+    assert evaluation["failures"][1]["reason"] == "0 is not an atomic number; use 1 to 118"
     assert evaluation["num_molecules"] == 5
     boron = next(query for query in evaluation["queries"] if query["text"] == "contains boron")
     assert (boron["num_right"], boron["precision_at_10"], boron["average_precision"]) == (1, 0, 0)

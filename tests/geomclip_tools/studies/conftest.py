@@ -1,4 +1,4 @@
-"""A study of a script that needs no model."""
+"""A study whose stages run a script without a model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ SCRIPT = str(Path(__file__).with_name("fake_training.py"))
 
 @pytest.fixture
 def values() -> dict:
-    """Of a study file: two stages, of which the second measures itself."""
+    """Return the values of a study file with two stages; the script of the second one measures."""
     return {
         "about": "how high is the level?",
         "metric": "text_to_geometry_full_recall_at_1",
@@ -30,7 +30,7 @@ def values() -> dict:
 
 @pytest.fixture
 def write_study(values, tmp_path) -> Callable[..., Path]:
-    """A study file with some of its keys changed."""
+    """Write a study file with some keys changed."""
 
     def write(**changes) -> Path:
         path = tmp_path / "levels.yaml"

@@ -1,6 +1,6 @@
-"""A script that a stage may name: it "trains" in steps that it resumes, and measures ten pairs of eight molecules.
+"""A script for a stage: it "trains" in steps, can resume, and measures ten pairs of eight molecules.
 
-The first `level` + seed pairs are found at once. With `--die_at` it ends itself in the middle, the first time.
+The first `level` + seed pairs have rank 1. With `--die_at`, the first run kills itself halfway.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """A line for each of three steps; those that are there are not made again."""
+    """Write a line for each of three steps, except those already written."""
     args.output_dir.mkdir(parents=True, exist_ok=True)
     steps = args.output_dir / "steps.txt"
     done = len(steps.read_text().splitlines()) if steps.exists() else 0
@@ -50,7 +50,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    """`FAKE_DRIFT` pairs fewer are found, as if it ran elsewhere."""
+    """Measure; `FAKE_DRIFT` pairs fewer are found, as if on another machine."""
     num_found = args.level + args.seed - int(os.environ.get("FAKE_DRIFT", 0))
     ranks = [1 if place < num_found else 5 for place in range(len(MOLECULES))]
     metrics = {f"{scope}_recall_at_1": num_found / 10 for scope in SCOPES} | {"num_rows": 10}

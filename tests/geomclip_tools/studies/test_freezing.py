@@ -1,4 +1,4 @@
-"""The choice: by the mean over seeds, or by hand; written once, and watched."""
+"""A choice is made by the mean over seeds or by hand, written once, and checked for changes."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def test_the_lowest_mean(write_study, tmp_path):
 
 
 def test_a_choice_by_hand_says_so(study, tmp_path):
-    values = {key: value for key, value in VALUES.items() if key[0] != "high"}  # which was not run
+    values = {key: value for key, value in VALUES.items() if key[0] != "high"}  # not run
     record = freeze(study, write_metrics(study, tmp_path, values), by_hand="base")
     assert (record["variant"], record["chosen"]) == ("base", "by hand")
 
@@ -70,7 +70,7 @@ def test_the_best_of_some(study, tmp_path):
 
 
 def test_controls_and_grids_are_no_choice(study, write_study, tmp_path):
-    with pytest.raises(ValueError, match="only controls are among short"):
+    with pytest.raises(ValueError, match="short are controls only"):
         freeze(study, tmp_path, among=["short"])
     variants = {"base": {}, "rate": {"grid": {"second.level": [1, 2]}}}
     study = read_study(write_study(variants=variants, controls=[]))
@@ -81,7 +81,7 @@ def test_controls_and_grids_are_no_choice(study, write_study, tmp_path):
 def test_nothing_is_frozen_twice(study, tmp_path):
     freeze(study, write_metrics(study, tmp_path, VALUES))
     before = (tmp_path / FROZEN).read_text()
-    with pytest.raises(ValueError, match="a choice is frozen: "):
+    with pytest.raises(ValueError, match="a choice is already frozen: "):
         freeze(study, tmp_path, by_hand="base")
     assert (tmp_path / FROZEN).read_text() == before
 
@@ -89,7 +89,7 @@ def test_nothing_is_frozen_twice(study, tmp_path):
 def test_nothing_is_frozen_after_the_test_split_was_read(study, tmp_path):
     write_metrics(study, tmp_path, VALUES)
     (tmp_path / TEST_LOG).write_text("")
-    with pytest.raises(ValueError, match="a test split was read"):
+    with pytest.raises(ValueError, match="a test split was already read"):
         freeze(study, tmp_path)
 
 
@@ -110,7 +110,7 @@ def test_an_unknown_metric_or_variant_is_refused(study, write_study, tmp_path):
 
 
 def test_the_test_split_needs_a_frozen_choice(study, tmp_path):
-    with pytest.raises(ValueError, match=r"no choice is frozen in .*; `geomclip study freeze` writes it"):
+    with pytest.raises(ValueError, match=r"no choice is frozen in .*; run `geomclip study freeze`"):
         read_frozen(study, tmp_path)
 
 

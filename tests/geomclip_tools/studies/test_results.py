@@ -24,7 +24,7 @@ from geomclip_tools.studies.runs import TEST, VALIDATION, Measurement, list_meas
 
 @pytest.fixture
 def write_results(tmp_path):
-    """Put down what a run and a measurement of it leave."""
+    """Write the files that a run and its measurement leave."""
 
     def write(measurement: Measurement, recall: float, ranks: list[float], failures=()) -> None:
         for stage in measurement.run.stages:
@@ -90,7 +90,7 @@ def test_tables_are_merged(study, write_results, tmp_path):
     write_results(first, 0.5, [1, 2])
     collect("levels", [first], tmp_path / "runs", results)
     write_results(second, 0.2, [1, 2])
-    collect("levels", [second], tmp_path / "runs", results)  # as from another machine
+    collect("levels", [second], tmp_path / "runs", results)  # like results from another machine
     write_results(first, 0.75, [2, 2])
     for _ in range(2):
         collect("levels", [first], tmp_path / "runs", results)

@@ -1,4 +1,4 @@
-"""Processes of stages and measurements: once each, on after a kill, never two in a folder."""
+"""Processes of stages and measurements: each runs once, resumes after a kill, and is alone in its folder."""
 
 import fcntl
 import json
@@ -79,7 +79,7 @@ def test_an_error_shows_the_end_of_the_log(bench):
         run_stage(stage, bench)
     lines = str(caught.value).splitlines()
     assert lines[-3:-1] == ["a line before", "out of luck"]
-    assert lines[-1] == f"ended with exit code 3; its whole log is {bench.folder / stage.folder / LOG}"
+    assert lines[-1] == f"failed with exit code 3; the full log is {bench.folder / stage.folder / LOG}"
 
 
 def test_the_training_s_own_record_tells_hours_and_hardware(bench):
@@ -99,7 +99,7 @@ def test_two_processes_never_work_in_one_folder(bench):
     folder.mkdir(parents=True)
     with (folder / LOG).open("ab") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match=r"another process works in .*; wait for it, or end it"):
+        with pytest.raises(ValueError, match=r"another process is using .*; wait for it, or stop it"):
             run_stage(stage, bench)
     with open_log(folder):
         pass
@@ -108,7 +108,7 @@ def test_two_processes_never_work_in_one_folder(bench):
 def test_a_command_that_outlives_its_starter_keeps_the_folder(bench):
     with open_log(bench.folder) as log:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], stdout=log)
-    with pytest.raises(ValueError, match="another process works in"), open_log(bench.folder):
+    with pytest.raises(ValueError, match="another process is using"), open_log(bench.folder):
         pass
     child.kill()
     child.wait()
@@ -120,9 +120,9 @@ def test_another_input_of_the_same_name_is_refused(bench, tmp_path):
     stage = make_stage(start="{pairs}")
     run_stage(stage, bench)
     (tmp_path / "pairs.csv").write_text("smiles,text\nC,methane\n")
-    with pytest.raises(ValueError, match=r"on the input pairs of 1 files, 12 bytes, which now has 1 files, 22 bytes"):
+    with pytest.raises(ValueError, match=r"with the input pairs of 1 files, 12 bytes, which now has 1 files, 22 bytes"):
         run_stage(stage, bench)
-    run_stage(stage, Bench(bench.folder, {"pairs": "somebody/pairs"}))  # of the Hub nothing is known
+    run_stage(stage, Bench(bench.folder, {"pairs": "somebody/pairs"}))  # inputs on the Hub cannot be compared
 
 
 def test_a_measurement_is_made_once_and_appears_complete(bench, study):
@@ -131,7 +131,7 @@ def test_a_measurement_is_made_once_and_appears_complete(bench, study):
     folder = bench.folder / measurement.folder
     partial = folder.with_name(f"{folder.name}.partial")
     partial.mkdir(parents=True)
-    (partial / "results.json").write_text("{")  # of a process that was killed
+    (partial / "results.json").write_text("{")  # left by a killed process
     run_stage(run.stages[0], bench)
     measure(measurement, bench)
     assert not partial.exists()
@@ -185,11 +185,11 @@ def test_flags():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "the input 'pairs' is missing; give --input pairs=PATH"),
-        (["pears=x"], r"--input pears=x: give name=path; the inputs of levels are \['pairs', 'spare'\]"),
-        (["pairs"], "give name=path"),
+        ([], "the input 'pairs' is missing; add --input pairs=PATH"),
+        (["pears=x"], r"--input pears=x: use name=path; the inputs of levels are \['pairs', 'spare'\]"),
+        (["pairs"], "use name=path"),
         (["pairs=/nowhere/at_all"], "there is no such file or folder"),
-        (["pairs={folder}/test-00000.parquet"], "this is a test split by its name"),
+        (["pairs={folder}/test-00000.parquet"], "the name is that of a test split"),
     ],
 )
 def test_inputs_that_are_refused(write_study, tmp_path, words, message):

@@ -1,4 +1,4 @@
-"""What is run: equal stages are one."""
+"""List runs and measurements; equal stages are shared."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_equal_stages_of_variants_are_one_folder(study):
     assert by_run["base", 0][0] == by_run["high", 0][0]
     assert by_run["base", 0][1] != by_run["high", 0][1]
     assert by_run["base", 0][0] != by_run["base", 1][0]
-    assert by_run["short", 0][0] != by_run["base", 0][1]  # it starts from nothing
+    assert by_run["short", 0][0] != by_run["base", 0][1]  # does not start from another stage
     assert all(folder.startswith("first-") for folder in (by_run["base", 0][0], by_run["high", 1][0]))
 
 
@@ -47,7 +47,7 @@ def test_the_order_of_settings_changes_nothing(values):
 
 def test_some_runs_only(study):
     assert list(folders(study, "high", seeds=[1])) == [("high", 1)]
-    with pytest.raises(ValueError, match=r"no chosen variant has the seed 2; their seeds are \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"no selected variant has the seed 2; their seeds are \[0, 1\]"):
         folders(study, seeds=[2])
 
 

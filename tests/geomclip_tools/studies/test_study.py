@@ -1,4 +1,4 @@
-"""Reading a study file, and what is refused in one."""
+"""Reading a study file, and its errors."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_settings_override_those_of_configs_and_null_unsets(values):
     base, changed = (variant.stages["texts"] for variant in study.variants.values())
     assert "config" not in base
     assert (base["learning_rate"], base["temperature"], base["max_text_tokens"]) == (5e-4, 0.05, 128)
-    assert base["num_train_epochs"] == 12  # of the later file
+    assert base["num_train_epochs"] == 12  # from the later file
     assert changed == {name: value for name, value in base.items() if name != "temperature"} | {"learning_rate": 1e-3}
 
 
@@ -77,36 +77,36 @@ def test_names_in_braces_are_filled_everywhere():
     [
         ({"metrik": "x"}, r"levels.yaml: the study has the unknown key 'metrik'; the keys are about, metric"),
         ({"metric": ""}, "lacks the key 'metric'"),
-        ({"metric": "denoising.loss"}, "names the evaluation 'denoising'; there is retrieval"),
+        ({"metric": "denoising.loss"}, "names the evaluation 'denoising'; it must be one of retrieval"),
         ({"best": "largest"}, "`best` is 'largest'"),
-        ({"baseline": "basis"}, "`baseline` names 'basis', which is none of the variants base, high, short"),
+        ({"baseline": "basis"}, "`baseline` names 'basis', which is not a variant; the variants are base, high, short"),
         ({"controls": ["x"]}, "`controls` names 'x'"),
         ({"controls": ["base", "high", "short"]}, "all variants are `controls`"),
-        ({"inputs": ["first"]}, "'first' names both an input and a stage"),
-        ({"inputs": ["split"]}, "'split' stands for the split that an evaluation measures"),
-        ({"inputs": "pairs"}, "`inputs` is 'pairs', not a list"),
-        ({"stages": [1]}, "`stages` is no mapping"),
+        ({"inputs": ["first"]}, "'first' is the name of both an input and a stage"),
+        ({"inputs": ["split"]}, "'split' is reserved for the split that an evaluation measures"),
+        ({"inputs": "pairs"}, "`inputs` is 'pairs'; it must be a list"),
+        ({"stages": [1]}, "`stages` is not a mapping"),
         ({"variants": {"a b": {}}}, "`variants` has the name 'a b'"),
-        ({"variants": {"base": "x"}}, "'base' of `variants` is 'x', not a mapping"),
+        ({"variants": {"base": "x"}}, "'base' of `variants` is 'x'; it must be a mapping"),
         ({"variants": {"base": {"third.level": 1}}}, "'base' changes 'third.level'; the stages are first, second"),
-        ({"variants": {"base": {"first": None, "first.level": 1}}}, "of a stage that it leaves out"),
-        ({"variants": {"base": {"first": 3}}}, "gives 'first' the value 3"),
-        ({"variants": {"base": {"first": None}}}, "names the stage 'first', which the variant leaves out"),
-        ({"variants": {"base": {"first.start": "{second}"}}}, "'second', which the variant has not run before it"),
-        ({"variants": {"base": {"first.start": "{first}"}}}, "'first', which the variant has not run before it"),
-        ({"variants": {"base": {"first.start": "{pairs}"}}}, r"names \{pairs\}; inputs are \[\], earlier stages \[\]"),
-        ({"variants": {"base": {"first": None, "second": None}}}, "leaves out all stages"),
+        ({"variants": {"base": {"first": None, "first.level": 1}}}, "of a stage that it removes"),
+        ({"variants": {"base": {"first": 3}}}, "sets 'first' to 3"),
+        ({"variants": {"base": {"first": None}}}, "refers to the stage 'first', which the variant removes"),
+        ({"variants": {"base": {"first.start": "{second}"}}}, "'second', which does not run before it"),
+        ({"variants": {"base": {"first.start": "{first}"}}}, "'first', which does not run before it"),
+        ({"variants": {"base": {"first.start": "{pairs}"}}}, r"to \{pairs\}; inputs are \[\], earlier stages \[\]"),
+        ({"variants": {"base": {"first": None, "second": None}}}, "removes all stages"),
         ({"variants": {"base": {"seeds": 3}}}, "seeds of variant 'base' are 3"),
-        ({"variants": {"base": {"grid": {"first.level": 3}}}}, "`grid` of variant 'base' is no mapping"),
+        ({"variants": {"base": {"grid": {"first.level": 3}}}}, "`grid` of variant 'base' is .*; it must map"),
         ({"seeds": ["a"]}, "seeds of variant 'base' are"),
         ({"stages": {"first": {}}, "variants": {"base": {}}}, "needs either a `task`"),
         ({"stages": {"first": {"task": "pretrain", "script": SCRIPT}}, "variants": {"base": {}}}, "needs either"),
-        ({"stages": {"first": {"script": "no.py"}}, "variants": {"base": {}}}, "script 'no.py', which is no file"),
-        ({"stages": {"first": {"task": "x", "measures": "retrieval"}}, "variants": {"base": {}}}, "only a `script`"),
+        ({"stages": {"first": {"script": "no.py"}}, "variants": {"base": {}}}, "script 'no.py', which does not exist"),
+        ({"stages": {"first": {"task": "x", "measures": "retrieval"}}, "variants": {"base": {}}}, "needs a `script`"),
         ({"variants": {"base": {"second.measures": "other"}}}, "measures 'other'; the evaluations are retrieval"),
-        ({"variants": {"base": {"first.output_dir": "x"}}}, "sets 'output_dir', which the harness does"),
-        ({"evaluations": {"retrieval": {"output": "x"}}}, "sets 'output', which the harness does"),
-        ({"evaluations": {"retrieval": {"dataset": "{pairs}"}}}, "which is none of the inputs"),
+        ({"variants": {"base": {"first.output_dir": "x"}}}, "sets 'output_dir', which the harness sets"),
+        ({"evaluations": {"retrieval": {"output": "x"}}}, "sets 'output', which the harness sets"),
+        ({"evaluations": {"retrieval": {"dataset": "{pairs}"}}}, "which is not an input"),
     ],
 )
 def test_what_cannot_be_run_is_refused(write_study, changes, message):
@@ -118,7 +118,7 @@ def test_what_cannot_be_run_is_refused(write_study, changes, message):
 
 @pytest.mark.parametrize("split", ["test", "test[:10]", "'test'", '"TEST"', "validation+test", "quicktest"])
 def test_a_test_split_is_refused_wherever_it_is_named(write_study, values, split):
-    message = "only `geomclip study test` reads a test split"
+    message = "only `geomclip study test` may read a test split"
     with pytest.raises(ValueError, match=message):
         read_study(write_study(evaluations={"retrieval": {"split": split}}))
     for name in ("train_split", "validation_split", "split"):
@@ -140,8 +140,8 @@ def test_files_that_are_no_study(tmp_path):
     with pytest.raises(ValueError, match=r"there is no study file .*none\.yaml"):
         read_study(tmp_path / "none.yaml")
     (tmp_path / "broken.yaml").write_text("a: [1,\n")
-    with pytest.raises(ValueError, match=r"broken\.yaml is no YAML"):
+    with pytest.raises(ValueError, match=r"broken\.yaml is not valid YAML"):
         read_study(tmp_path / "broken.yaml")
     (tmp_path / "empty.yaml").write_text("")
-    with pytest.raises(ValueError, match=r"empty\.yaml: the study is no mapping"):
+    with pytest.raises(ValueError, match=r"empty\.yaml: the study is not a mapping"):
         read_study(tmp_path / "empty.yaml")

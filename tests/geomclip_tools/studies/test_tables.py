@@ -1,4 +1,4 @@
-"""Tables from tidy files, with figures that can be told by hand."""
+"""Tables from tidy files with values that can be checked by hand."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from geomclip_tools.studies.results import METRICS_FILE, RANKS_FILE, describe
 from geomclip_tools.studies.runs import TEST, VALIDATION, list_measurements, list_runs
 from geomclip_tools.studies.tables import choose_columns, compare, draw_differences, format_spread, format_study
 
-TITLES = ["T→G R@1", "T→G R@20"]  # of the only scope below
+TITLES = ["T→G R@1", "T→G R@20"]  # of the single scope below
 MOLECULES = list("AABCD")
 RANKS = {  # of five pairs
     ("base", 0): [1, 1, 30, 2, 1],
@@ -23,7 +23,7 @@ RANKS = {  # of five pairs
 
 @pytest.fixture
 def results(study, tmp_path) -> Path:
-    """Tidy files of what `RANKS` has."""
+    """Write the tidy files of `RANKS`."""
     metrics, ranks = [], []
     for measurement in list_measurements(study, list_runs(study.variants.values()), VALIDATION):
         if (key := (measurement.run.variant, measurement.run.seed)) in RANKS:
@@ -64,7 +64,7 @@ def test_differences_are_means_over_the_seeds_that_both_have(study, results):
 
 
 def test_the_interval_is_over_molecules_with_all_their_rows(study, results):
-    """Hits of `high` at 1 minus those of `base`, both seeds together: A 1 in 4 rows, B 2 in 2, C 1 in 2, D 0 in 2."""
+    """Hits at 1 of `high` minus those of `base`, over both seeds: A 1 in 4 rows, B 2 in 2, C 1 in 2, D 0 in 2."""
     row = compare(study, results, "retrieval", VALIDATION).iloc[0]
     draws = np.random.default_rng(0).multinomial(4, np.full(4, 1 / 4), size=1000)
     expected = (draws @ [1, 2, 1, 0]) / (draws @ [4, 2, 2, 2])
@@ -75,10 +75,10 @@ def test_ranks_of_other_pairs_are_not_compared(study, results):
     ranks = pd.read_parquet(results / RANKS_FILE)
     is_changed = (ranks["variant"] == "high") & (ranks["place"] == 2)
     ranks.assign(molecule=ranks["molecule"].where(~is_changed, "Z")).to_parquet(results / RANKS_FILE)
-    with pytest.raises(ValueError, match="high and base were measured on other pairs; measure both on the same data"):
+    with pytest.raises(ValueError, match="high and base were measured on different pairs; measure both on the same"):
         compare(study, results, "retrieval", VALIDATION)
     ranks[~is_changed].to_parquet(results / RANKS_FILE)  # one has fewer
-    with pytest.raises(ValueError, match="high and base were measured on other pairs"):
+    with pytest.raises(ValueError, match="high and base were measured on different pairs"):
         compare(study, results, "retrieval", VALIDATION)
 
 
@@ -90,7 +90,7 @@ def test_without_the_baseline_there_are_no_differences(study, results):
 
 
 def test_nothing_on_a_split(study, results):
-    with pytest.raises(ValueError, match="nothing of this study on test; `geomclip study` run or test measures"):
+    with pytest.raises(ValueError, match="no measurements of this study on test; run `geomclip study run`"):
         format_study(study, results, TEST)
 
 

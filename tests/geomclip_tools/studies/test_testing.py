@@ -1,4 +1,4 @@
-"""Readings of the test split: the first, and those that must agree with it."""
+"""Readings of the test split: the first one, and later ones that must agree with it."""
 
 import json
 from dataclasses import replace
@@ -25,13 +25,13 @@ def frame(measurement, figures: dict[str, float]) -> pd.DataFrame:
 
 @pytest.fixture
 def measurements(study) -> list:
-    """Of the variant `high`, by seed."""
+    """Return the measurements of the variant `high`, one per seed."""
     return list_measurements(study, list_runs(study.choose(["high"])), TEST)
 
 
 @pytest.fixture
 def agree(study, measurements, tmp_path):
-    """How a reading with other figures and conditions agrees with the first of `num_seeds` seeds."""
+    """Compare a reading with other values and conditions with the first reading of `num_seeds` seeds."""
 
     def agree(figures=None, num_seeds=2, data="abc", **conditions) -> dict:
         tables = [frame(measurements[seed], FIGURES[seed]) for seed in range(num_seeds)]
@@ -63,7 +63,7 @@ def test_elsewhere_the_spread_of_the_seeds_is_allowed(agree, conditions):
     assert agree({"recall": 0.4}, **conditions)["agreement"] == WITHIN
     found = agree({"recall": 0.39}, **conditions)
     assert found["agreement"] == f"{DIFFERS} by more than the seeds"
-    assert agree({"rank": 4.0}, **conditions)["agreement"].startswith(DIFFERS)  # the seeds have the same
+    assert agree({"rank": 4.0}, **conditions)["agreement"].startswith(DIFFERS)  # equal for all seeds
 
 
 def test_two_readings_in_bfloat16_need_not_be_equal(agree, study, measurements, tmp_path):

@@ -1,4 +1,4 @@
-"""Cached gradients are those of the whole batch, in the memory of a part."""
+"""Cached gradients equal those of the whole batch, with the memory of one chunk."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ def step(pretraining_model) -> ContrastiveStep:
 
 @pytest.fixture
 def pairs(geometry_config) -> dict[str, torch.Tensor]:
-    """Six pairs of very unequal size; two share a molecule and two a text, across the parts."""
+    """Six pairs of very different sizes. Two share a molecule and two share a text, across chunks."""
     generator = torch.Generator().manual_seed(0)
     atom_ids = torch.zeros(6, 11, dtype=torch.long)
     for row, size in enumerate(SIZES):
@@ -117,7 +117,7 @@ def test_with_dropout_they_are_those_of_the_parts_in_one_graph(step, pairs):
     _, other = gradients_of(step, lambda: task.backward(ACCELERATOR, step, pairs))
     assert (
         other["model.geometry_projection.weight"] - whole["model.geometry_projection.weight"]
-    ).norm() > 1e-3  # there is dropout
+    ).norm() > 1e-3  # dropout changes them
 
 
 def test_a_graph_holds_one_part_and_no_padding_that_all_of_it_has(step, pairs):
@@ -142,9 +142,9 @@ def test_a_part_is_cut_to_its_longest_text_wherever_the_tokenizer_pads(pairs, si
 
 
 def test_what_does_not_split_evenly_is_refused(pairs):
-    with pytest.raises(ValueError, match="contrastive_batch_size 100 is no multiple of --batch_size 64; 64 is"):
+    with pytest.raises(ValueError, match="size is 100; it must be a multiple of --batch_size 64, such as 64"):
         task_of(contrastive_batch_size=100)
-    with pytest.raises(ValueError, match="contrastive_batch_size 32 is no multiple of --batch_size 64; 64 is"):
+    with pytest.raises(ValueError, match="size is 32; it must be a multiple of --batch_size 64, such as 64"):
         task_of(contrastive_batch_size=32)
-    with pytest.raises(ValueError, match="6 pairs on each process do not split into 4 equal parts"):
+    with pytest.raises(ValueError, match="6 pairs per process do not split into 4 equal chunks"):
         split_batch(pairs, 4)

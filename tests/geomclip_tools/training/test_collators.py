@@ -1,4 +1,4 @@
-"""Batches for `transformers.Trainer`, which trains, evaluates and keeps the best checkpoint."""
+"""Train, evaluate and keep the best checkpoint with `transformers.Trainer` and the data collator."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def rows() -> Dataset:
 
 @pytest.fixture
 def trainer_of(processor, rows, tmp_path):
-    """A trainer that reads what the documentation of the collator says."""
+    """Build a trainer with the arguments that the documentation of the collator names."""
 
     def build(model, noise_config=None) -> Trainer:
         arguments = TrainingArguments(

@@ -1,4 +1,4 @@
-"""Rows of a dataset: what is kept of them, what is refused, and their ids."""
+"""Load the rows of datasets: columns, rejected rows and ids."""
 
 import dataclasses
 import json
@@ -20,7 +20,7 @@ TABLE = 'smiles,text,source\nCCO,ethanol,a\nC1CC,broken,a\nCO,methanol,\n"C[C@H]
 
 @pytest.fixture
 def task(tmp_path) -> Callable[..., Pretraining]:
-    """A task on the table, with some of its attributes changed."""
+    """Build a task on the table, with some attributes changed."""
     (tmp_path / "pairs.csv").write_text(TABLE)
     (tmp_path / "out").mkdir()
     settings = PretrainSettings(dataset=str(tmp_path / "pairs.csv"), output_dir=str(tmp_path / "out"))
@@ -43,7 +43,7 @@ def test_rows_have_geometry_key_and_the_columns_asked_for(task, processor):
     assert rows["text"][:] == ["ethanol", "methanol", "an amine"]
     assert rows["source"][:] == ["a", None, "b"]
     assert rows["inchikey14"][:2] == ["LFQSCWFLJHTTHZ", "OKKJLVBELUTLKV"]  # ethanol, methanol
-    assert rows["row_id"][:] == [0, 2, 3]  # of the table
+    assert rows["row_id"][:] == [0, 2, 3]  # row numbers in the table
     assert rows["atomic_numbers"][1] == [6, 8]  # the heavy atoms of methanol
     assert len(rows["positions"][1]) == 2
     assert "smiles" not in rows.column_names
@@ -59,12 +59,12 @@ def test_hydrogens_are_kept_where_the_extractor_reads_them(task, processor):
 
 def test_the_molecule_may_be_another_than_that_of_the_coordinates(task, processor):
     rows = load_prepared(task(take_molecule=lambda row: "CCC"), processor.feature_extractor, "train")
-    assert rows["atomic_numbers"][:] == [[6, 6, 6]] * 3  # of four rows one is faulty
+    assert rows["atomic_numbers"][:] == [[6, 6, 6]] * 3  # one of four rows is faulty
 
 
 @pytest.mark.parametrize("first", ["C1CC", "CO"])
 def test_rows_that_are_unlike_a_thousand_before_them_are_read(task, processor, first):
-    """`datasets` writes a thousand rows at a time, and would take the types from the first thousand."""
+    """`datasets` writes a thousand rows at a time, and would infer the types from the first thousand."""
     other = {"C1CC": "CO", "CO": "C1CC"}[first]
     rows = "".join(f"{first},text,\n" for _ in range(1001)) + f"{other},text,source\n"
     Path(task().settings.dataset).write_text(f"smiles,text,source\n{rows}")
@@ -80,12 +80,12 @@ def test_molecules_that_cannot_be_read_are_listed(task, processor, caplog):
     (failure,) = rejected(task().settings, "train")
     assert failure["row"] == 1
     assert "C1CC" in failure["reason"]
-    assert "1 of 4 rows of train are left out" in caplog.text
+    assert "1 of 4 rows of train are skipped" in caplog.text
 
 
 def test_the_listing_is_named_by_the_split_and_absent_without_failures(task, processor):
     load_prepared(task(), processor.feature_extractor, "train[1:3]")
-    assert [failure["row"] for failure in rejected(task().settings, "train-1-3-")] == [0]  # of the slice
+    assert [failure["row"] for failure in rejected(task().settings, "train-1-3-")] == [0]  # row number in the slice
     load_prepared(task(), processor.feature_extractor, "train[2:]")
     assert len(list(Path(task().settings.output_dir).iterdir())) == 1
 
@@ -104,7 +104,7 @@ def test_what_a_task_derives_becomes_columns_and_what_it_refuses_is_listed(task,
 
 
 def test_molecules_that_are_too_large_are_listed(task, processor):
-    processor.feature_extractor.max_atoms = 2  # heavy ones
+    processor.feature_extractor.max_atoms = 2  # heavy atoms
     rows = load_prepared(task(), processor.feature_extractor, "train")
     assert rows["text"][:] == ["methanol"]
     assert [failure["row"] for failure in rejected(task().settings, "train")] == [0, 1, 3]
@@ -123,10 +123,10 @@ def test_fewer_rows_are_part_of_more_and_keep_their_places(task, processor):
     places = sample_rows(1000, 300)
     assert places[:100] == sample_rows(1000, 100) == sample_rows(1000, 100)
     assert len({*places}) == 300
-    assert max(places) > 900  # not the first ones
+    assert max(places) > 900  # not only the first rows
     assert sample_rows(5, None) == [0, 1, 2, 3, 4]
     for limit in (0, 6):
-        with pytest.raises(ValueError, match=f"{limit} rows are to be drawn of 5"):
+        with pytest.raises(ValueError, match=f"cannot sample {limit} of 5 rows"):
             sample_rows(5, limit)
     chains = "".join(f"{'C' * length},{length}\n" for length in range(1, 40))
     Path(task().settings.dataset).write_text("smiles,text\n" + chains + "C1,broken\n" * 40)
@@ -153,7 +153,7 @@ def test_rows_without_text_are_listed_where_text_is_wanted(task, processor):
 
 
 def save_ethanols(path: Path, number: int = 3) -> None:
-    """Ethanol, whose oxygen, a hydrogen before it, moves from one conformer to the next; then methane without more."""
+    """Save ethanol, whose oxygen moves between conformers and follows a hydrogen, and methane with one conformer."""
     others = [[0.0, 0, 0], [1.5, 0, 0], [2.0, 1.0, 0]]
     conformers = [[*others, [2.2, -1.4 + 0.01 * place, 0.0]] for place in range(number)]
     ethanol = {"atomic_numbers": [6, 6, 1, 8], "positions": conformers[0], "further_positions": conformers[1:]}
@@ -172,7 +172,7 @@ def test_further_conformers_have_the_atoms_of_the_first(task, processor, tmp_pat
     assert prepared["positions"][0][2][1] == pytest.approx(-1.4)
     other = task(take_molecule=lambda row: "CCO", settings=settings)
     given = load_prepared(other, processor.feature_extractor, "train")
-    assert given["further_positions"][:] == [[], []]  # those of the row are of other atoms than the SMILES's
+    assert given["further_positions"][:] == [[], []]  # the conformers of the row have other atoms than the SMILES
 
 
 def test_a_conformer_is_drawn_by_seed_epoch_and_row():

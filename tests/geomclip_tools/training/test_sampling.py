@@ -1,4 +1,4 @@
-"""Which rows share a batch."""
+"""Samplers: which rows share a batch."""
 
 from types import SimpleNamespace
 
@@ -57,7 +57,7 @@ def test_the_order_depends_on_seed_and_epoch_only():
     assert list(again) == third
     pairs = {frozenset(group) for group in batches(sampler)}
     sampler.set_epoch(4)
-    assert len(pairs & {frozenset(group) for group in batches(sampler)}) < 3  # other batch mates in each epoch
+    assert len(pairs & {frozenset(group) for group in batches(sampler)}) < 3  # batches change from epoch to epoch
 
 
 @pytest.mark.parametrize("number", [1, 7, 8])
@@ -110,7 +110,7 @@ def test_lengths_and_weights_together():
 
 
 def families(num_rows: int = 400) -> list[list[int]]:
-    """Fingerprints of 40 bits each, of which those of row i and row i + 10 share three in four on average."""
+    """Return fingerprints with 40 set bits; those of rows i and i + 10 share three in four bits on average."""
     generator = torch.Generator().manual_seed(0)
     common = [torch.randperm(2048, generator=generator)[:46] for _ in range(10)]
     return [common[row % 10][torch.randperm(46, generator=generator)[:40]].tolist() for row in range(num_rows)]
@@ -125,8 +125,8 @@ def test_rows_of_like_structure_stand_together():
     assert sorted(rows) == list(range(402))
     groups = [rows[start : start + 4] for start in range(0, 400, 4)]
     of_one_family = sum(len({row % 10 for row in group}) == 1 for group in groups)
-    assert of_one_family > 70  # of 100; at random one in a thousand
-    assert len({group[0] % 10 for group in groups[:12]}) > 3  # and the groups are in no order
+    assert of_one_family > 70  # of 100 groups; one in a thousand by chance
+    assert len({group[0] % 10 for group in groups[:12]}) > 3  # the groups are shuffled
 
 
 def test_neighbours_are_others_in_each_epoch_and_depend_on_the_seed_only():

@@ -1,4 +1,4 @@
-"""Settings: what every task shares, and that each explains itself."""
+"""Settings that all tasks share: help texts, precision, training records and rejected values."""
 
 import dataclasses
 import json
@@ -96,12 +96,12 @@ def test_a_record_holds_what_the_folder_says_of_its_rows(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "rule"),
     [
-        ({"ema_decay": 1.0}, r"--ema_decay is 1\.0; give 0, or less than 1"),
-        ({"num_conformers": 0}, "--num_conformers is 0; give at least 1"),
-        ({"dataset_weights": [1.0, 2.0]}, r"--dataset_weights are 1\.0 2\.0 for 1 datasets"),
-        ({"further_datasets": ["e"], "dataset_weights": [1.0]}, r"--dataset_weights are 1\.0 for 2 datasets"),
-        ({"dataset_weights": [0.0]}, "give each a number above 0"),
-        ({"dataset_weights": [float("inf")]}, "give each a number above 0"),
+        ({"ema_decay": 1.0}, r"--ema_decay is 1\.0; it must be at least 0 and less than 1"),
+        ({"num_conformers": 0}, "--num_conformers is 0; it must be at least 1"),
+        ({"dataset_weights": [1.0, 2.0]}, r"--dataset_weights is 1\.0 2\.0 for 1 datasets"),
+        ({"further_datasets": ["e"], "dataset_weights": [1.0]}, r"--dataset_weights is 1\.0 for 2 datasets"),
+        ({"dataset_weights": [0.0]}, "pass one finite number above 0 per dataset"),
+        ({"dataset_weights": [float("inf")]}, "pass one finite number above 0 per dataset"),
     ],
 )
 def test_mixtures_and_conformers_that_make_no_sense_are_refused(changed, rule):

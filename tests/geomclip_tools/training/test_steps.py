@@ -1,4 +1,4 @@
-"""One step: groups change nothing, a locked text tower has no dropout, and the loss is that of the model."""
+"""Training steps: groups do not change the result, a frozen text tower has no dropout, and the loss is the model's."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def without_dropout(model):
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_size_groups_change_nothing(pretraining_model, noised_batch, pair_budget, token_budget, side):
     model, batch = without_dropout(pretraining_model), noised_batch
-    if side == "left":  # as a tokenizer may pad; positions are then counted from the padding on, or not at all
+    if side == "left":  # as some tokenizers pad; without position embeddings, since positions count the padding
         model.text_model.embeddings.position_embeddings.weight.data.zero_()
         batch |= {name: batch[name].flip(1) for name in ("input_ids", "attention_mask")}
     batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])
@@ -59,7 +59,7 @@ def test_groups_of_texts_give_equal_gradients(name, geometry_config, batch):
     step = ContrastiveStep(without_dropout(GeomCLIPForPreTraining(config).double())).train()
     ids = {name: torch.arange(3) for name in ("molecule_ids", "text_ids")}
     gradients = []
-    for token_budget in (None, 10):  # every text alone
+    for token_budget in (None, 10):  # one text per group
         step.zero_grad()
         combine_losses(step(batch, token_budget=token_budget), ids, 0.0)["loss"].backward()
         gradients.append({name: value.grad for name, value in step.model.text_model.named_parameters()})

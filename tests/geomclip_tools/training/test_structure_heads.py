@@ -1,4 +1,4 @@
-"""Structure heads: shapes, symmetry, padding, losses by hand, and that they can be learnt."""
+"""Structure heads: shapes, symmetry, padding, losses computed by hand, and learning."""
 
 import math
 
@@ -102,7 +102,7 @@ def test_padding_and_batch_mates_change_nothing(model, labelled):
 
 
 def test_structure_can_be_learnt(model, labelled):
-    """A tiny tower learns four molecules by heart: every pair, atom, bit and count."""
+    """A tiny tower memorises four molecules: every pair, atom, bit and count."""
     torch.manual_seed(0)
     tower = model.geometry_model.train()
     heads = StructureHeads(tower.config, list(NUM_LOGITS))
@@ -122,7 +122,7 @@ def test_structure_can_be_learnt(model, labelled):
     assert_close(logits["functional_groups"].expm1().round(), labelled["functional_groups"])
 
 
-# ------------------------------------------------------------------------------------------------------------ of texts
+# --------------------------------------------------------------------------------------------------------- text targets
 
 
 def test_text_targets_by_hand():
@@ -133,7 +133,7 @@ def test_text_targets_by_hand():
     loss = heads(torch.nn.functional.normalize(torch.randn(2, 4).double(), dim=-1), labels)
     num_bits = [len(label_text_targets(smiles)["fingerprint"]) for smiles in ("CCO", "C")]
     of_bits = sum(2048 * math.log(2) / number for number in num_bits) / 2
-    # Every logit is 0, so that an error is log(1 + count): smooth L1 of log(2), log(3), ...
+    # Every logit is 0, so an error is log(1 + count): smooth L1 of log(2), log(3), ...
     smooth = {count: 0.5 * math.log(1 + count) ** 2 if count < 2 else math.log(1 + count) - 0.5 for count in (1, 2)}
     of_elements = 10 * (smooth[2] + smooth[1] + smooth[1]) / 119 / 2  # C2O and C
     groups = torch.tensor(label_text_targets("CCO")["functional_groups"])
@@ -158,5 +158,5 @@ def test_text_targets_can_be_learnt():
 
 @pytest.mark.parametrize("smiles", ["C1CC", "", None])
 def test_text_targets_need_a_molecule(smiles):
-    with pytest.raises(ValueError, match=r"RDKit cannot read .* as SMILES; correct or drop it"):
+    with pytest.raises(ValueError, match=r"RDKit cannot read .* as SMILES; correct it or remove its row"):
         label_text_targets(smiles)

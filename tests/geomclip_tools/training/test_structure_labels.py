@@ -1,4 +1,4 @@
-"""Structure labels: against RDKit on the SMILES alone, by hand, and in any order of the atoms."""
+"""Structure labels: compared with RDKit on the SMILES, computed by hand, and in any atom order."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_labels_are_those_of_the_smiles(smiles, remove_hydrogens):
 
 @pytest.mark.parametrize("smiles", [smiles for smiles in SMILES if "[O-]" not in smiles])
 def test_atoms_in_another_order_have_the_same_labels(smiles):
-    """The oxygens of a carboxylate are left out: which of them has the charge is a convention."""
+    """Carboxylates are excluded: which of their oxygens has the charge is a convention."""
     molecule, straight = labels_of(smiles)
     order = np.random.default_rng(0).permutation(len(molecule["atomic_numbers"]))
     _, permuted = labels_of(smiles, order=order)
@@ -93,8 +93,8 @@ def test_of_the_molecule_as_a_whole():
     [
         (None, "RDKit cannot read the SMILES None"),
         ("C1CC", "RDKit cannot read the SMILES 'C1CC'"),
-        ("CCN", "the atoms of the geometry are not those of its SMILES 'CCN'"),
-        ("COC", "do not join atoms of the geometry that are near each other"),
+        ("CCN", "the geometry does not have the atoms of its SMILES 'CCN'"),
+        ("COC", "bonded atoms are too far apart"),
     ],
 )
 def test_what_is_not_of_the_geometry_is_refused(smiles, rule):

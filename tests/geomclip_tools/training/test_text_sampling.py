@@ -1,4 +1,4 @@
-"""Sentences of a text, and some of them."""
+"""Split texts into sentences and sample from them."""
 
 from collections import Counter
 
@@ -45,7 +45,7 @@ def test_what_is_drawn_are_whole_sentences_once_each_in_any_order():
         numbers[len(drawn)] += 1
         orders.add(tuple(drawn))
     assert sorted(numbers) == [1, 2, 3, 4]
-    assert min(numbers.values()) > 70  # of 400, any number is as likely
+    assert min(numbers.values()) > 70  # of 400; all subset sizes are equally likely
     assert sum(len(order) == 4 for order in orders) == 24  # all orders of all four
 
 

@@ -1,4 +1,4 @@
-"""The training loop, processes, interruption; for every task."""
+"""The training loop of every task: optimisation, several processes, interruption and resumption."""
 
 import faulthandler
 import gc
@@ -37,7 +37,7 @@ SMILES = ["CCO", "CO", "CCN", "CC(=O)O", "c1ccccc1", "CCCl", "CC#N", "OCC=O", "C
 SMILES += ["NCC=O", "CCBr", "COC", "CCC#C", "C1CCO1"]
 WEIGHTS = {task: "adapter_model.safetensors" if task == "caption" else "model.safetensors" for task in TASKS}
 LOADERS = dict.fromkeys(TASKS, AutoModel) | {"property": AutoModelForSequenceClassification}
-# Processes start from one that has imported the trainer, not from a copy of this one, whose threads they would lack.
+# Processes are forked from a server that has imported the trainer. A fork of this process would lack its threads.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["geomclip_tools.training.trainer", "geomclip_tools.training.tasks"])
 TIMEOUT = 180  # s; a run takes five
@@ -45,7 +45,7 @@ TIMEOUT = 180  # s; a run takes five
 
 @pytest.fixture
 def pairs_csv(tmp_path) -> Path:
-    """Texts of very unequal length and labels that are often missing, so that no two processes have equally many."""
+    """Texts of very different lengths and many missing labels, so that processes have different numbers of them."""
     path = tmp_path / "pairs.csv"
     rows = [
         f'"{smiles}",{"an acid with a ring " * (i % 3)}is it {i},{0.1 * i if i % 3 else ""}'
@@ -56,7 +56,7 @@ def pairs_csv(tmp_path) -> Path:
 
 
 def save_conformers(path: Path) -> Path:
-    """Four more pairs, whose rows hold two or three conformers."""
+    """Save four more pairs, with two or three conformers each."""
     generator = np.random.default_rng(0)
     rows = []
     for number in range(4):
@@ -69,7 +69,7 @@ def save_conformers(path: Path) -> Path:
 
 @pytest.fixture
 def arguments(pretraining_model, processor, pairs_csv, tmp_path) -> Callable[..., list[str]]:
-    """The command line of a task, on a tiny GeomCLIP."""
+    """Build the command line of a task on a tiny GeomCLIP."""
     pretraining_model.save_pretrained(tmp_path / "start")
     processor.save_pretrained(tmp_path / "start")
     start = tmp_path / "start"
@@ -140,11 +140,11 @@ def test_parameter_groups(config):
 
 
 class Unchanged:
-    """The task as it is."""
+    """A task without changes."""
 
 
 class InDouble:
-    """A task in double precision without dropout; the first gradients are kept."""
+    """A task in double precision and without dropout, which saves its first gradients."""
 
     def build(self):
         model, processor = super().build()
@@ -164,7 +164,7 @@ class InDouble:
 
 
 def destroy_without_ddp(*args, destroy=torch.distributed.destroy_process_group) -> None:
-    """A DDP that outlives its process group stops one process in some hundred for ever."""
+    """Check that no DDP outlives its process group, which would occasionally hang a process."""
     assert not any(issubclass(type(thing), DistributedDataParallel) for thing in gc.get_objects())
     destroy(*args)
 
@@ -173,7 +173,7 @@ SCORES = (0.1, 0.4, 0.2, 0.3)
 
 
 class Scored:
-    """A task whose validation gives `SCORES`, and keeps what it has validated."""
+    """A task whose validation scores are `SCORES`, and which saves every validated model."""
 
     def validate(self, model, processor, rows):
         _, metrics = super().validate(model, processor, rows)
@@ -184,7 +184,7 @@ class Scored:
 
 
 def train(words: list[str], errors: Path, change: type, environment: dict[str, str]) -> None:
-    """Body of a process: a run, with a change to its task. One that is stuck shows where, and ends."""
+    """Train a changed task in this process. If it hangs, it prints its stack and exits."""
     faulthandler.dump_traceback_later(TIMEOUT, exit=True)
     os.environ |= {"ACCELERATE_USE_CPU": "true"} | environment
     torch.set_num_threads(1)
@@ -210,7 +210,7 @@ def start(tmp_path) -> Callable[..., multiprocessing.Process]:
 
 @pytest.fixture
 def finish(tmp_path) -> Callable[..., str]:
-    """Wait for the processes of a run, which must end as expected, and return the error that one of them raised."""
+    """Wait for the processes of a run, check their exit codes and return the error that one of them raised."""
 
     def finish(*processes: multiprocessing.Process, exitcode: int = 0) -> str:
         for process in processes:
@@ -247,7 +247,7 @@ CASES = [
 
 
 def joint_environments(num_processes: int) -> list[dict[str, str]]:
-    """What `accelerate launch` tells each process."""
+    """Return the environment variables that `accelerate launch` sets for each process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -275,16 +275,16 @@ def test_many_processes_equal_one(arguments, start, finish, tmp_path, task, sett
         difference = (gradients[1][name] - expected).norm()
         assert difference <= 1e-10 * expected.norm() + 1e-15, name
     weights = [load_file(tmp_path / name / "last" / WEIGHTS[task]) for name in ("one", "many")]
-    assert abs(one[-1]["loss"] / one[0]["loss"] - 1) > 1e-3  # they have moved
+    assert abs(one[-1]["loss"] / one[0]["loss"] - 1) > 1e-3  # the weights have changed
     for name, expected in weights[0].items():
         assert_close(weights[1][name], expected, rtol=1e-8, atol=1e-8)
 
 
 def kill_after(num_steps: int, process: multiprocessing.Process, output_dir: Path) -> None:
-    """SIGKILL as soon as so many updates are logged; a state must have been saved."""
+    """Kill a process with SIGKILL once `num_steps` updates are logged, and check that it has saved a state."""
     log = output_dir / "log.jsonl"
     while not log.exists() or len(log.read_text().splitlines()) < num_steps:
-        assert process.is_alive(), "it ended before it could be killed"
+        assert process.is_alive(), "the run ended before it could be killed"
         time.sleep(0.002)
     process.kill()
     process.join()
@@ -303,7 +303,7 @@ def test_a_killed_run_resumes_exactly(arguments, start, finish, tmp_path, task):
     finish(start([*arguments(task, killed.name, **settings), "--resume"]))
     expected, actual = losses(undisturbed), losses(killed)
     assert [line["step"] for line in actual] == list(range(1, 21))
-    assert actual == expected  # bit by bit, with dropout
+    assert actual == expected  # bitwise equal, with dropout
     for checkpoint in (".", "last"):  # the best by validation, and the last
         final = [load_file(output_dir / checkpoint / WEIGHTS[task]) for output_dir in (undisturbed, killed)]
         assert final[0].keys() == final[1].keys()
@@ -335,7 +335,7 @@ def test_a_moving_average_is_validated_and_saved_in_place_of_the_weights(argumen
         "batch_size": 16,
         "num_train_epochs": len(SCORES),
         "validation_split": "train[:8]",
-    }  # an update an epoch
+    }  # one update per epoch
     for name, decay in (("plain", 0.0), ("average", 0.7)):
         finish(start(arguments("pretrain", name, ema_decay=decay, **settings), Scored))
 
@@ -353,14 +353,14 @@ def test_a_moving_average_is_validated_and_saved_in_place_of_the_weights(argumen
 
 
 def last_step(log: Path) -> int:
-    """Of the last line that is complete."""
+    """Return the step of the last complete line of a log."""
     lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
     return json.loads(lines[-1])["step"] if lines else 0
 
 
 @pytest.mark.slow
 def test_a_run_of_two_processes_survives_twenty_kills(arguments, start, finish, tmp_path):
-    """After a random number of updates, and every other time just when a state is being written."""
+    """It is killed after a random number of updates, every other time while a state is being written."""
     settings = {"num_train_epochs": 90, "save_steps": 2, "validation_split": "train[:8]"}
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     words = arguments("pretrain", undisturbed.name, **settings)
@@ -372,8 +372,8 @@ def test_a_run_of_two_processes_survives_twenty_kills(arguments, start, finish, 
         resumed = max((int(state.name.removeprefix("step_")) for state in states), default=0)
         goal, before = resumed + random.integers(1, 6), log.stat().st_mtime_ns if log.exists() else 0
         processes = [start(words, **environment) for environment in joint_environments(2)]
-        while all(process.is_alive() for process in processes):  # at most 20 * 8 of 180 updates: none comes to its end
-            if log.exists() and log.stat().st_mtime_ns != before:  # else it holds what the run before has left
+        while all(process.is_alive() for process in processes):  # at most 20 * 8 of 180 updates, so no run finishes
+            if log.exists() and log.stat().st_mtime_ns != before:  # otherwise it is the log of the previous run
                 is_wanted = number % 2 == 0 or partial.exists()
                 if (step := last_step(log)) >= goal + 3 or (step >= goal and is_wanted):
                     break
@@ -385,7 +385,7 @@ def test_a_run_of_two_processes_survives_twenty_kills(arguments, start, finish, 
             assert process.exitcode == -signal.SIGKILL
         torn += partial.exists()
     assert torn > 0
-    (tmp_path / "errors.txt").unlink(missing_ok=True)  # of a process that outlived the other for a moment
+    (tmp_path / "errors.txt").unlink(missing_ok=True)  # written by a process that outlived the other for a moment
     finish(*(start(words, **environment) for environment in joint_environments(2)))
     assert losses(killed) == losses(undisturbed)
     for checkpoint in (".", "last"):
@@ -413,7 +413,7 @@ def test_a_finished_run_is_not_trained_again_unless_it_starts_anew(arguments, st
     errors = finish(start([*words, "--resume", "--learning_rate=5e-3"]), exitcode=1)
     assert "last was saved with other settings {'learning_rate': '0.001 -> 0.005'}" in errors
     kill_after(3, start(arguments("pretrain", "out", num_train_epochs=10, save_steps=1)), out)
-    assert not (out / "last").exists()  # else `--resume` would take the earlier run for this one
+    assert not (out / "last").exists()  # otherwise `--resume` would mistake the earlier run for this one
     finish(start([*words, "--resume", "--num_train_epochs=10", "--save_steps=1"]))
     assert [line["step"] for line in losses(out)] == list(range(1, 21))
 

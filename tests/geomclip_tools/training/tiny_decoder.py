@@ -1,4 +1,4 @@
-"""A language model that is small, and knows every text."""
+"""A tiny language model with a byte-level tokenizer."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 
 def save_decoder(folder: Path, seed: int = 5) -> Path:
-    """A Llama, its output tied to its input as in SmolLM2, with a tokenizer of bytes."""
+    """Save a tiny Llama with tied embeddings, as in SmolLM2, and a byte-level tokenizer."""
     symbols = ["<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE(vocab={symbol: index for index, symbol in enumerate(symbols)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -23,7 +23,7 @@ def save_decoder(folder: Path, seed: int = 5) -> Path:
         num_key_value_heads=2,
         max_position_embeddings=256,
         tie_word_embeddings=True,
-        initializer_range=0.2,  # far from a constant function
+        initializer_range=0.2,  # large, so that the output depends on the input
         bos_token_id=0,
         eos_token_id=1,
     )

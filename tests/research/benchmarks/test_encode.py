@@ -1,4 +1,4 @@
-"""The benchmark counts the tower's operations as torch does."""
+"""The benchmark counts the operations of the tower like torch."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The mean of runs is a checkpoint that lies between them and says which they were."""
+"""The average of runs is a checkpoint with the mean weights and a record of the runs."""
 
 import json
 
@@ -12,7 +12,7 @@ from geomclip_tools.records import RECORD
 
 @pytest.fixture
 def runs(pretraining_model, processor, tmp_path):
-    """Two checkpoint folders of runs with seeds 3 and 4."""
+    """Write two checkpoint folders of runs with seeds 3 and 4."""
     for seed in (3, 4):
         folder = tmp_path / f"seed_{seed}"
         generator = torch.Generator().manual_seed(seed)
@@ -34,13 +34,13 @@ def test_weights_are_the_mean_of_the_runs(runs, tmp_path):
         torch.testing.assert_close(weight, (first[name].double() + second[name].double()).div(2).to(weight.dtype))
     assert any(not torch.equal(first[name], mean[name]) for name in mean)
     card = (tmp_path / "mean" / "README.md").read_text()
-    assert "mean of 2 such runs, with seeds 3, 4" in card
-    assert "This took 7 minutes" in card
+    assert "mean of 2 runs with the seeds 3 and 4" in card
+    assert "Training took 7 minutes" in card
 
 
 def test_runs_that_were_trained_otherwise_are_refused(runs, tmp_path):
     record = json.loads((runs[1] / RECORD).read_text())
     (runs[1] / RECORD).write_text(json.dumps(record | {"learning_rate": 1e-3}))
-    with pytest.raises(ValueError, match=r"seed_4 has another learning_rate than .*seed_3; give runs alike"):
+    with pytest.raises(ValueError, match=r"seed_4 and .*seed_3 differ in learning_rate; pass runs that differ only in"):
         average(runs, tmp_path / "mean")
     assert not (tmp_path / "mean").exists()

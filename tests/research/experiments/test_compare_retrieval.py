@@ -1,4 +1,4 @@
-"""Differences of recall by hand, and their intervals."""
+"""Differences of recall agree with hand calculations, and their intervals are paired."""
 
 import numpy as np
 import pandas as pd
@@ -25,11 +25,11 @@ def test_recall_of_the_first_minus_that_of_the_second():
 def test_the_interval_is_paired():
     ranks = np.random.default_rng(0).choice([1, 50], size=400)
     others = ranks.copy()
-    others[np.flatnonzero(ranks == 1)[:20]] = 50  # every other row is the same in both, so that little is in doubt
+    others[np.flatnonzero(ranks == 1)[:20]] = 50  # all other rows are equal, so the interval is narrow
     first, second = (table([*map(str, range(400))], values) for values in (ranks, others))
     value, low, high = differences(first, second)[COLUMN]
     assert value == pytest.approx(0.05)
-    assert 0.02 < low < value < high < 0.08  # unpaired, the ends would be 0.07 away
+    assert 0.02 < low < value < high < 0.08  # unpaired bounds would be 0.07 away
 
 
 def test_molecules_are_drawn_with_all_their_rows():

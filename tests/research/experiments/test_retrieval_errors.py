@@ -1,4 +1,4 @@
-"""What texts find first where it is not their molecule."""
+"""Retrieval errors of texts, and their summary."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ PAIRS = Dataset.from_dict(
 
 def test_only_other_molecules_and_other_texts_are_errors():
     scores = np.eye(6)
-    scores[0, [5, 4]] = 2, 1.5  # an isomer before the right one, and the long one too
-    scores[2, 3] = 2  # the same molecule, written in another way
+    scores[0, [5, 4]] = 2, 1.5  # an isomer and the long molecule rank above the correct one
+    scores[2, 3] = 2  # the same molecule in another notation
     scores[5, 4] = 3
     errors = list_errors(scores, PAIRS)
     assert errors["text"].tolist() == ["ethanol", "an ether"]

@@ -1,4 +1,4 @@
-"""The metric against nltk and rouge_score called directly, and cases worked by hand."""
+"""Check the metric against direct calls of nltk and rouge_score and against values calculated by hand."""
 
 import doctest
 import random
@@ -42,7 +42,7 @@ def has_wordnet() -> bool:
 
 @pytest.fixture
 def vocabulary_folder(tmp_path) -> Path:
-    """As a checkpoint ships it: a vocabulary, and a config.json that says no more than the model's type."""
+    """A tokenizer folder like that of a checkpoint: a vocabulary, and a config.json with only the model type."""
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     return tmp_path
@@ -66,7 +66,7 @@ def sentence(draw: random.Random, kept: float) -> str:
 
 
 def captions_and_texts(rows: int) -> tuple[list[str], list[str]]:
-    """Captions, the last of them empty, and longer references, of which one word in fifteen is doubled."""
+    """Return captions, the last one empty, and longer references in which one word in fifteen is doubled."""
     draw = random.Random(7)
     captions = [sentence(draw, kept=0.7) for _ in range(rows - 1)] + [""]
     texts = [sentence(draw, kept=0.9) for _ in range(rows)]
@@ -84,7 +84,7 @@ def pairs() -> tuple[list[str], list[str]]:
 
 
 def direct(predictions, references, tokenize) -> list[float]:
-    """The scores as nltk and rouge_score give them."""
+    """Compute the scores with nltk and rouge_score directly."""
     hypotheses = [tokenize(text)[:512] for text in predictions]
     bleu_references = [[tokenize(text)[:512]] for text in references]
     bleu = [corpus_bleu(bleu_references, hypotheses, weights=(1 / order,) * order) for order in (2, 4)]
@@ -108,7 +108,7 @@ def test_generated_captions_score_what_nltk_and_rouge_score_give(metric, many_pa
     scores = compute(metric, many_pairs, num_bootstrap=0)
     assert scores["num_captions"] == 1200
     assert values(scores) == pytest.approx(direct(*many_pairs, split), abs=1e-12)
-    assert min(abs(np.diff(sorted(values(scores))))) > 0.001  # no two scores can be confused
+    assert min(abs(np.diff(sorted(values(scores))))) > 0.001  # no two scores can be mixed up
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL} is absent")
@@ -143,7 +143,7 @@ def test_meteor_by_hand(metric, has_wordnet):
 
 
 def test_without_wordnet_meteor_is_none_with_its_remedy(metric, pairs, monkeypatch, tmp_path):
-    wordnet._unload()  # what nltk has loaded stays until then
+    wordnet._unload()  # nltk keeps loaded corpora until then
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
     scores = compute(metric, pairs, num_bootstrap=20, compared_with={"other": pairs[1]})
     assert scores["meteor"] is None
@@ -163,7 +163,7 @@ def test_counts_of_the_rows_sum_to_the_bleu_of_the_corpus(many_pairs):
         assert _score_sums((times @ rows)[None], 1200)[0] == pytest.approx(expected, abs=1e-12)
 
 
-# ---------------------------------------------------------------------------------------------- cases worked by hand
+# -------------------------------------------------------------------------------------------- values calculated by hand
 
 
 def test_bleu_by_hand(metric):
@@ -276,7 +276,7 @@ def test_the_difference_to_itself_is_zero(metric, pairs):
 
 
 def test_differences_are_paired(metric, pairs):
-    """One caption in ten repaired: a small gain, sure only because both are scored on the same rows."""
+    """One caption in ten is corrected: a small gain, significant only because both are scored on the same rows."""
     better = [pairs[1][row] if row % 10 == 0 else caption for row, caption in enumerate(pairs[0])]
     scores = compute(metric, (better, pairs[1]), compared_with={"blind": pairs[0], "perfect": pairs[1]})
     blind = compute(metric, pairs)
@@ -290,38 +290,38 @@ def test_differences_are_paired(metric, pairs):
     assert paired < 0.9 * np.hypot(own, other)
 
 
-# ------------------------------------------------------------------------------------------------------ what is refused
+# -------------------------------------------------------------------------------------------------------- invalid input
 
 
 @pytest.mark.parametrize(
     ("predictions", "references", "options", "message"),
     [
         ([], [], {}, "are empty.*at least one caption"),
-        (["a"], ["a", "b"], {}, "predictions hold 1 rows and references 2"),
-        (["a", None, None], ["a", "b", "c"], {}, "predictions hold 2 rows that are no strings, first row 1: None"),
-        (["a", "b"], ["a", 5], {}, "references hold 1 rows that are no strings, first row 1: 5"),
-        (["a", float("nan")], ["a", "b"], {}, "predictions hold 1 rows.*first row 1: nan"),
-        ([["a"]], ["a"], {}, r"predictions hold 1 rows.*first row 0: \['a'\]"),
-        ("ab", "cd", {}, "references are 'cd'; give a list"),
-        (["a"], None, {}, "references are None; give a list"),
-        (["a"], ["a"], {"tokenizer": None}, "tokenizer is None; give a function"),
-        (["a"], ["a"], {"tokenizer": "/absent"}, "'/absent' cannot be loaded; give a function"),
+        (["a"], ["a", "b"], {}, "predictions contain 1 rows and references 2"),
+        (["a", None, None], ["a", "b", "c"], {}, "predictions contain 2 rows that are not strings, first row 1: None"),
+        (["a", "b"], ["a", 5], {}, "references contain 1 rows that are not strings, first row 1: 5"),
+        (["a", float("nan")], ["a", "b"], {}, "predictions contain 1 rows.*first row 1: nan"),
+        ([["a"]], ["a"], {}, r"predictions contain 1 rows.*first row 0: \['a'\]"),
+        ("ab", "cd", {}, "references are 'cd'; pass a list"),
+        (["a"], None, {}, "references are None; pass a list"),
+        (["a"], ["a"], {"tokenizer": None}, "tokenizer is None; pass a function"),
+        (["a"], ["a"], {"tokenizer": "/absent"}, "'/absent' cannot be loaded; pass a function"),
         (["a", "b"], ["a", "b"], {"tokenizer": lambda text: text}, "tokenizer returns a for row 0, 'a'.*`tokenize`"),
         (["a"], ["a"], {"tokenizer": lambda text: [1, 2]}, r"tokenizer returns \[1, 2\] for row 0"),
         (["a"], ["a"], {"num_bootstrap": -1}, "num_bootstrap=-1 must be at least 0"),
-        (["a"], ["a"], {"compared_with": {"blind": []}}, r"compared_with\['blind'\] hold 0 rows and references 1"),
-        (["a"], ["a"], {"compared_with": {"blind": [None]}}, r"compared_with\['blind'\] hold 1 rows.*row 0: None"),
+        (["a"], ["a"], {"compared_with": {"blind": []}}, r"compared_with\['blind'\] contain 0 rows and references 1"),
+        (["a"], ["a"], {"compared_with": {"blind": [None]}}, r"compared_with\['blind'\] contain 1 rows.*row 0: None"),
     ],
 )
 def test_bad_input_is_refused(metric, predictions, references, options, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         compute(metric, (predictions, references), **options)
-    assert compute(metric, (["a b c d"], ["a b c d"]))["bleu_4"] == 1  # usable after the refusal
+    assert compute(metric, (["a b c d"], ["a b c d"]))["bleu_4"] == 1  # still usable after the error
 
 
 def test_a_folder_without_a_vocabulary_is_refused(metric, vocabulary_folder):
     (vocabulary_folder / "vocab.txt").unlink()
-    with pytest.raises(ValueError, match="knows special tokens only; add its vocabulary file"):
+    with pytest.raises(ValueError, match="has special tokens only; add its vocabulary file"):
         compute(metric, (["a"], ["a"]), tokenizer=vocabulary_folder)
 
 

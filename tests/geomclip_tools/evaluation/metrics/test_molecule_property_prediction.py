@@ -1,4 +1,4 @@
-"""The metric against scikit-learn called directly, hand-computed values, and bad input."""
+"""Check the metric against direct calls of scikit-learn and values calculated by hand; check errors."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def test_by_hand(metric):
     assert scores == {
         "gap_mae": 2.0,
         "gap_rmse": pytest.approx(5**0.5),
-        "gap_r2": 0.0,  # scikit-learn's word for labels that do not vary
+        "gap_r2": 0.0,  # scikit-learn's value for labels that do not vary
         "gap_num_labelled": 2,
         "mean_mae": 2.0,
     }
@@ -85,7 +85,7 @@ def test_what_is_not_defined_is_none_with_its_reason(metric):
 @pytest.mark.parametrize(
     ("predictions", "references", "options", "message"),
     [
-        ([[1.0]], [[1.0, 2.0]], {}, r"references have rows of \[2\] numbers for the targets \['gap'\]"),
+        ([[1.0]], [[1.0, 2.0]], {}, r"references have rows of \[2\] values for the targets \['gap'\]"),
         ([[NAN]], [[1.0]], {}, "1 rows of predictions are NaN or infinite, first row 0"),
         ([[1.0]], [[float("inf")]], {}, "1 rows of references are infinite, first row 0"),
         ([[1.0]], [[1.0]], {"problem_type": "ranking"}, "problem_type is 'ranking'"),

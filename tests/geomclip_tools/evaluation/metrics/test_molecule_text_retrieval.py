@@ -1,4 +1,4 @@
-"""The metric against enumeration of tie orders, SciPy's hypergeometric law and cases worked by hand."""
+"""Check the metric against enumerated tie orders, SciPy's hypergeometric distribution and hand calculations."""
 
 import doctest
 from itertools import permutations
@@ -31,7 +31,7 @@ def values(scores: dict, start: str, end: str = "") -> list[float]:
 
 
 def enumerated(queries, candidates, molecules, texts) -> list[float]:
-    """Sort the full matrix once for every order in which ties could be broken, and average."""
+    """Sort the full matrix once for every way to break the ties, and average."""
     unit = [matrix / np.linalg.norm(matrix, axis=1, keepdims=True) for matrix in (queries, candidates)]
     scores = unit[0] @ unit[1].T
     outcomes = []
@@ -49,7 +49,7 @@ def enumerated(queries, candidates, molecules, texts) -> list[float]:
 @pytest.mark.parametrize("seed", range(4))
 def test_small_sets_with_ties_and_duplicates_equal_the_enumeration_of_all_orders(metric, seed):
     random = np.random.default_rng(seed)
-    geometry, text = random.integers(1, 3, (2, 6, 2)).astype(float)  # few different vectors, so that many scores tie
+    geometry, text = random.integers(1, 3, (2, 6, 2)).astype(float)  # few distinct vectors: many scores tie
     molecules, texts = list("aabcde"), [1, 2, 2, 3, 4, 5]
     scores = metric.compute(predictions=geometry, references=text, molecule_ids=molecules, text_ids=texts)
     for direction, matrices in zip(DIRECTIONS, ((geometry, text), (text, geometry)), strict=True):
@@ -57,7 +57,7 @@ def test_small_sets_with_ties_and_duplicates_equal_the_enumeration_of_all_orders
 
 
 def sorted_ranks(queries, candidates, groups) -> np.ndarray:
-    """Rank of the best hit in a full sort; right where no scores tie."""
+    """Return the rank of the best hit in a full sort; correct if no scores tie."""
     scores = queries @ candidates.T / np.linalg.norm(queries, axis=1)[:, None] / np.linalg.norm(candidates, axis=1)
     ranking = np.argsort(-scores, axis=1)
     return np.array([1 + np.flatnonzero(groups[ranking[i]] == groups[i])[0] for i in range(len(groups))])
@@ -89,7 +89,7 @@ def test_by_hand_the_directions_differ(metric):
 
 
 def test_rows_with_the_same_molecule_or_text_are_hits(metric):
-    geometry, text = np.eye(3), np.roll(np.eye(3), 1, axis=0)  # geometry 0 fits text 1, 1 fits 2, 2 fits 0
+    geometry, text = np.eye(3), np.roll(np.eye(3), 1, axis=0)  # geometry 0 matches text 1, 1 matches 2, 2 matches 0
     assert metric.compute(predictions=geometry, references=text)["geometry_to_text_full_recall_at_1"] == 0
     by_molecule = metric.compute(predictions=geometry, references=text, molecule_ids=["x", "x", "y"])
     assert by_molecule["geometry_to_text_full_recall_at_1"] == pytest.approx(1 / 3)
@@ -107,7 +107,7 @@ def test_missing_ids_are_unique(metric, random):
 
 @pytest.mark.parametrize(("gap", "expected"), [(5e-7, 0.5), (5e-6, 0.0)])
 def test_scores_closer_than_a_millionth_tie(metric, gap, expected):
-    text = [(0.6, 0.8), (0.6 + gap, np.sqrt(1 - (0.6 + gap) ** 2))]  # each is a bit nearer to the other's geometry
+    text = [(0.6, 0.8), (0.6 + gap, np.sqrt(1 - (0.6 + gap) ** 2))]  # each slightly closer to the other geometry
     scores = metric.compute(predictions=[(1, 0), (0, 1)], references=text)
     assert scores["geometry_to_text_full_recall_at_1"] == expected
     assert scores["geometry_to_text_full_median_rank"] == 2 - expected
@@ -173,7 +173,7 @@ def test_pools_hold_their_row_and_no_row_twice():
     assert all(len(set(pool)) == 64 for pool in pools.tolist())
     assert pools.min() >= 0
     assert pools.max() < 100
-    times = np.bincount(pools[:, 1:].ravel(), minlength=100)  # a binomial law, mean 63, deviation 4.8
+    times = np.bincount(pools[:, 1:].ravel(), minlength=100)  # binomial: mean 63, standard deviation 4.8
     assert times.min() > 40
     assert times.max() < 86
 
@@ -195,7 +195,7 @@ def test_pools_are_random_samples_of_the_full_set(metric, random):
     ]
     for direction, matrices in zip(DIRECTIONS, ((geometry, text), (text, geometry)), strict=True):
         ranks = sorted_ranks(*matrices, np.arange(120))
-        expected = np.mean(hypergeom.cdf(4, 119, ranks - 1, 29))  # at most 4 better ones among 29 drawn
+        expected = np.mean(hypergeom.cdf(4, 119, ranks - 1, 29))  # at most 4 better candidates among 29 drawn
         mean = np.mean([run[f"{direction}_pool_recall_at_5"] for run in runs])
         assert mean == pytest.approx(expected, abs=0.01)
     assert runs[0] != runs[1]
@@ -248,7 +248,7 @@ def test_ranks_of_the_rows_are_those_that_are_summarised(metric, random):
 
 
 def test_further_molecules_by_hand(metric):
-    """Two texts; the first finds its molecule behind one of three further ones, or before it if that is its own."""
+    """One of three further molecules precedes the first text's molecule, or is that molecule."""
     geometry, text = [[1.0, 0.2], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]]
     further = [[1.0, 0.0], [1.0, 1.0], [-1.0, 0.0]]
     shared = {"predictions": geometry, "references": text, "molecule_ids": ["a", "b"], "num_bootstrap": 0}
@@ -296,8 +296,8 @@ def test_one_pair(metric):
         (np.ones(3), np.ones(3), {}, "expected format"),
         (np.ones((3, 2, 2)), np.ones((3, 2, 2)), {}, "expected format"),
         ([[1, 2], [1]], [[1, 2], [1, 2]], {}, "predictions have rows of different lengths"),
-        ([[1, 2], [1, np.nan]], [[1, 2], [1, 2]], {}, "predictions hold NaN.*row 1"),
-        ([[1, 2], [1, 3]], [[np.inf, 2], [1, 2]], {}, "references hold NaN.*row 0"),
+        ([[1, 2], [1, np.nan]], [[1, 2], [1, 2]], {}, "predictions contain NaN.*row 1"),
+        ([[1, 2], [1, 3]], [[np.inf, 2], [1, 2]], {}, "references contain NaN.*row 0"),
         (np.ones((3, 2)), np.ones((3, 2)), {"molecule_ids": [1, 2]}, "molecule_ids has 2 entries for 3 rows"),
         (np.ones((3, 2)), np.ones((3, 2)), {"text_ids": ["a"]}, "text_ids has 1 entries for 3 rows"),
         (np.ones((3, 2)), np.ones((3, 2)), {"pool_size": 0}, "pool_size=0"),

@@ -1,4 +1,4 @@
-"""Captioning: settings, the captioner that is built, its batches, and what it leaves on disk."""
+"""Captioning: settings, model, batches and saved files."""
 
 import json
 import shutil
@@ -62,7 +62,7 @@ def test_what_must_be_given(missing, capsys):
 
 def test_training_a_tower_that_is_not_read_is_refused(task_of):
     for geometry in ("lora", "full"):
-        with pytest.raises(ValueError, match=f"--geometry {geometry} trains what --prefix none never reads"):
+        with pytest.raises(ValueError, match=f"--geometry {geometry} trains a tower that --prefix none does not read"):
             task_of(prefix="none", geometry=geometry)
 
 
@@ -113,7 +113,7 @@ def test_settings_reach_model_and_processor(task_of):
     assert model.config.num_prefix_tokens == 2
     assert processor.prompt == "It is"
     labels = task.collate(processor, ROWS, 0)["labels"]
-    assert (labels != -100).sum(dim=1).tolist() == [5, 5]  # cut
+    assert (labels != -100).sum(dim=1).tolist() == [5, 5]  # truncated
 
 
 def test_the_prefix_has_a_learning_rate_of_its_own(task_of):
@@ -166,7 +166,7 @@ def test_validation_is_by_the_mean_loss_of_a_token(task_of):
 
 
 def test_the_end_of_sequence_may_stand_in_the_configuration_only(tmp_path):
-    """Galactica's case."""
+    """As for Galactica."""
     folder = save_decoder(tmp_path / "decoder")
     assert load_tokenizer(str(folder)).eos_token == "</s>"
     config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -176,7 +176,7 @@ def test_the_end_of_sequence_may_stand_in_the_configuration_only(tmp_path):
     assert (tokenizer.eos_token, tokenizer.eos_token_id) == ("</s>", 1)
     for eos_token_id in (None, [1, 2]):
         LlamaConfig(eos_token_id=eos_token_id).save_pretrained(folder)
-        with pytest.raises(ValueError, match=r"configuration of .*decoder names one end of sequence"):
+        with pytest.raises(ValueError, match=r"configuration of .*decoder has one end-of-sequence token"):
             load_tokenizer(str(folder))
 
 
@@ -188,7 +188,7 @@ def written_at(base: Path) -> dict[str, int]:
 
 
 def test_the_base_is_written_once_and_not_again_on_resume(task_of, tmp_path):
-    task_of(resume=True).build()  # there is nothing to go on from
+    task_of(resume=True).build()  # nothing to resume
     first = written_at(tmp_path / "out" / "base")
     (tmp_path / "out" / "states" / "step_3").mkdir(parents=True)
     task_of(resume=True).build()

@@ -1,4 +1,4 @@
-"""Pre-training: the model that is built, the batches, the loss."""
+"""Pre-training: model, batches and losses."""
 
 from pathlib import Path
 
@@ -46,8 +46,13 @@ def test_a_checkpoint_takes_new_loss_settings_and_keeps_its_shape(checkpoint):
     step, _ = Pretraining(settings).build()
     assert step.model.config.denoising_loss_weight == 0.25
     assert not step.model.logit_scale.requires_grad
-    with pytest.raises(ValueError, match=r"start has its own projection_dim, max_atoms; leave these settings out"):
+    with pytest.raises(ValueError, match=r"start already has its own projection_dim, max_atoms; omit these settings"):
         build_model(settings_of(model=checkpoint, projection_dim=8, max_atoms=5))
+
+
+def test_a_text_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"--text_model is the folder .*, which has no config\.json; pass the folder"):
+        build_model(settings_of(text_model=str(tmp_path)))
 
 
 def test_a_new_model_from_two_towers(text_tower, tmp_path):
@@ -133,13 +138,13 @@ def test_rows_of_equal_structure_are_no_negatives_among_neighbours(processor, co
 @pytest.mark.parametrize(
     ("changed", "rule"),
     [
-        ({"sentence_sampling": 1.5}, r"--sentence_sampling 1\.5 must lie in \[0, 1\]"),
-        ({"neighbours": 0}, "--neighbours is 0; give 1 or more"),
-        ({"neighbours": 5, "batch_size": 64}, "of which a batch of 64 is a multiple"),
-        ({"text_target_weight": -1.0}, r"--text_target_weight is -1\.0; give 0 or more"),
-        ({"soft_label_temperature": -0.1}, r"--soft_label_temperature is -0\.1; give 0 or more"),
-        ({"text_layer_decay": 0.0}, r"--text_layer_decay 0\.0 in \(0, 1\]"),
-        ({"sentence_sampling": 0.5, "text_learning_rate": 0.0}, "--sentence_sampling needs a text tower that reads"),
+        ({"sentence_sampling": 1.5}, r"--sentence_sampling is 1\.5; it must be in \[0, 1\]"),
+        ({"neighbours": 0}, "--neighbours is 0; it must be at least 1"),
+        ({"neighbours": 5, "batch_size": 64}, "and divide the batch of 64 rows"),
+        ({"text_target_weight": -1.0}, r"--text_target_weight is -1\.0; it must be at least 0"),
+        ({"soft_label_temperature": -0.1}, r"--soft_label_temperature is -0\.1; it must be at least 0"),
+        ({"text_layer_decay": 0.0}, r"--text_layer_decay is 0\.0; it must be above 0 and at most 1"),
+        ({"sentence_sampling": 0.5, "text_learning_rate": 0.0}, "does not work with --text_learning_rate 0"),
     ],
 )
 def test_text_settings_that_make_no_sense_are_refused(changed, rule):
@@ -148,7 +153,7 @@ def test_text_settings_that_make_no_sense_are_refused(changed, rule):
 
 
 def test_a_locked_text_tower_reads_every_text_once(checkpoint, processor):
-    """The batch holds what it said, and the embeddings are those of the texts themselves."""
+    """The batch holds the pooled states, and the embeddings equal those of the texts."""
     molecule = {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]], "inchikey14": None}
     texts = ["an acid with a long name", "a base", "an acid with a long name", "salt"]
     rows = [{**molecule, "text": text, "row_id": index} for index, text in enumerate(texts)]
@@ -170,7 +175,7 @@ def test_a_locked_text_tower_reads_every_text_once(checkpoint, processor):
     calls.clear()
     validated = [*texts, "a new one"]
     embeds = [locked_task.embed_texts(model, processor, validated) for _ in range(2)]
-    assert len(calls) == 1  # the new one, once
+    assert len(calls) == 1  # only the new text
     assert_close(embeds[0], open_task.embed_texts(model, processor, validated))
     assert torch.equal(*embeds)
     assert model.training
@@ -206,7 +211,7 @@ def test_without_a_denoising_loss_nothing_is_noised(processor, config):
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_what_has_no_loss_is_not_trained(checkpoint, processor, weight):
-    """DDP stops at parameters that get no gradient."""
+    """DDP fails on trainable parameters without a gradient."""
     task = Pretraining(settings_of(model=checkpoint, denoising_loss_weight=weight, pair_budget=80, token_budget=10))
     step, _ = task.build()
     geometry = {"atomic_numbers": [6, 8, 7], "positions": [[0.0, 0, 0], [1.4, 0, 0], [0, 1.5, 0]]}
@@ -224,11 +229,11 @@ def test_a_checkpoint_without_heads_gets_new_ones_and_says_so(model, processor, 
     processor.save_pretrained(tmp_path / "plain")
     step, _ = Pretraining(settings_of(model=str(tmp_path / "plain"))).build()
     assert type(step.model) is GeomCLIPForPreTraining
-    assert "plain has no denoising heads; new ones start from random weights" in caplog.text
+    assert "plain has no denoising heads; they are newly initialised" in caplog.text
 
 
 def test_sharded_towers_run_once_on_every_process(pretraining_model, batch):
-    """Else a process whose batch makes more groups would wait forever for the others' weights."""
+    """Otherwise, a process with more groups would wait forever for the weights of the other processes."""
     calls, model = [], pretraining_model
     model.geometry_model.register_forward_hook(lambda *_: calls.append("geometry"))
     model.text_model.register_forward_hook(lambda *_: calls.append("text"))

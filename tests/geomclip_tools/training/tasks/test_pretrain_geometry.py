@@ -1,4 +1,4 @@
-"""Geometry-only pre-training: the tower that is built and saved, its noise, its losses."""
+"""Geometry-only pre-training: building and saving the tower, noise and losses."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def test_without_denoising_the_geometry_is_read_as_it_is(task, target):
 
 
 def test_a_conformer_made_from_a_smiles_has_its_labels_however_it_is_written(task):
-    """Without hydrogens nothing but the order of the atoms tells the two oxygens of an acid apart."""
+    """Without hydrogens, only the atom order tells the two oxygens of an acid apart."""
     job = task(bond_order_weight=1.0)
     for smiles in ("CC(=O)O", "CC(O)=O", "OC(C)=O"):
         molecule = read_molecule(smiles, remove_hydrogens=True)
@@ -119,12 +119,12 @@ def test_a_conformer_made_from_a_smiles_has_its_labels_however_it_is_written(tas
 
 
 def test_a_negative_weight_is_refused(task):
-    with pytest.raises(ValueError, match=r"--bond_order_weight is -1\.0; give 0 or more"):
+    with pytest.raises(ValueError, match=r"--bond_order_weight is -1\.0; it must be at least 0"):
         task(bond_order_weight=-1.0)
 
 
 def test_nothing_to_learn_is_refused(task):
-    with pytest.raises(ValueError, match="every weight is 0"):
+    with pytest.raises(ValueError, match="all loss weights are 0"):
         task(denoising_weight=0.0)
 
 
@@ -136,7 +136,7 @@ def test_smiles_are_needed_for_structure_alone(task):
         {"smiles": "CO"}, {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]]}
     )
     assert labels["bonds"] == [[0, 1, 1]]
-    with pytest.raises(ValueError, match="atoms of the geometry are not those of its SMILES 'CN'"):
+    with pytest.raises(ValueError, match="geometry does not have the atoms of its SMILES 'CN'"):
         task(bond_order_weight=1.0).derive(
             {"smiles": "CN"}, {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]]}
         )

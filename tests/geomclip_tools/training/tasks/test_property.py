@@ -1,4 +1,4 @@
-"""Property prediction: the predictor that is built, label statistics, batches, and labels that cannot be learned."""
+"""Property prediction: model, label statistics, batches and rejected labels."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from geomclip_tools.training.tasks.property import PropertyPrediction, PropertyS
 from geomclip_tools.training.towers import load_feature_extractor, load_geometry_tower
 from modeling_geomclip import GeomCLIPGeometryModel
 
-ROWS = [  # two molecules, with and without labels
+ROWS = [  # without labels
     {"smiles": "CCO", "atomic_numbers": [6, 6, 8], "positions": [[0.0, 0, 0], [1.5, 0, 0], [2.1, 1.3, 0]]},
     {"smiles": "CO", "atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]]},
     {"smiles": "CN", "atomic_numbers": [6, 7], "positions": [[0.0, 0, 0], [1.5, 0, 0]]},
@@ -25,7 +25,7 @@ LABELS = {"homo": [-0.2, None, -0.3], "alpha": [40.0, 30.0, 50.0]}
 
 @pytest.fixture
 def task(model, processor, tmp_path):
-    """A property task on a tiny GeomCLIP."""
+    """Build a property task on a tiny GeomCLIP."""
     model.save_pretrained(tmp_path / "start")
     processor.feature_extractor.remove_hydrogens = False
     processor.save_pretrained(tmp_path / "start")
@@ -78,10 +78,10 @@ def test_label_statistics_are_those_of_the_labels_that_are_there(task):
 @pytest.mark.parametrize(
     ("settings", "labels", "message"),
     [
-        ({}, [0.5, 0.5, 0.5], "the training rows have the one value 0.5 of 'homo'"),
-        ({}, [0.5, None, None], "the training rows have the one value 0.5 of 'homo'"),
+        ({}, [0.5, 0.5, 0.5], "the training rows have only the value 0.5 of 'homo'"),
+        ({}, [0.5, None, None], "the training rows have only the value 0.5 of 'homo'"),
         ({}, [None, None, float("nan")], "the training rows have no label of 'homo'"),
-        ({"problem_type": "multi_label_classification"}, [1.0, 1.0, None], "have the one value 1 of 'homo'"),
+        ({"problem_type": "multi_label_classification"}, [1.0, 1.0, None], "have only the value 1 of 'homo'"),
         ({"problem_type": "multi_label_classification"}, [0.0, 1.0, 2.0], r"'homo' has the values \[0.0, 1.0, 2.0\]"),
         ({"problem_type": "single_label_classification", "num_classes": 3}, [0.0, 1.5, 2.0], "takes 0 to 2"),
     ],
@@ -94,7 +94,7 @@ def test_labels_from_which_nothing_can_be_learned_are_refused(task, settings, la
 
 
 def test_references_are_those_of_least_squares():
-    """Against scikit-learn, on the labels that are there; an element that no molecule has adds nothing."""
+    """They equal those of scikit-learn on the available labels. An element that does not occur contributes 0."""
     random = np.random.default_rng(0)
     counts = np.zeros((40, 31))
     counts[:, [4, 5, 6, 8]] = random.integers(0, 9, (40, 4))
@@ -111,7 +111,7 @@ def test_references_are_those_of_least_squares():
 
 
 def test_the_predictor_keeps_its_references(task):
-    """Where the head says 0, molecules of equal elements get the mean of their labels."""
+    """If the head predicts 0, molecules with equal element counts get the mean of their labels."""
     job = task(targets=["homo"], element_references=True)
     predictor, extractor = job.build()
     rows = labelled(homo=[-0.2, -0.26, -0.3])
@@ -130,7 +130,7 @@ def test_the_predictor_keeps_its_references(task):
 def test_what_the_elements_tell_alone_is_refused(task):
     job = task(targets=["homo"], element_references=True)
     predictor, _ = job.build()
-    with pytest.raises(ValueError, match="the elements alone tell 'homo' of all 3 labelled training rows"):
+    with pytest.raises(ValueError, match="the element counts alone explain 'homo' in all 3 labelled training rows"):
         job.prepare(predictor, labelled(homo=[1.0, 2.0, 4.0]))
 
 
@@ -167,7 +167,7 @@ def test_validation_prefers_the_smaller_error(task):
     score, metrics = job.validate(predictor.train(), extractor, rows)
     assert score == -metrics["standardised_mae"] < 0
     assert predictor.training
-    with pytest.raises(ValueError, match="too few labels of any target to choose a checkpoint by"):
+    with pytest.raises(ValueError, match="too few labels to select a checkpoint"):
         job.validate(predictor, extractor, labelled(homo=[None] * 3, alpha=[None] * 3).cast(rows.features))
 
 
@@ -181,7 +181,7 @@ def test_lora_is_merged_when_it_is_saved(task, tmp_path):
                 parameter.add_(0.1)
     job.save(predictor, tmp_path / "out", tmp_path / "out")
     inputs = extractor(ROWS, return_tensors="pt")
-    expected = predictor.eval()(**inputs).logits  # it has kept its adapter
+    expected = predictor.eval()(**inputs).logits  # the model in memory keeps its adapter
     assert any("lora_" in name for name, _ in predictor.named_parameters())
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").eval()
     torch.testing.assert_close(loaded(**inputs).logits, expected, rtol=1e-5, atol=1e-5)
@@ -194,9 +194,12 @@ def test_lora_is_merged_when_it_is_saved(task, tmp_path):
         ({"geometry": "half"}, "--geometry is 'half'"),
         ({"coordinates": "xtb"}, "--coordinates is 'xtb'"),
         ({"targets": ["homo", "homo"]}, "--targets homo homo names a column twice"),
-        ({"units": ["eV"]}, "--units gives 1 units for 2 targets"),
+        ({"units": ["eV"]}, "--units has 1 units for 2 targets"),
         ({"problem_type": "single_label_classification"}, "takes one target"),
-        ({"problem_type": "multi_label_classification", "element_references": True}, "add to numbers, not to classes"),
+        (
+            {"problem_type": "multi_label_classification", "element_references": True},
+            "--element_references is for regression",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(task, settings, message):
@@ -233,6 +236,11 @@ def test_a_model_without_a_geometry_tower_is_refused(model, tmp_path):
     model.text_model.save_pretrained(tmp_path / "text")
     with pytest.raises(ValueError, match="text is a bert, which has no geometry tower"):
         load_geometry_tower(str(tmp_path / "text"))
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"folder .* has no config\.json, so it is not a checkpoint"):
+        load_geometry_tower(str(tmp_path))
 
 
 def test_settings_are_all_described():

@@ -1,0 +1,128 @@
+"""The metadata of every kind of card is valid on the Hub, and huggingface_hub reads it back unchanged."""
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import EvalResult, ModelCard
+from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
+
+from geomclip_tools.cards.dataset_names import find_dataset_id, name_dataset
+from geomclip_tools.cards.evaluation_section import list_eval_results
+from geomclip_tools.cards.model_card import TASKS, write_model_card
+
+RELEASE = Path(__file__).resolve().parents[3] / "release" / "geomclip-mini"
+# From https://huggingface.co/docs/hub/repositories-licenses
+LICENCES = """
+apache-2.0 mit openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 bigcode-openrail-m afl-3.0
+artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0
+cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0
+cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cdla-sharing-1.0 cdla-permissive-1.0 cdla-permissive-2.0 wtfpl ecl-2.0
+epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 agpl-3.0 gfdl gpl gpl-2.0 gpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc lppl-1.3c ms-pl mpl-2.0
+odc-by odbl openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-lr deepfloyd-if-license llama2 gemma
+unknown other
+"""
+PIPELINE_TAGS = {"feature-extraction", "text-generation", "graph-ml"}  # all are keys of PIPELINE_DATA in huggingface.js
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+RETRIEVAL = {
+    "task": "retrieval",
+    "metrics": {"model": {"geometry_to_text_full_recall_at_1": 0.25, "num_rows": 1733.0}},
+    "settings": {"dataset": "runs/retrieval/pairs", "dataset_config": "pretrain", "split": "test", "seed": 0},
+    "data_sha256": "ab12",
+}
+
+
+@pytest.fixture(params=TASKS)
+def card(request, tmp_path) -> ModelCard:
+    """The card of a checkpoint of each kind."""
+    config = {"model_type": request.param, "projection_dim": 16, "prefix": "pooled"}
+    if request.param == "geomclip_property":
+        config |= {"architectures": ["GeomCLIPForPropertyPrediction"], "id2label": {"0": "gap"}}
+        config |= {"problem_type": "regression", "label_units": ["eV"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    training = {"dataset": str(tmp_path / "pairs"), "model": "org/geomclip", "local": ["dataset"]}
+    (tmp_path / "train_config.json").write_text(json.dumps(training))
+    return ModelCard.load(write_model_card(tmp_path, name="geomclip"))
+
+
+def check_metadata(card: ModelCard) -> None:
+    data = card.data
+    assert data.license in LICENCES.split()
+    assert (data.license == "other") == bool(data.license_name)
+    assert data.pipeline_tag in PIPELINE_TAGS
+    assert data.library_name == "transformers"
+    assert all(isinstance(tag, str) for tag in data.tags)
+    assert all(HUB_ID.fullmatch(name) for name in [*(data.datasets or ()), *(data.base_model or ())])
+    front_matter = yaml.safe_load(card.content.split("---\n")[1])
+    assert front_matter == data.to_dict() == ModelCard(card.content).data.to_dict()
+
+
+def test_the_metadata_of_every_kind_of_model(card):
+    check_metadata(card)
+    assert card.data.datasets is None
+    assert card.data.base_model == ["org/geomclip"]
+
+
+def test_the_metadata_of_the_release():
+    card = ModelCard.load(RELEASE / "README.md")
+    check_metadata(card)
+    assert card.data.datasets is None
+    for result in card.data.eval_results:
+        assert (result.dataset_type, result.dataset_name) == ("custom", "pairs (local dataset)")
+        assert result.metric_name.endswith("of 733 candidates")
+
+
+def test_every_template_has_the_same_sections():
+    sections = ["Model description", "Usage", "Evaluation", "Training", "Limitations", "Citation"]
+    for kind in TASKS:
+        template = (files("geomclip_tools.cards") / "templates" / f"{kind}.md").read_text(encoding="utf-8")
+        found = re.findall(r"^## (.*)$", template, re.MULTILINE)
+        assert [name for name in found if name != "Licence"] == sections, kind
+
+
+def test_a_local_dataset_has_a_name_and_the_digest_of_its_rows():
+    (result,) = list_eval_results(RETRIEVAL, "feature-extraction")
+    assert (result.dataset_type, result.dataset_name) == ("custom", "pairs (local dataset)")
+    assert (result.dataset_config, result.dataset_split, result.dataset_revision) == ("pretrain", "test", "ab12")
+    assert result.metric_name == "geometry to text, R@1 of 1,733 candidates"
+
+
+def test_a_dataset_of_the_hub_is_named_by_its_id():
+    settings = RETRIEVAL["settings"] | {"dataset": "org/pairs"}
+    (result,) = list_eval_results(RETRIEVAL | {"settings": settings}, "feature-extraction")
+    assert (result.dataset_type, result.dataset_name, result.dataset_revision) == ("org/pairs", "org/pairs", None)
+
+
+def test_results_on_two_local_datasets_stay_apart():
+    other = RETRIEVAL | {"settings": RETRIEVAL["settings"] | {"dataset": "more"}, "data_sha256": "cd34"}
+    results: list[EvalResult] = [
+        result for record in (RETRIEVAL, other) for result in list_eval_results(record, "feature-extraction")
+    ]
+    index = eval_results_to_model_index("geomclip", results)
+    assert [entry["dataset"]["name"] for entry in index[0]["results"]] == [
+        "pairs (local dataset)",
+        "more (local dataset)",
+    ]
+    assert model_index_to_eval_results(index) == ("geomclip", results)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "hub_id", "name"),
+    [
+        ("org/pubchem3d", "org/pubchem3d", "org/pubchem3d"),
+        ("pubchem3d", None, "pubchem3d"),
+        ("runs/retrieval/pairs", None, "pairs"),
+        ("/data/pairs", None, "pairs"),
+        ("data/pairs.parquet", None, "pairs.parquet"),
+        ("there/pairs", None, "pairs"),
+    ],
+)
+def test_a_local_dataset_is_not_a_hub_id(tmp_path, monkeypatch, dataset, hub_id, name):
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_dataset_id(dataset) == hub_id
+    assert name_dataset(dataset) == name
+    assert find_dataset_id(dataset, is_local=True) is None
