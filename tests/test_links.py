@@ -23,6 +23,7 @@ BASES = (  # besides the folder of the page
     "research/results",
     "research/experiments",
     "research/benchmarks",
+    "research/figures",
 )
 SUFFIXES = ("", ".yaml")  # a configuration may be named without its suffix
 OUTPUTS = (  # folders that commands create

@@ -17,6 +17,8 @@ PAGES = sorted(page for page in DOCS.rglob("*.md") if page.name not in EXCLUDED)
 OPENING = re.compile(
     r"# [^\n]+\n\n(?P<sentence>[^\n#`].*?\.)\n\n```(?P<language>\w+)\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE
 )
+IMAGES = sorted(file for folder in DOCS.rglob("images") for file in folder.iterdir())
+LARGEST_IMAGE = 150_000  # bytes
 MOST_LINES = 5  # of code before a reader has seen something happen, imports not counted
 
 
@@ -75,9 +77,28 @@ def test_the_first_code_is_that_of_the_readme_which_is_tested():
     assert block in (DOCS / "index.md").read_text(encoding="utf-8")
 
 
-def test_images_are_those_of_the_results():
-    images = sorted((DOCS / "results" / "images").iterdir())
-    assert images
-    for image in images:
-        (original,) = RESULTS.rglob(image.name)
-        assert image.read_bytes() == original.read_bytes(), f"copy {original} anew"
+def test_images_are_copies_of_results_or_made_by_make_figures():
+    figures = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "research" / "figures").glob("*.py"))
+    figures += (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert IMAGES
+    for image in IMAGES:
+        originals = [*RESULTS.rglob(image.name)]
+        if image.suffix == ".svg":
+            assert originals == [], "a figure is made into docs/ and has no copy"
+            assert image.name in figures
+        else:
+            (original,) = originals
+            assert image.read_bytes() == original.read_bytes(), f"copy {original} anew"
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=name_of)
+def test_an_image_is_small_and_a_page_describes_it(image):
+    assert image.stat().st_size < LARGEST_IMAGE
+    descriptions = [
+        description
+        for page in [*PAGES, ROOT / "README.md"]
+        for description, target in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+        if (page.parent / target).resolve() == image
+    ]
+    assert descriptions
+    assert all(len(description.split()) >= 5 for description in descriptions)
