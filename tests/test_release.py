@@ -1,7 +1,6 @@
 """The released checkpoint: current code, final weights, retrieval of known molecules, and symmetries."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -56,15 +55,6 @@ def test_known_molecules_find_their_texts(released):
     molecules, texts = embed_molecules(*released, list(KNOWN)), embed_texts(*released, list(KNOWN.values()))
     found = (texts @ molecules.T).argmax(dim=1)
     assert (found == torch.arange(len(KNOWN))).sum() >= len(KNOWN) - 1, found
-
-
-def test_the_first_lines_of_the_readme_print_what_they_say(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
-    told = json.loads(code.splitlines()[-1].removeprefix("# "))
-    exec(code, {})
-    printed = [float(number) for number in re.findall(r"-?\d\.\d+", capsys.readouterr().out)]
-    assert printed == pytest.approx([number for row in told for number in row], abs=0.006)
 
 
 def test_embeddings_ignore_what_they_must(released):
