@@ -2,9 +2,9 @@
 
 Each page runs in a process of its own, in a working directory that looks like the root of a clone after some use: it
 also holds tables, a built dataset, and a captioner and a predictor with random weights (`build_clone`). The blocks of a
-page run from top to bottom. Its Python blocks share one namespace. `geomclip` runs in the process of the page, which
-imports torch once; other commands are processes of their own. Numbers in comments directly below a `print` are compared
-with what it prints.
+page run from top to bottom. Its Python blocks share one namespace. `geomclip` and `python -m dataset_pubchem3d` run in
+the process of the page, which imports torch once; other commands are processes of their own. Numbers in comments
+directly below a `print` are compared with what it prints.
 
 A block that cannot run in a test has a mark in the line before it: `<!-- not run: network -->`, `<!-- not run: GPU -->`
 or `<!-- not run: minutes -->`. Such a Python block is compiled, and what it imports from our packages must exist. Such
@@ -172,17 +172,32 @@ def expand(command: str) -> tuple[dict[str, str], list[str]]:
 def run_command(command: str) -> None:
     variables, words = expand(command)
     print(f"$ {command}", flush=True)
-    if words[0] == "geomclip":
-        call_geomclip(words[1:])
-    else:
-        subprocess.run(words, check=True, env=os.environ | variables)
+    match words:
+        case ["geomclip", *words]:
+            call_geomclip(words)
+        case ["python", "-m", "dataset_pubchem3d", *words]:
+            call_dataset(words)
+        case _:
+            subprocess.run(words, check=True, env=os.environ | variables)
 
 
 def call_geomclip(words: list[str]) -> None:
     from geomclip_tools.cli import main
 
+    call(main, words)
+
+
+def call_dataset(words: list[str]) -> None:
+    from dataset_pubchem3d.command import main
+
+    call(main, words)
+
+
+def call(main: Callable[[list[str]], None], words: list[str]) -> None:
+    """Call the main function of a command, in one process: for a few rows, starting workers takes longest."""
     try:
-        main(words)
+        with mock.patch("dataset_pubchem3d.command.NUM_PROC", 1):
+            main(words)
     except SystemExit as end:
         if end.code:
             raise RuntimeError(f"the exit status is {end.code}") from end
@@ -196,9 +211,7 @@ def check_command(command: str) -> None:
         case ["accelerate", "launch", *words]:
             parse_launch(words)
         case ["python", "-m", "dataset_pubchem3d", *words]:
-            from dataset_pubchem3d.command import main
-
-            stop(STOPS[words[0]], Parsed, lambda: main(words))
+            stop(STOPS[words[0]], Parsed, lambda: call_dataset(words))
         case ["python" | "bash", script, *_]:
             assert Path(script).is_file(), script
         case ["make", target]:
