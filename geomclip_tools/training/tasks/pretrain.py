@@ -22,7 +22,6 @@ from modeling_geomclip import (
     embed_texts,
 )
 from modeling_geomclip.embedding_geomclip import inference
-from modeling_geomclip.grouping_geomclip import choose_pair_budget
 
 from ...evaluation.retrieval import evaluate_retrieval
 from ...loading import check_kind
@@ -30,6 +29,7 @@ from ...noise import draw_noise
 from ..cached_gradients import cached_backward, split_batch
 from ..collators import identify_pairs
 from ..freezing import freeze_heads_without_loss
+from ..grouping import choose_pair_budget
 from ..identity import hash_id
 from ..settings import TrainingSettings, setting
 from ..steps import GEOMETRY, ContrastiveOutput, ContrastiveStep, combine_losses
@@ -96,7 +96,7 @@ class PretrainSettings(TrainingSettings):
         "omitted, a value that suits the device is used.",
         default=None,
     )
-    token_budget: int = setting("Maximum texts * tokens per pass of the text tower.", default=4096)
+    token_budget: int = setting("Maximum texts * tokens per pass of the text tower.", default=8192)
     denoising_loss_weight: float | None = setting(
         "Weight alpha of the denoising loss in L = L_contrastive + alpha * L_denoising.", default=None
     )
@@ -196,6 +196,8 @@ class Pretraining(Task):
         self.config = model.config
         if self.settings.text_dropout is not None:
             set_dropout(model.text_model, self.settings.text_dropout)
+        if self.settings.mixed_precision == "bf16" and not torch.accelerator.is_available():
+            model.text_model.set_attn_implementation("eager")  # PyTorch's SDPA has a slow gradient in bfloat16 on CPUs
         model.logit_scale.requires_grad_(self.config.learnable_temperature)
         model.denoising_head.requires_grad_(self.config.denoising_loss_weight > 0)
         freeze_heads_without_loss(model.denoising_head)
