@@ -42,6 +42,26 @@ RECIPE
 describe descriptions chemicals "[0.80113, 0.09817, 0.1007]"
 describe descriptions_pairs pairs "[0.79652, 0.10193, 0.10155]"
 
+# These commands fail if the training data contain a molecule or text of the lists.
+for name in pairs chemicals descriptions descriptions_pairs; do
+    "$BIN/python" -m dataset_pubchem3d overlap "$OUT/$name" --dataset-config pretrain "${KEPT_OUT[@]}"
+done
+
+# The geometry tower is that of the first release, which was pre-trained on the same molecules.
+FIRST=4553420  # the commit of its weights
+[ -d "$OUT/release" ] || git archive "$FIRST" release/geomclip-mini | tar --extract --directory "$OUT"
+
+# All training goes on where it was interrupted.
+export ONEDNN_PRIMITIVE_CACHE_CAPACITY=20000 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
+$LAUNCH pretrain --config train/learn_words --dataset "$OUT/chemicals" \
+    --further_datasets "$OUT/descriptions" "$OUT/descriptions_pairs" "$OUT/pairs" --num_train_epochs 2 \
+    --geometry_model "$OUT/release/geomclip-mini" --text_model "$TEXT_MODEL" --output_dir "$OUT/words" --resume
+$LAUNCH pretrain --config train/learn_descriptions --model "$OUT/words/last" --dataset "$OUT/pairs" \
+    --output_dir "$OUT/texts" --resume
+"$BIN/geomclip" evaluate retrieval --model "$OUT/texts" --dataset "$OUT/pairs" --split validation \
+    --output "$OUT/texts_validation.json"
+
+# Further datasets, which the study compares.
 [ -f "$OUT/more.parquet" ] || "$BIN/python" - "$MORE" "$OUT/more.parquet" <<'PYTHON'
 import sys
 
@@ -68,15 +88,3 @@ conformers: 3
 split_sizes: [0.79652, 0.10193, 0.10155]
 RECIPE
 build conformers --config "$OUT/conformers.yaml" --benchmark holdout="$HOLDOUT"
-
-# These commands fail if the training data contain a molecule or text of the lists.
-for name in chemicals descriptions descriptions_pairs more; do
-    "$BIN/python" -m dataset_pubchem3d overlap "$OUT/$name" --dataset-config pretrain "${KEPT_OUT[@]}"
-done
-
-$LAUNCH pretrain_geometry --config train/pretrain_geometry_chemicals --dataset "$OUT/chemicals" \
-    --geometry_model model/geometry_medium_chiral.json --fingerprint_weight 0.3 --functional_groups_weight 3 \
-    --learning_rate 7e-4 --num_train_epochs 12 --output_dir "$OUT/tower" --resume
-$LAUNCH pretrain --config train/learn_words --dataset "$OUT/chemicals" \
-    --further_datasets "$OUT/descriptions" "$OUT/descriptions_pairs" "$OUT/more" \
-    --geometry_model "$OUT/tower" --text_model "$TEXT_MODEL" --output_dir "$OUT/words" --resume

@@ -106,6 +106,13 @@ def test_dropout_of_the_text_tower_can_be_another(checkpoint, processor):
     assert spread(0.5) > 1e-2
 
 
+@pytest.mark.parametrize(("precision", "attention"), [("bf16", "eager"), ("no", "sdpa")])
+def test_the_attention_of_the_text_tower_suits_the_precision_on_cpus(checkpoint, monkeypatch, precision, attention):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    step, _ = Pretraining(settings_of(model=checkpoint, mixed_precision=precision)).build()
+    assert step.model.text_model.config._attn_implementation == attention
+
+
 def test_texts_are_sampled_by_seed_epoch_and_row(processor, config):
     molecule = {"atomic_numbers": [6, 8], "positions": [[0.0, 0, 0], [1.4, 0, 0]], "inchikey14": None}
     text = "An acid. A base. A salt. A ring. A name."
