@@ -17,7 +17,7 @@ def resolve_config(argv: Sequence[str]) -> list[str]:
     words = list(argv)
     for place, word in enumerate(words):
         if word == "--config" and place + 1 < len(words):
-            words[place + 1] = str(find_configuration(words[place + 1]))
+            words[place + 1] = str(find_configuration(words[place + 1], "data"))
         elif word.startswith("--config="):
-            words[place] = f"--config={find_configuration(word.removeprefix('--config='))}"
+            words[place] = f"--config={find_configuration(word.removeprefix('--config='), 'data')}"
     return words
