@@ -16,7 +16,7 @@ SHOWN_IDS = 10
 
 @dataclass
 class Findings:
-    """Findings from rows, to which those from other rows can be added.
+    """Findings about rows, which can be merged with those about other rows.
 
     Attributes:
         counts: number of rows with each value, by figure.
