@@ -186,7 +186,7 @@ def add_overlap(commands) -> None:
 
 
 def run_build(args: argparse.Namespace) -> None:
-    """Build a dataset and print its report as JSON."""
+    """Build a dataset and print a summary."""
     from .build import STAGES, build  # imported here so that --help does not load the data libraries
 
     if args.stage not in STAGES:
@@ -197,7 +197,22 @@ def run_build(args: argparse.Namespace) -> None:
     if args.split_sizes:
         overrides["split_sizes"] = tuple(args.split_sizes)
     report = build(_make_recipe(args, overrides), args.out, args.work, args.num_proc, args.stage)
-    print(json.dumps(report, indent=2, ensure_ascii=False))
+    print(summarise_build(report, args.out, args.stage))
+
+
+def summarise_build(report: dict, folder: Path, stage: str) -> str:
+    """Return the rows of each config and split, and how to load them; for a build that stops early, how to resume."""
+    if "configs" not in report:
+        return f"stopped after the stage {stage}; run the same command without --stage to resume"
+    configs = {
+        name: ", ".join(f"{number:,} {split}" for split, number in splits.items())
+        for name, splits in report["configs"].items()
+    }
+    first, width = next(iter(configs)), max(map(len, configs))
+    config = "" if first == "default" else f', "{first}"'
+    lines = [f"wrote {folder}; {folder / 'build_report.json'} counts what was read, refused and kept"]
+    lines += [f"  {name:<{width}}  {rows}" for name, rows in configs.items()]
+    return "\n".join([*lines, f'load it with datasets.load_dataset("{folder}"{config})'])
 
 
 def _make_recipe(args: argparse.Namespace, overrides: dict) -> "Recipe":

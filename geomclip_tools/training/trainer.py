@@ -162,6 +162,8 @@ class Trainer:
         self.save(self.output_dir / LAST)
         if self.accelerator.is_main_process:
             shutil.rmtree(self.output_dir / STATES, ignore_errors=True)
+            what = "the last checkpoint" if validation is None else "the checkpoint with the best validation score"
+            logger.info("saved %s in %s", what, self.output_dir)
 
     def clear_earlier_run(self) -> None:
         """Drop the log lines after the loaded state. Without `resume`, delete the states and last checkpoint, too."""

@@ -59,19 +59,29 @@ def test_flags_may_have_dashes_or_underscores_and_values_are_unchanged():
     ]
 
 
-def test_a_recipe_is_built_and_its_report_printed(world, tmp_path):
+def read_report(folder):
+    return json.loads((folder / "build_report.json").read_text())
+
+
+def test_a_recipe_is_built_and_summarised(world, tmp_path):
     result = run("build", "--config", world / "recipe.yaml", "--out", tmp_path / "out", "--num-proc", 1, "--seed", 5)
     assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
-    assert report == json.loads((tmp_path / "out" / "build_report.json").read_text())
+    report = read_report(tmp_path / "out")
     assert report["recipe"]["seed"] == 5
+    first, *configs, last = result.stdout.splitlines()
+    assert first.startswith(f"wrote {tmp_path / 'out'}; ")
+    rows = {line.split()[0]: [int(word) for word in line.split() if word.isdigit()] for line in configs}
+    assert rows == {name: list(splits.values()) for name, splits in report["configs"].items()}
+    assert last == f'load it with datasets.load_dataset("{tmp_path / "out"}")'
+    result = run("build", "--config", world / "recipe.yaml", "--out", tmp_path / "early", "--stage", "read")
+    assert result.stdout == "stopped after the stage read; run the same command without --stage to resume\n"
 
 
 def test_a_table_is_built(tmp_path):
     (tmp_path / "mine.csv").write_text("smiles,text\nCCO,The molecule is an alcohol.\nc1ccccc1,It is aromatic.\nX,Y\n")
     result = run("build", "--source", "table", "--path", tmp_path / "mine.csv", "--out", tmp_path / "out", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
+    report = read_report(tmp_path / "out")
     assert sum(report["configs"]["default"].values()) == 2
     assert report["rows_by"]["geometry_source"] == {"rdkit": 2}
     assert report["given"]["table"]["rows"] == 3
@@ -83,7 +93,7 @@ def test_a_table_with_another_encoding_is_built(tmp_path):
     words = ["build", "--source", "table", "--path", tmp_path / "mine.csv", "--out", tmp_path / "out"]
     result = run(*words, "--split-sizes", 1, 0, 0, "--encoding", "cp1252", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["configs"]["default"]["train"] == 1
+    assert read_report(tmp_path / "out")["configs"]["default"]["train"] == 1
     result = run(*words[:-1], tmp_path / "other", cwd=tmp_path)
     assert result.returncode == 1
     assert "no row is left" in result.stderr
@@ -95,9 +105,10 @@ def test_a_table_of_labels_is_built(tmp_path):
     words = ["build", "--source", "labels", "--path", tmp_path / "mine.csv", "--labels", "gap", "--units", "eV"]
     result = run(*words, "--out", tmp_path / "out", "--split-sizes", 7, 2, 1, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
+    report = read_report(tmp_path / "out")
     assert report["configs"] == {"labels": {"train": 1, "validation": 1, "test": 1}}
     assert report["units"] == {"gap": "eV"}
+    assert result.stdout.splitlines()[-1] == f'load it with datasets.load_dataset("{tmp_path / "out"}", "labels")'
     assert report["counts"]["molecules labels"]["refused: a label is not a number"] == 1
 
 

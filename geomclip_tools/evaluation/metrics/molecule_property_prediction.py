@@ -24,6 +24,7 @@ except ImportError as error:
     raise ImportError("this metric needs scikit-learn; run `pip install scikit-learn`") from error
 
 REGRESSION: dict[str, Callable] = {"mae": mean_absolute_error, "rmse": root_mean_squared_error, "r2": r2_score}
+ERRORS = ("mae", "rmse")  # the scores that are defined for labels that do not vary
 CLASSIFICATION: dict[str, Callable] = {"roc_auc": roc_auc_score, "pr_auc": average_precision_score}
 
 _DESCRIPTION = "MAE, RMSE and R2, or ROC-AUC and PR-AUC, of each property; missing labels are skipped."
@@ -125,11 +126,12 @@ def _of_target(
         return results | dict.fromkeys(scores) | {"reason": reason}
     random = np.random.default_rng(seed)
     draws = [random.integers(len(labels), size=len(labels)) for _ in range(num_bootstrap)]
-    draws = [draw for draw in draws if scores is REGRESSION or len(np.unique(labels[draw])) == 2]
+    varied = [draw for draw in draws if len(np.unique(labels[draw])) > 1]
     for name, score in scores.items():
         results[name] = float(score(labels, predicted))
-        if draws:
-            samples = [score(labels[draw], predicted[draw]) for draw in draws]
+        used = draws if name in ERRORS else varied
+        if used:
+            samples = [score(labels[draw], predicted[draw]) for draw in used]
             results |= dict(zip((f"{name}_low", f"{name}_high"), map(float, np.percentile(samples, (2.5, 97.5)))))
     return results
 

@@ -57,6 +57,13 @@ def test_by_hand(metric):
     }
 
 
+def test_resamples_of_one_label_have_no_r2(metric):
+    predictions, references = [[0.1], [0.4], [0.9]], [[0.1], [0.4], [0.7]]
+    scores = metric.compute(predictions=predictions, references=references, targets=["gap"], num_bootstrap=500)
+    assert -10 < scores["gap_r2_low"] < scores["gap_r2"]
+    assert scores["gap_mae_low"] == 0  # of resamples with one label, too
+
+
 def test_classification_is_that_of_scikit_learn(metric):
     random = np.random.default_rng(2)
     labels = random.integers(2, size=(100, 2)).astype(float)
