@@ -1,0 +1,1 @@
+"""Libraries of molecules that are found by words: an index on disk, additions and searches."""
