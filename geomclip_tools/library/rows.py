@@ -12,6 +12,7 @@ from . import descriptors
 KEY = "inchikey"
 PRIMARY = {b"lance-schema:unenforced-primary-key": b"true"}
 VECTOR, TEXT_VECTOR = "vector", "text_vector"
+UNITED = ("names", "sources", "text", "columns")  # cells that a further source can change
 NAMES = pa.list_(pa.string())
 POSITIONS = pa.list_(pa.list_(pa.float32(), 3))
 METADATA = b"geomclip"  # key of the table's metadata, JSON

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from .rows import KEY, METADATA, VECTOR, make_schema, make_table, read_rows, read_vectors, unite
+from .rows import KEY, METADATA, UNITED, VECTOR, make_schema, make_table, read_rows, read_vectors, unite
 
 try:
     import lancedb
@@ -26,6 +26,13 @@ APPROXIMATE_FROM = 100_000  # rows; fewer are searched exactly
 PROBES, REFINEMENT = 32, 20  # partitions to search, and candidates per row found whose full vectors are compared
 DIMENSIONS_PER_CODE = 8  # of product quantisation
 OLD_VERSIONS = timedelta(hours=1)  # are kept for searches that still read them
+
+
+class Written(NamedTuple):
+    """InChIKeys of the rows that were added, and of those without `vector` whose molecule has no row any more."""
+
+    added: set[str]
+    lost: set[str]
 
 
 class MoleculeStore:
@@ -147,23 +154,23 @@ class MoleculeStore:
 
     # ---------------------------------------------------------------------------------------------------------- writing
 
-    def write(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> "Written":
         """Add rows of different molecules in one commit, and unite them with the rows that are there.
 
         Args:
             rows: complete rows, or rows without `vector` of molecules that have a row.
-        Returns:
-            Rows without `vector` whose molecules another process has removed meanwhile.
         Raises:
             OSError: the disk is full, or the storage cannot be reached. Nothing has changed.
         """
         with lock(self.path):
             there = {row[KEY]: row for row in read_rows(self.find([row[KEY] for row in rows]))}
-            united = [unite(there[row[KEY]], row) if row[KEY] in there else row for row in rows]
-            changed = [row for row in united if row.get(VECTOR) is not None and row != there.get(row[KEY])]
-            if changed:
-                self._merge(make_table(changed, self.schema))
-        return [row for row in united if row.get(VECTOR) is None]
+            added = [row for row in rows if row[KEY] not in there and row.get(VECTOR) is not None]
+            united = [(row[KEY], unite(there[row[KEY]], row)) for row in rows if row[KEY] in there]
+            changed = [row for key, row in united if any(row[name] != there[key][name] for name in UNITED)]
+            if added or changed:
+                self._merge(make_table([*added, *changed], self.schema))
+        lost = {row[KEY] for row in rows if row[KEY] not in there and row.get(VECTOR) is None}
+        return Written({row[KEY] for row in added}, lost)
 
     def _merge(self, table: pa.Table) -> None:
         merge = self._table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
