@@ -133,6 +133,8 @@ class Addition:
             except ProcessEnded as error:
                 self._refuse(molecule.entries, RecordError(molecule.entries[0].place, ENDED, str(error)))
         rows = [molecule.row for molecule in kept.values()]
+        if not rows:
+            return
         self._encoder.embed_rows(rows)
         written = self._store.write(rows)
         for key, molecule in kept.items():

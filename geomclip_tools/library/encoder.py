@@ -39,7 +39,7 @@ class Encoder:
             "weights_sha256": self.weights_sha256,
             "processor": self.describe_processor(),
             "embedding_size": self.model.config.projection_dim,
-            "version": version("geomclip"),
+            "software_version": version("geomclip"),
         }
 
     def describe_processor(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .formats import flatten, write_record
+from .formats import flatten, parse_columns, write_record
 from .rows import TEXT_VECTOR, VECTOR
 from .store import MoleculeStore
 
@@ -62,8 +62,7 @@ def _write_csv(batches: Iterator[pa.Table], output: Path) -> None:
 
 
 def _write_json(row: dict[str, Any], file: TextIO) -> None:
-    row = row | {"columns": json.loads(row["columns"])}
-    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    file.write(json.dumps(parse_columns(row), ensure_ascii=False) + "\n")
 
 
 def _write_smiles(row: dict[str, Any], file: TextIO) -> None:

@@ -14,6 +14,7 @@ from rdkit.rdBase import BlockLogs
 from dataset_pubchem3d.chemistry.perception import arrange_molecule, place_atoms
 
 GEOMETRY = ("atomic_numbers", "positions")
+NO_COLUMNS = "{}"  # JSON of a row without columns of the user's own
 SHOWN = ("score", "percentile", "name", "formula", "mol_weight", "inchikey", "smiles")  # in a table and in HTML
 WIDEST = 44  # characters of a cell of a table
 DRAWING = (220, 160)  # width and height, pixels
@@ -25,13 +26,21 @@ def format_rows(rows: Sequence[Mapping[str, Any]], kind: str) -> str:
 
 
 def flatten(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row without geometry, with `name` before all others, and with lists as text."""
-    cells = {name: cell for name, cell in row.items() if name not in GEOMETRY}
-    if names := cells.pop("names", None):
-        cells["name"], cells["names"] = names[0], "; ".join(names)
-    elif "smiles" in cells:
-        cells["name"] = cells["names"] = ""
-    return {name: "; ".join(map(str, cell)) if isinstance(cell, list) else cell for name, cell in cells.items()}
+    """Return a row without geometry, with the first of its names as `name`, and with lists as text."""
+    cells = {}
+    for name, cell in row.items():
+        if name == "names":
+            cells["name"] = cell[0] if cell else ""
+        if name not in GEOMETRY:
+            cells[name] = "; ".join(map(str, cell)) if isinstance(cell, list) else _round(cell)
+    if cells.get("columns") == NO_COLUMNS:
+        cells["columns"] = ""
+    return cells
+
+
+def _round(cell: Any) -> Any:
+    """Return a number with the digits that its float32 has."""
+    return float(f"{cell:.7g}") if isinstance(cell, float) else cell
 
 
 def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -68,9 +77,14 @@ def format_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def format_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a JSON array of objects, with the user's own columns as an object."""
-    parsed = [{**row, "columns": json.loads(row["columns"])} if "columns" in row else row for row in rows]
+    """Return a JSON array of objects."""
+    parsed = [parse_columns({name: _round(cell) for name, cell in row.items()}) for row in rows]
     return json.dumps(parsed, ensure_ascii=False, indent=1) + "\n"
+
+
+def parse_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with the user's own columns as an object instead of JSON."""
+    return {**row, "columns": json.loads(row["columns"])} if "columns" in row else dict(row)
 
 
 def format_sdf(rows: Iterable[Mapping[str, Any]]) -> str:
