@@ -11,7 +11,7 @@ from ..library import MoleculeIndex
 from ..library.formats import FORMATS, format_rows
 from .embed import list_texts
 from .index import INDEX_HELP, MODEL_HELP, WHERE_HELP
-from .molecules import ENCODING_HELP, MOLECULES_HELP, Given, list_given
+from .molecules import ENCODING_HELP, MOLECULES_HELP, Given, count_things, list_given
 from .parsing import name_leading_words, parse_flags
 
 EXAMPLE = 'geomclip search "a monoterpenoid with a minty odour" --index my_library'
@@ -72,7 +72,8 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "search")) -
         return
     Path(settings.output).parent.mkdir(parents=True, exist_ok=True)
     Path(settings.output).write_text(shown, encoding="utf-8")
-    print(f"wrote {len(rows)} results of {len(queries)} queries to {settings.output}")
+    of = count_things(len(queries), "query", "queries")
+    print(f"wrote {count_things(len(rows), 'result')} of {of} to {settings.output}")
 
 
 def list_queries(settings: SearchSettings) -> list[tuple[str | None, Given | None]]:

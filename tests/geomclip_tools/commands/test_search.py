@@ -46,7 +46,7 @@ def test_one_query(search, index, tmp_path):
     assert [row["names"] for row in rows] == [["phenol"]]
     assert "no molecule fulfils the conditions" in search("an alcohol", "--where", "rings = 7", "--exact")
     told = search("an alcohol", "--format", "sdf", "--output", str(tmp_path / "new" / "hits.sdf"))
-    assert told.startswith("wrote 4 results of 1 queries")
+    assert told.startswith("wrote 4 results of 1 query to")
     supplier = Chem.SDMolSupplier(str(tmp_path / "new" / "hits.sdf"))
     assert [mol.GetProp("_Name") for mol in supplier] == list_names(index.search("an alcohol"))
 
