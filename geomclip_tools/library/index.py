@@ -101,7 +101,7 @@ class MoleculeIndex:
             OSError: the index cannot be written.
         """
         libraries = [libraries] if isinstance(libraries, str) else [*libraries]
-        num_proc = len(os.sched_getaffinity(0)) if num_proc is None else num_proc
+        num_proc = os.cpu_count() if num_proc is None else num_proc
         total = count_entries(libraries)  # raises before anything is loaded
         with (
             Processes(num_proc, BUDGET) as processes,

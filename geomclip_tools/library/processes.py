@@ -98,7 +98,7 @@ def _serve(connection: Connection) -> None:
     while True:
         try:
             function, arguments, budget = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the parent has ended
             return
         _set_timer(budget)
         try:
@@ -108,7 +108,7 @@ def _serve(connection: Connection) -> None:
         _set_timer(0)
         try:
             connection.send(answer)
-        except BrokenPipeError:  # the parent has ended
+        except OSError:
             return
 
 

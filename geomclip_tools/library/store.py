@@ -1,6 +1,7 @@
 """The LanceDB table of an index: one row per InChIKey, written in batches that are whole or absent."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,6 +23,8 @@ except ImportError as error:
 
 TABLE = "molecules"
 LOCK = "writers.lock"  # in the folder of a local index
+SOURCE = re.compile(r",? ?/\S+\.rs:\d+(?::\d+)?")  # in messages of LanceDB
+LOCAL = "file://"
 APPROXIMATE_FROM = 100_000  # rows; fewer are searched exactly
 PROBES, REFINEMENT = 32, 20  # partitions to search, and candidates per row found whose full vectors are compared
 DIMENSIONS_PER_CODE = 8  # of product quantisation
@@ -60,6 +63,7 @@ class MoleculeStore:
         Raises:
             ValueError: there is none.
         """
+        path = path.removeprefix(LOCAL)
         if not exists(path):
             raise ValueError(f"there is no index at {path}; check the path, or make one with `geomclip index add`")
         return cls(path, _connect(path).open_table(TABLE))
@@ -73,6 +77,7 @@ class MoleculeStore:
             size: number of dimensions of the embeddings.
             metadata: what the rows are made with.
         """
+        path = path.removeprefix(LOCAL)
         with lock(path):
             if not exists(path):
                 _connect(path).create_table(TABLE, schema=make_schema(size, metadata))
@@ -173,22 +178,22 @@ class MoleculeStore:
         return Written({row[KEY] for row in added}, lost)
 
     def _merge(self, table: pa.Table) -> None:
-        merge = self._table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
-        try:
+        with self._explain_writing():
+            merge = self._table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
             merge.execute(table, on_bad_vectors="null")  # null: a text that is not there has no vector
-        except (RuntimeError, OSError) as error:
-            free = "" if "://" in self.path else f" ({shutil.disk_usage(self.path).free / 1e9:.1f} GB are free)"
-            told = " ".join(str(error).split())[:300]
-            raise OSError(f"{self.path} cannot be written{free}: {told}; its earlier batches are kept") from error
 
     def remove(self, where: str) -> int:
         """Remove the rows that fulfil a condition in SQL, and return their number."""
-        with lock(self.path), self._explain(where):
+        with lock(self.path), self._explain(where), self._explain_writing():
             return self._table.delete(where).num_deleted_rows
 
     def optimize(self) -> None:
-        """Merge small files, delete old versions, and build or update the indices."""
-        with lock(self.path):
+        """Merge small files, delete old versions, and build or update the indices.
+
+        Raises:
+            OSError: as for `write`. The rows are kept.
+        """
+        with lock(self.path), self._explain_writing():
             found = {column for index in self._table.list_indices() for column in index.columns}
             num_rows = self.count()
             if KEY not in found and num_rows:
@@ -207,9 +212,24 @@ class MoleculeStore:
         except ValueError as error:
             if not where:
                 raise
-            told = " ".join(str(error).split()).partition(", /root/")[0]
+            told = _shorten(error)
             names = [field.name for field in self.schema if field.name not in (VECTOR, "text_vector", "positions")]
             raise ValueError(f"the condition {where!r} is not valid: {told}; columns are {', '.join(names)}") from error
+
+    @contextmanager
+    def _explain_writing(self) -> Iterator[None]:
+        """Explain an error of the storage."""
+        try:
+            yield
+        except (RuntimeError, OSError) as error:
+            free = "" if "://" in self.path else f" ({shutil.disk_usage(self.path).free / 1e9:.1f} GB are free)"
+            told = f"{self.path} cannot be written{free}: {_shorten(error)}"
+            raise OSError(f"{told}; all earlier batches are kept, free some space and run the command again") from error
+
+
+def _shorten(error: Exception) -> str:
+    """Return the message of a LanceDB error in one line, without places in its source."""
+    return SOURCE.sub("", " ".join(str(error).split()))
 
 
 def lock(path: str) -> AbstractContextManager:

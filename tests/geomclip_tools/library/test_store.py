@@ -163,6 +163,23 @@ def test_two_writers_of_the_same_molecules_make_one_row_of_each(store, is_indexe
     assert sorted(found[make_key(3)]["sources"]) == ["from 0", "from 9"]
 
 
+def test_a_full_disk_is_told_and_earlier_batches_are_kept(store, monkeypatch):
+    store.write([make_row(1)])
+
+    class FullTable:
+        def __getattr__(self, name):
+            if name == "merge_insert":
+                raise RuntimeError("lance error: No space left on device, /root/.cargo/commit.rs:16:50")
+            return getattr(table, name)
+
+    table = store._table
+    monkeypatch.setattr(store, "_table", FullTable())
+    message = r"index cannot be written \(.* GB are free\): lance error: No space left on device; all earlier batches"
+    with pytest.raises(OSError, match=message):
+        store.write([make_row(2)])
+    assert MoleculeStore.open(store.path).count() == 1
+
+
 def test_what_is_wrong_is_told(store, tmp_path):
     store.write([make_row(1)])
     query = np.eye(SIZE, dtype=np.float32)[0]
