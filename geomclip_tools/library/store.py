@@ -17,7 +17,7 @@ from .rows import KEY, METADATA, UNITED, VECTOR, make_schema, make_table, read_r
 
 try:
     import lancedb
-    from lancedb.index import BTree, IvfPq
+    from lancedb.index import BTree, IvfRq
 except ImportError as error:
     raise ImportError('an index needs LanceDB; pip install "geomclip[search]"') from error
 
@@ -27,7 +27,6 @@ SOURCE = re.compile(r",? ?/\S+\.rs:\d+(?::\d+)?")  # in messages of LanceDB
 LOCAL = "file://"
 APPROXIMATE_FROM = 100_000  # rows; fewer are searched exactly
 PROBES, REFINEMENT = 32, 20  # partitions to search, and candidates per row found whose full vectors are compared
-DIMENSIONS_PER_CODE = 8  # of product quantisation
 OLD_VERSIONS = timedelta(hours=1)  # are kept for searches that still read them
 
 
@@ -199,9 +198,8 @@ class MoleculeStore:
             if KEY not in found and num_rows:
                 self._table.create_index(KEY, config=BTree())
             if VECTOR not in found and num_rows >= APPROXIMATE_FROM:
-                size = self.schema.field(VECTOR).type.list_size
-                codes = max(code for code in range(1, size // DIMENSIONS_PER_CODE + 1) if size % code == 0)
-                self._table.create_index(VECTOR, config=IvfPq(distance_type="cosine", num_sub_vectors=codes))
+                # RaBitQ: as exact and as fast as product quantisation, and built in a fiftieth of the time.
+                self._table.create_index(VECTOR, config=IvfRq(distance_type="cosine"))
             self._table.optimize(cleanup_older_than=OLD_VERSIONS)
 
     @contextmanager
