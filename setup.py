@@ -48,6 +48,7 @@ setup(
     extras_require={
         "data": ["qm9pack>=1.0.3", "chemicals>=1.5.2"],  # what `geomclip build --source qm9` reads
         "eval": ["nltk>=3.9", "rouge_score>=0.1.2", "scikit-learn>=1.5"],  # scores of captions and of properties
+        "search": ["lancedb>=0.40"],  # what `geomclip index` and `geomclip search` keep molecules in
         "gguf": ["gguf>=0.10"],  # decoders in a GGUF file
         # what `make docs` builds the site with; ruff formats the signatures
         "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.8,<10", "mkdocstrings>=1", "mkdocstrings-python>=2", "ruff"],

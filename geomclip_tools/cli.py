@@ -11,6 +11,8 @@ COMMANDS = {
     "evaluate": "evaluate retrieval, word queries, denoising, invariance, captioning or property prediction",
     "study": "compare training variants over several seeds, freeze a choice and test it once",
     "embed": "write embeddings of molecules or texts to a file",
+    "index": "make and keep an index of your library of molecules",
+    "search": "find molecules of an index by words or by molecules",
     "caption": "write captions of molecules to a file",
     "predict": "write predicted properties of molecules to a file",
     "convert": "convert a Uni-Mol checkpoint to a geometry tower, or back",

@@ -29,6 +29,7 @@ FLOORS = (
         "geomclip_tools.loading",
         "geomclip_tools.configurations",
     ),
+    ("geomclip_tools.library",),
     ("geomclip_tools.evaluation",),
     ("geomclip_tools.cards",),
     ("geomclip_tools.training",),

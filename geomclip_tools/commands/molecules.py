@@ -135,14 +135,19 @@ def write_rejected(listing: Path, lines: Sequence[Mapping[str, Any]], num_given:
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     # Bytes that could not be decoded are written as escapes.
     listing.write_text(text, encoding="utf-8", errors="backslashreplace")
-    reasons = Counter(line["reason"] for line in lines)
+    report_reasons(Counter(line["reason"] for line in lines), num_given, noun, f"{noun}s", listing)
+
+
+def report_reasons(reasons: Counter[str], num_given: int, noun: str, plural: str, listing: Path) -> None:
+    """Print the numbers of skipped items by reason, and the file that lists them, on stderr."""
     for reason, count in reasons.most_common(REASONS_SHOWN):
-        print(f"skipped: {count_things(count, noun)}: {reason}", file=sys.stderr)
+        print(f"skipped: {count_things(count, noun, plural)}: {reason}", file=sys.stderr)
     if len(reasons) > REASONS_SHOWN:
         others = count_things(len(reasons) - REASONS_SHOWN, "more reason")
         print(f"skipped: others, for {others}", file=sys.stderr)
-    verb = "was" if len(lines) == 1 else "were"
-    print(f"{len(lines)} of {count_things(num_given, noun)} {verb} skipped; see {listing}", file=sys.stderr)
+    verb = "was" if reasons.total() == 1 else "were"
+    given = count_things(num_given, noun, plural)
+    print(f"{reasons.total()} of {given} {verb} skipped; see {listing}", file=sys.stderr)
 
 
 def count_things(number: int, noun: str, plural: str = "") -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TypeVar
 
 from transformers import HfArgumentParser
@@ -43,3 +44,9 @@ def parse_flags(settings_class: type[Settings], argv: Sequence[str], prog: str, 
     if unknown := parser.parse_known_args(list(argv))[1]:  # first: a required flag may be misspelt
         raise ValueError(f"there is no setting {' '.join(unknown)}; `{prog} --help` lists all settings")
     return parser.parse_args_into_dataclasses(list(argv))[0]
+
+
+def name_leading_words(argv: Sequence[str], flag: str) -> list[str]:
+    """Return a command line with the words before the first flag as the values of `flag`."""
+    words = [*takewhile(lambda word: not word.startswith("-"), argv)]
+    return [flag, *words, *argv[len(words) :]] if words else [*argv]
