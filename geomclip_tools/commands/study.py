@@ -76,10 +76,22 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def run_study(study: Study, settings: argparse.Namespace) -> None:
-    """Train and validate the selected runs, and update the tables after each."""
+    """Train and validate the selected runs, and update the tables after each. A failing run does not stop the others.
+
+    Raises:
+        SystemExit: runs failed; the message has the end of the log of each.
+    """
     runs = list_runs(study.choose(settings.variants), settings.seeds)
     bench = prepare(study, runs, settings)
-    finish_runs(study, runs, bench, settings.results)
+    failures = []
+    for number, run in enumerate(runs, start=1):
+        try:
+            finish_run(study, run, f"{number} of {len(runs)}", bench, settings.results)
+        except StageError as error:
+            print(f"{number} of {len(runs)}: {run.name} failed", flush=True)
+            failures.append(f"{run.name}:\n{error}")
+    if failures:
+        raise SystemExit("\n\n".join(failures))
     print(format_study(study, settings.results, VALIDATION))
 
 
@@ -108,7 +120,8 @@ def test_choice(study: Study, settings: argparse.Namespace) -> None:
     variants = read_frozen(study, settings.results)
     runs = list_runs(study.variants[name] for name in variants)
     bench = prepare(study, runs, settings)
-    finish_runs(study, runs, bench, settings.results)
+    for number, run in enumerate(runs, start=1):
+        finish_run(study, run, f"{number} of {len(runs)}", bench, settings.results)
     entries = []
     for measurement in plan_reading(study, variants, settings.results):
         measure(measurement, bench)
@@ -129,16 +142,15 @@ def prepare(study: Study, runs: list[Run], settings: argparse.Namespace) -> Benc
     return Bench(settings.runs, read_inputs(settings.input, study, runs))
 
 
-def finish_runs(study: Study, runs: list[Run], bench: Bench, results: Path) -> None:
-    """Train and validate the runs, skip finished stages, and update the tables after each run."""
-    for number, run in enumerate(runs, start=1):
-        for stage in run.stages:
-            is_done = (bench.folder / stage.folder / DONE).is_file()
-            print(f"{number} of {len(runs)}: {run.name}: {stage.folder}{' is finished' * is_done}", flush=True)
-            run_stage(stage, bench)
-        for measurement in list_measurements(study, [run], VALIDATION):
-            measure(measurement, bench)
-        collect_all(study, bench, results)
+def finish_run(study: Study, run: Run, place: str, bench: Bench, results: Path) -> None:
+    """Train and validate a run, skip its finished stages, and update the tables; `place` begins what is printed."""
+    for stage in run.stages:
+        is_done = (bench.folder / stage.folder / DONE).is_file()
+        print(f"{place}: {run.name}: {stage.folder}{' is finished' * is_done}", flush=True)
+        run_stage(stage, bench)
+    for measurement in list_measurements(study, [run], VALIDATION):
+        measure(measurement, bench)
+    collect_all(study, bench, results)
 
 
 def collect_all(study: Study, bench: Bench, results: Path) -> None:

@@ -106,11 +106,15 @@ def test_the_table_is_drawn(path, folders, tmp_path):
     assert (tmp_path / "levels.png").stat().st_size > 1000
 
 
-def test_a_failing_stage_ends_the_command_with_its_log(path, folders, tmp_path):
+def test_a_failing_stage_does_not_stop_the_other_runs_and_its_log_is_shown(path, folders, tmp_path):
     Path(path).write_text(Path(path).read_text().replace("second.level: 4", "second.error: out of luck"))
-    with pytest.raises(SystemExit, match=r"(?s)out of luck\nfailed with exit code 3; the full log is .*stage\.log"):
+    with pytest.raises(
+        SystemExit, match=r"(?s)high, seed 0:.*out of luck\nfailed with exit code 3; the full log is .*"
+    ):
         main(["run", path, *folders])
-    assert set(pd.read_parquet(tmp_path / "results" / "metrics.parquet")["variant"]) == {"base"}
+    metrics = pd.read_parquet(tmp_path / "results" / "metrics.parquet")
+    measured = {*zip(metrics["variant"], metrics["seed"])}
+    assert measured == {("base", 0), ("base", 1), ("short", 0), ("short", 1)}
 
 
 def terminate_when(folder: Path, pattern: str) -> None:
