@@ -91,8 +91,9 @@ def add(settings: AddSettings) -> None:
     reasons = Counter(counts.pop("reasons"))
     if reasons:
         report_reasons(reasons, sum(counts.values()), "entry", "entries", listing)
-    told = f"{count_things(counts['added'], 'molecule')} added to {settings.index}, which has {len(index)}"
-    print(f"{told}; {counts['united']} united with others, {counts['skipped']} there before")
+    told = f"added {count_things(counts['added'], 'molecule')} to {settings.index}, which now has {len(index)}"
+    merged = count_things(counts["united"], "entry", "entries")
+    print(f"{told}; merged {merged} into molecules that were there, skipped {counts['skipped']} added earlier")
 
 
 def _name_quarantine(index: str) -> str:

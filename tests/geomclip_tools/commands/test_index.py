@@ -21,7 +21,8 @@ def test_the_life_of_an_index(checkpoint, tmp_path, capsys):
     library.write_text("name,smiles,price\nethanol,CCO,1\nbroken,C1CC,2\nbenzene,c1ccccc1,3\nalcohol,OCC,4\n")
     main(["add", str(library), "--index", path, "--model", checkpoint, "--num-proc", "0"])
     told = capsys.readouterr()
-    assert f"2 molecules added to {path}, which has 2; 1 united with others, 0 there before" in told.out
+    merged = "merged 1 entry into molecules that were there, skipped 0 added earlier"
+    assert f"added 2 molecules to {path}, which now has 2; {merged}" in told.out
     assert "skipped: 1 entry: RDKit cannot read the SMILES" in told.err
     assert f"1 of 4 entries was skipped; see {path}.rejected.jsonl" in told.err
     (line,) = [json.loads(line) for line in (tmp_path / "mine.rejected.jsonl").read_text().splitlines()]
