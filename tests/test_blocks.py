@@ -162,7 +162,8 @@ STOPS = {  # functions that commands call once their arguments are parsed; other
 def expand(command: str) -> tuple[dict[str, str], list[str]]:
     """Return the environment variables that a command sets, and its words as the shell expands them."""
     code = re.sub(r"\s#.*", "", command)
-    assert not re.search(r"[|;&<>$`]", code), f"{command}: one program, without pipes, redirections and variables"
+    bare = re.sub(r"""'[^']*'|"[^"$`]*\"""", "", code)  # without quoted words
+    assert not re.search(r"[|;&<>$`]", bare), f"{command}: one program, without pipes, redirections and variables"
     printed = subprocess.run(["bash", "-c", f"printf '%s\\0' {code}"], check=True, capture_output=True, text=True)
     words = printed.stdout.split("\0")[:-1]
     given = [word.partition("=") for word in words[: next(i for i, word in enumerate(words) if "=" not in word)]]

@@ -36,6 +36,7 @@ OUTPUTS = (  # folders that commands create
     "captioner",
     "quarantine",
     "last",
+    "site",
     ".venv",
 )
 HUB = (

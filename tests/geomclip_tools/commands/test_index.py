@@ -29,7 +29,7 @@ def test_the_life_of_an_index(checkpoint, tmp_path, capsys):
     assert (line["place"], line["molecule"]) == (f"{library}, line 3", "C1CC")
 
     main(["add", str(library), "--index", path, "--num-proc", "0"])  # the index names its model
-    assert "0 molecules added" in capsys.readouterr().out
+    assert "added 0 molecules" in capsys.readouterr().out
     main(["info", "--index", path])
     told = capsys.readouterr().out
     assert "molecules          2" in told
