@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-MULTIPLE = 8  # of which the columns of a group are one, as far as the batch has them
+MULTIPLE = 8  # the number of columns of a group is a multiple of it, unless the batch has fewer
 
 
-def choose_pair_budget(device: torch.device) -> int:
+def choose_training_budget(device: torch.device) -> int:
     """Return the molecules * rows² that suit a device in training."""
     return 100_000 if device.type == "cpu" else 500_000
 

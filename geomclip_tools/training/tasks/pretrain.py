@@ -29,7 +29,7 @@ from ...noise import draw_noise
 from ..cached_gradients import cached_backward, split_batch
 from ..collators import identify_pairs
 from ..freezing import freeze_heads_without_loss
-from ..grouping import choose_pair_budget
+from ..grouping import choose_training_budget
 from ..identity import hash_id
 from ..settings import TrainingSettings, setting
 from ..steps import GEOMETRY, ContrastiveOutput, ContrastiveStep, combine_losses
@@ -256,7 +256,7 @@ class Pretraining(Task):
 
     def forward(self, model: torch.nn.Module, batch: dict[str, Tensor], denoise: bool = True) -> ContrastiveOutput:
         """Embed the pairs of a batch and, if `denoise`, denoise its geometries."""
-        pair_budget = self.settings.pair_budget or choose_pair_budget(batch["atom_ids"].device)
+        pair_budget = self.settings.pair_budget or choose_training_budget(batch["atom_ids"].device)
         budgets = {"pair_budget": pair_budget, "token_budget": self.settings.token_budget}
         if isinstance(model, FSDPModule):  # every process must run the layers equally often
             budgets = {}

@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_and_earlier_batches_are_kept(store, monkeypatch):
     class FullTable:
         def __getattr__(self, name):
             if name == "merge_insert":
-                raise RuntimeError("lance error: No space left on device, /root/.cargo/commit.rs:16:50")
+                raise RuntimeError("lance error: No space left on device, /lance/commit.rs:16:50")
             return getattr(table, name)
 
     table = store._table
