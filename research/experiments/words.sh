@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Datasets and studies of a GeomCLIP whose text tower learns chemical vocabulary: pairs, names, generated descriptions,
-# further texts; then what each variant of training gains, and the long runs of the second release.
+# Datasets and studies of a GeomCLIP whose text tower learns chemical vocabulary: pairs, definitions, names, generated
+# descriptions; then what each variant of training gains, and the long runs of the second release.
 #
 #   bash research/experiments/words.sh --pairs my_pairs.parquet --more more_texts.parquet --holdout first_blocks.txt
 #
@@ -41,30 +41,35 @@ RECIPE
 describe descriptions chemicals "[0.80113, 0.09817, 0.1007]"
 describe descriptions_pairs pairs "[0.79652, 0.10193, 0.10155]"
 
-# These commands fail if the training data contain a molecule or text of the lists.
-for name in pairs chemicals descriptions descriptions_pairs; do
-    "$BIN/python" -m dataset_pubchem3d overlap "$OUT/$name" --dataset-config pretrain "${KEPT_OUT[@]}"
-done
-
-# Further datasets, which only the study of training variants needs.
-[ -f "$OUT/more.parquet" ] || "$BIN/python" - "$MORE" "$OUT/more.parquet" <<'PYTHON'
+# Further real texts: definitions and classes of ChEBI, and IUPAC names.
+"$BIN/python" - "$MORE" "$OUT" <<'PYTHON'
 import sys
 
 import pandas as pd
 
 rows = pd.read_parquet(sys.argv[1])
-chosen = rows[rows["source"].isin(["ChEBI", "ChEBI by name", "ChEBI (KV-PLM)", "PubChem IUPAC names"])]
-chosen[["smiles", "inchikey", "text"]].to_parquet(sys.argv[2], index=False)
+chebi = ["ChEBI", "ChEBI by name", "ChEBI (KV-PLM)"]
+for name, sources in {"definitions": chebi, "names": ["PubChem IUPAC names"]}.items():
+    chosen = rows.loc[rows["source"].isin(sources), ["smiles", "inchikey", "text"]]
+    chosen.to_parquet(f"{sys.argv[2]}/{name}.parquet", index=False)
 PYTHON
-cat > "$OUT/more.yaml" <<RECIPE
-texts: [{source: table, path: "$OUT/more.parquet"}]
+for name in definitions names; do
+    cat > "$OUT/$name.yaml" <<RECIPE
+texts: [{source: table, path: "$OUT/$name.parquet"}]
 geometries: [{source: rdkit, max_atoms: 250}]
 match: inchikey
 replace_names: false
 split_sizes: [1, 0, 0]
 RECIPE
-build more --config "$OUT/more.yaml" "${KEPT_OUT[@]}"
+    build $name --config "$OUT/$name.yaml" "${KEPT_OUT[@]}"
+done
 
+# These commands fail if the training data contain a molecule or text of the lists.
+for name in pairs definitions names chemicals descriptions descriptions_pairs; do
+    "$BIN/python" -m dataset_pubchem3d overlap "$OUT/$name" --dataset-config pretrain "${KEPT_OUT[@]}"
+done
+
+# Several conformers of the pairs, which only the study of training variants needs.
 cat > "$OUT/conformers.yaml" <<RECIPE
 texts: [{source: table, path: "$PAIRS"}]
 geometries: [{source: rdkit, num_conformers: 3, relax: false}]
@@ -82,8 +87,7 @@ study() { # name of a study: runs it, as far as it is not finished
     "$BIN/geomclip" study run "research/studies/$1.yaml" --runs "$OUT/$1" --input "${@:2}"
 }
 DATASETS=()
-for name in pairs chemicals descriptions descriptions_pairs; do DATASETS+=("$name=$OUT/$name"); done
+for name in pairs definitions chemicals descriptions descriptions_pairs; do DATASETS+=("$name=$OUT/$name"); done
 export ONEDNN_PRIMITIVE_CACHE_CAPACITY=20000
-study words "${DATASETS[@]}" more="$OUT/more" conformers="$OUT/conformers" tower="$OUT/release/geomclip-mini" \
-    text_model="$TEXT_MODEL"
-study geomclip_mini "${DATASETS[@]}" first_release="$OUT/release/geomclip-mini" text_model="$TEXT_MODEL"
+study words "${DATASETS[@]}" conformers="$OUT/conformers" tower="$OUT/release/geomclip-mini" text_model="$TEXT_MODEL"
+study geomclip_mini "${DATASETS[@]}" names="$OUT/names" first_release="$OUT/release/geomclip-mini" text_model="$TEXT_MODEL"
