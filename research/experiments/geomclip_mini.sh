@@ -35,7 +35,7 @@ for split in validation test; do
     LISTS+=(--benchmark pairs_$split="$(echo "$DATA"/pairs/data/default/$split-*.parquet)"
             --benchmark words_$split="research/holdouts/chemicals_$split.txt")
 done
-for name in pairs definitions names descriptions_pairs chemicals descriptions; do
+for name in pairs definitions descriptions_pairs chemicals descriptions; do
     [ -f "$RESULTS/overlap-$name.json" ] || {
         "$BIN/python" -m dataset_pubchem3d overlap "$DATA/$name" --dataset-config pretrain "${LISTS[@]}" \
             > "$RESULTS/overlap.partial"
@@ -43,6 +43,6 @@ for name in pairs definitions names descriptions_pairs chemicals descriptions; d
     }
 done
 names=(retrieval invariance word_queries retrieval_pairs retrieval_chemicals)
-for name in pairs definitions names descriptions_pairs chemicals descriptions; do names+=("overlap-$name"); done
+for name in pairs definitions descriptions_pairs chemicals descriptions; do names+=("overlap-$name"); done
 "$BIN/geomclip" card --model "$RELEASE" --notes research/experiments/geomclip_mini.md \
     --results $(printf "$RESULTS/%s.json " "${names[@]}")

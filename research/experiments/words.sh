@@ -41,31 +41,27 @@ RECIPE
 describe descriptions chemicals "[0.80113, 0.09817, 0.1007]"
 describe descriptions_pairs pairs "[0.79652, 0.10193, 0.10155]"
 
-# Further real texts: definitions and classes of ChEBI, and IUPAC names.
-"$BIN/python" - "$MORE" "$OUT" <<'PYTHON'
+# Definitions and classes of ChEBI.
+[ -f "$OUT/definitions.parquet" ] || "$BIN/python" - "$MORE" "$OUT/definitions.parquet" <<'PYTHON'
 import sys
 
 import pandas as pd
 
 rows = pd.read_parquet(sys.argv[1])
-chebi = ["ChEBI", "ChEBI by name", "ChEBI (KV-PLM)"]
-for name, sources in {"definitions": chebi, "names": ["PubChem IUPAC names"]}.items():
-    chosen = rows.loc[rows["source"].isin(sources), ["smiles", "inchikey", "text"]]
-    chosen.to_parquet(f"{sys.argv[2]}/{name}.parquet", index=False)
+chosen = rows[rows["source"].isin(["ChEBI", "ChEBI by name", "ChEBI (KV-PLM)"])]
+chosen[["smiles", "inchikey", "text"]].to_parquet(sys.argv[2], index=False)
 PYTHON
-for name in definitions names; do
-    cat > "$OUT/$name.yaml" <<RECIPE
-texts: [{source: table, path: "$OUT/$name.parquet"}]
+cat > "$OUT/definitions.yaml" <<RECIPE
+texts: [{source: table, path: "$OUT/definitions.parquet"}]
 geometries: [{source: rdkit, max_atoms: 250}]
 match: inchikey
 replace_names: false
 split_sizes: [1, 0, 0]
 RECIPE
-    build $name --config "$OUT/$name.yaml" "${KEPT_OUT[@]}"
-done
+build definitions --config "$OUT/definitions.yaml" "${KEPT_OUT[@]}"
 
 # These commands fail if the training data contain a molecule or text of the lists.
-for name in pairs definitions names chemicals descriptions descriptions_pairs; do
+for name in pairs definitions chemicals descriptions descriptions_pairs; do
     "$BIN/python" -m dataset_pubchem3d overlap "$OUT/$name" --dataset-config pretrain "${KEPT_OUT[@]}"
 done
 
@@ -90,4 +86,4 @@ DATASETS=()
 for name in pairs definitions chemicals descriptions descriptions_pairs; do DATASETS+=("$name=$OUT/$name"); done
 export ONEDNN_PRIMITIVE_CACHE_CAPACITY=20000
 study words "${DATASETS[@]}" conformers="$OUT/conformers" tower="$OUT/release/geomclip-mini" text_model="$TEXT_MODEL"
-study geomclip_mini "${DATASETS[@]}" names="$OUT/names" first_release="$OUT/release/geomclip-mini" text_model="$TEXT_MODEL"
+study geomclip_mini "${DATASETS[@]}" first_release="$OUT/release/geomclip-mini" text_model="$TEXT_MODEL"
