@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-from ..stages.stage import choose_context, leave_with_parent
+from ..stages.stage import PRELOADED, choose_context, leave_with_parent
 
 
 @contextmanager
@@ -13,7 +13,7 @@ def open_mapper(num_proc: int) -> Iterator[Callable]:
     if num_proc == 1:
         yield map
         return
-    pool = ProcessPoolExecutor(num_proc, mp_context=choose_context(), initializer=leave_with_parent)
+    pool = ProcessPoolExecutor(num_proc, mp_context=choose_context(PRELOADED), initializer=leave_with_parent)
     try:
         yield pool.map
     finally:

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -95,7 +95,7 @@ class Workers:
 
     def __enter__(self) -> "Workers":
         if self.num_proc > 1:
-            context = choose_context()
+            context = choose_context(PRELOADED)
             self._pool = ProcessPoolExecutor(self.num_proc, mp_context=context, initializer=leave_with_parent)
         return self
 
@@ -129,15 +129,15 @@ class Workers:
             yield future.result()
 
 
-def choose_context() -> multiprocessing.context.BaseContext:
-    """Return the context that starts workers: a fork server that has imported the slow modules once, else spawn.
+def choose_context(modules: Sequence[str]) -> multiprocessing.context.BaseContext:
+    """Return the context that starts workers: a fork server that has imported some modules once, else spawn.
 
-    Workers are not forked from this process, because forked Arrow threads do not work.
+    Workers are not forked from this process, because forked threads of Arrow, Lance and torch do not work.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload([*modules])
     return context
 
 

@@ -4,7 +4,6 @@ RDKit can crash on a molecule, or need hours for it. A task has a budget of proc
 does not depend on the load of the machine. The operating system ends the process when the budget is used up.
 """
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -13,6 +12,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
+from dataset_pubchem3d.stages.stage import choose_context
+
+PRELOADED = ["geomclip_tools.library.conformers"]
 HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows, where nothing ends a long task
 
 
@@ -23,8 +25,8 @@ class ProcessEnded(Exception):  # noqa: N818 (an outcome, which becomes the reas
 class Processes:
     """Worker processes, as a context manager; `submit` returns futures.
 
-    The processes are spawned, since forked ones would inherit the threads' locks of Arrow, Lance and torch. A thread
-    for each waits for its answers, so the caller may compute meanwhile.
+    The processes come from a fork server, since processes forked from this one would inherit the threads' locks of
+    Arrow, Lance and torch. A thread for each waits for its answers, so the caller may compute meanwhile.
 
     Args:
         num_proc: number of processes; with 0, tasks run in this process at once, without a budget.
@@ -76,7 +78,7 @@ class Processes:
         return result
 
     def _start(self) -> tuple[Any, Connection]:
-        context = multiprocessing.get_context("spawn")
+        context = choose_context(PRELOADED)
         connection, far_end = context.Pipe()
         process = context.Process(target=_serve, args=(far_end,), daemon=True)
         process.start()
