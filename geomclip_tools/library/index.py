@@ -110,7 +110,7 @@ class MoleculeIndex:
         ):
             addition = Addition(self._store, self.encoder, processes, refused, bar)
             addition.run(read_entries(libraries, encoding), batch_size)
-        self._store.optimize()
+        self.optimize()
         return {**addition.counts, "reasons": dict(refused.reasons.most_common())}
 
     def search(
@@ -192,6 +192,7 @@ class MoleculeIndex:
     def optimize(self) -> None:
         """Merge small files, delete old versions, and build or update the indices. `add` does so by itself."""
         self._store.optimize()
+        self._store.write_vectors()
 
     def export(self, output: str | Path, where: str | None = None) -> int:
         """Write the molecules, or those that fulfil a condition in SQL, to a file, and return their number.

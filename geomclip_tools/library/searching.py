@@ -12,7 +12,6 @@ from rdkit.rdBase import BlockLogs
 from .rows import KEY, TEXT_VECTOR, VECTOR
 from .store import MoleculeStore
 
-MORE = 20  # rows beyond those wanted, since LanceDB ranks by a query that is rounded to float16
 BACKGROUND = 10_000  # molecules of the sample that a score is compared with
 FEWEST_SCREENED, GROWTH = 200, 4  # candidates of the first and of each further round of a search by substructure
 
@@ -35,10 +34,9 @@ def search_table(
         exact: compare all vectors, even if there is an approximate index.
     """
     if substructure is None:
-        found = store.rank(query, top_k + MORE, (KEY,), where, exact)
+        found = store.rank(query, top_k, (KEY,), where, exact)
     else:
-        found = _screen(store, query, top_k + MORE, where, parse_smarts(substructure))
-    found = found.slice(0, top_k)
+        found = _screen(store, query, top_k, where, parse_smarts(substructure))
     keys, scores = found[KEY].to_pylist(), found["score"].to_numpy()
     names = [name for name in store.schema.names if name not in (VECTOR, TEXT_VECTOR)]
     rows = store.find(keys, names)

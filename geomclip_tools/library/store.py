@@ -14,6 +14,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from .rows import KEY, METADATA, UNITED, VECTOR, make_schema, make_table, read_rows, read_vectors, unite
+from .vectors import CHUNK, ROW_ID, VectorFile, choose_best
 
 try:
     import lancedb
@@ -26,6 +27,9 @@ LOCK = "writers.lock"  # in the folder of a local index
 SOURCE = re.compile(r",? ?/\S+\.rs:\d+(?::\d+)?")  # in messages of LanceDB
 LOCAL = "file://"
 APPROXIMATE_FROM = 100_000  # rows; fewer are searched exactly
+VECTOR_FILE_FROM = 10_000  # rows; the vectors of fewer are read from the table in no time
+VECTOR_FILES = "vectors"  # in the folder of a local index
+MORE = 20  # rows to find beyond those wanted
 PROBES, REFINEMENT = 32, 20  # partitions to search, and candidates per row found whose full vectors are compared
 OLD_VERSIONS = timedelta(hours=1)  # are kept for searches that still read them
 
@@ -49,7 +53,7 @@ class MoleculeStore:
     """
 
     def __init__(self, path: str, table: Any):
-        self.path, self._table, self._sample = path, table, (None, None)
+        self.path, self._table, self._sample, self._vectors = path, table, (None, None), None
         found = (table.schema.metadata or {}).get(METADATA)
         if found is None:
             raise ValueError(f"{path} is a LanceDB database without an index of molecules; choose another folder")
@@ -112,8 +116,6 @@ class MoleculeStore:
     ) -> pa.Table:
         """Return the rows nearest to a vector, by `score` (cosine) and then InChIKey.
 
-        LanceDB rounds the query to float16; the scores are computed anew from the stored vectors in float32.
-
         Args:
             query: (size,) float32, L2-normalised.
             limit: largest number of rows.
@@ -121,15 +123,49 @@ class MoleculeStore:
             where: condition in SQL.
             exact: compare all vectors, even if there is an approximate index.
         """
-        search = self._table.search(query, vector_column_name=VECTOR).distance_type("cosine").limit(limit)
+        wanted = [*dict.fromkeys((*columns, KEY, VECTOR))]
         with self._explain(where):
-            search = search.where(where) if where else search
             is_exact = exact or self.count(where) < APPROXIMATE_FROM
-            search = search.bypass_vector_index() if is_exact else search.nprobes(PROBES).refine_factor(REFINEMENT)
-            found = search.select([*dict.fromkeys((*columns, KEY, VECTOR)), "_distance"]).to_arrow()
+            found = (self._rank_all if is_exact else self._rank_some)(query, limit, wanted, where)
         scores = read_vectors(found) @ query.astype(np.float32)
-        order = np.lexsort((found[KEY].to_numpy(), -scores))
+        order = np.lexsort((found[KEY].to_numpy(), -scores))[:limit]
         return found.select([*columns]).append_column("score", pa.array(scores)).take(order)
+
+    def _rank_some(self, query: np.ndarray, limit: int, columns: list[str], where: str | None) -> pa.Table:
+        """Return the nearest rows by the approximate index.
+
+        LanceDB rounds the query to float16, so more rows are found than are wanted.
+        """
+        search = self._table.search(query, vector_column_name=VECTOR).distance_type("cosine").limit(limit + MORE)
+        search = search.nprobes(PROBES).refine_factor(REFINEMENT)
+        return (search.where(where) if where else search).select([*columns, "_distance"]).to_arrow()
+
+    def _rank_all(self, query: np.ndarray, limit: int, columns: list[str], where: str | None) -> pa.Table:
+        """Return the nearest rows, and those tied with the last of them, by the vector file or else by the table."""
+        if (vectors := self._open_vectors()) is not None:
+            among = None if where is None else self._find_row_ids(where)
+            row_ids = vectors.find_nearest(query, limit, among).tolist()
+            found = self._table.take_row_ids(row_ids).select(columns).to_arrow()
+            if self._table.version == vectors.version:
+                return found
+        keys, scores = [], []
+        for batch in self.scan((KEY, VECTOR), where):
+            keys.extend(batch[KEY].to_pylist())
+            scores.append(read_vectors(batch) @ query.astype(np.float32))
+        best = choose_best(np.concatenate(scores), limit) if scores else []
+        return self.find([keys[place] for place in best], columns)
+
+    def _find_row_ids(self, where: str) -> np.ndarray:
+        found = self._table.search().with_row_id(True).select([KEY]).where(where).to_arrow()
+        return found[ROW_ID].to_numpy()
+
+    def _open_vectors(self) -> VectorFile | None:
+        """Return the vector file of the newest version, if there is one."""
+        version = self._table.version
+        if self._vectors is None or self._vectors.version != version:
+            is_remote = "://" in self.path
+            self._vectors = None if is_remote else VectorFile.open(Path(self.path) / VECTOR_FILES, version)
+        return self._vectors
 
     def sample_vectors(self, size: int) -> np.ndarray:
         """Return the vectors of a random sample of rows, (rows, size) float32; the same for a version of the table."""
@@ -201,6 +237,20 @@ class MoleculeStore:
                 # RaBitQ: as exact and as fast as product quantisation, and built in a fiftieth of the time.
                 self._table.create_index(VECTOR, config=IvfRq(distance_type="cosine"))
             self._table.optimize(cleanup_older_than=OLD_VERSIONS)
+
+    def write_vectors(self) -> None:
+        """Write the vector file of a large local table, which makes exact searches fast.
+
+        Raises:
+            OSError: the disk is full. Nothing else is affected.
+        """
+        if "://" in self.path:
+            return
+        with lock(self.path), self._explain_writing():
+            if self.count() >= VECTOR_FILE_FROM:
+                rows = self._table.search().with_row_id(True).select([VECTOR]).to_batches(CHUNK)
+                batches = (pa.Table.from_batches([batch]) for batch in rows)
+                VectorFile.write(Path(self.path) / VECTOR_FILES, self._table.version, batches)
 
     @contextmanager
     def _explain(self, where: str | None) -> Iterator[None]:

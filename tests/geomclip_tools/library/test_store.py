@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,35 @@ def test_exact_search_is_that_of_numpy(store):
         assert found["inchikey"].to_pylist() == [make_key(place) for place in best]
         assert found["smiles"].to_pylist() == [rows[place]["smiles"] for place in best]
         np.testing.assert_allclose(found["score"], scores[best], atol=1e-6)
+
+
+def test_exact_search_uses_the_vector_file_of_its_version(store, monkeypatch):
+    monkeypatch.setattr(stores, "VECTOR_FILE_FROM", 50)
+    opened = []
+    open_file = stores.VectorFile.open
+    monkeypatch.setattr(stores.VectorFile, "open", lambda *given: opened.append(open_file(*given)) or opened[-1])
+    rows = [make_row(number) for number in range(60)]
+    rows[7]["vector"] = rows[8]["vector"]  # tied
+    query = rows[8]["vector"].astype(np.float32)
+    store.write(rows[:49])
+    store.write_vectors()  # too few rows
+    store.write(rows[49:])
+    conditions = (None, "rings >= 3", "rings > 99")
+    expected = [store.rank(query, 6, ("inchikey", "smiles"), where) for where in conditions]
+    assert expected[0]["inchikey"].to_pylist()[:2] == [make_key(7), make_key(8)]
+    assert len(expected[2]) == 0
+    assert set(opened) == {None}
+    store.write_vectors()
+    for where, table in zip(conditions, expected):
+        found = store.rank(query, 6, ("inchikey", "smiles"), where)
+        assert found.drop(["score"]) == table.drop(["score"])
+        np.testing.assert_allclose(found["score"], table["score"], atol=1e-6)
+    assert opened[-1].version == MoleculeStore.open(store.path)._table.version
+    store.remove(f"inchikey = '{make_key(8)}'")
+    assert store.rank(query, 1, ("inchikey",))["inchikey"].to_pylist() == [make_key(7)]
+    assert opened[-1] is None
+    store.write_vectors()
+    assert len([*(Path(store.path) / stores.VECTOR_FILES).iterdir()]) == 1
 
 
 def test_the_approximate_index_is_built_by_itself(store, monkeypatch):
