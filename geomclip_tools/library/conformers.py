@@ -17,6 +17,8 @@ from modeling_geomclip import MoleculeError, read_molecule
 
 from .descriptors import describe_molecule
 from .entries import Entry
+from .rows import PATTERN
+from .substructures import make_pattern_bits
 
 NO_STRUCTURE = "it has neither a SMILES, an InChI nor a mol block"
 NOT_ONE = "its InChIKey is not a standard one"
@@ -61,6 +63,7 @@ def identify_entry(entry: Entry, settings: dict[str, Any]) -> dict[str, Any]:
         "names": [entry.name] if entry.name else [],
         "sources": [entry.place],
         **describe_molecule(mol),
+        PATTERN: make_pattern_bits(mol),
         "text": cells.get("text", "").strip() or None,
         "columns": entry.columns,
     }

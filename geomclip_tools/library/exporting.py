@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .formats import flatten, parse_columns, write_record
-from .rows import TEXT_VECTOR, VECTOR
+from .rows import HIDDEN
 from .store import MoleculeStore
 
 
@@ -26,7 +26,7 @@ def export_rows(store: MoleculeStore, output: Path, where: str | None = None) ->
     num_rows = store.count(where)
     output.parent.mkdir(parents=True, exist_ok=True)
     is_parquet = write is _write_parquet
-    names = [name for name in store.schema.names if is_parquet or name not in (VECTOR, TEXT_VECTOR)]
+    names = [name for name in store.schema.names if is_parquet or name not in HIDDEN]
     write(store.scan(names, where), output)
     return num_rows
 

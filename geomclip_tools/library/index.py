@@ -15,9 +15,9 @@ from .entries import count_entries, read_entries
 from .exporting import export_rows
 from .processes import Processes
 from .quarantine import Quarantine
-from .rows import KEY
-from .searching import check_query, combine, parse_smarts, rank_scores, search_table
-from .store import MoleculeStore
+from .searching import check_query, combine, rank_scores, search_table
+from .store import MoleculeStore, list_keys
+from .substructures import parse_smarts
 
 BUDGET = 600.0  # processor time of a molecule, seconds; only a quarantine follows from it
 Model = str | tuple[Any, Any]
@@ -186,8 +186,7 @@ class MoleculeIndex:
         """
         if bool(where) == bool(inchikeys):
             raise ValueError("pass either a condition or InChIKeys of the molecules to remove")
-        quoted = ", ".join("'" + key.replace("'", "''") + "'" for key in inchikeys)
-        return self._store.remove(where or f"{KEY} in ({quoted})")
+        return self._store.remove(where or list_keys(inchikeys))
 
     def optimize(self) -> None:
         """Merge small files, delete old versions, and build or update the indices. `add` does so by itself."""

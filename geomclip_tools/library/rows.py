@@ -8,10 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from . import descriptors
+from .substructures import PATTERN_BITS
 
 KEY = "inchikey"
 PRIMARY = {b"lance-schema:unenforced-primary-key": b"true"}
 VECTOR, TEXT_VECTOR = "vector", "text_vector"
+PATTERN = "pattern"  # bits that a molecule has if it contains a substructure that has them
+HIDDEN = (VECTOR, TEXT_VECTOR, PATTERN)  # columns that no result shows
 UNITED = ("names", "sources", "text", "columns")  # cells that a further source can change
 NAMES = pa.list_(pa.string())
 POSITIONS = pa.list_(pa.list_(pa.float32(), 3))
@@ -36,6 +39,7 @@ def make_schema(size: int, metadata: Mapping[str, Any]) -> pa.Schema:
         pa.field("columns", pa.string()),  # the user's own, as JSON
         pa.field("atomic_numbers", pa.list_(pa.uint8())),
         pa.field("positions", POSITIONS),  # Å
+        pa.field(PATTERN, pa.binary(PATTERN_BITS // 8)),
         pa.field(VECTOR, vector),
         pa.field(TEXT_VECTOR, vector),
     ]

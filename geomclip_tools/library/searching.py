@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 from rdkit import Chem
-from rdkit.rdBase import BlockLogs
 
-from .rows import KEY, TEXT_VECTOR, VECTOR
-from .store import MoleculeStore
+from .rows import HIDDEN, KEY
+from .store import MoleculeStore, list_keys
+from .substructures import has_substructure, make_pattern_bits, parse_smarts
 
 BACKGROUND = 10_000  # molecules of the sample that a score is compared with
+FEW_CANDIDATES = 2000  # molecules that may contain a substructure; so few are ranked by themselves
 FEWEST_SCREENED, GROWTH = 200, 4  # candidates of the first and of each further round of a search by substructure
 
 
@@ -38,7 +39,7 @@ def search_table(
     else:
         found = _screen(store, query, top_k, where, parse_smarts(substructure))
     keys, scores = found[KEY].to_pylist(), found["score"].to_numpy()
-    names = [name for name in store.schema.names if name not in (VECTOR, TEXT_VECTOR)]
+    names = [name for name in store.schema.names if name not in HIDDEN]
     rows = store.find(keys, names)
     places = {key: place for place, key in enumerate(rows[KEY].to_pylist())}
     rows = rows.take(pa.array([places[key] for key in keys], pa.int64()))
@@ -51,37 +52,21 @@ def _screen(store: MoleculeStore, query: np.ndarray, wanted: int, where: str | N
 
     The ranking is exact, because an approximate one ends after the partitions that it searches.
     """
-    matches: dict[str, bool] = {}
+    candidates = store.screen(make_pattern_bits(pattern), where)
+    if len(candidates) <= FEW_CANDIDATES:
+        where = list_keys(candidates)
+    matches = dict.fromkeys(candidates)  # None if not looked at yet
     limit = max(FEWEST_SCREENED, GROWTH * wanted)
     while True:
         found = store.rank(query, limit, (KEY, "smiles"), where, exact=True)
-        for key, smiles in zip(found[KEY].to_pylist(), found["smiles"].to_pylist()):
-            if key not in matches:
+        keys = found[KEY].to_pylist()
+        for key, smiles in zip(keys, found["smiles"].to_pylist()):
+            if matches.get(key, False) is None:
                 matches[key] = has_substructure(smiles, pattern)
-        places = [place for place, key in enumerate(found[KEY].to_pylist()) if matches[key]]
+        places = [place for place, key in enumerate(keys) if matches.get(key)]
         if len(places) >= wanted or len(found) < limit:
             return found.take(pa.array(places[:wanted], pa.int64()))
         limit *= GROWTH
-
-
-def has_substructure(smiles: str, pattern: Chem.Mol) -> bool:
-    """Return whether a molecule contains a pattern."""
-    with BlockLogs():
-        mol = Chem.MolFromSmiles(smiles)
-    return mol is not None and mol.HasSubstructMatch(pattern)
-
-
-def parse_smarts(smarts: str) -> Chem.Mol:
-    """Parse SMARTS.
-
-    Raises:
-        ValueError: RDKit cannot read it.
-    """
-    with BlockLogs():
-        pattern = Chem.MolFromSmarts(smarts)
-    if pattern is None or pattern.GetNumAtoms() == 0:
-        raise ValueError(f"RDKit cannot read the substructure {smarts!r} as SMARTS; correct it")
-    return pattern
 
 
 def rank_scores(store: MoleculeStore, query: np.ndarray, scores: Sequence[float] | np.ndarray) -> pa.Array:

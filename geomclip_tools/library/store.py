@@ -13,7 +13,19 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
-from .rows import KEY, METADATA, UNITED, VECTOR, make_schema, make_table, read_rows, read_vectors, unite
+from .rows import (
+    HIDDEN,
+    KEY,
+    METADATA,
+    PATTERN,
+    UNITED,
+    VECTOR,
+    make_schema,
+    make_table,
+    read_rows,
+    read_vectors,
+    unite,
+)
 from .vectors import CHUNK, ROW_ID, VectorFile, choose_best
 
 try:
@@ -100,8 +112,7 @@ class MoleculeStore:
 
     def find(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows of some InChIKeys, in any order."""
-        listed = ", ".join(f"'{key}'" for key in keys)
-        query = self._table.search().where(f"{KEY} in ({listed})" if keys else "false").limit(max(len(keys), 1))
+        query = self._table.search().where(list_keys(keys)).limit(max(len(keys), 1))
         return query.select([*(columns or self.schema.names)]).to_arrow()
 
     def scan(self, columns: Sequence[str], where: str | None = None, batch_size: int = 1024) -> Iterator[pa.Table]:
@@ -110,6 +121,14 @@ class MoleculeStore:
         with self._explain(where):
             for batch in (query.where(where) if where else query).to_batches(batch_size):
                 yield pa.Table.from_batches([batch])
+
+    def screen(self, bits: bytes, where: str | None = None) -> list[str]:
+        """Return the InChIKeys of the rows whose pattern has all these bits, and which fulfil a condition in SQL."""
+        wanted, keys = np.frombuffer(bits, np.uint8), []
+        for batch in self.scan((KEY, PATTERN), where, CHUNK):
+            patterns = np.frombuffer(b"".join(batch[PATTERN].to_pylist()), np.uint8).reshape(len(batch), -1)
+            keys.extend(batch[KEY].filter(pa.array(((patterns & wanted) == wanted).all(axis=1))).to_pylist())
+        return keys
 
     def rank(
         self, query: np.ndarray, limit: int, columns: Sequence[str], where: str | None = None, exact: bool = False
@@ -261,7 +280,7 @@ class MoleculeStore:
             if not where:
                 raise
             told = _shorten(error)
-            names = [field.name for field in self.schema if field.name not in (VECTOR, "text_vector", "positions")]
+            names = [field.name for field in self.schema if field.name not in (*HIDDEN, "positions")]
             raise ValueError(f"the condition {where!r} is not valid: {told}; columns are {', '.join(names)}") from error
 
     @contextmanager
@@ -286,6 +305,12 @@ def lock(path: str) -> AbstractContextManager:
         return nullcontext()
     Path(path).mkdir(parents=True, exist_ok=True)
     return FileLock(Path(path) / LOCK)
+
+
+def list_keys(keys: Sequence[str]) -> str:
+    """Return the condition in SQL that a row has one of some InChIKeys."""
+    listed = ", ".join("'" + key.replace("'", "''") + "'" for key in keys)
+    return f"{KEY} in ({listed})" if keys else "false"
 
 
 def exists(path: str) -> bool:

@@ -64,7 +64,7 @@ def test_a_molecule_and_both_kinds_of_query(index, model, processor, vectors):
     np.testing.assert_allclose(hits["score"], np.sort(scores)[::-1], atol=1e-3)
 
 
-def test_filters(index):
+def test_filters(index, monkeypatch):
     mols = [Chem.MolFromSmiles(smiles) for smiles in SMILES]
     is_light = [Descriptors.MolWt(mol) < 100 and rdMolDescriptors.CalcNumRings(mol) >= 1 for mol in mols]
     light = {name for name, is_kept in zip(NAMES, is_light) if is_kept}
@@ -74,12 +74,17 @@ def test_filters(index):
     pattern = Chem.MolFromSmarts("[OX2H][CX4]")
     alcohols = {name for name, mol in zip(NAMES, mols) if mol.HasSubstructMatch(pattern)}
     assert len(alcohols) == 4
-    hits = index.search("an alcohol", substructure="[OX2H][CX4]")
-    assert {row[0] for row in hits["names"]} == alcohols
-    assert hits["score"] == sorted(hits["score"], reverse=True)
+    every = index.search("an alcohol", substructure="[OX2H][CX4]")
+    assert {row[0] for row in every["names"]} == alcohols
+    assert every["score"] == sorted(every["score"], reverse=True)
     hits = index.search("an alcohol", substructure="[OX2H][CX4]", where="rings = 0", top_k=2)
     assert {row[0] for row in hits["names"]} <= alcohols - {"cyclohexanol"}
     assert len(index.search("an alcohol", where="rings = 9")) == 0
+    assert len(index.search("an alcohol", substructure="[Xe]")) == 0
+    for name in ("FEW_CANDIDATES", "FEWEST_SCREENED", "GROWTH"):  # the ranking of all molecules, a part at a time
+        monkeypatch.setattr(f"geomclip_tools.library.searching.{name}", 2)
+    hits = index.search("an alcohol", substructure="[OX2H][CX4]", top_k=3)
+    assert hits["names"] == every["names"][:3]
 
 
 def test_rows_have_the_geometry_that_was_embedded(index, model, processor, vectors):

@@ -35,6 +35,7 @@ def make_row(number, **cells):
         "columns": {"price": number},
         "atomic_numbers": np.full(number % 3 + 1, 6),
         "positions": rng.normal(size=(number % 3 + 1, 3)),
+        "pattern": bytes([number % 256]) * 256,
         "vector": vector / np.linalg.norm(vector),
     }
     return row | cells
@@ -129,6 +130,12 @@ def test_exact_search_uses_the_vector_file_of_its_version(store, monkeypatch):
     assert opened[-1] is None
     store.write_vectors()
     assert len([*(Path(store.path) / stores.VECTOR_FILES).iterdir()]) == 1
+
+
+def test_rows_are_screened_by_the_bits_of_their_patterns(store):
+    store.write([make_row(number) for number in range(60)])
+    found = store.screen(bytes([5]) + bytes(255), "rings >= 1")
+    assert sorted(found) == [make_key(number) for number in range(60) if number & 5 == 5 and number % 7 >= 1]
 
 
 def test_the_approximate_index_is_built_by_itself(store, monkeypatch):
