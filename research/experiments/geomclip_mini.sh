@@ -23,8 +23,7 @@ measure() { # file, task and flags of `geomclip evaluate`
 "$BIN/python" research/experiments/release.py --model "$MODEL" --output "$RELEASE"
 measure retrieval retrieval --dataset "$DATA/pairs" --ranks "$RESULTS/retrieval.csv"
 measure invariance invariance --dataset "$DATA/pairs"
-measure word_queries word_queries --dataset "$DATA/chemicals" --dataset_config pretrain \
-    --molecules research/holdouts/chemicals_test.txt
+measure word_queries word_queries --dataset "$DATA/chemicals" --molecules research/holdouts/chemicals_test.txt
 # Harder pools: all molecules of the pairs, then those of `chemicals` too.
 measure retrieval_pairs retrieval --dataset "$DATA/pairs" --further "$DATA/pairs" --further_split train+validation
 measure retrieval_chemicals retrieval --dataset "$DATA/pairs" --further "$DATA/pairs" "$DATA/chemicals" \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Experiments of docs/results/retrieval.md: pairs, conformers, a pre-trained tower, alignments, control towers.
+# Experiments of docs/results/frozen_text_tower.md: pairs, conformers, a pre-trained tower, alignments, control towers.
 #
 #   bash research/experiments/retrieval.sh --pairs my_pairs.parquet --holdout first_blocks.txt
 #

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from compare_retrieval import differences
+from compare_retrieval import differences, recalls
 
 from geomclip_tools.evaluation.retrieval import SCOPES
 
-COLUMN = "text -> geometry, full set, R@20"
+COLUMN = "T→G R@20"
 
 
 def table(molecules: list[str], ranks: list[float]) -> pd.DataFrame:
@@ -19,7 +19,8 @@ def test_recall_of_the_first_minus_that_of_the_second():
     columns = differences(first, second)
     assert len(columns) == 8
     assert columns[COLUMN][0] == 3 / 4 - 2 / 4
-    assert columns["text -> geometry, random pools, R@1"][0] == 1 / 4 - 2 / 4
+    assert columns["T→G R@1 of 64"][0] == 1 / 4 - 2 / 4
+    assert [recalls(ranks)["G→T R@20"][0] for ranks in (first, second)] == [3 / 4, 2 / 4]
 
 
 def test_the_interval_is_paired():
