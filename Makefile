@@ -77,8 +77,8 @@ docs: .venv/docs
 figures: .venv/quickstart
 	$(BIN)/python research/figures/how_it_works.py --model release/geomclip-mini --output_dir docs/images
 	$(BIN)/python research/figures/retrieval.py --output docs/results/images/recall_by_candidates.svg \
-	    geomclip-mini=$(RANKS)/geomclip-mini.csv ECFP4=$(RANKS)/ecfp4.csv SMILES=$(RANKS)/smiles.csv \
-	    "element counts"=$(RANKS)/element_counts.csv
+	    geomclip-mini=research/results/release/retrieval.csv "first release"=$(RANKS)/geomclip-mini.csv \
+	    ECFP4=$(RANKS)/ecfp4.csv SMILES=$(RANKS)/smiles.csv "element counts"=$(RANKS)/element_counts.csv
 	$(BIN)/python research/figures/property_prediction.py research/results/property_prediction \
 	    --output docs/results/images/error_by_labels.svg
 

@@ -41,12 +41,14 @@ geometry of another molecule.""",
     "property_prediction": """Errors have the units of the property, and brackets contain 95 % bootstrap intervals. The
 standardised MAE is the MAE divided by the standard deviation of the training labels, averaged over the properties.""",
 }
+FURTHER = "text_to_geometry_further"
 HEADLINES = {  # metrics in the metadata
     "retrieval": {
         f"{direction}_full_{name}": f"{direction.replace('_', ' ')}, {label} of {{num_rows:,.0f}} candidates"
         for direction in ("geometry_to_text", "text_to_geometry")
         for name, label in (("recall_at_1", "R@1"), ("recall_at_20", "R@20"))
-    },
+    }
+    | {f"{FURTHER}_recall_at_{k}": f"text to geometry, R@{k} of {{num_candidates:,.0f}} candidates" for k in (1, 20)},
     "captioning": {"bleu_2": "BLEU-2", "rouge_l": "ROUGE-L", "meteor": "METEOR"},
     "property_prediction": {"standardised_mae": "standardised MAE", "mean_roc_auc": "ROC-AUC"},
 }
@@ -93,7 +95,7 @@ def list_facts(record: dict[str, Any]) -> list[str]:
 def format_numbers(record: dict[str, Any]) -> str:
     """Format the numbers as the command that measured them prints them."""
     formats = {
-        "retrieval": lambda: retrieval.format_table(record["metrics"]),
+        "retrieval": lambda: retrieval.format_table(choose_metrics(record)),
         "word_queries": lambda: word_search.format_table(record["metrics"]),
         "captioning": lambda: format_captioning(record),
         "property_prediction": lambda: property_prediction.format_properties(record),
@@ -102,6 +104,16 @@ def format_numbers(record: dict[str, Any]) -> str:
         "denoising": lambda: f"```\n{denoising.format_losses(record)}\n```",
     }
     return formats[record["task"]]()
+
+
+def choose_metrics(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the metrics of a record; if there were further molecules, only those that differ from a record without."""
+    metrics = record["metrics"]
+    if record["task"] != "retrieval" or "num_further" not in metrics["model"]:
+        return metrics
+    repeated = tuple(scope for scope in retrieval.SCOPES if scope != FURTHER)
+    chosen = {name: value for name, value in metrics["model"].items() if not name.startswith(repeated)}
+    return {"model": chosen | {"num_candidates": chosen["num_rows"] + chosen["num_further"]}}
 
 
 def format_captioning(record: dict[str, Any]) -> str:
@@ -127,7 +139,7 @@ def list_eval_results(record: dict[str, Any], task_type: str) -> list[EvalResult
     """
     task, settings = record["task"], record["settings"]
     headline = HEADLINES.get(task, {})
-    measured = record["scores" if task == "captioning" else "metrics"] if headline else {}
+    measured = (record["scores"] if task == "captioning" else choose_metrics(record)) if headline else {}
     measured = measured.get("model", measured)
     hub_id, name = find_dataset_id(settings["dataset"]), name_dataset(settings["dataset"])
     return [

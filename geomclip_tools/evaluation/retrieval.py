@@ -19,7 +19,7 @@ SCOPES = {
     "geometry_to_text_pool": "geometry -> text, random pools",
     "text_to_geometry_full": "text -> geometry, full set",
     "text_to_geometry_pool": "text -> geometry, random pools",
-    "text_to_geometry_further": "text -> geometry, with further molecules",  # only if there are any
+    "text_to_geometry_further": "text -> geometry, enlarged set",  # only if there are any
 }
 COLUMNS = {
     "recall_at_1": "R@1 %",

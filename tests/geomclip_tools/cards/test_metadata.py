@@ -72,7 +72,15 @@ def test_the_metadata_of_the_release():
     assert card.data.datasets is None
     for result in card.data.eval_results:
         assert (result.dataset_type, result.dataset_name) == ("custom", "pairs (local dataset)")
-        assert result.metric_name.endswith("of 733 candidates")
+        assert re.search(r"of (733|6,689|63,709) candidates$", result.metric_name)
+
+
+def test_scores_among_further_molecules_are_told_once():
+    further = {"num_further": 267.0, "text_to_geometry_further_recall_at_1": 0.125}
+    record = RETRIEVAL | {"metrics": {"model": RETRIEVAL["metrics"]["model"] | further, "random positions": {}}}
+    (result,) = list_eval_results(record, "feature-extraction")
+    assert result.metric_name == "text to geometry, R@1 of 2,000 candidates"
+    assert result.metric_value == 0.125
 
 
 def test_every_template_has_the_same_sections():

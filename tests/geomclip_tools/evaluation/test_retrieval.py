@@ -149,7 +149,7 @@ def test_further_molecules_are_those_that_are_not_among_the_pairs(pairs):
     assert metrics["num_further"] == 3  # rows 12 to 14
     assert metrics["text_to_geometry_further_recall_at_1"] == 1
     assert "text_to_geometry_further_recall_at_1" not in evaluation["metrics"]["random positions"]
-    assert "text -> geometry, with further molecules of 15" in format_table(evaluation["metrics"])
+    assert "text -> geometry, enlarged set of 15" in format_table(evaluation["metrics"])
     assert "in all 20 columns" in format_table(evaluation["metrics"])
     assert "num_further" not in evaluate(half, further=[half])["metrics"]["model"]
 
