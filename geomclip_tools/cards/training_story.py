@@ -12,6 +12,7 @@ from ..records import PACKAGED, STARTS, find_hub_id, find_packaged
 from .dataset_names import find_dataset_id, join_words, name_dataset
 
 NOT_STATED = "not stated"  # in counts of rows by source, licence or method
+MOST_IN_A_SENTENCE = 2  # datasets; more are listed
 MOST_NAMED, LEAST_SHARE = 4, 0.02  # of the sources, licences or methods named on a card
 TOWERS = {"geometry_model": "geometry tower", "text_model": "text tower"}
 GEOMETRY = {"frozen": "frozen", "lora": "LoRA", "full": "fully fine-tuned"}
@@ -110,17 +111,20 @@ def list_datasets(record: dict[str, Any]) -> list[TrainingDataset]:
 
 
 def tell_data(stages: list[Stage]) -> str:
-    """Return a paragraph on the sources, sizes and licences of the training data."""
+    """Return a paragraph on the sources, sizes and licences of the training data, with a list of more than two."""
     distinct = []
     for dataset in (found._replace(passes=1.0) for stage in stages for found in list_datasets(stage.record)):
         if dataset not in distinct:
             distinct.append(dataset)
     if not distinct:
         return "The training data are not recorded."
-    sentences = [f"The model was trained on {join_words([name_with_size(dataset) for dataset in distinct])}."]
-    for dataset in distinct:
-        sentences += tell_origins(dataset)
-    return " ".join([*sentences, *tell_hold_outs(distinct)])
+    names, hold_outs = [name_with_size(dataset) for dataset in distinct], [*tell_hold_outs(distinct)]
+    if len(distinct) <= MOST_IN_A_SENTENCE:
+        origins = [sentence for dataset in distinct for sentence in tell_origins(dataset)]
+        return " ".join([f"The model was trained on {join_words(names)}.", *origins, *hold_outs])
+    items = [" ".join([f"- {name}.", *tell_origins(dataset)]) for name, dataset in zip(names, distinct, strict=True)]
+    parts = ["The model was trained on:", "\n".join(items), " ".join(hold_outs)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def name_with_size(dataset: TrainingDataset) -> str:
@@ -166,9 +170,12 @@ def tell_hold_outs(datasets: list[TrainingDataset]) -> Iterator[str]:
     common = [name for name in lists[0] if all(name in names for names in lists)]
     if common:
         yield f"No molecule of {name_lists(common)} is in the training data."
+    groups: dict[tuple[str, ...], list[str]] = {}  # datasets by the lists of their own
     for dataset, names in zip(datasets, lists, strict=True):
-        if own := [name for name in names if name not in common]:
-            yield f"No molecule of {name_lists(own)} is in `{dataset.name}`."
+        if own := tuple(name for name in names if name not in common):
+            groups.setdefault(own, []).append(f"`{dataset.name}`")
+    for own, names in groups.items():
+        yield f"No molecule of {name_lists([*own])} is in {join_words([*dict.fromkeys(names)])}."
 
 
 def name_lists(names: list[str]) -> str:

@@ -38,9 +38,9 @@ def test_a_mixture_shows_passes_and_rows_of_every_dataset():
     stages = list_stages(training)
     assert list_dataset_ids(stages) == ["org/more"]
     assert tell_data(stages) == (
-        "The model was trained on `names`, `descriptions` (1,200 training rows) and `org/more`. "
+        "The model was trained on:\n\n- `names`.\n- `descriptions` (1,200 training rows). "
         "Source of the texts in `descriptions`: generated. Licence of these texts: MIT (75 %). "
-        "The licence of 25 % of these texts is not stated. The method of the geometries is not stated. "
+        "The licence of 25 % of these texts is not stated. The method of the geometries is not stated.\n- `org/more`.\n\n"
         "No molecule of the hold-out lists `holdout` and `pairs` is in `descriptions`."
     )
 
