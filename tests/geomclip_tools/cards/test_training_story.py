@@ -40,7 +40,8 @@ def test_a_mixture_shows_passes_and_rows_of_every_dataset():
     assert tell_data(stages) == (
         "The model was trained on:\n\n- `names`.\n- `descriptions` (1,200 training rows). "
         "Source of the texts in `descriptions`: generated. Licence of these texts: MIT (75 %). "
-        "The licence of 25 % of these texts is not stated. The method of the geometries is not stated.\n- `org/more`.\n\n"
+        "The licence of 25 % of these texts is not stated. The method of the geometries is not stated.\n"
+        "- `org/more`.\n\n"
         "No molecule of the hold-out lists `holdout` and `pairs` is in `descriptions`."
     )
 
