@@ -73,7 +73,7 @@ format: .venv/test
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# research/figures/search.py needs a dataset, so it is not here.
+# research/figures/found_molecules.py needs a dataset, so it is not here.
 figures: .venv/quickstart
 	$(BIN)/python research/figures/how_it_works.py --model release/geomclip-mini --output_dir docs/images
 	$(BIN)/python research/figures/retrieval.py --output docs/results/images/recall_by_candidates.svg \

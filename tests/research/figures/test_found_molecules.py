@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 from drawing import save_svg
-from search import draw_results, rank_molecules, search
+from found_molecules import draw_results, rank_molecules, search
 
 from modeling_geomclip import embed_molecules, embed_texts
 

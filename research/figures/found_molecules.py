@@ -1,6 +1,6 @@
 """Draw the molecules of a dataset that are most similar to some texts.
 
-    python research/figures/search.py --model release/geomclip-mini --dataset my_pairs --split test \\
+    python research/figures/found_molecules.py --model release/geomclip-mini --dataset my_pairs --split test \\
         --queries "a steroid" "an amino acid" --output docs/images/search.svg
 """
 
