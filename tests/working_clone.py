@@ -125,14 +125,19 @@ def save_models(folder: Path) -> None:
 
 def build_dataset(folder: Path) -> None:
     """Build `pubchem3d`, and put copies where the commands of the released model read their datasets."""
+    from datasets import load_dataset
+
     from dataset_pubchem3d.build import build
     from dataset_pubchem3d.recipe import Recipe
 
     build(Recipe.from_table(str(folder / "my_pairs.csv")), folder / "pubchem3d", num_proc=1)
     shutil.rmtree(folder / ".pubchem3d.work")
     shutil.copy(next(folder.glob("pubchem3d/data/default/train-*.parquet")), folder / "text_pairs.parquet")
-    for name in ("pairs", "chemicals"):
-        shutil.copytree(folder / "pubchem3d", folder / "runs" / "retrieval" / name)
+    for name in ("pairs", "definitions", "descriptions_pairs", "chemicals", "descriptions"):
+        shutil.copytree(folder / "pubchem3d", folder / "runs" / "words" / name)
+    for split in ("validation", "test"):  # the compounds that word queries search
+        rows = load_dataset(str(folder / "pubchem3d"), split=split)
+        (folder / "research" / "holdouts" / f"chemicals_{split}.txt").write_text("\n".join(rows["inchikey14"]) + "\n")
 
 
 def copy_folder(source: Path, target: Path) -> None:
