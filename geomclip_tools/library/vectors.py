@@ -1,6 +1,6 @@
 """The embeddings of an index in one file, which an exact search maps into memory.
 
-LanceDB reads and decodes all vectors for each exact search, which takes 15 times as long as the products themselves.
+LanceDB reads and decodes all vectors for each exact search, which takes many times as long as the products themselves.
 The file is a copy of the vectors in one version of the table; with any other version it is not used.
 """
 
@@ -45,13 +45,15 @@ class VectorFile:
 
     @staticmethod
     def write(folder: Path, version: int, batches: Iterable[pa.Table]) -> None:
-        """Write the file of a version and remove those of others; it appears when it is complete.
+        """Write the file of a version, unless it is there, and remove those of others; it appears when it is complete.
 
         Args:
             folder: folder for the files of all versions.
             version: version of the table.
             batches: all rows of the table, at least one, with `vector` and `_rowid`.
         """
+        if (folder / str(version)).is_dir():
+            return
         partial = folder / "partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

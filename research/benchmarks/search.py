@@ -54,6 +54,7 @@ class SearchSettings:
 
 def main() -> None:
     settings = HfArgumentParser(SearchSettings).parse_args_into_dataclasses()[0]
+    Path(settings.output).parent.mkdir(parents=True, exist_ok=True)
     model, processor = load_geomclip(settings.model)
     texts = load_pairs(settings.dataset, settings.split)["text"][: settings.num_queries]
     queries = embed_texts(model, processor, texts).numpy()

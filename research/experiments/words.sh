@@ -87,3 +87,4 @@ for name in pairs definitions chemicals descriptions descriptions_pairs; do DATA
 export ONEDNN_PRIMITIVE_CACHE_CAPACITY=20000
 study words "${DATASETS[@]}" conformers="$OUT/conformers" tower="$OUT/release/geomclip-mini" text_model="$TEXT_MODEL"
 study geomclip_mini "${DATASETS[@]}" first_release="$OUT/release/geomclip-mini" text_model="$TEXT_MODEL"
+study other_towers "${DATASETS[@]}" text_model="$TEXT_MODEL"
