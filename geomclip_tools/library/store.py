@@ -162,11 +162,10 @@ class MoleculeStore:
     def _rank_all(self, query: np.ndarray, limit: int, columns: list[str], where: str | None) -> pa.Table:
         """Return the nearest rows, and those tied with the last of them, by the vector file or else by the table."""
         if (vectors := self._open_vectors()) is not None:
-            among = None if where is None else self._find_row_ids(where)
-            row_ids = vectors.find_nearest(query, limit, among).tolist()
-            found = self._table.take_row_ids(row_ids).select(columns).to_arrow()
-            if self._table.version == vectors.version:
-                return found
+            file, table = vectors
+            among = None if where is None else _find_row_ids(table, where)
+            row_ids = file.find_nearest(query, limit, among).tolist()
+            return table.take_row_ids(row_ids).select(columns).to_arrow()
         keys, scores = [], []
         for batch in self.scan((KEY, VECTOR), where):
             keys.extend(batch[KEY].to_pylist())
@@ -174,16 +173,18 @@ class MoleculeStore:
         best = choose_best(np.concatenate(scores), limit) if scores else []
         return self.find([keys[place] for place in best], columns)
 
-    def _find_row_ids(self, where: str) -> np.ndarray:
-        found = self._table.search().with_row_id(True).select([KEY]).where(where).to_arrow()
-        return found[ROW_ID].to_numpy()
+    def _open_vectors(self) -> tuple[VectorFile, Any] | None:
+        """Return the vector file of the newest version, if there is one, and the table in that version.
 
-    def _open_vectors(self) -> VectorFile | None:
-        """Return the vector file of the newest version, if there is one."""
+        Row ids hold in one version only, and writers may make the next one during a search.
+        """
         version = self._table.version
-        if self._vectors is None or self._vectors.version != version:
+        if self._vectors is None or self._vectors[0].version != version:
             is_remote = "://" in self.path
-            self._vectors = None if is_remote else VectorFile.open(Path(self.path) / VECTOR_FILES, version)
+            file = None if is_remote else VectorFile.open(Path(self.path) / VECTOR_FILES, version)
+            self._vectors = file and (file, _connect(self.path).open_table(TABLE))
+            if self._vectors:
+                self._vectors[1].checkout(version)
         return self._vectors
 
     def sample_vectors(self, size: int) -> np.ndarray:
@@ -292,6 +293,10 @@ class MoleculeStore:
             free = "" if "://" in self.path else f" ({shutil.disk_usage(self.path).free / 1e9:.1f} GB are free)"
             told = f"{self.path} cannot be written{free}: {_shorten(error)}"
             raise OSError(f"{told}; all earlier batches are kept, free some space and run the command again") from error
+
+
+def _find_row_ids(table: Any, where: str) -> np.ndarray:
+    return table.search().with_row_id(True).select([KEY]).where(where).to_arrow()[ROW_ID].to_numpy()
 
 
 def _shorten(error: Exception) -> str:

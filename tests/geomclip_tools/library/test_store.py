@@ -133,6 +133,30 @@ def test_exact_search_uses_the_vector_file_of_its_version(store, monkeypatch):
     assert len([*(Path(store.path) / stores.VECTOR_FILES).iterdir()]) == 1
 
 
+def test_an_exact_search_is_not_disturbed_by_writers(store, monkeypatch):
+    monkeypatch.setattr(stores, "VECTOR_FILE_FROM", 50)
+    rows = [make_row(number) for number in range(60)]
+    for start in range(0, 60, 10):
+        store.write(rows[start : start + 10])
+    store.write_vectors()
+    query = rows[8]["vector"].astype(np.float32)
+    expected = store.rank(query, 6, ("inchikey", "smiles"))
+    find_nearest = stores.VectorFile.find_nearest
+
+    def find_while_others_write(*given):
+        writer = MoleculeStore.open(store.path)
+        writer.remove(f"inchikey = '{make_key(8)}'")
+        writer.optimize()  # moves all rows into one file
+        writer.write_vectors()
+        return find_nearest(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stores.VectorFile, "find_nearest", find_while_others_write)
+        assert store.rank(query, 6, ("inchikey", "smiles")) == expected  # of the version when it began
+    found = store.rank(query, 5, ("inchikey", "smiles"))
+    assert found["inchikey"].to_pylist() == expected["inchikey"].to_pylist()[1:]
+
+
 def test_rows_are_screened_by_the_bits_of_their_patterns(store):
     store.write([make_row(number) for number in range(60)])
     found = store.screen(bytes([5]) + bytes(255), "rings >= 1")
