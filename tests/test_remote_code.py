@@ -33,6 +33,7 @@ OF_OTHERS = (
     "captioning_geomclip.py",
     "convert_geomclip.py",
     "embedding_geomclip.py",
+    "explanation_geomclip.py",
     "grouping_geomclip.py",
     "pretraining_geomclip.py",
     "processing_captioning_geomclip.py",
@@ -115,6 +116,17 @@ save_file({"logits": logits}, "predicted.safetensors")
 """
 )
 
+ENCODE = (
+    PREAMBLE
+    + """
+from sentence_transformers import SentenceTransformer
+
+(smiles, molecule), texts = json.loads(sys.stdin.read())
+loaded = SentenceTransformer(folder, trust_remote_code=True, device="cpu", local_files_only=True)
+found = {"geometry": loaded.encode_document([smiles, molecule]), "text": loaded.encode_query(texts)}
+save_file({name: torch.from_numpy(embeds) for name, embeds in found.items()}, "encoded.safetensors")
+"""
+)
 
 PRETRAIN = (
     PREAMBLE
@@ -199,6 +211,12 @@ def test_without_rdkit_coordinates_still_work(model, processor, checkpoint, else
     assert_close(found, embed(model, processor, MOLECULE), rtol=0, atol=1e-6)
     assert f"molecule 0 ('{SMILES}')" in printed
     assert "pip install rdkit" in printed
+
+
+def test_sentence_transformers_without_the_package(model, processor, checkpoint, elsewhere, tmp_path):
+    run_script(ENCODE, checkpoint, OURS, cache=tmp_path / "cache")
+    found = load_file(elsewhere / "encoded.safetensors")
+    assert_close(found, embed(model, processor, [SMILES, MOLECULE]), rtol=0, atol=1e-6)
 
 
 def test_a_predictor_without_the_package(geometry_config, elsewhere, tmp_path):

@@ -8,16 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from rdkit import Chem
-from rdkit.Chem.Draw import rdMolDraw2D
-from rdkit.rdBase import BlockLogs
 
 from dataset_pubchem3d.chemistry.perception import arrange_molecule, place_atoms
+
+from ..drawing import draw_molecule
 
 GEOMETRY = ("atomic_numbers", "positions")
 NO_COLUMNS = "{}"  # JSON of a row without columns of the user's own
 SHOWN = ("score", "percentile", "name", "formula", "mol_weight", "inchikey", "smiles")  # in a table and in HTML
 WIDEST = 44  # characters of a cell of a table
-DRAWING = (220, 160)  # width and height, pixels
 
 
 def format_rows(rows: Sequence[Mapping[str, Any]], kind: str) -> str:
@@ -124,7 +123,7 @@ def format_html(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for row in cells:
         shown = "".join(f"<td>{html.escape(_write_cell(cell))}</td>" for cell in row.values())
-        lines.append(f"<tr><td>{draw(row.get('smiles', ''))}</td>{shown}</tr>")
+        lines.append(f"<tr><td>{draw_molecule(row.get('smiles', ''))}</td>{shown}</tr>")
     style = "body{font-family:sans-serif}td,th{padding:4px 10px;text-align:left;overflow-wrap:anywhere}"
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>geomclip search</title><style>{style}</style>\n'
@@ -134,18 +133,6 @@ def format_html(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _write_cell(cell: Any) -> str:
     return f"{cell:.3f}" if isinstance(cell, float) else str("" if cell is None else cell)
-
-
-def draw(smiles: str) -> str:
-    """Return an SVG drawing of a molecule; "" if RDKit cannot read it."""
-    with BlockLogs():
-        mol = Chem.MolFromSmiles(smiles) if smiles else None
-    if mol is None:
-        return ""
-    drawing = rdMolDraw2D.MolDraw2DSVG(*DRAWING)
-    rdMolDraw2D.PrepareAndDrawMolecule(drawing, mol)
-    drawing.FinishDrawing()
-    return drawing.GetDrawingText().partition("?>")[2].strip()
 
 
 FORMATS = {

@@ -3,10 +3,13 @@
 import os
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from transformers import BatchFeature, ProcessorMixin
 from transformers.data.data_collator import pad_without_fast_tokenizer_warning
+
+from .sentence_transformers_geomclip import save_module_files
 
 # Settings specific to this machine that a tokenizer would write to its configuration.
 LOCAL_SETTINGS = ("is_local", "local_files_only", "name_or_path")
@@ -108,9 +111,14 @@ class GeomCLIPProcessor(ProcessorMixin):
         return batch
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
-        """Save the processor, without the tokenizer's settings that are specific to this machine."""
+        """Save the processor, without the tokenizer's settings that are specific to this machine.
+
+        With the model, the folder is then also one that sentence-transformers loads.
+        """
         for name in LOCAL_SETTINGS:
             self.tokenizer.init_kwargs.pop(name, None)
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        save_module_files(save_directory)
         return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
 
 
