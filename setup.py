@@ -22,6 +22,7 @@ setup(
     package_dir={"geomclip_tools.configs": "configs"},
     package_data={
         "dataset_pubchem3d": ["README.md"],
+        "geomclip_tools.app": ["page/*", "page/vendor/*"],
         "geomclip_tools.cards": ["templates/*.md"],
         "geomclip_tools.configs": [f"{folder}/*.{suffix}" for folder in CONFIGS for suffix in ("yaml", "json")],
     },
@@ -49,6 +50,8 @@ setup(
         "data": ["qm9pack>=1.0.3", "chemicals>=1.5.2"],  # what `geomclip build --source qm9` reads
         "eval": ["nltk>=3.9", "rouge_score>=0.1.2", "scikit-learn>=1.5"],  # scores of captions and of properties
         "search": ["lancedb>=0.40"],  # what `geomclip index` and `geomclip search` keep molecules in
+        # what `geomclip app` serves its page with
+        "app": ["lancedb>=0.40", "gradio>=6.31,<7", "fastapi", "uvicorn", "scikit-learn>=1.5", "chemicals>=1.5.2"],
         "gguf": ["gguf>=0.10"],  # decoders in a GGUF file
         # what `make docs` builds the site with; ruff formats the signatures
         "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.8,<10", "mkdocstrings>=1", "mkdocstrings-python>=2", "ruff"],

@@ -13,6 +13,7 @@ COMMANDS = {
     "embed": "write embeddings of molecules or texts to a file",
     "index": "make and keep an index of your library of molecules",
     "search": "find molecules of an index by words or by molecules",
+    "app": "search an index and look at its molecules in a browser",
     "caption": "write captions of molecules to a file",
     "predict": "write predicted properties of molecules to a file",
     "convert": "convert a Uni-Mol checkpoint to a geometry tower, or back",

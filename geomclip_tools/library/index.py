@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset
 from tqdm.auto import tqdm
 
@@ -15,6 +16,7 @@ from .entries import count_entries, read_entries
 from .exporting import export_rows
 from .processes import Processes
 from .quarantine import Quarantine
+from .rows import HIDDEN, KEY, VECTOR, read_vectors
 from .searching import check_query, combine, rank_scores, search_table
 from .store import MoleculeStore, list_keys
 from .substructures import parse_smarts
@@ -168,9 +170,47 @@ class MoleculeIndex:
         columns = {"row": order, "score": scores[order], "percentile": np.array(percentiles, np.float32)[order]}
         return Dataset.from_dict({**columns, "text": [texts[place] for place in order]})
 
+    def find_texts(self, molecule: Any, top_k: int = 5) -> Dataset:
+        """Find the texts in the index, which came with its molecules, that fit a molecule best.
+
+        Args:
+            molecule: a molecule in any form that the processor takes.
+            top_k: largest number of texts.
+        Returns:
+            `score`, the cosine, `text`, and `inchikey` and `names` of the molecule that the text came with, best first.
+        """
+        return Dataset(self._store.rank_texts(self.encoder.embed_molecule(molecule), top_k, ("text", KEY, "names")))
+
+    def get(self, inchikeys: Sequence[str]) -> Dataset:
+        """Return the rows of some molecules, without vectors, in the order of their InChIKeys.
+
+        Raises:
+            KeyError: a molecule is not in the index.
+        """
+        rows = self._store.find(inchikeys, [name for name in self._store.schema.names if name not in HIDDEN])
+        places = {key: place for place, key in enumerate(rows[KEY].to_pylist())}
+        if missing := [key for key in inchikeys if key not in places]:
+            raise KeyError(f"there is no molecule {missing[0]} in the index")
+        return Dataset(rows.take(pa.array([places[key] for key in inchikeys], pa.int64())))
+
     def info(self) -> dict[str, Any]:
         """Return the numbers of molecules and texts, the size, the state of the approximate index, and the model."""
         return {"index": self._store.path, **self._store.describe(), **self._store.metadata}
+
+    def read_vectors(self, limit: int) -> tuple[list[str], np.ndarray]:
+        """Return InChIKeys and embeddings of all molecules, or of the first `limit`.
+
+        Returns:
+            The InChIKeys, and (molecules, size) float16.
+        """
+        keys, vectors = [], []
+        for batch in self._store.scan((KEY, VECTOR)):
+            keys.extend(batch[KEY].to_pylist())
+            vectors.append(read_vectors(batch).astype(np.float16))
+            if len(keys) >= limit:
+                break
+        size = self._store.metadata["embedding_size"]
+        return keys[:limit], np.concatenate(vectors or [np.zeros((0, size), np.float16)])[:limit]
 
     def __len__(self) -> int:
         return self._store.count()

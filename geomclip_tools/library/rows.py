@@ -69,9 +69,9 @@ def read_rows(table: pa.Table) -> list[dict[str, Any]]:
     return [row | {"columns": json.loads(row["columns"])} for row in rows]
 
 
-def read_vectors(table: pa.Table) -> np.ndarray:
-    """Return the embeddings of the molecules of a table, (rows, size) float32, L2-normalised."""
-    column = table[VECTOR].combine_chunks()
+def read_vectors(table: pa.Table, name: str = VECTOR) -> np.ndarray:
+    """Return the embeddings of the molecules, or texts, of a table, (rows, size) float32, L2-normalised."""
+    column = table[name].combine_chunks()
     vectors = column.flatten().to_numpy().reshape(len(table), column.type.list_size).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 

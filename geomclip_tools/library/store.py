@@ -18,6 +18,7 @@ from .rows import (
     KEY,
     METADATA,
     PATTERN,
+    TEXT_VECTOR,
     UNITED,
     VECTOR,
     make_schema,
@@ -148,6 +149,19 @@ class MoleculeStore:
             found = (self._rank_all if is_exact else self._rank_some)(query, limit, wanted, where)
         scores = read_vectors(found) @ query.astype(np.float32)
         order = np.lexsort((found[KEY].to_numpy(), -scores))[:limit]
+        return found.select([*columns]).append_column("score", pa.array(scores)).take(order)
+
+    def rank_texts(self, query: np.ndarray, limit: int, columns: Sequence[str]) -> pa.Table:
+        """Return the rows whose texts are nearest to a vector, by `score` (cosine).
+
+        Args:
+            query, limit, columns: as for `rank`.
+        """
+        search = self._table.search(query, vector_column_name=TEXT_VECTOR).distance_type("cosine")
+        search = search.where("text is not null").limit(limit + MORE)  # LanceDB rounds the query to float16
+        found = search.select([*columns, TEXT_VECTOR, "_distance"]).to_arrow()
+        scores = read_vectors(found, TEXT_VECTOR) @ query.astype(np.float32)
+        order = np.argsort(-scores, kind="stable")[:limit]
         return found.select([*columns]).append_column("score", pa.array(scores)).take(order)
 
     def _rank_some(self, query: np.ndarray, limit: int, columns: list[str], where: str | None) -> pa.Table:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForPreTraining, AutoProcessor, PreTrainedModel
+from transformers import AutoModelForPreTraining, AutoProcessor
 
 from geomclip_tools.cards.model_card import write_model_card
 from geomclip_tools.records import RECORD, read_json
@@ -34,7 +34,7 @@ def average(model_dirs: list[Path], output_dir: Path) -> None:
                 "the seed"
             )
     models = [AutoModelForPreTraining.from_pretrained(folder, dtype=torch.float32) for folder in model_dirs]
-    models[0].load_state_dict(average_weights(models))
+    models[0].load_state_dict(average_weights([model.state_dict() for model in models]))
     models[0].save_pretrained(output_dir)
     AutoProcessor.from_pretrained(model_dirs[0]).save_pretrained(output_dir)
     record = records[0] | {
@@ -46,9 +46,8 @@ def average(model_dirs: list[Path], output_dir: Path) -> None:
     write_model_card(output_dir)
 
 
-def average_weights(models: list[PreTrainedModel]) -> dict[str, torch.Tensor]:
-    """Average the floating-point states of the models in float64; take all other states from the first model."""
-    states = [model.state_dict() for model in models]
+def average_weights(states: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Average the floating-point states of models in float64; take all other states from the first model."""
     return {
         name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(first.dtype)
         if first.is_floating_point()

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from average import average_weights
 from datasets import Dataset, List, Value
 from rdkit import Chem
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dataset_pubchem3d.chemistry.fingerprints import FINGERPRINT_SIZE, make_ecfp4
@@ -47,6 +48,7 @@ from modeling_geomclip import (
 from modeling_geomclip.embedding_geomclip import inference
 from modeling_geomclip.feature_extraction_geomclip import CLS_ID, ID_OF_ATOMIC_NUMBER, PAD_ID, SEP_ID, VOCABULARY
 
+WEIGHTS = "model.safetensors"
 FIRST_TOKEN = 3  # after [PAD], [CLS] and [SEP]
 NUM_CHARACTERS = 128
 
@@ -159,7 +161,7 @@ class OtherTowerPretraining(Pretraining):
         tower = self.tower.make(self.config.geometry_config, FIRST_TOKEN + self.tower.num_tokens)
         model = GeomCLIPModel(self.config, tower, step.model.text_model)
         if self.start:
-            model.load_state_dict(load_file(Path(self.start) / "model.safetensors"))
+            model.load_state_dict(load_file(Path(self.start) / WEIGHTS))
         model.logit_scale.requires_grad_(self.config.learnable_temperature)
         return ContrastiveStep(model, self.settings.text_target_weight > 0), processor
 
@@ -216,16 +218,23 @@ def main(argv: list[str]) -> None:
     )
     parser.add_argument("--ranks", help="CSV file to write, as with `geomclip evaluate retrieval --ranks`")
     parser.add_argument("--start", help="folder of an earlier run of this script with the same shape to start from")
+    help = "folders of runs of this script that differ in the seed; write the mean of their weights instead of training"
+    parser.add_argument("--mean_of", nargs="+", type=Path, metavar="FOLDER", help=help)
     parser.add_argument("--split", default="test", help="split to evaluate; use validation for model selection")
     help = "evaluate word queries: dataset to search on the same split, file of first blocks, results file to write"
     parser.add_argument("--words", nargs=3, metavar=("DATASET", "MOLECULES", "OUTPUT"), help=help)
     given, flags = parser.parse_known_args(argv)
     settings = dataclasses.replace(parse_settings(["pretrain", *flags]), denoising_loss_weight=0.0)
     task = OtherTowerPretraining(settings, TOWERS[given.tower], given.start)
-    run(task)
+    if given.mean_of:
+        weights = average_weights([load_file(folder / WEIGHTS) for folder in given.mean_of])
+        Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
+        save_file(weights, Path(settings.output_dir) / WEIGHTS)
+    else:
+        run(task)
     step, processor = task.build()
     model = step.model
-    model.load_state_dict(load_file(Path(settings.output_dir) / "model.safetensors"))
+    model.load_state_dict(load_file(Path(settings.output_dir) / WEIGHTS))
     rows = load_prepared(task, processor.feature_extractor, given.split)
     metrics, ranks = task.evaluate(model, processor, rows, num_bootstrap=1000)
     print(format_table({given.tower: metrics}))

@@ -55,6 +55,10 @@ def test_two_stages_and_what_they_find(flags, tower, tmp_path):
     weights = [load_file(Path(tmp_path, name, "model.safetensors")) for name in ("first", "second")]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-6) for name in weights[0])  # --start
+    folders = [str(tmp_path / name) for name in ("first", "second")]
+    main([*words, f"--output_dir={tmp_path / 'mean'}", "--mean_of", *folders])
+    mean = load_file(tmp_path / "mean" / "model.safetensors")
+    assert all(torch.allclose(mean[name], (weights[0][name] + weights[1][name]) / 2, atol=1e-7) for name in mean)
     record = json.loads((tmp_path / "retrieval.json").read_text())
     assert record["num_rows"] == len(ROWS) == len(pd.read_csv(tmp_path / "ranks.csv"))
     found = json.loads((tmp_path / "words.json").read_text())
