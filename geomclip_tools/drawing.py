@@ -2,14 +2,17 @@
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem.Draw import SimilarityMaps, rdMolDraw2D
+from rdkit.Chem.Draw import rdMolDraw2D
 from rdkit.rdBase import BlockLogs
 
 from dataset_pubchem3d.chemistry.perception import arrange_molecule
 from modeling_geomclip import Explanation
 
 SIZE = (220, 160)  # width and height, pixels
-FEWEST_HEAVY_ATOMS = 2  # of a heat map, whose width is that of a bond
+GREEN, PINK = (0.18, 0.62, 0.42), (0.84, 0.25, 0.62)
+STRENGTH = 0.8  # of the colour of the largest contribution, in comparison with white
+RADIUS = 0.45  # of the spot of an atom, in units of a bond's length
+FULL_COLOUR = 0.02  # contribution that has the full colour, if all are smaller
 
 
 def draw_molecule(smiles: str, size: tuple[int, int] = SIZE) -> str:
@@ -34,10 +37,17 @@ def draw_explanation(explanation: Explanation, smiles: str, size: tuple[int, int
         ValueError: the SMILES is another molecule.
     """
     mol, contributions = place_contributions(explanation, smiles)
-    if mol.GetNumAtoms() < FEWEST_HEAVY_ATOMS:
-        return draw_molecule(smiles, size)
+    shares = contributions / max(FULL_COLOUR, *np.abs(contributions))
+    colours = {atom: _blend(share) for atom, share in enumerate(shares.tolist())}
     drawing = rdMolDraw2D.MolDraw2DSVG(*size)
-    SimilarityMaps.GetSimilarityMapFromWeights(mol, contributions.tolist(), drawing, contourLines=0)
+    drawing.drawOptions().prepareMolsBeforeDrawing = False  # the atoms would get other indices
+    drawing.DrawMolecule(
+        rdMolDraw2D.PrepareMolForDrawing(mol),
+        highlightAtoms=[*colours],
+        highlightAtomColors=colours,
+        highlightAtomRadii=dict.fromkeys(colours, RADIUS),
+        highlightBonds=[],
+    )
     return _finish(drawing)
 
 
@@ -63,6 +73,11 @@ def place_contributions(explanation: Explanation, smiles: str) -> tuple[Chem.Mol
             contributions[neighbour.GetIdx()] += contributions[hidden]
     drawn.RemoveAllConformers()
     return drawn, contributions[shown]
+
+
+def _blend(share: float) -> tuple[float, ...]:
+    """Return the colour of a share from -1 to 1; white for 0. Not all viewers can draw transparent colours."""
+    return tuple(1 - STRENGTH * abs(share) * (1 - part) for part in (GREEN if share > 0 else PINK))
 
 
 def _finish(drawing: rdMolDraw2D.MolDraw2DSVG) -> str:

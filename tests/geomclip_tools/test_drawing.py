@@ -1,5 +1,6 @@
 """Drawings are SVG of the right molecule; contributions lie on the right atoms."""
 
+import re
 from xml.etree import ElementTree
 
 import numpy as np
@@ -38,8 +39,20 @@ def test_hydrogens_without_a_heavy_atom_are_drawn():
 def test_drawings_are_elements_of_a_page(smiles):
     for drawing in (draw_molecule(smiles, (300, 200)), draw_explanation(make_explanation(smiles), smiles, (300, 200))):
         assert ElementTree.fromstring(drawing).attrib["width"] == "300px"
-    plain, coloured = draw_molecule(SMILES), draw_explanation(make_explanation(SMILES), SMILES)
-    assert len(coloured) > 2 * len(plain)
+
+
+def test_atoms_are_coloured_by_sign_and_size():
+    explanation = make_explanation("CCO")
+    explanation.atom_contributions[:3] = 0.5, -0.25, 0.001
+    root = ElementTree.fromstring(draw_explanation(explanation, "CCO"))
+    spots = [spot.attrib["style"] for spot in root.iter("{http://www.w3.org/2000/svg}ellipse")]
+    colours = np.array([list(bytes.fromhex(re.search("fill:#(.{6})", spot).group(1))) for spot in spots])
+    assert [red < green for red, green, _ in colours[:2].tolist()] == [True, False]
+    strengths = (255 - colours).max(axis=1)
+    assert strengths[0] > strengths[1] > 20 > strengths[2]
+    explanation.atom_contributions[:] *= 1e-3  # nothing stands out
+    faint = re.findall("fill:#(.{6});fill-rule", draw_explanation(explanation, "CCO"))
+    assert min(min(bytes.fromhex(colour)) for colour in faint[:3]) > 235
 
 
 def test_what_cannot_be_drawn():

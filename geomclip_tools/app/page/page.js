@@ -12,6 +12,7 @@ let query = null; // of the results on the page
 let turn = 0; // answers to older questions are dropped
 let similar = null;
 let current = [];
+let editor = null;
 
 const map = new LibraryMap((inchikey) => open(inchikey));
 
@@ -134,17 +135,17 @@ async function readFile(file) {
 async function openSketcher() {
   const { CanvasEditor, Molecule } = await import("./vendor/openchemlib.js");
   find("sketcher").showModal();
-  window.editor ||= new CanvasEditor(find("editor"), { initialMode: "molecule" });
+  editor ||= new CanvasEditor(find("editor"), { initialMode: "molecule" });
   const smiles = find("molecule").value.trim();
   if (smiles && !smiles.includes("\n")) {
     try {
-      window.editor.setMolecule(Molecule.fromSmiles(smiles));
+      editor.setMolecule(Molecule.fromSmiles(smiles));
     } catch {
       say("The molecule in the field cannot be drawn; the drawing starts empty.");
     }
   }
   find("use-drawing").onclick = () => {
-    find("molecule").value = window.editor.getMolecule().toIsomericSmiles();
+    find("molecule").value = editor.getMolecule().toIsomericSmiles();
     find("sketcher").close();
     setSimilar(null);
     search();
