@@ -91,7 +91,7 @@ class Answers:
         try:
             return self._processes.submit(read_molecule, query.molecule, *settings).result()
         except MoleculeError as error:
-            raise ValueError(f"the molecule cannot be used: {error.reason}") from error
+            raise ValueError(f"the molecule cannot be used: {error.rule}") from error
         except ProcessEnded as error:
             raise ValueError(f"the molecule cannot be used: {error}") from error
 

@@ -2,9 +2,11 @@
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+import pyarrow as pa
 
 from modeling_geomclip.molecule_files_geomclip import find_file_format
 
@@ -14,6 +16,7 @@ LONGEST_TEXT = 10_000  # characters; the model reads some 250 tokens
 LARGEST_MOLECULE = 200_000  # characters of a file or a SMILES
 LONGEST_SMARTS = 500  # characters
 MOST_RESULTS = 200
+LARGEST_INTEGER = 32_767
 RANGES = tuple(name for name in TYPES if name != "formula")  # columns that can be limited
 
 
@@ -44,9 +47,16 @@ class Query:
         """The condition in SQL on the columns; made here, so that none comes from a browser."""
         conditions = []
         for name, (low, high) in self.ranges.items():
-            conditions += [] if low is None else [f"{name} >= {low!r}"]
-            conditions += [] if high is None else [f"{name} <= {high!r}"]
+            conditions += [] if low is None else [f"{name} >= {_write_end(name, low, math.ceil)}"]
+            conditions += [] if high is None else [f"{name} <= {_write_end(name, high, math.floor)}"]
         return " and ".join(conditions) or None
+
+
+def _write_end(name: str, end: float, to_integer: Callable[[float], int]) -> str:
+    """Return the end of a range in SQL, which compares a column of integers with integers only."""
+    if pa.types.is_integer(TYPES[name]):
+        return str(to_integer(min(max(end, -LARGEST_INTEGER), LARGEST_INTEGER)))
+    return repr(end)
 
 
 def read_query(given: Any) -> Query:
