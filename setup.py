@@ -60,6 +60,7 @@ setup(
         "test": [
             "ase",
             "hypothesis",
+            "playwright>=1.65",  # and, for its tests, Debian's chromium
             "psutil",
             "pytest>=8",
             "pytest-xdist>=3.6",
