@@ -20,7 +20,7 @@ help:
 	@echo "make test-slow    run those that take minutes: four processes, twenty kills"
 	@echo "make check        lint"
 	@echo "make format       format the code"
-	@echo "make demo         make an index of 3,000 compounds and open its page in a browser (about 4 minutes, once)"
+	@echo "make demo         make an index of 2,500 compounds and open its page in a browser (about 4 minutes, once)"
 	@echo "make docs         build the documentation into site/"
 	@echo "make figures      draw the figures of the documentation anew from stored results and the released checkpoint"
 	@echo "make clean        delete the environment and what was made"

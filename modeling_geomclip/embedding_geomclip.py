@@ -12,6 +12,8 @@ from .feature_extraction_geomclip import GeomCLIPBatch, GeomCLIPFeatureExtractor
 from .grouping_geomclip import choose_group_cost, choose_pair_budget, group_by_size
 from .processing_geomclip import list_texts
 
+FEW = 64  # molecules or texts that take no time, and get no progress bar
+
 
 def embed_molecules(
     model: Any,
@@ -20,7 +22,7 @@ def embed_molecules(
     pair_budget: int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Embed molecules in batches of similar size, with progress bars.
+    """Embed molecules in batches of similar size, with progress bars if they are many.
 
     Args:
         model: a `GeomCLIPModel` on any device; its training mode is restored afterwards.
@@ -37,7 +39,9 @@ def embed_molecules(
         MoleculeError: a molecule cannot be used.
     """
     extractor = getattr(processor, "feature_extractor", processor)
-    records, _ = extractor.read(tqdm(list_molecules(molecules), desc="reading molecules", leave=False))
+    molecules = list_molecules(molecules)
+    bar = tqdm(molecules, desc="reading molecules", leave=False, disable=len(molecules) < FEW)
+    records, _ = extractor.read(bar)
     return embed_records(model, processor, records, pair_budget, dtype)
 
 
@@ -63,7 +67,7 @@ def embed_records(
 def embed_texts(
     model: Any, processor: Any, texts: str | Iterable[str], batch_size: int = 64, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """Embed texts in batches of similar length, with a progress bar.
+    """Embed texts in batches of similar length, with a progress bar if they are many.
 
     Args:
         model: a `GeomCLIPModel` on any device; its training mode is restored afterwards.
@@ -79,7 +83,7 @@ def embed_texts(
     """
     texts = list_texts(texts)
     order, embeds = torch.tensor([len(text) for text in texts]).argsort(stable=True), []
-    with inference(model, dtype), tqdm(total=len(texts), desc="texts", leave=False) as bar:
+    with inference(model, dtype), tqdm(total=len(texts), desc="texts", leave=False, disable=len(texts) < FEW) as bar:
         for indices in order.split(batch_size):
             batch = processor(text=[texts[index] for index in indices.tolist()], return_tensors="pt")
             embeds.append(model.get_text_features(**batch.to(model.device)).pooler_output.float().cpu())
@@ -103,7 +107,7 @@ def batches_by_size(
     """
     budget = pair_budget or choose_pair_budget(device)
     num_rows = torch.tensor([len(record["atomic_numbers"]) + 2 for record in records])
-    with tqdm(total=len(records), desc="molecules", leave=False) as bar:
+    with tqdm(total=len(records), desc="molecules", leave=False, disable=len(records) < FEW) as bar:
         for indices in group_by_size(num_rows, budget, 2, choose_group_cost(device)):
             yield indices, extractor.pad([records[index] for index in indices.tolist()], "pt").to(device)
             bar.update(len(indices))

@@ -4,15 +4,14 @@ Source: occlusion, Zeiler & Fergus (ECCV 2014, section 4.2) for images and Li et
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .embedding_geomclip import embed_texts, inference
-from .grouping_geomclip import choose_pair_budget
+from .embedding_geomclip import batches_by_size, embed_texts, inference
 
 WORD = re.compile(r"\S+")
 
@@ -54,47 +53,55 @@ def explain(model: Any, processor: Any, molecule: Any, text: str) -> Explanation
         MoleculeError: the molecule cannot be used.
         ValueError: the text is not a string.
     """
-    (record,), _ = processor.feature_extractor.read([molecule])
-    return explain_record(model, processor, record, text)
+    records, _ = processor.feature_extractor.read([molecule])
+    return explain_records(model, processor, records, text)[0]
 
 
-def explain_record(model: Any, processor: Any, record: Mapping[str, Any], text: str) -> Explanation:
-    """Explain a record from `extractor.read` as `explain` explains a molecule, without checking it again."""
-    numbers, positions = np.asarray(record["atomic_numbers"], np.int64), np.asarray(record["positions"], np.float64)
+def explain_records(model: Any, processor: Any, records: Sequence[Mapping[str, Any]], text: str) -> list[Explanation]:
+    """Explain records from `extractor.read` as `explain` explains a molecule, without checking them again."""
     words = [*WORD.finditer(text)] if isinstance(text, str) else []
     texts = [text, *(text[: word.start()] + text[word.end() :] for word in words)]
     text_embeds = embed_texts(model, processor, texts)
-    is_masked = np.concatenate([np.zeros((1, len(numbers)), bool), np.eye(len(numbers), dtype=bool)])
-    molecule_embeds = embed_masked(model, processor, record, is_masked)
-    similarity = molecule_embeds[0] @ text_embeds[0]
-    return Explanation(
-        similarity.item(),
-        numbers,
-        positions,
-        (similarity - molecule_embeds[1:] @ text_embeds[0]).numpy(),
-        [word.group() for word in words],
-        (similarity - text_embeds[1:] @ molecule_embeds[0]).numpy(),
-    )
+    sizes = [len(record["atomic_numbers"]) for record in records]
+    masks = [np.concatenate([np.zeros((1, size), bool), np.eye(size, dtype=bool)]) for size in sizes]
+    repeated = [record for record, size in zip(records, sizes) for _ in range(size + 1)]
+    embeds = embed_masked(model, processor, repeated, [mask for rows in masks for mask in rows])
+    explanations = []
+    for record, masked in zip(records, embeds.split([size + 1 for size in sizes])):
+        similarity = masked[0] @ text_embeds[0]
+        explanations.append(
+            Explanation(
+                similarity.item(),
+                np.asarray(record["atomic_numbers"], np.int64),
+                np.asarray(record["positions"], np.float64),
+                (similarity - masked[1:] @ text_embeds[0]).numpy(),
+                [word.group() for word in words],
+                (similarity - text_embeds[1:] @ masked[0]).numpy(),
+            )
+        )
+    return explanations
 
 
-def embed_masked(model: Any, processor: Any, record: Mapping[str, Any], is_masked: np.ndarray) -> Tensor:
-    """Embed variants of one molecule in which the elements of some atoms are replaced by [MASK].
+def embed_masked(
+    model: Any, processor: Any, records: Sequence[Mapping[str, Any]], masks: Sequence[np.ndarray]
+) -> Tensor:
+    """Embed molecules in which the elements of some atoms are replaced by [MASK].
 
     Args:
         model, processor: as for `explain`.
-        record: the molecule, from `extractor.read`.
-        is_masked: (variants, atoms) bool, True on the atoms that are masked.
+        records: the molecules, from `extractor.read`; a molecule may occur several times.
+        masks: (atoms,) bool for each record, True on the atoms that are masked.
     Returns:
-        (variants, projection_dim) float32, L2-normalised, on the CPU.
+        (records, projection_dim) float32, L2-normalised, on the CPU.
     """
-    extractor = getattr(processor, "feature_extractor", processor)
-    batch = extractor.pad([record], "pt").to(model.device)
-    is_masked = torch.from_numpy(is_masked).to(model.device)
-    num_rows, embeds = batch["atom_ids"].shape[1], []
+    extractor, places, embeds = getattr(processor, "feature_extractor", processor), [], []
     with inference(model):
-        for masked in is_masked.split(max(1, choose_pair_budget(model.device) // num_rows**2)):
-            inputs = {name: values.expand(len(masked), *values.shape[1:]) for name, values in batch.items()}
-            inputs["atom_ids"] = inputs["atom_ids"].clone()
-            inputs["atom_ids"][:, 1:-1].masked_fill_(masked, model.config.geometry_config.mask_token_id)
-            embeds.append(model.get_geometry_features(**inputs, only_pooled=True).pooler_output.float().cpu())
-    return torch.cat(embeds)
+        for indices, batch in batches_by_size(extractor, records, model.device):
+            is_masked = torch.zeros(batch["atom_mask"].shape, dtype=torch.bool)
+            for row, index in enumerate(indices.tolist()):
+                is_masked[row, 1 : 1 + len(masks[index])] = torch.from_numpy(masks[index])
+            mask_id = model.config.geometry_config.mask_token_id
+            batch["atom_ids"] = batch["atom_ids"].masked_fill(is_masked.to(model.device), mask_id)
+            places.append(indices)
+            embeds.append(model.get_geometry_features(**batch, only_pooled=True).pooler_output.float().cpu())
+    return torch.cat(embeds)[torch.cat(places).argsort()]

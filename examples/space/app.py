@@ -1,6 +1,6 @@
 """The page as a Space on the Hugging Face Hub. Set MODEL to the Hub id of a GeomCLIP, and INDEX to your own index.
 
-Without INDEX, the Space makes an index of 3,000 named compounds when it starts.
+Without INDEX, the Space makes an index of 2,500 named compounds when it starts.
 """
 
 import os

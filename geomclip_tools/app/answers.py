@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from modeling_geomclip import MoleculeError, explain, read_molecule
+from modeling_geomclip import MoleculeError, read_molecule
+from modeling_geomclip.explanation_geomclip import explain_records
 
 from ..drawing import draw_explanation, draw_molecule
 from ..library import MoleculeIndex
@@ -109,20 +110,20 @@ class Answers:
         Raises:
             ValueError: the text is empty or too long, or a molecule is not in the index.
         """
-        query = read_query({"text": text})
-        return [
-            self._explain(self._get(inchikey), query.text, DRAWING) for inchikey in list(inchikeys)[:MOST_EXPLAINED]
-        ]
+        rows = [self._get(inchikey) for inchikey in list(inchikeys)[:MOST_EXPLAINED]]
+        return self._explain(rows, read_query({"text": text}).text, DRAWING)
 
-    def _explain(self, row: Mapping[str, Any], text: str, size: tuple[int, int]) -> dict[str, Any]:
-        encoder = self._index.encoder
-        explanation = explain(encoder.model, encoder.processor, _take_geometry(row), text)
-        try:
-            drawing = draw_explanation(explanation, row["smiles"], size)
-        except ValueError:  # the geometry does not show the bonds of its SMILES
-            drawing = draw_molecule(row["smiles"], size)
-        shares = explanation.word_contributions.round(4).tolist()
-        return {"inchikey": row["inchikey"], "drawing": drawing, "words": [*zip(explanation.words, shares)]}
+    def _explain(self, rows: Sequence[Mapping[str, Any]], text: str, size: tuple[int, int]) -> list[dict[str, Any]]:
+        encoder, found = self._index.encoder, []
+        explanations = explain_records(encoder.model, encoder.processor, [*map(_take_geometry, rows)], text)
+        for row, explanation in zip(rows, explanations):
+            try:
+                drawing = draw_explanation(explanation, row["smiles"], size)
+            except ValueError:  # the geometry does not show the bonds of its SMILES
+                drawing = draw_molecule(row["smiles"], size)
+            words = [*zip(explanation.words, explanation.word_contributions.round(4).tolist())]
+            found.append({"inchikey": row["inchikey"], "drawing": drawing, "words": words})
+        return found
 
     def show(self, inchikey: str, text: str = "") -> dict[str, Any]:
         """Return all about a molecule: names, descriptors, its record in SDF with the geometry, texts, an explanation.
@@ -142,7 +143,7 @@ class Answers:
             "columns": json.loads(row["columns"]),
             "record": format_rows([_hide_folders(row)], "sdf"),
             "texts": [{"score": hit["score"], "text": hit["text"], "name": _name(hit)} for hit in texts],
-            "explanation": None if query is None else self._explain(row, query.text, LARGE_DRAWING),
+            "explanation": None if query is None else self._explain([row], query.text, LARGE_DRAWING)[0],
             "drawing": draw_molecule(row["smiles"], LARGE_DRAWING),
         }
 

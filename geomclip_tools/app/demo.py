@@ -10,7 +10,7 @@ from dataset_pubchem3d.sources.chemicals import Chemicals
 from ..library import MoleculeIndex
 from ..library.store import exists
 
-MOLECULES = 3000
+MOLECULES = 2500
 MOST_HEAVY_ATOMS = 30  # larger ones take most of the time
 LIBRARY = "molecules.csv"
 

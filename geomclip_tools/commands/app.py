@@ -28,7 +28,7 @@ class AppSettings:
         default=None, metadata={"help": "captioner, which describes molecules on request: folder or Hub id"}
     )
     demo: bool = field(
-        default=False, metadata={"help": "make an index of 3,000 named compounds of the package chemicals, and show it"}
+        default=False, metadata={"help": "make an index of 2,500 named compounds of the package chemicals, and show it"}
     )
     demo_folder: str = field(default="geomclip_demo", metadata={"help": "folder of the demonstration's index"})
     host: str = field(default="127.0.0.1", metadata={"help": "address to listen at; 0.0.0.0 lets other machines in"})

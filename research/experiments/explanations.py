@@ -26,7 +26,7 @@ from geomclip_tools.drawing import place_contributions
 from geomclip_tools.loading import load_geomclip
 from geomclip_tools.records import find_commit, redact_paths
 from modeling_geomclip import Explanation, embed_texts
-from modeling_geomclip.explanation_geomclip import embed_masked, explain_record
+from modeling_geomclip.explanation_geomclip import embed_masked, explain_records
 
 GROUPS = {  # text, and SMARTS of the group with all its heavy atoms
     "a carboxylic acid": "[CX3](=O)[$([OX2H]),$([OX1-])]",
@@ -87,10 +87,10 @@ def has_all_atoms(row: dict[str, Any]) -> bool:
 
 def measure(model: Any, processor: Any, case: Case, rng: np.random.Generator) -> Result:
     """Explain the similarity of a case, and mask its heavy atoms in the order of their contributions."""
-    explanation = explain_record(model, processor, case.record, case.text)
     positions = case.record["positions"]
     scattered = {**case.record, "positions": rng.normal(scale=positions.std(axis=0).mean(), size=positions.shape)}
-    of_scattered = explain_record(model, processor, scattered, case.text)._replace(positions=explanation.positions)
+    explanation, of_scattered = explain_records(model, processor, [case.record, scattered], case.text)
+    of_scattered = of_scattered._replace(positions=explanation.positions)
     is_hit, chance = find_hit(explanation, case)
     heavy = np.flatnonzero(explanation.atomic_numbers > 1)
     text_embed = embed_texts(model, processor, [case.text])[0]
@@ -99,7 +99,7 @@ def measure(model: Any, processor: Any, case: Case, rng: np.random.Generator) ->
         is_masked = np.zeros((len(MASKED), len(explanation.atomic_numbers)), bool)
         for row, share in zip(is_masked, MASKED):
             row[order[: round(share * len(order))]] = True
-        curves.append((embed_masked(model, processor, case.record, is_masked) @ text_embed).numpy())
+        curves.append((embed_masked(model, processor, [case.record] * len(MASKED), is_masked) @ text_embed).numpy())
     return Result(is_hit, chance, find_hit(of_scattered, case)[0], *curves)
 
 

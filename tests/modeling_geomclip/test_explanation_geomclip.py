@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from modeling_geomclip import MoleculeError, embed_molecules, embed_texts, explain
-from modeling_geomclip.explanation_geomclip import embed_masked
+from modeling_geomclip.explanation_geomclip import embed_masked, explain_records
 
 SMILES = "CC(=O)Nc1ccc(O)cc1"
 TEXT = "the molecule  is an acid"
@@ -37,12 +37,14 @@ def test_contributions_are_differences_of_similarities(model, processor):
     assert_close(torch.from_numpy(found.word_contributions[[1, 4]]), similarity - without @ molecule, rtol=0, atol=1e-6)
 
 
-def test_batches_make_no_difference(model, processor, monkeypatch):
-    whole = explain(model, processor, SMILES, TEXT)
-    monkeypatch.setattr("modeling_geomclip.explanation_geomclip.choose_pair_budget", lambda device: 1)
-    assert_close(
-        explain(model, processor, SMILES, TEXT).atom_contributions, whole.atom_contributions, rtol=0, atol=1e-6
-    )
+def test_several_molecules_are_explained_as_each_alone(model, processor):
+    smiles = [SMILES, "CO", "CCCCCCO", "[Na+].[Cl-]"]
+    records, _ = processor.feature_extractor.read(smiles)
+    for each, found in zip(smiles, explain_records(model, processor, records, TEXT), strict=True):
+        alone = explain(model, processor, each, TEXT)
+        np.testing.assert_allclose(found.atom_contributions, alone.atom_contributions, atol=2e-6)
+        np.testing.assert_allclose(found.word_contributions, alone.word_contributions, atol=2e-6)
+        assert (found.similarity, found.words) == (pytest.approx(alone.similarity, abs=2e-6), alone.words)
 
 
 def test_contributions_do_not_depend_on_the_order_of_atoms(model, processor):
@@ -57,9 +59,10 @@ def test_contributions_do_not_depend_on_the_order_of_atoms(model, processor):
 def test_no_masks_and_all_masks(model, processor):
     ((record,), _) = processor.feature_extractor.read(["CO"])
     other = {**record, "atomic_numbers": np.array([7, 7])}
-    none, every = np.zeros((1, 2), bool), np.ones((1, 2), bool)
-    assert_close(embed_masked(model, processor, record, none), embed_molecules(model, processor, "CO"))
-    assert_close(embed_masked(model, processor, record, every), embed_masked(model, processor, other, every))
+    none, every = np.zeros(2, bool), np.ones(2, bool)
+    assert_close(embed_masked(model, processor, [record], [none]), embed_molecules(model, processor, "CO"))
+    masked = embed_masked(model, processor, [record, other], [every, every])
+    assert_close(masked[0], masked[1])
 
 
 def test_what_is_wrong_is_told(model, processor):
