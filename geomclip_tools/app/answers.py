@@ -84,7 +84,7 @@ class Answers:
     def _read(self, query: Query) -> dict[str, Any] | None:
         """Return the geometry of the query's molecule."""
         if query.similar:
-            return _take_geometry(self._get(query.similar))
+            return _take_geometry(self._get([query.similar])[0])
         if not query.molecule:
             return None
         extractor = self._index.encoder.processor.feature_extractor
@@ -96,9 +96,10 @@ class Answers:
         except ProcessEnded as error:
             raise ValueError(f"the molecule cannot be used: {error}") from error
 
-    def _get(self, inchikey: str) -> dict[str, Any]:
+    def _get(self, inchikeys: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the rows of some molecules."""
         try:
-            return self._index.get([inchikey])[0]
+            return list(self._index.get(inchikeys))
         except KeyError as error:
             raise ValueError("this molecule is not in the index any more; search again") from error
 
@@ -110,8 +111,8 @@ class Answers:
         Raises:
             ValueError: the text is empty or too long, or a molecule is not in the index.
         """
-        rows = [self._get(inchikey) for inchikey in list(inchikeys)[:MOST_EXPLAINED]]
-        return self._explain(rows, read_query({"text": text}).text, DRAWING)
+        query = read_query({"text": text})
+        return self._explain(self._get(list(inchikeys)[:MOST_EXPLAINED]), query.text, DRAWING)
 
     def _explain(self, rows: Sequence[Mapping[str, Any]], text: str, size: tuple[int, int]) -> list[dict[str, Any]]:
         encoder, found = self._index.encoder, []
@@ -131,7 +132,7 @@ class Answers:
         Raises:
             ValueError: the molecule is not in the index, or the text is too long.
         """
-        row = self._get(inchikey)
+        (row,) = self._get([inchikey])
         query = read_query({"text": text}) if text.strip() else None
         texts = self._index.find_texts(_take_geometry(row), LONGEST_LIST // 4)
         return {
@@ -155,7 +156,7 @@ class Answers:
         """
         if self._caption is None:
             raise ValueError("this page has no captioner; start it with --captioner")
-        yield from self._caption(self._get(inchikey))
+        yield from self._caption(self._get([inchikey])[0])
 
     # ------------------------------------------------------------------------------------------------------------- map
 
@@ -193,7 +194,7 @@ class Answers:
         keys = self._points[0]
         if not 0 <= place < len(keys):
             raise ValueError("there is no such molecule on the map")
-        row = self._get(keys[place])
+        (row,) = self._get([keys[place]])
         return {name: cell for name, cell in _show(row).items() if name in ("inchikey", "name", "smiles", "drawing")}
 
 
