@@ -37,6 +37,10 @@ class AddSettings:
         default=None, metadata={"help": "processes that make conformers (default: one per core; 0: none)"}
     )
     batch_size: int = field(default=1024, metadata={"help": "entries per commit; a kill loses at most two batches"})
+    texts: bool = field(
+        default=True,
+        metadata={"help": "keep and embed the texts of the libraries, too; long ones take most of the time"},
+    )
 
     def __post_init__(self):
         if self.batch_size < 1 or (self.num_proc or 0) < 0:
@@ -87,7 +91,9 @@ def add(settings: AddSettings) -> None:
     else:
         index = MoleculeIndex.create(settings.index, settings.model)
     listing = Path(settings.quarantine or _name_quarantine(settings.index))
-    counts = index.add(settings.libraries, settings.encoding, listing, settings.num_proc, settings.batch_size)
+    counts = index.add(
+        settings.libraries, settings.encoding, listing, settings.num_proc, settings.batch_size, settings.texts
+    )
     reasons = Counter(counts.pop("reasons"))
     if reasons:
         report_reasons(reasons, sum(counts.values()), "entry", "entries", listing)

@@ -51,14 +51,23 @@ class Addition:
         processes: where molecules are read and conformers made.
         quarantine: where refused entries are listed.
         bar: progress bar, in entries.
+        texts: whether to keep and embed the texts of entries.
     Attributes:
         counts: entries by what became of them: `added` as a new molecule, `united` with one, `skipped` because the
             molecule already had this source, or `refused`.
     """
 
-    def __init__(self, store: MoleculeStore, encoder: Encoder, processes: Processes, quarantine: Quarantine, bar: tqdm):
+    def __init__(
+        self,
+        store: MoleculeStore,
+        encoder: Encoder,
+        processes: Processes,
+        quarantine: Quarantine,
+        bar: tqdm,
+        texts: bool = True,
+    ):
         self._store, self._encoder, self._processes = store, encoder, processes
-        self._quarantine, self._bar = quarantine, bar
+        self._quarantine, self._bar, self._texts = quarantine, bar, texts
         self.counts: Counter[str] = Counter(added=0, united=0, skipped=0, refused=0)
 
     def run(self, entries: Iterable[Entry], batch_size: int) -> None:
@@ -111,6 +120,8 @@ class Addition:
         row, *others = sorted(rows, key=lambda row: "positions" not in row)
         for other in others:
             row = unite(row, other)
+        if not self._texts:
+            row["text"] = None
         if there is not None:  # the table has its geometry, and perhaps a text
             row = {name: cell for name, cell in row.items() if name not in ("atomic_numbers", "positions")}
             row |= {"is_there": True, "text": row["text"] if there["text"] is None else None}

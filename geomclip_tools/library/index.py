@@ -84,6 +84,7 @@ class MoleculeIndex:
         quarantine: str | Path | None = None,
         num_proc: int | None = None,
         batch_size: int = 1024,
+        texts: bool = True,
     ) -> dict[str, Any]:
         """Add the molecules of libraries; a molecule that is there already gets the new names and sources.
 
@@ -95,6 +96,7 @@ class MoleculeIndex:
             quarantine: JSON Lines file for the entries that cannot be used.
             num_proc: number of processes that make conformers; the number of cores if None, this process if 0.
             batch_size: entries per batch.
+            texts: whether to keep and embed the texts of the libraries, for `find_texts`.
         Returns:
             numbers of entries: `added` as new molecules, `united` with a molecule, `skipped` because they were there,
             and `refused`; and `reasons`, the numbers of refused entries by reason.
@@ -110,7 +112,7 @@ class MoleculeIndex:
             Quarantine(quarantine and Path(quarantine)) as refused,
             tqdm(total=total, desc="entries", unit="entry", smoothing=0.05) as bar,
         ):
-            addition = Addition(self._store, self.encoder, processes, refused, bar)
+            addition = Addition(self._store, self.encoder, processes, refused, bar, texts)
             addition.run(read_entries(libraries, encoding), batch_size)
         self.optimize()
         return {**addition.counts, "reasons": dict(refused.reasons.most_common())}

@@ -43,7 +43,7 @@ APPROXIMATE_FROM = 100_000  # rows; fewer are searched exactly
 VECTOR_FILE_FROM = 10_000  # rows; the vectors of fewer are read from the table in no time
 VECTOR_FILES = "vectors"  # in the folder of a local index
 MORE = 20  # rows to find beyond those wanted
-PROBES, REFINEMENT = 32, 20  # partitions to search, and candidates per row found whose full vectors are compared
+PROBES, REFINEMENT = 24, 20  # partitions to search, and candidates per row found whose full vectors are compared
 OLD_VERSIONS = timedelta(hours=1)  # are kept for searches that still read them
 
 

@@ -4,9 +4,9 @@
         --output research/results/performance/search.json
 
 The vectors are the embeddings of a real index and noisy copies of them; the queries are texts of the dataset, whose
-molecules need not be in the index. Encoding the queries is not timed. Memory is that which no other process shares, so
-pages of a mapped file do not count. It is compared with that of a process that has loaded the model and LanceDB, but no
-table.
+molecules need not be in the index. Encoding the queries is not timed. Memory is that of the process itself (anonymous
+pages), without pages of files, which the operating system can drop at any time. It is compared with that of a process
+that has loaded the model and LanceDB, but no table.
 """
 
 import json
@@ -147,14 +147,20 @@ def search_in_process(path: str, model: str, queries: np.ndarray) -> dict[str, f
     """Open an index and search it; see `measure_memory`."""
     given = load_geomclip(model)
     embed_texts(*given, ["a text"])
-    before = psutil.Process().memory_full_info().uss
+    before = measure_memory_of_process()
     opening = measure_seconds(lambda: MoleculeStore.open(path).count())
     store, growth = MoleculeStore.open(path), {}
     for name, exact in (("approximate", False), ("exact", True)):
         for query in queries:
             store.rank(query, TOP, (KEY,), exact=exact)
-        growth[f"growth_after_{name}_bytes"] = psutil.Process().memory_full_info().uss - before
+        growth[f"growth_after_{name}_bytes"] = measure_memory_of_process() - before
     return {"open_seconds": opening, **growth}
+
+
+def measure_memory_of_process() -> int:
+    """Return the bytes of this process that no file holds."""
+    info = psutil.Process().memory_info()
+    return info.rss - info.shared  # "shared" counts all pages of files, also those of one process
 
 
 def time_adding(source: str, folder: Path, number: int, model: Any, processor: Any) -> dict[str, float]:
