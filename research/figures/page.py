@@ -8,6 +8,7 @@ import argparse
 import shutil
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 QUERY = "an alkaloid"
@@ -25,18 +26,25 @@ def take_screenshots(page: Page, folder: Path) -> None:
     page.fill("#text", QUERY)
     page.press("#text", "Enter")
     expect(page.locator("article").last).to_have_attribute("data-explained", "yes")
-    page.screenshot(path=folder / "app-search.png")
+    save(page, folder / "app-search.png")
     page.locator("article .open").first.click()
     expect(page.locator("#viewer")).to_have_attribute(
         "data-shown", page.locator("article").first.get_attribute("data-inchikey")
     )
     page.wait_for_timeout(1000)  # until the geometry is drawn
-    page.screenshot(path=folder / "app-molecule.png")
+    save(page, folder / "app-molecule.png")
     page.keyboard.press("Escape")
     page.locator("#tab-map").click()
     expect(page.locator("#status")).to_contain_text("on the map")
     page.locator("#map").scroll_into_view_if_needed()
-    page.screenshot(path=folder / "app-map.png")
+    save(page, folder / "app-map.png")
+
+
+def save(page: Page, path: Path) -> None:
+    """Save a screenshot in 256 colours, which take a third of the space."""
+    page.screenshot(path=path)
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def main() -> None:
