@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ class Answers:
 
     def __init__(self, index: MoleculeIndex, processes: Processes, caption: Any = None):
         self._index, self._processes, self._caption = index, processes, caption
+        self._mapping = Lock()
 
     def describe(self) -> dict[str, Any]:
         """Return what the page says about the index."""
@@ -160,8 +162,14 @@ class Answers:
 
     # ------------------------------------------------------------------------------------------------------------- map
 
-    @cached_property
+    @property
     def _points(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        with self._mapping:  # who comes second waits for the map of the first
+            return self._map
+
+    @cached_property
+    def _map(self) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """InChIKeys, embeddings (molecules, size) float16 and places (molecules, 2) float32."""
         keys, vectors = self._index.read_vectors(MOST_POINTS)
         return keys, vectors, project(vectors.astype(np.float32))
 
@@ -184,7 +192,6 @@ class Answers:
         low, high = scores.min(initial=1), scores.max(initial=-1)
         return np.rint(255 * (scores - low) / max(high - low, 1e-9)).astype(int).tolist()
 
-    @lru_cache(maxsize=4096)  # noqa: B019 (there is one object, as long as the process)
     def point_at(self, place: int) -> dict[str, Any]:
         """Return a molecule on the map by its place: `inchikey`, `name`, `smiles` and `drawing`.
 

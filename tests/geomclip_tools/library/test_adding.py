@@ -1,7 +1,9 @@
-"""An addition survives its own death, molecules that end their process, and another writer."""
+"""An addition survives its own death, a full disk, molecules that end their process, and another writer."""
 
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,14 @@ def write_then_die(self, rows):
 MoleculeStore.write = write_then_die
 path, model, library = sys.argv[1:]
 MoleculeIndex.create(path, model).add(library, num_proc=0, batch_size=3)
+"""
+ADD = """
+import sys
+from geomclip_tools.library import MoleculeIndex
+path, model, library = sys.argv[1:]
+index = MoleculeIndex.create(path, model)
+print("ready", flush=True)
+index.add(library, num_proc=1, batch_size=5)
 """
 
 
@@ -55,6 +65,81 @@ def test_after_a_kill_the_same_addition_goes_on(model, processor, library, tmp_p
     assert len(index) == 11
     good = [line for line, smiles in enumerate(SMILES, start=1) if smiles != "C1CC"]
     assert list_sources(index) == sorted(f"{library}, line {line}" for line in good)
+
+
+@pytest.fixture
+def saved(model, processor, tmp_path) -> str:
+    """Folder of a checkpoint."""
+    model.save_pretrained(tmp_path / "geomclip")
+    processor.save_pretrained(tmp_path / "geomclip")
+    return str(tmp_path / "geomclip")
+
+
+def list_molecules(index) -> list[str]:
+    return [key for batch in index._store.scan(["inchikey"]) for key in batch["inchikey"].to_pylist()]
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_nothing_and_add_nothing_twice(model, processor, saved, tmp_path):
+    tails = ("", "O", "N", "Cl", "Br", "S", "F", "=O", "#N", "C(=O)O")
+    smiles = ["C" * length + tail for length in range(2, 42) for tail in tails]
+    library, path, rng, numbers = tmp_path / "library.smi", tmp_path / "index", random.Random(0), [0]
+    library.write_text("".join(f"{each}\n" for each in smiles))
+    for _ in range(20):
+        command = [sys.executable, "-c", ADD, str(path), saved, str(library)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert process.stdout.readline() == "ready\n"
+        before = numbers[-1]
+        deadline = time.monotonic() + 60
+        while len(MoleculeIndex.open(path)) == before and time.monotonic() < deadline:  # until it has done something
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, 0.2))
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        found = list_molecules(MoleculeIndex.open(path, (model, processor)))
+        assert len(found) == len(set(found))
+        numbers.append(len(found))
+    assert numbers == sorted(numbers)
+    assert numbers[1] < len(smiles) / 2, "the first kill came too late to test anything"
+    index = MoleculeIndex.open(path, (model, processor))
+    counts = index.add(str(library), num_proc=0)
+    found = list_molecules(index)
+    assert counts["refused"] == 0
+    assert len(found) == len(set(found)) == len(smiles)
+    assert list_sources(index) == sorted(f"{library}, line {line}" for line in range(1, len(smiles) + 1))
+    assert len(index.search("an acid", top_k=5)) == 5
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 3 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_what_was_written(model, processor, small_disk, tmp_path):
+    library, path = tmp_path / "library.smi", small_disk / "index"
+    library.write_text(
+        "".join(
+            f"{'C' * (1 + number % 20)}{'O' * (number // 20 % 2)} name {number} {'x' * 9000}\n" for number in range(600)
+        )
+    )
+    index = MoleculeIndex.create(path, (model, processor))
+    with pytest.raises(
+        OSError, match=r"index cannot be written .*No space left on device.* all earlier batches are kept"
+    ):
+        index.add(str(library), num_proc=0, batch_size=50)
+    index = MoleculeIndex.open(path, (model, processor))
+    found = list_molecules(index)
+    assert 0 < len(found) == len(set(found))
+    assert len(index.search("an acid", top_k=5)) == 5
 
 
 class FragileProcesses(Processes):
