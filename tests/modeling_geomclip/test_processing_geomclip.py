@@ -1,7 +1,5 @@
 """The processor combines its two parts: each half of a batch equals the output of that part alone."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -208,8 +206,10 @@ def test_saving_and_loading_keeps_the_outputs_but_no_local_settings(processor, t
 
     for folder in ("first", "second"):
         for file in (tmp_path / folder).glob("*.json"):
-            assert str(tmp_path) not in file.read_text()
-            assert not {"is_local", "local_files_only", "name_or_path"} & set(json.loads(file.read_text()))
+            text = file.read_text()
+            assert not [
+                word for word in (str(tmp_path), "is_local", "local_files_only", "name_or_path") if word in text
+            ]
     assert (tmp_path / "second" / "processor_config.json").exists()
 
 
