@@ -6,10 +6,19 @@ import { find, make, showDrawing } from "./elements.js";
 const CELLS = 128; // per side, of the grid in which a point is looked up
 const SIZE = 10000; // of the map's coordinates
 const NEAR = 10; // pixels
-const PALETTE = Array.from({ length: 256 }, (_, place) => {
-  const share = place / 255;
-  return `hsl(${260 - 200 * share} 80% ${25 + 45 * share}%)`;
-});
+const BACKGROUND = toPixel(200, 0.18, 0.08);
+const PALETTE = Array.from({ length: 256 }, (_, place) => toPixel(260 - (200 * place) / 255, 0.8, 0.25 + (0.45 * place) / 255));
+const PLAIN = 110; // in the palette, without a text
+const BRIGHT = 200; // from here on, points are larger
+
+/** Return a colour (hue in degrees, saturation and lightness from 0 to 1) as a pixel of a canvas. */
+function toPixel(hue, saturation, lightness) {
+  const part = (shift) => {
+    const k = (shift + hue / 30) % 12;
+    return Math.round(255 * (lightness - saturation * Math.min(lightness, 1 - lightness) * Math.max(-1, Math.min(k - 3, 9 - k, 1))));
+  };
+  return ((255 << 24) | (part(4) << 16) | (part(8) << 8) | part(0)) >>> 0;
+}
 
 export class LibraryMap {
   constructor(open) {
@@ -31,13 +40,13 @@ export class LibraryMap {
       });
     });
     await this.loading;
-    this.draw();
   }
 
-  /** Colour the points by their similarity with a text. */
+  /** Colour the points by their similarity with a text; the most similar ones are drawn last, on top. */
   async colour(text) {
     await this.load();
-    this.colours = text ? await ask("colour_map", text) : null;
+    this.colours = text ? await ask("colour_map", text) : new Array(this.x.length).fill(PLAIN);
+    this.order = [...this.colours.keys()].sort((a, b) => this.colours[a] - this.colours[b]);
     this.draw();
   }
 
@@ -46,30 +55,25 @@ export class LibraryMap {
     return side(x) * CELLS + side(y);
   }
 
+  /** Draw all points, pixel by pixel: a canvas needs a second for 100,000 rectangles. */
   draw() {
-    const ratio = window.devicePixelRatio || 1, { clientWidth: width, clientHeight: height } = this.canvas;
-    if (!this.x || !width) return;
-    this.canvas.width = width * ratio;
-    this.canvas.height = height * ratio;
-    const context = this.canvas.getContext("2d");
-    context.scale(ratio, ratio);
-    this.view.scale ||= (0.94 * Math.min(width, height)) / SIZE;
-    const { x: left, y: top, scale } = this.view;
-    const side = this.x.length > 20000 ? 2 : 4;
-    const order = new Map();
-    this.x.forEach((x, place) => {
-      const colour = this.colours ? this.colours[place] : 110;
-      if (!order.has(colour)) order.set(colour, []);
-      order.get(colour).push(place);
-    });
-    for (const colour of [...order.keys()].sort((a, b) => a - b)) { // the most similar last, on top
-      context.fillStyle = PALETTE[colour];
-      const grown = side + (this.colours && colour > 200 ? 2 : 0);
-      for (const place of order.get(colour)) {
-        const x = width / 2 + (this.x[place] - left) * scale, y = height / 2 + (this.y[place] - top) * scale;
-        if (x > -9 && y > -9 && x < width + 9 && y < height + 9) context.fillRect(x - grown / 2, y - grown / 2, grown, grown);
-      }
+    const ratio = window.devicePixelRatio || 1;
+    const width = Math.round(this.canvas.clientWidth * ratio), height = Math.round(this.canvas.clientHeight * ratio);
+    if (!this.order || !width) return;
+    Object.assign(this.canvas, { width, height });
+    this.view.scale ||= (0.94 * Math.min(width, height)) / ratio / SIZE;
+    const { x: left, y: top } = this.view, scale = this.view.scale * ratio;
+    const context = this.canvas.getContext("2d"), image = context.createImageData(width, height);
+    const pixels = new Uint32Array(image.data.buffer).fill(BACKGROUND);
+    const side = Math.round((this.x.length > 20000 ? 2 : 4) * ratio);
+    for (const place of this.order) {
+      const colour = this.colours[place], size = side + (colour > BRIGHT ? Math.round(2 * ratio) : 0);
+      const x = Math.round(width / 2 + (this.x[place] - left) * scale - size / 2);
+      const y = Math.round(height / 2 + (this.y[place] - top) * scale - size / 2);
+      if (x < 0 || y < 0 || x + size > width || y + size > height) continue;
+      for (let row = y; row < y + size; row += 1) pixels.fill(PALETTE[colour], row * width + x, row * width + x + size);
     }
+    context.putImageData(image, 0, 0);
   }
 
   /** Return the point nearest to a place of the canvas, or null. */

@@ -159,7 +159,7 @@ function chooseTab(chosen) {
     find(tab.getAttribute("aria-controls")).hidden = tab !== chosen;
   }
   if (chosen.id === "tab-map") {
-    say("Drawing the map …");
+    say("Drawing the map; a large library takes half a minute the first time …");
     map.colour(query?.text || "").then(() => say(`${map.x.length.toLocaleString("en")} molecules on the map.`), (error) => say(error.message, true));
   }
 }
