@@ -3,13 +3,11 @@
 import os
 import threading
 import webbrowser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..library import MoleculeIndex
-from ..loading import load_captioner
 from .index import INDEX_HELP, MODEL_HELP
 from .parsing import parse_flags
 
@@ -48,6 +46,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "app")) -> N
     import uvicorn
 
     from ..app.answers import Answers
+    from ..app.captions import Captions
     from ..app.server import build_app
     from ..library.processes import Processes
 
@@ -71,30 +70,3 @@ def _open_index(settings: AppSettings) -> MoleculeIndex:
     if settings.model is None and not Path(RELEASE).is_dir():
         raise ValueError(f"the demonstration needs a model, and there is no {RELEASE} here; pass --model")
     return open_demo(Path(settings.demo_folder), settings.model or RELEASE)
-
-
-class Captions:
-    """A captioner whose captions can be watched as they grow.
-
-    Args:
-        name: captioner: checkpoint folder, adapter folder or Hub id.
-    """
-
-    def __init__(self, name: str):
-        self._model, self._processor = load_captioner(name)
-
-    def __call__(self, row: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the growing caption of a row of an index."""
-        from transformers import TextIteratorStreamer
-
-        molecule = {name: row[name] for name in ("atomic_numbers", "positions")}
-        batch = self._processor(molecule, smiles=row["smiles"], return_tensors="pt").to(self._model.device)
-        streamer = TextIteratorStreamer(self._processor.tokenizer, skip_prompt=False, skip_special_tokens=True)
-        settings = {**batch, "streamer": streamer, "max_new_tokens": 128, "do_sample": False}
-        thread = threading.Thread(target=self._model.generate, kwargs=settings)
-        thread.start()
-        caption = ""
-        for part in streamer:
-            caption += part
-            yield caption.strip()
-        thread.join()

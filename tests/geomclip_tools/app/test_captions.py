@@ -1,0 +1,46 @@
+"""A caption grows to what the captioner generates at once."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from geomclip_tools.app import captions
+from geomclip_tools.app.captions import Captions
+from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPForCaptioning, read_molecule
+from tests.geomclip_tools.training.tiny_decoder import save_decoder
+
+
+@pytest.mark.parametrize("prompt", ["Describe:", "{smiles}:"])
+def test_a_caption_grows(model, processor, tmp_path, monkeypatch, prompt):
+    monkeypatch.setattr(captions, "LONGEST", 6)
+    decoder = save_decoder(tmp_path / "decoder")
+    torch.manual_seed(1)
+    captioner = GeomCLIPForCaptioning.from_geometry_decoder_pretrained(model, str(decoder), num_prefix_tokens=3).eval()
+    captioner.save_pretrained(tmp_path / "captioner")
+    reader = GeomCLIPCaptioningProcessor(processor.feature_extractor, AutoTokenizer.from_pretrained(decoder), prompt)
+    reader.save_pretrained(tmp_path / "captioner")
+    record = read_molecule("CCCCO", remove_hydrogens=True)
+    row = {**{name: values.tolist() for name, values in record.items()}, "smiles": "CCCCO"}
+    grown = [*Captions(str(tmp_path / "captioner"))(row)]
+    inputs = reader([record], **({"smiles": ["CCCCO"]} if "{smiles}" in prompt else {}), return_tensors="pt")
+    (expected,) = reader.decode_captions(captioner.generate(**inputs, max_new_tokens=6, do_sample=False))
+    assert grown[-1] == expected != ""
+    assert all(after.startswith(before) for before, after in pairwise(grown))
+
+
+def test_an_error_ends_the_caption(model, processor, tmp_path, monkeypatch):
+    class Broken:
+        device = torch.device("cpu")
+
+        def generate(self, **kwargs):
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(captions, "load_captioner", lambda name: (Broken(), None))
+    made = Captions("captioner")
+    made._processor = lambda *molecules, **kwargs: processor(molecules=molecules[0])
+    made._processor.prompt, made._processor.decoder_tokenizer = "", processor.tokenizer
+    monkeypatch.setattr("threading.excepthook", lambda args: None)
+    row = {**read_molecule("CO"), "smiles": "CO"}
+    assert [*made(row)] in ([], [""])
