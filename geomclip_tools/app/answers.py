@@ -103,7 +103,7 @@ class Answers:
         try:
             return list(self._index.get(inchikeys))
         except KeyError as error:
-            raise ValueError("this molecule is not in the index any more; search again") from error
+            raise ValueError("this molecule is no longer in the index; search again") from error
 
     # ------------------------------------------------------------------------------------------------------- molecules
 
@@ -157,7 +157,7 @@ class Answers:
             ValueError: there is no captioner, or the molecule is not in the index.
         """
         if self._caption is None:
-            raise ValueError("this page has no captioner; start it with --captioner")
+            raise ValueError("no captioner is loaded; start geomclip app with --captioner")
         yield from self._caption(self._get([inchikey])[0])
 
     # ------------------------------------------------------------------------------------------------------------- map

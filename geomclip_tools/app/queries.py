@@ -68,12 +68,12 @@ def read_query(given: Any) -> Query:
     if not isinstance(given, Mapping):
         raise ValueError("the query is not an object")
     if unknown := sorted(set(map(str, given)) - {each.name for each in fields(Query)}):
-        raise ValueError(f"the query has unknown parts: {reprlib.repr(', '.join(unknown))}")
+        raise ValueError(f"the query has unknown fields: {reprlib.repr(', '.join(unknown))}")
     text = _read_text(given, "text", LONGEST_TEXT)
     molecule = _read_text(given, "molecule", LARGEST_MOLECULE)
     similar = _read_text(given, "similar", 27)
     if not (text or molecule or similar):
-        raise ValueError("type what you are looking for, or give a molecule")
+        raise ValueError("enter a text or a molecule")
     if "\n" not in molecule and find_file_format(molecule):
         raise ValueError("this is the name of a file; choose the file itself, or paste its content")
     return Query(
@@ -90,7 +90,7 @@ def read_query(given: Any) -> Query:
 def _read_text(given: Mapping[str, Any], name: str, longest: int) -> str:
     text = given.get(name, "")
     if not isinstance(text, str):
-        raise ValueError(f"{name} is not a text")
+        raise ValueError(f"{name} must be a string")
     if len(text) > longest:
         raise ValueError(f"the {name} has {len(text):,} characters; at most {longest:,} are accepted")
     return text.strip() if "\n" not in text.strip() else text
@@ -109,9 +109,9 @@ def _read_ranges(given: Any) -> dict[str, tuple[float | None, float | None]]:
     ranges = {}
     for name, ends in given.items():
         if name not in RANGES:
-            raise ValueError(f"{reprlib.repr(name)} cannot be limited; choose one of {', '.join(RANGES)}")
+            raise ValueError(f"cannot filter by {reprlib.repr(name)}; choose one of {', '.join(RANGES)}")
         if not isinstance(ends, (list, tuple)) or len(ends) != 2:
-            raise ValueError(f"the range of {name} needs two ends")
+            raise ValueError(f"the range of {name} must be [minimum, maximum]")
         ranges[name] = tuple(_read_end(name, end) for end in ends)
     return ranges
 
@@ -120,5 +120,5 @@ def _read_end(name: str, end: Any) -> float | None:
     if end is None:
         return None
     if isinstance(end, bool) or not isinstance(end, (int, float)) or not math.isfinite(end):
-        raise ValueError(f"{name} is limited by {reprlib.repr(end)}, which is not a number")
+        raise ValueError(f"the limit {reprlib.repr(end)} of {name} is not a number")
     return float(end)

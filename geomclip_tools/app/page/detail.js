@@ -52,7 +52,7 @@ function describeWords(words) {
 function listTexts(texts) {
   if (!texts.length) return [];
   const items = texts.map(({ score, text, name }) => make("li", {}, make("b", { textContent: score.toFixed(3) }), ` ${text} `, make("i", { textContent: `(text of ${name})` })));
-  return [make("h3", { textContent: "Texts of the library that fit it best" }), make("ul", {}, ...items)];
+  return [make("h3", { textContent: "Best-matching texts in the library" }), make("ul", {}, ...items)];
 }
 
 function fillTable(found) {

@@ -44,7 +44,7 @@ async function search() {
     show(results);
     remember(given);
     const bounded = Object.keys(given.ranges).length || given.substructure;
-    say(results.length ? `${results.length} molecule${results.length === 1 ? "" : "s"}, best first.` : `No molecule ${bounded ? "passes the filters. Widen or remove them." : "is in the library."}`);
+    say(results.length ? `${results.length} molecule${results.length === 1 ? "" : "s"}, best first.` : (bounded ? "No molecule matches the filters. Relax or remove them." : "The library is empty."));
     await Promise.all([colourCards(mine), find("map-view").hidden ? null : map.colour(given.text)]);
   } catch (error) {
     if (mine === turn) say(error.message, true);
@@ -62,7 +62,7 @@ function makeCard(hit) {
   const filled = make("div");
   filled.style.width = `${hit.percentile}%`;
   const card = make("article", { className: "card" }, drawing, make("h3", { textContent: hit.name }),
-    make("p", { textContent: `score ${hit.score.toFixed(3)} · above ${hit.percentile.toFixed(1)} % of the library` }),
+    make("p", { textContent: `score ${hit.score.toFixed(3)} · percentile ${hit.percentile.toFixed(1)}` }),
     make("div", { className: "bar", ariaHidden: "true" }, filled),
     make("p", { textContent: `${hit.formula} · ${hit.mol_weight.toFixed(1)} g/mol` }),
     make("p", { className: "line" },

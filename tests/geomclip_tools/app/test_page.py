@@ -84,7 +84,7 @@ def test_search_shows_molecules_and_why_they_match(page, answers):
     assert names[0] == "nicotine"
     assert len(names) == 12
     first = page.locator(".card").first
-    expect(first).to_contain_text("above 100.0 % of the library")
+    expect(first).to_contain_text("percentile 100.0")
     expect(first).to_contain_text("C10H14N2 · 162.2 g/mol")
     assert first.locator(".drawing").get_attribute("aria-label") == "Structure of nicotine"
     expect(first).to_have_attribute("data-explained", "yes")
@@ -110,7 +110,7 @@ def test_filters_and_an_empty_result(page):
     assert search(page, "an alkaloid") == ["nicotine"]
     page.fill("#rings-low", "40")
     page.press("#rings-low", "Enter")
-    expect(page.locator("#status")).to_have_text("No molecule passes the filters. Widen or remove them.")
+    expect(page.locator("#status")).to_have_text("No molecule matches the filters. Relax or remove them.")
     assert page.locator("article").count() == 0
     assert page.locator(".download").first.is_disabled()
     page.click("#reset")
@@ -136,9 +136,9 @@ def test_a_molecule_opens_in_three_dimensions(page, index):
     np.testing.assert_allclose(
         mol.GetConformer().GetPositions(), index.get(["SNICXCGAKADSCV-UHFFFAOYSA-N"])[0]["positions"], atol=1e-3
     )
-    dialog.get_by_role("button", name="Describe it").click()
+    dialog.get_by_role("button", name="Generate a description").click()
     expect(dialog.locator("#caption")).to_have_text(f"a molecule: {SMILES['nicotine']}")
-    dialog.get_by_role("button", name="Similar to this").click()
+    dialog.get_by_role("button", name="Find similar molecules").click()
     expect(dialog).to_be_hidden()
     expect(page.locator("#similar b")).to_have_text("nicotine")
     expect(page.locator(".card h3").first).to_have_text("nicotine")
@@ -196,7 +196,7 @@ def test_a_text_and_a_molecule_are_weighed(page):
         ("#molecule", "/etc/passwd.sdf", "this is the name of a file; choose the file itself, or paste its content"),
         ("#molecule", "C" * 2000, "the molecule cannot be used: it has 2000 atoms, more than max_atoms=256"),
         ("#text", "very " * 3000, "the text has 15,000 characters; at most 10,000 are accepted"),
-        ("#text", "", "type what you are looking for, or give a molecule"),
+        ("#text", "", "enter a text or a molecule"),
     ],
 )
 def test_what_is_wrong_is_told(page, field, given, told):

@@ -42,7 +42,7 @@ def test_answers_and_errors(url, answers):
     query = {"text": "an alkaloid of tobacco", "top": 3}
     (found,) = ask(url, "search", query)
     assert found["result"] == json.loads(json.dumps(answers.search(query)))
-    assert ask(url, "search", {})[0] == {"error": "type what you are looking for, or give a molecule"}
+    assert ask(url, "search", {})[0] == {"error": "enter a text or a molecule"}
     assert ask(url, "search") == [{"error": "the request has the wrong parts"}]
     assert ask(url, "search", query, query) == [{"error": "the request has the wrong parts"}]
     assert "no such molecule" in ask(url, "point_at", -1)[0]["error"]
