@@ -92,4 +92,4 @@ figures: .venv/quickstart
 	    --output docs/results/images/error_by_labels.svg
 
 clean:
-	rm -rf .venv site pubchem3d .pubchem3d.work geomclip runs build *.egg-info
+	rm -rf .venv site pubchem3d .pubchem3d.work geomclip geomclip_demo runs build *.egg-info
