@@ -6,6 +6,7 @@ the client need is reachable: Gradio's own pages, uploads and files are not.
 
 import os
 from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported
@@ -32,6 +33,7 @@ POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; worker-src 'self' blob:; "
     "connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
 )
+WRONG_PARTS = "the request has the wrong parts"
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -70,12 +72,12 @@ def guard_answer(answer: Callable) -> Callable[[list], dict]:
     """Return an endpoint that takes the arguments of an answer as a list, and returns `result` or `error`."""
 
     def endpoint(arguments: list) -> dict:
+        if not fits(answer, arguments):
+            return {"error": WRONG_PARTS}
         try:
             return {"result": answer(*arguments)}
         except ValueError as error:
             return {"error": str(error)}
-        except TypeError:
-            return {"error": "the request has the wrong parts"}
 
     return endpoint
 
@@ -84,15 +86,25 @@ def guard_stream(answer: Callable) -> Callable[[list], Iterator[dict]]:
     """Return an endpoint that yields a growing `result`, or an `error`."""
 
     def endpoint(arguments: list) -> Iterator[dict]:
+        if not fits(answer, arguments):
+            yield {"error": WRONG_PARTS}
+            return
         try:
             for result in answer(*arguments):
                 yield {"result": result}
         except ValueError as error:
             yield {"error": str(error)}
-        except TypeError:
-            yield {"error": "the request has the wrong parts"}
 
     return endpoint
+
+
+def fits(answer: Callable, arguments: list) -> bool:
+    """Return whether an answer takes these arguments; its own errors are not those of the request."""
+    try:
+        signature(answer).bind(*arguments)
+    except TypeError:
+        return False
+    return True
 
 
 class Guard:
