@@ -36,6 +36,7 @@ from .pretraining_geomclip import (
 from .processing_captioning_geomclip import GeomCLIPCaptioningProcessor
 from .processing_geomclip import GeomCLIPProcessor
 from .property_geomclip import GeomCLIPForPropertyPrediction, GeomCLIPPropertyOutput
+from .references_geomclip import GeomCLIPReferences, Neighbour
 
 __all__ = [
     "MISSING_ID",
@@ -58,9 +59,11 @@ __all__ = [
     "GeomCLIPOutput",
     "GeomCLIPProcessor",
     "GeomCLIPPropertyOutput",
+    "GeomCLIPReferences",
     "MoleculeCaptioningPipeline",
     "MoleculeError",
     "MoleculePropertyPipeline",
+    "Neighbour",
     "MoleculeZeroShotClassificationPipeline",
     "contrastive_loss",
     "embed_molecules",

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import inspect
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from transformers import initialization as init
 from transformers.generation import GenerationConfig, GenerationMixin
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
@@ -28,10 +30,13 @@ from .modeling_geometry_geomclip import (
     stop_dropout_if_frozen,
 )
 from .pooling_geomclip import GeomCLIPPooling
+from .references_geomclip import EMBEDDINGS_FILE
 
 if is_peft_available():
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
+
+NOT_WEIGHTS = ("adapter_", EMBEDDINGS_FILE)  # beginnings of the names of other safetensors files
 
 
 @dataclass
@@ -40,13 +45,16 @@ class GeomCLIPCaptioningOutput(ModelOutput):
 
     Args:
         loss: () mean cross-entropy over the tokens of all captions, nats.
-        num_tokens: () int64, number of tokens that `loss` averages over.
+        caption_losses: (batch,) float32, cross-entropy summed over the tokens of each caption, nats.
+        num_tokens: (batch,) int64, number of tokens of each caption.
         logits: (batch, prefix + tokens, vocab_size). Rows are padded on the left: the last columns belong to the last
-            `input_ids`.
+            `input_ids`. With labels, only the columns of the longest caption and the one before it are computed,
+            since prefix and prompt predict nothing.
         hidden_states, attentions: hidden states and attentions of the decoder.
     """
 
     loss: Tensor | None = None
+    caption_losses: Tensor | None = None
     num_tokens: Tensor | None = None
     logits: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
@@ -124,7 +132,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         if config.prefix != "none":
             size = config.projection_dim if config.prefix == "pooled" else geometry_size
             self.projector = nn.Linear(size, self.decoder.get_input_embeddings().embedding_dim)
-        self.takes_position_ids = "position_ids" in inspect.signature(self.decoder.forward).parameters
+        self.decoder_inputs = frozenset(inspect.signature(self.decoder.forward).parameters)
         self.post_init()
         self.generation_config = copy.deepcopy(self.decoder.generation_config)  # holds the token that ends a caption
 
@@ -133,6 +141,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         super()._init_weights(module)
         if isinstance(module, GeomCLIPResampler):
             init.normal_(module.queries)
+            init.normal_(module.embedding_projection.weight)  # of unit vectors: as large as the queries
 
     def train(self, mode: bool = True) -> "GeomCLIPForCaptioning":
         """Set the training mode; a frozen geometry tower stays in evaluation mode, without dropout."""
@@ -188,21 +197,36 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         model = cls(config, tower, decoder)
         for name in ("geometry_pooling", "geometry_layer_norm", "geometry_projection"):
             getattr(model, name).load_state_dict(getattr(geomclip, name).state_dict())
+        if config.prefix != "none":
+            model.scale_projector()
         if lora_config is not None:
             model.add_adapter(lora_config)
         return model
 
-    def lora_config(self, geometry: str = "frozen", **kwargs) -> "LoraConfig":
-        """Return a LoRA configuration (Hu et al., ICLR 2022) for every linear layer of the decoder except its head.
+    @torch.no_grad()
+    def scale_projector(self) -> None:
+        """Initialise the projector so that soft tokens are as large as the decoder's input embeddings."""
+        squared_norm = 1 if self.config.prefix == "pooled" else self.projector.in_features  # of what it projects
+        std = self.get_input_embeddings().weight.float().std().item()
+        self.projector.weight.normal_(std=std * squared_norm**-0.5)
+        self.projector.bias.zero_()
+
+    def lora_config(
+        self, geometry: str = "frozen", decoder_layers: Sequence[str] | None = None, **kwargs
+    ) -> "LoraConfig":
+        """Return a LoRA configuration (Hu et al., ICLR 2022) for linear layers of the decoder.
 
         The resampler and the projector are trained in full.
 
         Args:
             geometry: how the geometry tower is trained: "frozen", "lora" or "full".
+            decoder_layers: last parts of the names of the layers, such as "q_proj"; every linear layer except the head
+                if omitted.
             kwargs: further arguments of `peft.LoraConfig`, such as `r`, `lora_alpha` and `lora_dropout`.
         Raises:
             ImportError: peft is not installed.
-            ValueError: `geometry` is another word, or would train a tower that the decoder does not read.
+            ValueError: `geometry` is another word, or would train a tower that the decoder does not read, or the
+                decoder has no such layer.
         """
         if not is_peft_available():
             raise ImportError("LoRA needs the peft package; pip install peft")
@@ -216,6 +240,11 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             for name, module in self.decoder.named_modules()
             if isinstance(module, nn.Linear | Conv1D) and module is not head
         ]
+        if decoder_layers is not None:
+            found = {name.rpartition(".")[2] for name in layers}
+            if unknown := sorted(set(decoder_layers) - found):
+                raise ValueError(f"the decoder has no linear layers {unknown}; it has {sorted(found)}")
+            layers = [name for name in layers if name.rpartition(".")[2] in decoder_layers]
         if geometry == "lora":
             tower = self.geometry_model.layers.named_modules()
             layers += [f"geometry_model.layers.{name}" for name, module in tower if isinstance(module, nn.Linear)]
@@ -299,21 +328,31 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
 
     # ------------------------------------------------------------------------------------------------------- computing
 
+    def get_geometry_features(
+        self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor | None = None, only_pooled: bool = False
+    ) -> BaseModelOutputWithPooling:
+        """Encode geometries as [`GeomCLIPModel.get_geometry_features`] does, so that `embed_molecules` embeds them."""
+        atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
+        cls_only = only_pooled and self.config.geometry_pooling == "cls"
+        states = self.geometry_model(atom_ids, positions, atom_mask, cls_only=cls_only).last_hidden_state
+        pooled = self.geometry_projection(self.geometry_layer_norm(self.geometry_pooling(states, atom_mask)))
+        return BaseModelOutputWithPooling(
+            last_hidden_state=states, pooler_output=nn.functional.normalize(pooled, dim=-1)
+        )
+
     def encode_geometry(self, atom_ids: Tensor, positions: Tensor, atom_mask: Tensor | None = None) -> tuple:
         """Return the soft tokens (batch, prefix, decoder embedding size) and their mask (batch, prefix) bool."""
         atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
         if self.config.prefix == "none":
             weight = self.get_input_embeddings().weight
             return weight.new_zeros(len(atom_ids), 0, weight.shape[1]), atom_mask[:, :0]
-        states = self.geometry_model(atom_ids, positions, atom_mask).last_hidden_state
+        features = self.get_geometry_features(atom_ids, positions, atom_mask)
         if self.config.prefix == "atoms":
-            return self.projector(states), atom_mask
-        pooled = self.geometry_pooling(states, atom_mask)
-        embedding = nn.functional.normalize(self.geometry_projection(self.geometry_layer_norm(pooled)), dim=-1)
+            return self.projector(features.last_hidden_state), atom_mask
         if self.config.prefix == "pooled":
-            prefix = embedding.unsqueeze(1)
+            prefix = features.pooler_output.unsqueeze(1)
         else:
-            prefix = self.resampler(states, atom_mask, embedding)
+            prefix = self.resampler(features.last_hidden_state, atom_mask, features.pooler_output)
         return self.projector(prefix), atom_mask.new_ones(prefix.shape[:2])
 
     def prepend_geometry(
@@ -358,15 +397,20 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         """
         geometry = (atom_ids, positions, atom_mask)
         embeds, mask, packed_labels = self.prepend_geometry(*geometry, input_ids, attention_mask, labels)
-        if self.takes_position_ids:
+        if "position_ids" in self.decoder_inputs:
             kwargs["position_ids"] = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
         if labels is not None:
-            kwargs["labels"] = packed_labels
+            packed_labels = drop_unlabelled_columns(packed_labels)
+            if "logits_to_keep" in self.decoder_inputs:
+                kwargs["logits_to_keep"] = packed_labels.shape[1]
         outputs = self.decoder(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **kwargs)
+        logits, losses = outputs.logits, {}
+        if labels is not None:
+            logits = logits[:, -packed_labels.shape[1] :]
+            losses = compute_caption_losses(logits, packed_labels)
         return GeomCLIPCaptioningOutput(
-            loss=outputs.loss if labels is not None else None,
-            num_tokens=(packed_labels[:, 1:] != -100).sum() if labels is not None else None,
-            logits=outputs.logits,
+            **losses,
+            logits=logits,
             hidden_states=outputs.get("hidden_states"),
             attentions=outputs.get("attentions"),
         )
@@ -397,6 +441,67 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         self.decoder.generation_config = self.generation_config  # a decoder built from its configuration lacks one
         return self.decoder.generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
 
+    @torch.no_grad()
+    def score_captions(
+        self,
+        captions: Tensor,
+        atom_ids: Tensor,
+        positions: Tensor,
+        input_ids: Tensor,
+        atom_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mean log-probability of the tokens of each caption, (captions,) float32, nats.
+
+        Args:
+            captions: (batch * captions per molecule, tokens) int64, as `generate` returns them for the other arguments.
+            atom_ids, positions, atom_mask, input_ids, attention_mask: as in `generate`.
+        """
+        attention_mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        atom_mask = self.geometry_model.find_atom_mask(atom_ids) if atom_mask is None else atom_mask
+        given = (atom_ids, positions, atom_mask, input_ids, attention_mask)
+        repeated = (value.repeat_interleave(len(captions) // len(atom_ids), dim=0) for value in given)
+        atom_ids, positions, atom_mask, prompts, prompt_mask = repeated
+        is_caption = find_generated(captions, self.generation_config.eos_token_id)
+        outputs = self(
+            atom_ids,
+            positions,
+            torch.cat([prompts, captions], dim=1),
+            atom_mask,
+            torch.cat([prompt_mask, is_caption.to(prompt_mask.dtype)], dim=1),
+            torch.cat([torch.full_like(prompts, -100), captions.masked_fill(~is_caption, -100)], dim=1),
+        )
+        return -outputs.caption_losses / outputs.num_tokens
+
+
+def find_generated(token_ids: Tensor, eos_token_id: int | list[int] | None) -> Tensor:
+    """Return which of the generated tokens belong to a caption, (captions, tokens) bool: all up to the first end."""
+    if eos_token_id is None:
+        return torch.ones_like(token_ids, dtype=torch.bool)
+    ends = torch.as_tensor(eos_token_id, device=token_ids.device).reshape(-1)
+    is_end = torch.isin(token_ids, ends).long()
+    return is_end.cumsum(dim=1) - is_end == 0
+
+
+def drop_unlabelled_columns(labels: Tensor) -> Tensor:
+    """Drop the columns before the one that predicts the first label of any row; at least one column is left."""
+    is_labelled = (labels != -100).any(dim=0)
+    first = int(is_labelled.to(torch.uint8).argmax()) if is_labelled.any() else labels.shape[1]
+    return labels[:, max(first - 1, 0) :]
+
+
+def compute_caption_losses(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Return `loss`, `caption_losses` and `num_tokens`, see [`GeomCLIPCaptioningOutput`].
+
+    Args:
+        logits: (batch, columns, vocab_size); each column predicts the next one.
+        labels: (batch, columns) int64, -100 on columns without a loss.
+    """
+    targets = labels[:, 1:]
+    losses = nn.functional.cross_entropy(logits[:, :-1].float().transpose(1, 2), targets, reduction="none").sum(dim=1)
+    num_tokens = (targets != -100).sum(dim=1)
+    return {"loss": losses.sum() / num_tokens.sum(), "caption_losses": losses, "num_tokens": num_tokens}
+
 
 def weights_sha256(name_or_path: str) -> str:
     """Return the SHA-256 over a model's safetensors files, in the order of their names.
@@ -410,7 +515,7 @@ def weights_sha256(name_or_path: str) -> str:
     if not folder.is_dir():
         folder = Path(snapshot_download(name_or_path, allow_patterns="*.safetensors"))
     digest = hashlib.sha256()
-    files = sorted(file for file in folder.glob("*.safetensors") if not file.name.startswith("adapter_"))
+    files = sorted(file for file in folder.glob("*.safetensors") if not file.name.startswith(NOT_WEIGHTS))
     if not files:
         raise ValueError(f"{name_or_path} has no .safetensors files; save the adapter's base with save_pretrained")
     for file in files:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from transformers import GenerationConfig, Pipeline
 
@@ -45,8 +46,10 @@ class MoleculeCaptioningPipeline(Pipeline):
             kwargs: `batch_size` and `num_workers`, as for every pipeline; `generate_kwargs`, or single arguments of
                 `GenerationMixin.generate`, such as `max_new_tokens`, `num_beams` and `num_return_sequences`.
         Returns:
-            For one molecule, [{"generated_text": caption}] with `num_return_sequences` entries; for a list, a list of
-            these; for a generator or dataset, an iterator over these.
+            For one molecule, a list of `num_return_sequences` entries {"caption", "score", "neighbours"}: the score is
+            the mean log-probability of the caption's tokens, in nats, and the neighbours are the similar molecules
+            whose captions the decoder has read, as {"inchikey", "similarity", "caption"}, the nearest first. For a
+            list, a list of these; for a generator or dataset, an iterator over these.
         Raises:
             MoleculeError: a molecule cannot be used.
             ValueError: the list is empty, or the prompt contains the SMILES and a molecule comes without one.
@@ -74,17 +77,31 @@ class MoleculeCaptioningPipeline(Pipeline):
         settings = (extractor.conformer_seed, extractor.remove_hydrogens, extractor.max_atoms)
         return {"molecule": read_molecule(named.get("molecule", molecule), *settings), "smiles": smiles}
 
-    def _forward(self, inputs: dict[str, Any], **generate_kwargs: Any) -> dict[str, Tensor]:
-        """Return `captions`, (molecules, num_return_sequences, tokens) int64."""
-        batch = self.processor(inputs["molecule"], smiles=inputs["smiles"], return_tensors="pt").to(self.device)
+    def _forward(self, inputs: dict[str, Any], **generate_kwargs: Any) -> dict[str, Any]:
+        """Return `captions`, (molecules, num_return_sequences, tokens) int64, their scores, and the neighbours."""
+        neighbours = self.processor.find_neighbours(self.model, inputs["molecule"])
+        texts = {"smiles": inputs["smiles"], "neighbours": neighbours}
+        batch = self.processor(inputs["molecule"], **texts, return_tensors="pt").to(self.device)
         settings = self._prepare_generate_kwargs(generate_kwargs, return_dict_in_generate=False)
         token_ids = self.model.generate(**batch, **settings)
-        return {"captions": token_ids.unflatten(0, (len(batch["atom_ids"]), -1))}
+        captions, scores = (
+            values.unflatten(0, (len(batch["atom_ids"]), -1))
+            for values in (token_ids, self.model.score_captions(token_ids, **batch))
+        )
+        found = np.empty((len(captions), 1), dtype=object)  # an array, because transformers splits batches of arrays
+        found[:, 0] = neighbours or [[] for _ in captions]
+        return {"captions": captions, "scores": scores, "neighbours": found}
 
-    def postprocess(self, outputs: dict[str, Tensor]) -> list[dict[str, str]]:
+    def postprocess(self, outputs: dict[str, Any]) -> list[dict[str, Any]]:
         """Decode the captions of one molecule."""
-        (captions,) = outputs["captions"]  # of one molecule, because transformers splits the batch
-        return [{"generated_text": caption} for caption in self.processor.decode_captions(captions)]
+        # transformers splits the batch, so that there is one molecule.
+        (captions,), (scores,), ((neighbours,),) = (outputs[name] for name in ("captions", "scores", "neighbours"))
+        captions = self.processor.decode_captions(captions)
+        found = [neighbour._asdict() for neighbour in neighbours]
+        return [
+            {"caption": caption, "score": score, "neighbours": found}
+            for caption, score in zip(captions, scores.tolist(), strict=True)
+        ]
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Save model or adapter, processor and code, for `pipeline(model=save_directory, trust_remote_code=True)`."""

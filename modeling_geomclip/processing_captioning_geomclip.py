@@ -1,13 +1,16 @@
 """Processor of the captioner: build its inputs from molecules, prompts and captions, and decode its captions."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from transformers import BatchFeature, ProcessorMixin
+from transformers.utils import has_file
 
+from .embedding_geomclip import embed_molecules
 from .processing_geomclip import LOCAL_SETTINGS
+from .references_geomclip import EMBEDDINGS_FILE, GeomCLIPReferences, Neighbour
 
 IGNORED_LABEL = -100
 
@@ -22,6 +25,9 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
             molecule's SMILES; without it, the decoder knows the molecule only by its geometry.
         prompt_format: "plain", or "chat" for a user turn in the decoder's chat template.
         max_caption_tokens: longer captions are truncated in training.
+        num_neighbours: number of similar molecules, whose captions stand before the prompt; 0 for none.
+        neighbour_order: "nearest_first" or "nearest_last".
+        max_neighbour_tokens: longer captions of neighbours are truncated.
     """
 
     def __init__(
@@ -31,21 +37,30 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         prompt: str = "Describe the molecule:",
         prompt_format: str = "plain",
         max_caption_tokens: int = 128,
+        num_neighbours: int = 0,
+        neighbour_order: str = "nearest_first",
+        max_neighbour_tokens: int = 96,
     ) -> None:
         super().__init__(feature_extractor, decoder_tokenizer)
         if prompt_format not in ("plain", "chat"):
             raise ValueError(f"prompt_format is {prompt_format!r}; use 'plain' or 'chat'")
         if prompt_format == "chat" and not decoder_tokenizer.chat_template:
             raise ValueError("the decoder's tokenizer has no chat template; use prompt_format='plain'")
-        if max_caption_tokens < 1:
-            raise ValueError(f"max_caption_tokens is {max_caption_tokens}; it must be at least 1")
+        if neighbour_order not in ("nearest_first", "nearest_last"):
+            raise ValueError(f"neighbour_order is {neighbour_order!r}; use 'nearest_first' or 'nearest_last'")
+        _require_at_least(1, max_caption_tokens=max_caption_tokens, max_neighbour_tokens=max_neighbour_tokens)
+        _require_at_least(0, num_neighbours=num_neighbours)
         self.prompt, self.prompt_format, self.max_caption_tokens = prompt, prompt_format, max_caption_tokens
+        self.num_neighbours, self.neighbour_order = num_neighbours, neighbour_order
+        self.max_neighbour_tokens = max_neighbour_tokens
+        self.references: GeomCLIPReferences | None = None  # set it to the captions that neighbours are drawn from
 
     def __call__(
         self,
         molecules: Any,
         captions: str | Sequence[str] | None = None,
         smiles: str | Sequence[str] | None = None,
+        neighbours: Sequence[Sequence[Neighbour]] | None = None,
         return_tensors: str | None = None,
         errors: Literal["raise", "report"] = "raise",
     ) -> BatchFeature:
@@ -55,21 +70,24 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
             molecules: one molecule or an iterable of them, as the feature extractor takes them.
             captions: one per molecule.
             smiles: one per molecule, if the prompt contains "{smiles}".
+            neighbours: for each molecule, at most `num_neighbours` similar ones, from `find_neighbours`.
             return_tensors: "pt" for torch tensors.
-            errors: "raise" or "report", as for the feature extractor; the caption and SMILES of a skipped molecule are
-                skipped, too.
+            errors: "raise" or "report", as for the feature extractor; the texts of a skipped molecule are skipped, too.
         Returns:
             `atom_ids`, `positions` (Å) and `atom_mask`; `input_ids` and `attention_mask` (molecules, tokens) of prompts
             and captions, padded on the left; with captions, also `labels`, which are `IGNORED_LABEL` except on captions
             and their end tokens; with errors="report", also `kept` and `failures`.
         Raises:
             MoleculeError: a molecule cannot be used.
-            ValueError: captions or SMILES are missing or empty.
+            ValueError: captions, SMILES or neighbours are missing, captions or SMILES are empty, or a molecule has too
+                many neighbours.
         """
         batch = self.feature_extractor(molecules, return_tensors=return_tensors, errors=errors)
         num_given = len(batch["atom_ids"]) + len(batch.get("failures", []))
         kept = [int(row) for row in batch["kept"]] if errors == "report" else range(num_given)
-        prompts = self._prompt_ids(_one_each(smiles, num_given, "smiles") if "{smiles}" in self.prompt else None, kept)
+        smiles = _one_each(smiles, num_given, "smiles") if "{smiles}" in self.prompt else [""] * num_given
+        neighbours = self._neighbours_of_each(neighbours, num_given)
+        prompts = self._prompt_ids([self._write_prompt(smiles[row], neighbours[row]) for row in kept])
         if captions is None:
             targets = [[] for _ in kept]
         else:
@@ -81,18 +99,83 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         batch.update(BatchFeature(tokens, tensor_type=return_tensors))
         return batch
 
-    def _prompt_ids(self, smiles: list[str] | None, rows: Iterable[int]) -> list[list[int]]:
+    def find_neighbours(
+        self, model: Any, molecules: Any, left_out: Sequence[str | None] | None = None
+    ) -> list[list[Neighbour]] | None:
+        """Find the `num_neighbours` nearest molecules of each molecule in `references`, by their geometry alone.
+
+        Args:
+            model: the captioner, whose geometry tower embeds the molecules.
+            molecules: as in `__call__`.
+            left_out: as for `GeomCLIPReferences.find`.
+        Returns:
+            The neighbours of each molecule, the nearest first; None if the prompt contains none.
+        Raises:
+            MoleculeError: a molecule cannot be used.
+            ValueError: there are no references, or they belong to another captioner.
+        """
+        if not self.num_neighbours:
+            return None
+        if self.references is None:
+            raise ValueError(
+                f"the prompt contains the captions of {self.num_neighbours} similar molecules, but there are no "
+                "references to find them in; set processor.references to GeomCLIPReferences.from_molecules(...)"
+            )
+        self.references.check_captioner(model)
+        embeddings = embed_molecules(model, self.feature_extractor, molecules)
+        return self.references.find(embeddings, self.num_neighbours, left_out)
+
+    def _neighbours_of_each(
+        self, neighbours: Sequence[Sequence[Neighbour]] | None, num_molecules: int
+    ) -> Sequence[Sequence[Neighbour]]:
+        if not self.num_neighbours:
+            return [[]] * num_molecules
+        if neighbours is None or len(neighbours) != num_molecules:
+            given = "none" if neighbours is None else f"those of {len(neighbours)}"
+            raise ValueError(
+                f"the prompt contains the captions of similar molecules, but for {num_molecules} molecules, {given} "
+                "are given; pass neighbours from find_neighbours"
+            )
+        for index, found in enumerate(neighbours):
+            if len(found) > self.num_neighbours:
+                raise ValueError(
+                    f"neighbours[{index}] has {len(found)} molecules, more than num_neighbours={self.num_neighbours}"
+                )
+        return neighbours
+
+    def _write_prompt(self, smiles: str, neighbours: Sequence[Neighbour]) -> str:
+        """Write the captions of the neighbours with their similarity, one per line, and the prompt."""
+        captions = self._shorten([neighbour.caption for neighbour in neighbours])
+        lines = [
+            f"Similar molecule ({neighbour.similarity:.2f}): {caption}"
+            for neighbour, caption in zip(neighbours, captions, strict=True)
+        ]
+        lines = lines[::-1] if self.neighbour_order == "nearest_last" else lines
+        return "\n".join([*lines, self.prompt.replace("{smiles}", smiles)])
+
+    def _shorten(self, captions: list[str]) -> list[str]:
+        """Truncate the captions of neighbours."""
+        if not captions:
+            return []
+        texts = [" ".join(caption.split()) for caption in captions]
+        encoded = self.decoder_tokenizer(texts, add_special_tokens=False)["input_ids"]
+        longest = self.max_neighbour_tokens
+        return [
+            self.decoder_tokenizer.decode(ids[:longest]) if len(ids) > longest else text
+            for ids, text in zip(encoded, texts, strict=True)
+        ]
+
+    def _prompt_ids(self, prompts: list[str]) -> list[list[int]]:
         tokenizer = self.decoder_tokenizer
-        ids = {}  # by prompt, because all prompts are the same without SMILES
-        listed = [self.prompt.replace("{smiles}", smiles[row]) if smiles else self.prompt for row in rows]
-        for prompt in dict.fromkeys(listed):
+        ids = {}  # by prompt, because all prompts are the same without SMILES and neighbours
+        for prompt in dict.fromkeys(prompts):
             if self.prompt_format == "chat":
                 turn = [{"role": "user", "content": prompt}]
                 text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
                 ids[prompt] = tokenizer(text, add_special_tokens=False)["input_ids"]
             else:
                 ids[prompt] = tokenizer(prompt)["input_ids"]
-        return [ids[prompt] for prompt in listed]
+        return [ids[prompt] for prompt in prompts]
 
     def _caption_ids(self, captions: list[str]) -> list[list[int]]:
         """Return the tokens of every caption with an end token; a truncated caption has no end token."""
@@ -137,7 +220,24 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         """Save the processor, without the tokenizer's settings that are specific to this machine."""
         for name in LOCAL_SETTINGS:
             self.decoder_tokenizer.init_kwargs.pop(name, None)
+        if self.references is not None:
+            self.references.save_pretrained(save_directory)
         return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:
+        """Load the processor and, if there are any, the references."""
+        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        hub = {name: kwargs[name] for name in ("cache_dir", "revision", "token") if kwargs.get(name)}
+        if processor.num_neighbours and has_file(pretrained_model_name_or_path, EMBEDDINGS_FILE, **hub):
+            processor.references = GeomCLIPReferences.from_pretrained(pretrained_model_name_or_path, **hub)
+        return processor
+
+
+def _require_at_least(least: int, **settings: int) -> None:
+    for name, value in settings.items():
+        if value < least:
+            raise ValueError(f"{name} is {value}; it must be at least {least}")
 
 
 def _one_each(texts: str | Sequence[str] | None, num_molecules: int, name: str) -> list[str]:

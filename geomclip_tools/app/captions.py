@@ -26,7 +26,8 @@ class Captions:
     def __call__(self, row: Mapping[str, Any]) -> Iterator[str]:
         """Yield the growing caption of a row of an index."""
         molecule = {name: row[name] for name in GEOMETRY}
-        inputs = self._processor([molecule], **list_prompt_inputs(self._processor, [row]), return_tensors="pt")
+        prompt_inputs = list_prompt_inputs(self._model, self._processor, [row])
+        inputs = self._processor([molecule], **prompt_inputs, return_tensors="pt")
         streamer = TextIteratorStreamer(self._processor.decoder_tokenizer, skip_special_tokens=True)
         settings = {"streamer": streamer, "max_new_tokens": LONGEST, "do_sample": False}
         thread = threading.Thread(target=self._generate, args=(inputs.to(self._model.device), settings))

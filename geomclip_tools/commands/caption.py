@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..evaluation.caption_generation import generate_captions
+from ..evaluation.caption_generation import generate_captions, list_prompt_inputs
 from ..loading import load_captioner
 from .molecules import (
     ENCODING_HELP,
@@ -53,7 +53,8 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
             "column smiles"
         )
     search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
-    captions = generate_captions(model, processor, rows, settings.batch_size, **search)
+    prompt_inputs = list_prompt_inputs(model, processor, rows)
+    captions = generate_captions(model, processor, rows, settings.batch_size, prompt_inputs, **search)
     places = [row["index"] for row in rows]
     names = [given[place].name for place in places]
     write_table(settings.output, {"id": names, "row": places, "caption": captions})

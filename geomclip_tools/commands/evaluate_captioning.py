@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from dataset_pubchem3d.pairs import load_molecules
 
-from ..evaluation.caption_generation import compare_geometries, generate_captions
+from ..evaluation.caption_generation import compare_geometries, generate_captions, list_prompt_inputs
 from ..evaluation.caption_table import format_losses, format_scores
 from ..evaluation.captioning import (
     BASELINES,
@@ -85,11 +85,8 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
     baselines, training_failures = caption_by_baselines(*geomclip, pairs, training, settings.geomclip)
     del geomclip
     sampling = {"num_bootstrap": settings.num_bootstrap, "seed": settings.seed}
-    losses = compare_geometries(*load_captioner(settings.model), pairs, settings.batch_size, **sampling)
-    systems = {
-        name: generate_captions(*load_captioner(folder), pairs, settings.batch_size, **settings.search)
-        for name, folder in captioners.items()
-    }
+    losses = compare_losses(settings, pairs, **sampling)
+    systems = {name: caption_all(settings, folder, pairs) for name, folder in captioners.items()}
     systems |= baselines
     write_captions(Path(settings.output).with_suffix(".jsonl"), pairs, systems)
     hits = judge_all(settings, pairs, {**systems, TRUE: list(pairs["text"])})
@@ -100,6 +97,20 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
     results |= {"geometry_losses": losses, "num_rows": len(pairs)}
     results |= {"failures": failures, "training_failures": training_failures}
     write_results(settings, given, {"task": "captioning", **results}, [*command, *argv])
+
+
+def compare_losses(settings: CaptioningSettings, pairs: datasets.Dataset, **sampling: int) -> dict[str, float | None]:
+    """Compare the model's losses with the correct geometries and with those of other molecules."""
+    captioner, rows = load_captioner(settings.model), list(pairs)
+    prompt_inputs = list_prompt_inputs(*captioner, rows, leave_own_out=True)
+    return compare_geometries(*captioner, rows, settings.batch_size, prompt_inputs, **sampling)
+
+
+def caption_all(settings: CaptioningSettings, folder: str, pairs: datasets.Dataset) -> list[str]:
+    """Generate the captions of a captioner, without the references of the molecules themselves."""
+    captioner, rows = load_captioner(folder), list(pairs)
+    prompt_inputs = list_prompt_inputs(*captioner, rows, leave_own_out=True)
+    return generate_captions(*captioner, rows, settings.batch_size, prompt_inputs, **settings.search)
 
 
 def name_captioners(settings: CaptioningSettings) -> dict[str, str]:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from dataset_pubchem3d.pairs import find_first_block, get_molecule_input
@@ -13,9 +12,29 @@ from dataset_pubchem3d.pairs import find_first_block, get_molecule_input
 from .bootstrap import interval, resample_ratio
 
 
-def list_prompt_inputs(processor: Any, rows: Sequence[dict]) -> dict[str, list[str]]:
-    """Return the processor inputs that the prompt needs besides the geometry."""
-    return {"smiles": [row["smiles"] for row in rows]} if "{smiles}" in processor.prompt else {}
+def list_prompt_inputs(
+    model: Any, processor: Any, rows: Sequence[dict], leave_own_out: bool = False
+) -> dict[str, Sequence[Any]]:
+    """Return the processor inputs that the prompts need besides the geometry, one of each per row.
+
+    Args:
+        model: a captioner.
+        processor: its processor.
+        rows: rows with a molecule each, and `smiles` if the prompt contains it.
+        leave_own_out: whether no neighbour of a molecule may have its own first InChIKey block, as in evaluation.
+    Returns:
+        `smiles` and `neighbours`, if the prompts contain them.
+    """
+    inputs = {"smiles": [row["smiles"] for row in rows]} if "{smiles}" in processor.prompt else {}
+    if processor.num_neighbours:
+        left_out = [find_first_block(row) for row in rows] if leave_own_out else None
+        inputs["neighbours"] = processor.find_neighbours(model, [get_molecule_input(row) for row in rows], left_out)
+    return inputs
+
+
+def choose_rows(inputs: dict[str, Sequence[Any]], indices: Sequence[int]) -> dict[str, list[Any]]:
+    """Return the prompt inputs of some rows."""
+    return {name: [values[index] for index in indices] for name, values in inputs.items()}
 
 
 def order_by_size(rows: Sequence[dict]) -> list[int]:
@@ -24,23 +43,25 @@ def order_by_size(rows: Sequence[dict]) -> list[int]:
     return sorted(range(len(sizes)), key=sizes.__getitem__)
 
 
-def generate_captions(model: Any, processor: Any, rows: Sequence[dict], batch_size: int, **kwargs) -> list[str]:
+def generate_captions(
+    model: Any, processor: Any, rows: Sequence[dict], batch_size: int, prompt_inputs: dict[str, Any], **kwargs
+) -> list[str]:
     """Generate one caption per row.
 
     Args:
         model: a captioner.
         processor: its processor.
-        rows: rows with a molecule each, and `smiles` if the prompt contains it.
+        rows: rows with a molecule each.
         batch_size: molecules per batch.
+        prompt_inputs: from `list_prompt_inputs`.
         **kwargs: arguments of `model.generate`.
     """
     captions, rows = {}, list(rows)
     order = order_by_size(rows)
     for start in tqdm(range(0, len(order), batch_size), desc="captions"):
         indices = order[start : start + batch_size]
-        chosen = [rows[index] for index in indices]
-        molecules = [get_molecule_input(row) for row in chosen]
-        inputs = processor(molecules, **list_prompt_inputs(processor, chosen), return_tensors="pt")
+        molecules = [get_molecule_input(rows[index]) for index in indices]
+        inputs = processor(molecules, **choose_rows(prompt_inputs, indices), return_tensors="pt")
         token_ids = model.generate(**inputs.to(model.device), **kwargs)
         captions.update(zip(indices, processor.decode_captions(token_ids), strict=True))
     return [captions[index] for index in range(len(rows))]
@@ -53,6 +74,7 @@ def compute_caption_losses(
     rows: Sequence[dict],
     captions: Sequence[str],
     batch_size: int,
+    prompt_inputs: dict[str, Any],
     shown: Sequence[dict] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the cross-entropy of given captions.
@@ -60,9 +82,10 @@ def compute_caption_losses(
     Args:
         model: a captioner; its training mode is restored.
         processor: its processor.
-        rows: rows with a molecule each, and `smiles` if the prompt contains it.
+        rows: rows with a molecule each.
         captions: one per row.
         batch_size: molecules per batch.
+        prompt_inputs: from `list_prompt_inputs`.
         shown: rows whose geometries replace those of `rows`.
     Returns:
         The loss summed over the tokens of each caption, (rows,) float64, in nats; the number of tokens, (rows,) int64.
@@ -75,15 +98,11 @@ def compute_caption_losses(
     for start in tqdm(range(0, len(order), batch_size), desc="caption losses", leave=False):
         indices = order[start : start + batch_size]
         texts = {"captions": [captions[index] for index in indices]}
-        texts |= list_prompt_inputs(processor, [rows[index] for index in indices])
+        texts |= choose_rows(prompt_inputs, indices)
         batch = processor([get_molecule_input(shown[index]) for index in indices], **texts, return_tensors="pt")
-        labels = batch.pop("labels")
-        logits = model(**batch.to(model.device)).logits[:, :-1]
-        width = min(labels.shape[1], logits.shape[1])  # without a prefix, the first token has no prediction
-        labels, logits = labels[:, -width:], logits[:, -width:]
-        losses = cross_entropy(logits.float().transpose(1, 2), labels.to(logits.device), reduction="none")
-        totals[indices] = losses.double().sum(dim=1).cpu().numpy()
-        counts[indices] = (labels != -100).sum(dim=1).numpy()
+        outputs = model(**batch.to(model.device))
+        totals[indices] = outputs.caption_losses.double().cpu().numpy()
+        counts[indices] = outputs.num_tokens.cpu().numpy()
     model.train(was_training)
     return totals, counts
 
@@ -107,17 +126,25 @@ def find_other_molecules(rows: Sequence[dict]) -> list[int]:
 
 
 def compare_geometries(
-    model: Any, processor: Any, rows: Sequence[dict], batch_size: int, num_bootstrap: int, seed: int
+    model: Any,
+    processor: Any,
+    rows: Sequence[dict],
+    batch_size: int,
+    prompt_inputs: dict[str, Any],
+    num_bootstrap: int,
+    seed: int,
 ) -> dict[str, float | None]:
     """Compare the caption loss with the correct geometry to the loss with another molecule's geometry.
 
-    The other molecule has another first InChIKey block and a similar size, which gives no hint.
+    The other molecule has another first InChIKey block and a similar size, which gives no hint. The prompt, with its
+    neighbours, stays that of the correct molecule.
 
     Args:
         model: a captioner; its training mode is restored.
         processor: its processor.
-        rows: rows with a molecule and `text` each, and `smiles` if the prompt contains it.
+        rows: rows with a molecule and `text` each.
         batch_size: molecules per batch.
+        prompt_inputs: from `list_prompt_inputs`.
         num_bootstrap: number of bootstrap resamples for the interval.
         seed: random seed of the bootstrap.
     Returns:
@@ -129,8 +156,8 @@ def compare_geometries(
     """
     rows = list(rows)
     captions, others = [row["text"] for row in rows], [rows[index] for index in find_other_molecules(rows)]
-    right, counts = compute_caption_losses(model, processor, rows, captions, batch_size)
-    wrong, _ = compute_caption_losses(model, processor, rows, captions, batch_size, others)
+    right, counts = compute_caption_losses(model, processor, rows, captions, batch_size, prompt_inputs)
+    wrong, _ = compute_caption_losses(model, processor, rows, captions, batch_size, prompt_inputs, others)
     gain = interval(resample_ratio((wrong - right) / counts, None, num_bootstrap, seed))
     return {
         "right_geometry": float((right / counts).mean()),

@@ -148,7 +148,7 @@ def test_loss_is_the_cross_entropy_of_the_captions_tokens(build_captioner, label
             if label != -100:
                 terms.append(-log_probabilities[column - 1, label])
     outputs = captioner(**labelled)
-    assert outputs.num_tokens == len(terms) == 9
+    assert outputs.num_tokens.sum() == len(terms) == 9
     assert_close(outputs.loss.double(), torch.stack(terms).mean(), **SINGLE)
 
 
@@ -159,12 +159,29 @@ def test_padding_may_be_on_either_side(build_captioner, labelled, family):
     texts = {name: labelled[name].gather(1, order) for name in ("input_ids", "attention_mask", "labels")}
     right, left = captioner(**labelled), captioner(**labelled | texts)
     assert_close(left.loss, right.loss, **SINGLE)
-    assert left.num_tokens == right.num_tokens == 9
-    for row in range(3):  # the last columns of the logits are those of the row's tokens
-        single = row_of(labelled, row)
-        length = single["input_ids"].shape[1]
+    assert left.num_tokens.tolist() == right.num_tokens.tolist() == [4, 3, 2]
+    for row in range(3):  # the last columns of the logits are those of the row's caption
+        single = captioner(**row_of(labelled, row)).logits[0]
         for logits in (left.logits, right.logits):
-            assert_close(logits[row, -length:], captioner(**single).logits[0, -length:], **SINGLE)
+            assert_close(logits[row, -len(single) :], single, **SINGLE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_with_labels_only_the_logits_of_captions_are_computed(build_captioner, labelled, family):
+    captioner = build_captioner(family).double()
+    whole = captioner(**{name: value for name, value in labelled.items() if name != "labels"}).logits
+    found = captioner(**labelled)
+    longest = int((labelled["labels"] != -100).sum(dim=1).max())
+    assert found.logits.shape[1] == 1 + longest < whole.shape[1]
+    assert_close(found.logits, whole[:, -found.logits.shape[1] :], **SINGLE)
+    rows = zip(whole.log_softmax(dim=-1), *(labelled[name] for name in ("labels", "attention_mask")))
+    losses = []
+    for logits, labels, mask in rows:  # the row's tokens are the last columns of its logits
+        labels = labels[mask == 1]
+        losses += [
+            -logits[place - len(labels) - 1, labels[place]] for place in range(len(labels)) if labels[place] >= 0
+        ]
+    assert_close(found.loss.double(), torch.stack(losses).mean(), **SINGLE)
 
 
 def test_without_labels_there_is_no_loss(captioner, batch):
@@ -177,8 +194,8 @@ def test_without_labels_there_is_no_loss(captioner, batch):
 def test_hidden_states_and_tuples(captioner, labelled):
     outputs = captioner.double()(**labelled, output_hidden_states=True)
     assert [state.shape for state in outputs.hidden_states] == [(3, 9, 32)] * 3
-    loss, num_tokens, logits = captioner(**labelled, return_dict=False)
-    assert_close((loss, num_tokens, logits), (outputs.loss, outputs.num_tokens, outputs.logits))
+    losses = captioner(**labelled, return_dict=False)
+    assert_close(losses, (outputs.loss, outputs.caption_losses, outputs.num_tokens, outputs.logits))
 
 
 # ---------------------------------------------------------------------------------------------------------- generation

@@ -19,6 +19,7 @@ from modeling_geomclip import (
     GeomCLIPCaptioningProcessor,
     GeomCLIPFeatureExtractor,
     GeomCLIPForCaptioning,
+    GeomCLIPReferences,
     MoleculeCaptioningPipeline,
     MoleculeError,
     read_molecule,
@@ -104,7 +105,15 @@ def by_hand(pipe, molecules, smiles=None, **settings) -> list[str]:
 
 
 def texts(captions: list[dict[str, str]]) -> list[str]:
-    return [caption["generated_text"] for caption in captions]
+    return [caption["caption"] for caption in captions]
+
+
+def rounded(found: list[list[dict]]) -> list:
+    """Return captions, scores and neighbours; scores depend on the batch in their last digits."""
+    return [
+        (caption["caption"], round(caption["score"], 2), [each["inchikey"] for each in caption["neighbours"]])
+        for (caption,) in found
+    ]
 
 
 # ------------------------------------------------------------------------------------------------ molecules and batches
@@ -112,8 +121,9 @@ def texts(captions: list[dict[str, str]]) -> list[str]:
 
 def test_one_molecule(pipe):
     captions = pipe("NCCS", **GREEDY)
-    assert captions == [{"generated_text": by_hand(pipe, "NCCS")[0]}]
-    assert len(captions[0]["generated_text"]) > 3
+    assert texts(captions) == by_hand(pipe, "NCCS")
+    assert len(captions[0]["caption"]) > 3
+    assert captions[0]["neighbours"] == []
 
 
 @pytest.mark.parametrize(("batch_size", "num_workers"), [(1, 0), (2, 0), (8, 0), (3, 2)])
@@ -194,9 +204,7 @@ def test_other_forms_come_with_their_smiles(showing, mol):
     assert expected != by_hand(showing, mol, smiles="OCC(C)Cl")
     for form in ({"molecule": mol, "smiles": "CC(Cl)CO"}, {**arrays(mol), "smiles": "CC(Cl)CO"}):
         assert texts(showing(form, **GREEDY)) == expected
-    assert showing({"molecule": "CCO", "smiles": "OCC"}, **GREEDY) == [
-        {"generated_text": by_hand(showing, "CCO", smiles="OCC")[0]}
-    ]
+    assert texts(showing({"molecule": "CCO", "smiles": "OCC"}, **GREEDY)) == by_hand(showing, "CCO", smiles="OCC")
 
 
 @pytest.mark.parametrize("form", ["path", "text", "InChI", "mol", "arrays"])
@@ -214,6 +222,55 @@ def test_a_molecule_without_a_required_smiles_is_refused(showing, mol, tmp_path,
 # -------------------------------------------------------------------------------------------------------- generation
 
 
+def test_the_score_is_the_mean_log_probability_of_the_tokens(pipe):
+    for molecule, captions in zip(MOLECULES, pipe(MOLECULES, batch_size=3, **GREEDY)):
+        batch = pipe.processor(molecule, return_tensors="pt")
+        made = pipe.model.generate(**batch, **GREEDY, output_logits=True, return_dict_in_generate=True)
+        expected = [float(logits.log_softmax(dim=1)[0, token]) for logits, token in zip(made.logits, made.sequences[0])]
+        assert captions[0]["score"] == pytest.approx(np.mean(expected), abs=1e-4)
+
+
+def test_the_scores_of_beams_are_their_own(pipe):
+    settings = {"num_beams": 3, "num_return_sequences": 3}
+    batch = pipe.processor("CCO", return_tensors="pt")
+    made = pipe.model.generate(**batch, **GREEDY, **settings, output_scores=True, return_dict_in_generate=True)
+    found = [caption["score"] for caption in pipe("CCO", **GREEDY, **settings)]
+    assert found == pytest.approx(made.sequences_scores.tolist(), abs=1e-4)
+
+
+@pytest.fixture
+def informed(pipe, mol) -> MoleculeCaptioningPipeline:
+    """A pipeline with references."""
+    pipe.processor.num_neighbours = 2
+    known = {"CCO": "an alcohol", "c1ccccc1": "an arene", "CCN": "an amine", "CC(=O)O": "an acid"}
+    keys = [Chem.MolToInchiKey(Chem.MolFromSmiles(smiles)) for smiles in known]
+    given = (list(known), list(known.values()), keys)
+    pipe.processor.references = GeomCLIPReferences.from_molecules(pipe.model, pipe.processor, *given)
+    return pipe
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_neighbours_are_told(informed, batch_size):
+    before = informed.processor.find_neighbours(informed.model, MOLECULES)
+    found = informed(MOLECULES, batch_size=batch_size, **GREEDY)
+    for (caption,), neighbours in zip(found, before, strict=True):
+        assert [each["caption"] for each in caption["neighbours"]] == [each.caption for each in neighbours]
+        assert [each["inchikey"] for each in caption["neighbours"]] == [each.inchikey for each in neighbours]
+        similarities = [each["similarity"] for each in caption["neighbours"]]
+        assert similarities == pytest.approx([each.similarity for each in neighbours], abs=1e-5)
+    alone = [informed(molecule, **GREEDY)[0]["caption"] for molecule in MOLECULES]
+    assert [caption["caption"] for (caption,) in found] == alone
+    references = informed.processor.references
+    references.captions = [caption[::-1] for caption in references.captions]
+    assert [informed(molecule, **GREEDY)[0]["caption"] for molecule in MOLECULES] != alone  # they are read
+
+
+def test_missing_references_are_told(pipe):
+    pipe.processor.num_neighbours = 2
+    with pytest.raises(ValueError, match="captions of 2 similar molecules, but there are no references"):
+        pipe("CCO")
+
+
 def test_several_captions_of_each_molecule(pipe):
     settings = {"num_beams": 3, "num_return_sequences": 2}
     captions = pipe(MOLECULES[:3], batch_size=2, **GREEDY, **settings)
@@ -224,7 +281,7 @@ def test_several_captions_of_each_molecule(pipe):
 
 def test_generation_settings_may_be_given_in_three_places(captioner, processor, pipe):
     expected = pipe("NCCS", max_new_tokens=5)
-    assert len(expected[0]["generated_text"]) <= 5
+    assert len(expected[0]["caption"]) <= 5
     assert pipe("NCCS", generate_kwargs={"max_new_tokens": 5}) == expected
     bound = pipeline("molecule-captioning", model=captioner, processor=processor, device="cpu", max_new_tokens=5)
     assert bound("NCCS") == expected
@@ -260,7 +317,11 @@ def folders(captioner, processor, tmp_path) -> dict[str, Path]:
     return folders
 
 
-def test_folders_of_whole_models_and_of_adapters(folders, captioner, processor, tmp_path):
+@pytest.mark.parametrize("references", [False, True], ids=["alone", "with references"])
+def test_folders_of_whole_models_and_of_adapters(request, captioner, processor, tmp_path, references):
+    if references:
+        request.getfixturevalue("informed")
+    folders = request.getfixturevalue("folders")
     trained = pipeline("molecule-captioning", model=captioner, processor=processor, device="cpu")
     captions = {}
     for kind, folder in folders.items():
@@ -268,7 +329,8 @@ def test_folders_of_whole_models_and_of_adapters(folders, captioner, processor, 
         assert type(pipe) is MoleculeCaptioningPipeline
         captions[kind] = pipe(["CCO", "c1ccccc1Cl"], **GREEDY)
         pipe.save_pretrained(tmp_path / f"{kind}_saved")
-    assert captions["adapter"] == trained(["CCO", "c1ccccc1Cl"], **GREEDY) != captions["base"]
+    assert rounded(captions["adapter"]) == rounded(trained(["CCO", "c1ccccc1Cl"], **GREEDY))
+    assert rounded(captions["adapter"]) != rounded(captions["base"])
     assert not (tmp_path / "adapter_saved" / "model.safetensors").exists()
     saved = [str(tmp_path / f"{kind}_saved") for kind in folders]
     (tmp_path / "elsewhere").mkdir()
@@ -281,7 +343,8 @@ def test_folders_of_whole_models_and_of_adapters(folders, captioner, processor, 
         timeout=300,
     )
     assert finished.returncode == 0, finished.stderr
-    assert json.loads(finished.stdout) == dict(zip(saved, captions.values(), strict=True))
+    found = json.loads(finished.stdout)
+    assert [rounded(found[folder]) for folder in saved] == [rounded(given) for given in captions.values()]
 
 
 def test_other_models_are_refused(model, processor):

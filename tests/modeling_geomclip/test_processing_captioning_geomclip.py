@@ -7,7 +7,13 @@ import pytest
 import torch
 from transformers import AutoProcessor
 
-from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPFeatureExtractor, MoleculeError
+from modeling_geomclip import (
+    GeomCLIPCaptioningProcessor,
+    GeomCLIPFeatureExtractor,
+    GeomCLIPReferences,
+    MoleculeError,
+    Neighbour,
+)
 
 WATER = {"atomic_numbers": [8], "positions": [[0.0, 0.0, 0.0]]}
 ETHANOL = {"atomic_numbers": [6, 6, 8], "positions": [[0.0, 0.0, 0.0], [1.5, 0.1, 0.0], [2.0, 1.4, 0.2]]}
@@ -220,3 +226,82 @@ def test_saving_and_loading(build, tmp_path):
         text = file.read_text()
         assert str(tmp_path) not in text, file
         assert {"is_local", "local_files_only", "name_or_path"}.isdisjoint(json.loads(text)), file
+
+
+# ---------------------------------------------------------------------------------------------------------- neighbours
+
+NEAREST = Neighbour("A" * 14, 0.987, "The molecule is\n an alcohol.")
+NEXT = Neighbour("B" * 14, -0.25, "It is an aromatic amine, toxic and oily.")
+
+
+def test_the_captions_of_neighbours_stand_before_the_prompt(build):
+    processor = build(num_neighbours=2)
+    batch = processor([WATER, ETHANOL], ["toxic", "oily"], neighbours=[[NEAREST, NEXT], []])
+    lines = (
+        "Similar molecule (0.99): The molecule is an alcohol.",
+        "Similar molecule (-0.25): It is an aromatic amine, toxic and oily.",
+    )
+    assert texts(processor, batch) == [
+        "\n".join([*lines, f"Describe the molecule: toxic{END}"]),
+        f"Describe the molecule: oily{END}",
+    ]
+    assert targets(processor, batch) == [f" toxic{END}", f" oily{END}"]
+    reverse = build(num_neighbours=2, neighbour_order="nearest_last")(WATER, neighbours=[[NEAREST, NEXT]])
+    assert texts(processor, reverse) == ["\n".join([*lines[::-1], "Describe the molecule:"])]
+
+
+def test_long_captions_of_neighbours_are_truncated(build):
+    processor = build(num_neighbours=1, max_neighbour_tokens=4)
+    tokenizer = processor.decoder_tokenizer
+    kept = tokenizer.decode(tokenizer(NEXT.caption, add_special_tokens=False)["input_ids"][:4])
+    (text,) = texts(processor, processor(WATER, neighbours=[[NEXT]]))
+    assert text == f"Similar molecule (-0.25): {kept}\nDescribe the molecule:"
+    assert len(kept) < len(NEXT.caption)
+
+
+def test_neighbours_in_a_chat(build):
+    processor = build(num_neighbours=1, prompt_format="chat")
+    (text,) = texts(processor, processor(WATER, neighbours=[[NEAREST]]))
+    assert text.startswith("<user>Similar molecule (0.99): The molecule is an alcohol.\nDescribe the molecule:")
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "fault"),
+    [
+        (None, "of similar molecules, but for 2 molecules, none are given"),
+        ([[NEAREST]], "but for 2 molecules, those of 1 are given"),
+        ([[], [NEAREST, NEXT]], r"neighbours\[1\] has 2 molecules, more than num_neighbours=1"),
+    ],
+)
+def test_missing_neighbours_are_refused(build, neighbours, fault):
+    with pytest.raises(ValueError, match=fault):
+        build(num_neighbours=1)([WATER, ETHANOL], neighbours=neighbours)
+
+
+def test_the_neighbours_of_skipped_molecules_are_skipped(build):
+    batch = build(num_neighbours=1)([BROKEN, WATER], neighbours=[[NEXT], [NEAREST]], errors="report")
+    assert texts(build(), batch) == ["Similar molecule (0.99): The molecule is an alcohol.\nDescribe the molecule:"]
+
+
+def test_references_are_saved_with_the_processor(build, captioner, tmp_path):
+    processor = build(num_neighbours=1)
+    with pytest.raises(ValueError, match="captions of 1 similar molecules, but there are no references"):
+        processor.find_neighbours(captioner, [WATER])
+    processor.save_pretrained(tmp_path / "without")
+    assert AutoProcessor.from_pretrained(tmp_path / "without").references is None
+    given = ([ETHANOL, WATER], ["an alcohol", "water"], ["A" * 14, "B" * 14])
+    processor.references = GeomCLIPReferences.from_molecules(captioner, processor, *given)
+    processor.save_pretrained(tmp_path / "with")
+    loaded = AutoProcessor.from_pretrained(tmp_path / "with")
+    for found in (processor, loaded):
+        ((neighbour,),) = found.find_neighbours(captioner, WATER)
+        assert (neighbour.caption, neighbour.inchikey) == ("water", "B" * 14)
+        assert neighbour.similarity == pytest.approx(1, abs=1e-3)
+    assert build().find_neighbours(captioner, [WATER]) is None
+
+
+@pytest.mark.parametrize("settings", [{"num_neighbours": -1}, {"max_neighbour_tokens": 0}, {"neighbour_order": "both"}])
+def test_settings_of_neighbours_that_make_no_sense(build, settings):
+    ((name, value),) = settings.items()
+    with pytest.raises(ValueError, match=f"{name} is {value!r}; "):
+        build(**settings)

@@ -1,7 +1,9 @@
 """Fine-tuning of a language model with LoRA to caption molecules that the geometry tower encodes."""
 
 import dataclasses
+import logging
 import os
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,16 +12,31 @@ import torch
 from accelerate import PartialState
 from datasets import Dataset
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, AutoProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor, AutoTokenizer
 
-from modeling_geomclip import GeomCLIPCaptioningOutput, GeomCLIPCaptioningProcessor, GeomCLIPForCaptioning
+from modeling_geomclip import (
+    GeomCLIPCaptioningOutput,
+    GeomCLIPCaptioningProcessor,
+    GeomCLIPForCaptioning,
+    GeomCLIPReferences,
+    Neighbour,
+    embed_molecules,
+)
+from modeling_geomclip.references_geomclip import hash_geometry_side
 
-from ...evaluation.caption_generation import compute_caption_losses
+from ...evaluation.caption_generation import compute_caption_losses, list_prompt_inputs
 from ...loading import check_kind
 from ..decoders import prepare_decoder
 from ..distributed import scale_to_mean
+from ..identity import hash_id
 from ..settings import TrainingSettings, setting
 from .base import Task
+
+logger = logging.getLogger("geomclip")
+
+GEOMETRY = ["atomic_numbers", "positions"]
+SPARE = 2  # neighbours to draw from, for each that a prompt contains
+CHARACTERS_PER_TOKEN = 3  # roughly, of chemical text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,9 +56,24 @@ class CaptionSettings(TrainingSettings):
     )
     prompt_format: str = setting("Prompt format: plain, or chat to apply the decoder's chat template.", default="plain")
     max_caption_tokens: int = setting("Maximum tokens per caption. Longer captions are truncated.", default=128)
+    num_neighbours: int = setting("Number of similar training molecules whose captions the prompt contains.", default=0)
+    neighbour_order: str = setting("Order of the neighbours: nearest_first or nearest_last.", default="nearest_first")
+    max_neighbour_tokens: int = setting("Maximum tokens of a neighbour's caption.", default=96)
+    neighbour_dropout: float = setting(
+        "Probability that training passes over a neighbour in favour of the next one, so that the decoder does not "
+        "copy blindly.",
+        default=0.2,
+    )
     lora_rank: int = setting("LoRA rank.", default=16)
     lora_alpha: int = setting("LoRA alpha. The adapter is scaled by alpha / rank.", default=32)
     lora_dropout: float = setting("Dropout probability of the LoRA layers.", default=0.0)
+    lora_layers: list[str] | None = setting(
+        "Names of the decoder's linear layers with LoRA, such as q_proj v_proj. If omitted, all but the head.",
+        default=None,
+    )
+    decoder_dtype: str = setting(
+        "Data type of the frozen decoder: float32 or bfloat16, which saves memory and casts.", default="float32"
+    )
     prefix_learning_rate: float | None = setting(
         "Peak learning rate of the resampler and the projector. If omitted, --learning_rate is used.", default=None
     )
@@ -50,6 +82,15 @@ class CaptionSettings(TrainingSettings):
         super().__post_init__()
         if self.prefix == "none" and self.geometry != "frozen":
             raise ValueError(f"--geometry {self.geometry} trains a tower that --prefix none does not read; use frozen")
+        if self.num_neighbours and self.geometry != "frozen":
+            raise ValueError(
+                f"--geometry {self.geometry} trains the tower that finds the {self.num_neighbours} neighbours, so that "
+                "they would not stay the nearest ones; use frozen"
+            )
+        if not 0 <= self.neighbour_dropout < 1:
+            raise ValueError(f"--neighbour_dropout is {self.neighbour_dropout}; it must be at least 0 and below 1")
+        if self.decoder_dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"--decoder_dtype is {self.decoder_dtype!r}; use float32 or bfloat16")
 
 
 class Captioning(Task):
@@ -71,7 +112,8 @@ class Captioning(Task):
     def build(self) -> tuple[GeomCLIPForCaptioning, GeomCLIPCaptioningProcessor]:
         """Build the captioner from a GeomCLIP and a decoder, save it as base model and add a new adapter."""
         settings = self.settings
-        decoder = prepare_decoder(settings.decoder)
+        folder = prepare_decoder(settings.decoder)
+        decoder = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, settings.decoder_dtype))
         check_kind(settings.model, "geomclip", "is not aligned with text; give a GeomCLIP")
         geomclip = AutoModel.from_pretrained(settings.model, dtype=torch.float32)
         shape = {"prefix": settings.prefix, "num_prefix_tokens": settings.num_prefix_tokens}
@@ -79,15 +121,49 @@ class Captioning(Task):
         model.generation_config.max_new_tokens = settings.max_caption_tokens
         processor = GeomCLIPCaptioningProcessor(
             AutoProcessor.from_pretrained(settings.model).feature_extractor,
-            load_tokenizer(decoder),
+            load_tokenizer(folder),
             settings.prompt,
             settings.prompt_format,
             settings.max_caption_tokens,
+            settings.num_neighbours,
+            settings.neighbour_order,
+            settings.max_neighbour_tokens,
         )
         self.save_base(model, processor)
         names = {"r": settings.lora_rank, "lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
-        model.add_adapter(model.lora_config(settings.geometry, **names))
+        model.add_adapter(model.lora_config(settings.geometry, settings.lora_layers, **names))
+        for parameter in model.parameters():
+            if parameter.requires_grad:  # also the adapter of a bfloat16 decoder
+                parameter.data = parameter.data.float()
+        self.processor = processor
         return model, processor
+
+    def prepare(self, model: GeomCLIPForCaptioning, rows: Dataset) -> None:
+        """Embed the training molecules as references, and find the neighbours of each.
+
+        No caption reaches the prompt of a molecule with the same first InChIKey block. A molecule without an InChIKey,
+        for which this cannot be decided, is not a reference.
+        """
+        if not self.settings.num_neighbours:
+            return
+        embeddings = embed_molecules(model, self.processor, list(rows.select_columns(GEOMETRY)))
+        blocks, captions = rows["inchikey14"][:], rows["text"][:]
+        named = [place for place, block in enumerate(blocks) if block]
+        if len(named) < len(rows):
+            logger.warning(
+                "%d of %d training rows have no InChIKey and are no references", len(rows) - len(named), len(rows)
+            )
+        chosen = ([captions[place] for place in named], [blocks[place] for place in named])
+        self.processor.references = GeomCLIPReferences(embeddings[named], *chosen, hash_geometry_side(model))
+        found = self.processor.references.find(embeddings, SPARE * self.settings.num_neighbours, blocks)
+        self.neighbours = dict(zip(rows["row_id"], found, strict=True))
+
+    def draw_neighbours(self, row: dict, epoch: int) -> list[Neighbour]:
+        """Return the nearest neighbours of a training row, passing over some at random by seed, epoch and row id."""
+        settings = self.settings
+        draws = random.Random(hash_id(f"neighbours {settings.seed} {epoch} {row['row_id']}"))
+        kept = [found for found in self.neighbours[row["row_id"]] if draws.random() >= settings.neighbour_dropout]
+        return kept[: settings.num_neighbours]
 
     def save_base(self, model: GeomCLIPForCaptioning, processor: GeomCLIPCaptioningProcessor) -> None:
         """Save the base model of the adapter, unless a resumed run has saved it.
@@ -109,8 +185,14 @@ class Captioning(Task):
         model.save_pretrained(folder, base_model=os.path.relpath(self.base, final_folder))
 
     def measure_lengths(self, rows: Dataset) -> list[int]:
-        """Return the number of characters of each caption."""
-        return [len(text) for text in rows["text"]]
+        """Return the number of characters of each caption, with those of its neighbours."""
+        lengths = [len(text) for text in rows["text"]]
+        if not self.settings.num_neighbours:
+            return lengths
+        longest = CHARACTERS_PER_TOKEN * self.settings.max_neighbour_tokens
+        nearest = [self.neighbours[row_id][: self.settings.num_neighbours] for row_id in rows["row_id"]]
+        read = [sum(min(len(neighbour.caption), longest) for neighbour in found) for found in nearest]
+        return [length + more for length, more in zip(lengths, read, strict=True)]
 
     def choose_learning_rate(self, name: str) -> float:
         """Return the peak learning rate of a parameter; the resampler and the projector may have their own."""
@@ -122,6 +204,8 @@ class Captioning(Task):
         texts = {"captions": [row["text"] for row in rows]}
         if "{smiles}" in processor.prompt:
             texts["smiles"] = [row["smiles"] for row in rows]
+        if processor.num_neighbours:
+            texts["neighbours"] = [self.draw_neighbours(row, epoch) for row in rows]
         return dict(processor(rows, **texts, return_tensors="pt"))
 
     def forward(self, model: torch.nn.Module, batch: dict[str, Tensor]) -> GeomCLIPCaptioningOutput:
@@ -130,11 +214,15 @@ class Captioning(Task):
 
     def compute_losses(self, outputs: GeomCLIPCaptioningOutput, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the mean cross-entropy per caption token, scaled for DDP."""
-        return {"loss": outputs.loss * scale_to_mean(outputs.num_tokens, outputs.loss.dtype)}
+        return {"loss": outputs.loss * scale_to_mean(outputs.num_tokens.sum(), outputs.loss.dtype)}
 
     def validate(self, model: GeomCLIPForCaptioning, processor: Any, rows: Dataset) -> tuple[float, dict[str, float]]:
         """Return the negative mean cross-entropy per caption token, and the cross-entropy as metric."""
-        totals, num_tokens = compute_caption_losses(model, processor, rows, rows["text"][:], self.settings.batch_size)
+        rows, captions = list(rows), rows["text"][:]
+        prompt_inputs = list_prompt_inputs(model, processor, rows, leave_own_out=True)
+        totals, num_tokens = compute_caption_losses(
+            model, processor, rows, captions, self.settings.batch_size, prompt_inputs
+        )
         loss = float(totals.sum() / num_tokens.sum())
         return -loss, {"caption_loss": loss}
 

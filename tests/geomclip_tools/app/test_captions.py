@@ -40,7 +40,8 @@ def test_an_error_ends_the_caption(model, processor, tmp_path, monkeypatch):
     monkeypatch.setattr(captions, "load_captioner", lambda name: (Broken(), None))
     made = Captions("captioner")
     made._processor = lambda *molecules, **kwargs: processor(molecules=molecules[0])
-    made._processor.prompt, made._processor.decoder_tokenizer = "", processor.tokenizer
+    made._processor.prompt, made._processor.num_neighbours = "", 0
+    made._processor.decoder_tokenizer = processor.tokenizer
     monkeypatch.setattr("threading.excepthook", lambda args: None)
     row = {**read_molecule("CO"), "smiles": "CO"}
     assert [*made(row)] in ([], [""])

@@ -425,7 +425,9 @@ def test_the_captioner_s_lines_run(model, tmp_path, monkeypatch, capsys):
         exec(code, {})
     captions, of_two = capsys.readouterr().out.strip().splitlines()
     assert [type(caption) for caption in eval(captions)] == [str]
-    assert [[caption.keys() for caption in captions] for captions in eval(of_two)] == [[{"generated_text"}]] * 2
+    assert [[caption.keys() for caption in captions] for captions in eval(of_two)] == [
+        [{"caption", "score", "neighbours"}]
+    ] * 2
 
 
 def tokenizer_of_characters() -> PreTrainedTokenizerFast:

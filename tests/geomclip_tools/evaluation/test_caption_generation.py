@@ -7,13 +7,20 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from dataset_pubchem3d.pairs import find_first_block
 from geomclip_tools.evaluation.caption_generation import (
     compare_geometries,
     compute_caption_losses,
     find_other_molecules,
     generate_captions,
+    list_prompt_inputs,
 )
-from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPFeatureExtractor, GeomCLIPForCaptioning
+from modeling_geomclip import (
+    GeomCLIPCaptioningProcessor,
+    GeomCLIPFeatureExtractor,
+    GeomCLIPForCaptioning,
+    GeomCLIPReferences,
+)
 from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
 # Unsorted molecules of different sizes; the second has coordinates.
@@ -25,6 +32,7 @@ ROWS = [
     {"smiles": "C[C@H](O)N", "text": "chiral"},
 ]
 CAPTIONS = [row["text"] for row in ROWS]
+NOTHING = {}  # that a prompt needs besides the geometry
 
 
 @pytest.fixture
@@ -52,7 +60,8 @@ def loss_of_row(model, processor, row: dict, caption: str, shown: dict) -> tuple
     """Return the model's own loss, summed over the tokens of one caption, and the number of tokens."""
     molecule = shown if "positions" in shown else shown["smiles"]
     outputs = model(**processor([molecule], captions=[caption], smiles=[row["smiles"]], return_tensors="pt"))
-    return float(outputs.loss * outputs.num_tokens), int(outputs.num_tokens)
+    (num_tokens,) = outputs.num_tokens.tolist()
+    return outputs.loss.item() * num_tokens, num_tokens
 
 
 @pytest.mark.parametrize(
@@ -64,15 +73,16 @@ def test_losses_are_those_of_the_model_on_single_rows(build, prompt, prefix):
     shown = ROWS[1:] + ROWS[:1]
     for others in (None, shown):
         expected = [loss_of_row(model, processor, *each) for each in zip(ROWS, CAPTIONS, others or ROWS, strict=True)]
+        prompt_inputs = list_prompt_inputs(model, processor, ROWS)
         for batch_size in (1, 2, 5, 100):
-            totals, counts = compute_caption_losses(model, processor, ROWS, CAPTIONS, batch_size, others)
+            totals, counts = compute_caption_losses(model, processor, ROWS, CAPTIONS, batch_size, prompt_inputs, others)
             assert totals == pytest.approx([total for total, _ in expected], rel=1e-4)
             assert counts.tolist() == [count for _, count in expected]
 
 
 def test_without_prompt_and_prefix_the_first_token_is_not_expected_of_anybody(build):
     model, processor = build("", prefix="none")
-    totals, counts = compute_caption_losses(model, processor, ROWS[:1], CAPTIONS[:1], 1)
+    totals, counts = compute_caption_losses(model, processor, ROWS[:1], CAPTIONS[:1], 1, NOTHING)
     assert counts.tolist() == [len(" a phenol")]  # including the end token, without the first token
     assert totals[0] == pytest.approx(loss_of_row(model, processor, ROWS[0], CAPTIONS[0], ROWS[0])[0], rel=1e-4)
 
@@ -80,8 +90,8 @@ def test_without_prompt_and_prefix_the_first_token_is_not_expected_of_anybody(bu
 @pytest.mark.parametrize("training", [True, False])
 def test_the_training_mode_is_kept_and_dropout_is_off(build, training):
     model, processor = build()
-    expected, _ = compute_caption_losses(model, processor, ROWS, CAPTIONS, 2)
-    totals, _ = compute_caption_losses(model.train(training), processor, ROWS, CAPTIONS, 2)
+    expected, _ = compute_caption_losses(model, processor, ROWS, CAPTIONS, 2, NOTHING)
+    totals, _ = compute_caption_losses(model.train(training), processor, ROWS, CAPTIONS, 2, NOTHING)
     assert model.training is training
     assert np.array_equal(totals, expected)
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -106,13 +116,41 @@ def test_the_other_molecule_has_another_first_block():
 def test_captions_are_in_the_order_of_the_rows_whatever_the_batch(build):
     model, processor = build("{smiles}:")
     search = {"max_new_tokens": 12, "do_sample": False}
-    expected = [generate_captions(model, processor, [row], 1, **search)[0] for row in ROWS]
+
+    def generate(rows: list[dict], batch_size: int, **changes) -> list[str]:
+        prompt_inputs = list_prompt_inputs(model, processor, rows)
+        return generate_captions(model, processor, rows, batch_size, prompt_inputs, **search | changes)
+
+    expected = [generate([row], 1)[0] for row in ROWS]
     assert len(set(expected)) == len(ROWS)
     for batch_size in (2, 5, 100):
-        assert generate_captions(model, processor, ROWS, batch_size, **search) == expected
-    assert generate_captions(model, processor, ROWS[::-1], 2, **search) == expected[::-1]
-    shorter = generate_captions(model, processor, ROWS, 2, **search | {"max_new_tokens": 2})
+        assert generate(ROWS, batch_size) == expected
+    assert generate(ROWS[::-1], 2) == expected[::-1]
+    shorter = generate(ROWS, 2, max_new_tokens=2)
     assert max(map(len, shorter)) <= 2 < min(map(len, expected))
+
+
+@pytest.mark.parametrize("leave_own_out", [True, False])
+def test_neighbours_with_the_same_first_block_are_left_out_in_evaluation(build, leave_own_out):
+    model, processor = build()
+    processor.num_neighbours = 2
+    mirrored = ["OC1=CC=CC=C1", "OC", "CNC(C)=O", "NCC", "C[C@@H](O)N"]  # other SMILES, and the mirror image
+    references = [{"smiles": smiles, "text": text} for smiles, text in zip(mirrored, CAPTIONS)]
+    blocks = [find_first_block(row) for row in references]
+    smiles = [row["smiles"] for row in references]
+    processor.references = GeomCLIPReferences.from_molecules(model, processor, smiles, CAPTIONS, blocks)
+    inputs = list_prompt_inputs(model, processor, ROWS, leave_own_out)
+    own = [row["text"] in [neighbour.caption for neighbour in found] for row, found in zip(ROWS, inputs["neighbours"])]
+    assert not any(own) if leave_own_out else all(own)
+    assert all(len(found) == 2 for found in inputs["neighbours"])
+    search = {"max_new_tokens": 12, "do_sample": False}
+    expected = [
+        generate_captions(
+            model, processor, [row], 1, list_prompt_inputs(model, processor, [row], leave_own_out), **search
+        )
+        for row in ROWS
+    ]
+    assert generate_captions(model, processor, ROWS, 5, inputs, **search) == [caption for (caption,) in expected]
 
 
 def test_the_comparison_is_of_means_over_rows(build):
@@ -120,11 +158,11 @@ def test_the_comparison_is_of_means_over_rows(build):
     others = [ROWS[index] for index in find_other_molecules(ROWS)]
     right = np.array([np.divide(*loss_of_row(model, processor, row, row["text"], row)) for row in ROWS])
     wrong = np.array([np.divide(*loss_of_row(model, processor, row, row["text"], o)) for row, o in zip(ROWS, others)])
-    found = compare_geometries(model, processor, ROWS, 2, num_bootstrap=200, seed=0)
+    found = compare_geometries(model, processor, ROWS, 2, NOTHING, num_bootstrap=200, seed=0)
     assert found["right_geometry"] == pytest.approx(right.mean(), rel=1e-4)
     assert found["other_geometry"] == pytest.approx(wrong.mean(), rel=1e-4)
     assert found["difference"] == pytest.approx((wrong - right).mean(), abs=1e-4)
     assert found["share_of_rows_better"] == (right < wrong).mean()
     assert found["difference_low"] < found["difference"] < found["difference_high"]
-    without = compare_geometries(model, processor, ROWS, 2, num_bootstrap=0, seed=0)
+    without = compare_geometries(model, processor, ROWS, 2, NOTHING, num_bootstrap=0, seed=0)
     assert without["difference_low"] is without["difference_high"] is None

@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer, LlamaConfig
 from geomclip_tools.commands.train import parse_settings
 from geomclip_tools.training.tasks.caption import Captioning, CaptionSettings, load_tokenizer
 from geomclip_tools.training.trainer import group_parameters
-from modeling_geomclip import GeomCLIPForCaptioning
+from modeling_geomclip import GeomCLIPForCaptioning, read_molecule
 from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
 BENT = [[0.0, 0.0, 0.0], [1.5, 0.0, 0.0], [2.0, 1.4, 0.0]]
@@ -160,6 +160,98 @@ def test_validation_is_by_the_mean_loss_of_a_token(task_of):
     expected = task.forward(model.eval(), task.collate(processor, ROWS, 0)).loss.item()
     assert metrics == {"caption_loss": pytest.approx(expected, rel=1e-5)}
     assert score == -metrics["caption_loss"]
+
+
+# ---------------------------------------------------------------------------------------------------------- neighbours
+
+# The first two rows have one first block, the last one has no InChIKey.
+BLOCKS = ["A" * 14, "A" * 14, "B" * 14, "C" * 14, "D" * 14, None]
+NAMES = ["CO", "CO", "CCN", "CCO", "CCCO", "CC"]
+TRAINING = [
+    {"row_id": 10 + place, "smiles": name, "text": f"caption {place}", "inchikey14": block, **read_molecule(name)}
+    for place, (name, block) in enumerate(zip(NAMES, BLOCKS))
+]
+
+
+@pytest.fixture
+def prepared(task_of, caplog) -> Callable[..., tuple]:
+    def prepare(**settings) -> tuple:
+        task = task_of(num_neighbours=2, **settings)
+        model, processor = task.build()
+        with caplog.at_level("WARNING", logger="geomclip"):
+            task.prepare(model, Dataset.from_list(TRAINING))
+        assert "1 of 6 training rows have no InChIKey and are no references" in caplog.text
+        return task, model, processor
+
+    return prepare
+
+
+def test_no_caption_of_its_own_first_block_reaches_a_prompt(prepared):
+    for seed in range(3):
+        task, _, processor = prepared(neighbour_dropout=0.5, seed=seed)
+        for epoch in range(20):
+            for row in TRAINING:
+                found = task.draw_neighbours(row, epoch)
+                assert not row["inchikey14"] or row["inchikey14"] not in {one.inchikey for one in found}
+                batch = task.collate(processor, [row], epoch)
+                prompt = processor.decode(batch["input_ids"][0][batch["labels"][0] == -100])
+                assert row["text"] not in prompt
+                if row["inchikey14"] == "A" * 14:
+                    assert "caption 0" not in prompt
+                    assert "caption 1" not in prompt
+
+
+def test_neighbours_are_passed_over_at_random_but_the_same_ones_again(prepared):
+    task, _, _ = prepared(neighbour_dropout=0.5)
+    draws = {epoch: [task.draw_neighbours(row, epoch) for row in TRAINING] for epoch in range(10)}
+    assert draws == {epoch: [task.draw_neighbours(row, epoch) for row in TRAINING] for epoch in range(10)}
+    assert len({str(drawn) for drawn in draws.values()}) > 5
+    for drawn in draws.values():
+        for row, found in zip(TRAINING, drawn):
+            nearest = [one for one in task.neighbours[row["row_id"]] if one in found]
+            assert found == nearest  # in the order of similarity
+            assert len(found) <= 2
+    task, _, _ = prepared(neighbour_dropout=0.0)
+    assert all(task.draw_neighbours(row, 0) == task.neighbours[row["row_id"]][:2] for row in TRAINING)
+
+
+def test_validation_reads_the_nearest_training_captions(prepared):
+    task, model, processor = prepared()
+    rows = [{"text": "an ether", "inchikey14": "C" * 14, **read_molecule("CCO")}]
+    _, metrics = task.validate(model, processor, Dataset.from_list(rows))
+    found = processor.find_neighbours(model, [rows[0]], ["C" * 14])
+    assert "C" * 14 not in {one.inchikey for one in found[0]}
+    batch = processor([rows[0]], ["an ether"], neighbours=found, return_tensors="pt")
+    assert metrics["caption_loss"] == pytest.approx(model.eval()(**batch).loss.item(), rel=1e-5)
+
+
+def test_lengths_include_the_neighbours(prepared):
+    task, _, _ = prepared()
+    rows = Dataset.from_list(TRAINING)
+    longest = len("caption 0") * 3  # its own and those of two neighbours
+    assert task.measure_lengths(rows) == [longest] * 6
+
+
+def test_a_trained_tower_and_neighbours_exclude_each_other(task_of):
+    with pytest.raises(ValueError, match="trains the tower that finds the 2 neighbours"):
+        task_of(num_neighbours=2, geometry="full")
+    for settings, fault in (
+        ({"neighbour_dropout": 1.0}, "--neighbour_dropout is 1.0"),
+        ({"decoder_dtype": "int8"}, "'int8'"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            task_of(**settings)
+
+
+def test_a_bfloat16_decoder_has_a_float32_adapter(task_of):
+    model, _ = task_of(decoder_dtype="bfloat16", lora_layers=["q_proj", "v_proj"]).build()
+    dtypes = {name: parameter.dtype for name, parameter in model.named_parameters()}
+    assert {dtype for name, dtype in dtypes.items() if name in trained(model)} == {torch.float32}
+    assert model.get_input_embeddings().weight.dtype == torch.bfloat16
+    layers = {name.split(".lora_")[0].rpartition(".")[2] for name in trained(model) if ".lora_" in name}
+    assert layers == {"q_proj", "v_proj"}
+    with pytest.raises(ValueError, match=r"the decoder has no linear layers \['wq'\]; it has \['down_proj', "):
+        task_of(lora_layers=["wq"]).build()
 
 
 # ----------------------------------------------------------------------------------------------------------- tokenizer
