@@ -11,6 +11,7 @@ from transformers import GenerationConfig, Pipeline
 from .embedding_geomclip import embed_texts
 from .molecule_files_geomclip import find_file_format
 from .molecules_geomclip import read_molecule
+from .processing_captioning_geomclip import UNLIKE
 
 
 class MoleculeCaptioningPipeline(Pipeline):
@@ -48,8 +49,9 @@ class MoleculeCaptioningPipeline(Pipeline):
         Returns:
             For one molecule, a list of `num_return_sequences` entries {"caption", "score", "neighbours"}: the score is
             the mean log-probability of the caption's tokens, in nats, and the neighbours are the similar molecules
-            whose captions the decoder has read, as {"inchikey", "similarity", "caption"}, the nearest first. For a
-            list, a list of these; for a generator or dataset, an iterator over these.
+            whose captions the decoder has read, as {"inchikey", "similarity", "caption"}, the nearest first. A molecule
+            that is unlike the references gets one entry, which says so, with the score None. For a list, a list of
+            these; for a generator or dataset, an iterator over these.
         Raises:
             MoleculeError: a molecule cannot be used.
             ValueError: the list is empty, or the prompt contains the SMILES and a molecule comes without one.
@@ -98,6 +100,8 @@ class MoleculeCaptioningPipeline(Pipeline):
         (captions,), (scores,), ((neighbours,),) = (outputs[name] for name in ("captions", "scores", "neighbours"))
         captions = self.processor.decode_captions(captions)
         found = [neighbour._asdict() for neighbour in neighbours]
+        if self.processor.is_unlike(neighbours):
+            return [{"caption": UNLIKE, "score": None, "neighbours": found}]
         return [
             {"caption": caption, "score": score, "neighbours": found}
             for caption, score in zip(captions, scores.tolist(), strict=True)

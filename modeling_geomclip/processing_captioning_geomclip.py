@@ -13,6 +13,7 @@ from .processing_geomclip import LOCAL_SETTINGS
 from .references_geomclip import EMBEDDINGS_FILE, GeomCLIPReferences, Neighbour
 
 IGNORED_LABEL = -100
+UNLIKE = "unlike the reference molecules"  # in place of the caption of such a molecule
 
 
 class GeomCLIPCaptioningProcessor(ProcessorMixin):
@@ -28,6 +29,7 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         num_neighbours: number of similar molecules, whose captions stand before the prompt; 0 for none.
         neighbour_order: "nearest_first" or "nearest_last".
         max_neighbour_tokens: longer captions of neighbours are truncated.
+        min_similarity: a molecule whose nearest neighbour is less similar is unlike the references, see `is_unlike`.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         num_neighbours: int = 0,
         neighbour_order: str = "nearest_first",
         max_neighbour_tokens: int = 96,
+        min_similarity: float = -1.0,
     ) -> None:
         super().__init__(feature_extractor, decoder_tokenizer)
         if prompt_format not in ("plain", "chat"):
@@ -52,7 +55,7 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         _require_at_least(0, num_neighbours=num_neighbours)
         self.prompt, self.prompt_format, self.max_caption_tokens = prompt, prompt_format, max_caption_tokens
         self.num_neighbours, self.neighbour_order = num_neighbours, neighbour_order
-        self.max_neighbour_tokens = max_neighbour_tokens
+        self.max_neighbour_tokens, self.min_similarity = max_neighbour_tokens, min_similarity
         self.references: GeomCLIPReferences | None = None  # set it to the captions that neighbours are drawn from
 
     def __call__(
@@ -124,6 +127,14 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         self.references.check_captioner(model)
         embeddings = embed_molecules(model, self.feature_extractor, molecules)
         return self.references.find(embeddings, self.num_neighbours, left_out)
+
+    def is_unlike(self, neighbours: Sequence[Neighbour]) -> bool:
+        """Return whether a molecule is unlike all references, so that its caption would be invented.
+
+        Args:
+            neighbours: of the molecule, the nearest first.
+        """
+        return self.num_neighbours > 0 and not any(found.similarity >= self.min_similarity for found in neighbours)
 
     def _neighbours_of_each(
         self, neighbours: Sequence[Sequence[Neighbour]] | None, num_molecules: int

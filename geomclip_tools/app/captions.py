@@ -6,6 +6,8 @@ from typing import Any
 
 from transformers import TextIteratorStreamer
 
+from modeling_geomclip.processing_captioning_geomclip import UNLIKE
+
 from ..evaluation.caption_generation import list_prompt_inputs
 from ..loading import load_captioner
 
@@ -27,6 +29,9 @@ class Captions:
         """Yield the growing caption of a row of an index."""
         molecule = {name: row[name] for name in GEOMETRY}
         prompt_inputs = list_prompt_inputs(self._model, self._processor, [row])
+        if self._processor.is_unlike(*prompt_inputs.get("neighbours", [[]])):
+            yield UNLIKE
+            return
         inputs = self._processor([molecule], **prompt_inputs, return_tensors="pt")
         streamer = TextIteratorStreamer(self._processor.decoder_tokenizer, skip_special_tokens=True)
         settings = {"streamer": streamer, "max_new_tokens": LONGEST, "do_sample": False}

@@ -1,10 +1,22 @@
 """`geomclip caption`: generate captions of molecules."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..evaluation.caption_generation import generate_captions, list_prompt_inputs
-from ..loading import load_captioner
+from modeling_geomclip.processing_captioning_geomclip import UNLIKE
+
+from ..evaluation.caption_generation import generate_candidates, list_prompt_inputs
+from ..evaluation.caption_reranking import (
+    AGREEMENT_WEIGHT,
+    SIMILARITY_WEIGHT,
+    Candidates,
+    Weights,
+    find_best,
+    measure_candidates,
+)
+from ..loading import load_captioner, load_geomclip
+from ..references import build_references
 from .molecules import (
     ENCODING_HELP,
     MOLECULES_HELP,
@@ -26,6 +38,24 @@ class CaptionSettings:
     model: str = field(metadata={"help": "captioner: checkpoint folder, adapter folder or Hub id"})
     molecules: list[str] = field(metadata={"help": MOLECULES_HELP})
     output: str = field(metadata={"help": "output file: .csv, .parquet or .jsonl"})
+    references: str | None = field(
+        default=None,
+        metadata={
+            "help": "table, dataset folder or Hub id with molecules and texts, in place of the captioner's references"
+        },
+    )
+    geomclip: str | None = field(
+        default=None, metadata={"help": "GeomCLIP that chooses among several candidates: checkpoint folder or Hub id"}
+    )
+    num_candidates: int = field(default=1, metadata={"help": "number of candidates; 1 takes the likeliest caption"})
+    similarity_weight: float = field(
+        default=SIMILARITY_WEIGHT,
+        metadata={"help": "weight of a candidate's similarity to the geometry, beside 1 for its log-probability"},
+    )
+    agreement_weight: float = field(
+        default=AGREEMENT_WEIGHT,
+        metadata={"help": "weight of a candidate's agreement with the elements and rings of the geometry"},
+    )
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     batch_size: int = field(default=32, metadata={"help": "molecules per batch"})
     num_beams: int = field(default=1, metadata={"help": "number of beams; 1 is greedy decoding"})
@@ -33,6 +63,10 @@ class CaptionSettings:
 
     def __post_init__(self):
         check_output(self.output, (".csv", ".parquet", ".jsonl"))
+        if (self.num_candidates > 1) != (self.geomclip is not None):
+            raise ValueError(
+                "a GeomCLIP chooses among several candidates; pass --geomclip and --num_candidates, or none"
+            )
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) -> None:
@@ -52,10 +86,36 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
             f"the captioner's prompt contains the SMILES, which is missing for {bare}; pass SMILES, or a table with a "
             "column smiles"
         )
-    search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
+    if settings.references is not None:
+        processor.references = build_references(model, processor, settings.references, settings.encoding)
     prompt_inputs = list_prompt_inputs(model, processor, rows)
-    captions = generate_captions(model, processor, rows, settings.batch_size, prompt_inputs, **search)
-    places = [row["index"] for row in rows]
-    names = [given[place].name for place in places]
-    write_table(settings.output, {"id": names, "row": places, "caption": captions})
-    print(f"wrote {count_things(len(captions), 'caption')} to {settings.output}")
+    search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
+    candidates = generate_candidates(
+        model, processor, rows, settings.batch_size, prompt_inputs, settings.num_candidates, **search
+    )
+    chosen = choose(settings, records, candidates)
+    neighbours = prompt_inputs.get("neighbours", [[]] * len(rows))
+    columns = {"id": [], "row": [], "caption": [], "score": [], "neighbours": []}
+    for row, place, captions, likelihoods, found in zip(
+        rows, chosen, candidates.captions, candidates.likelihoods, neighbours, strict=True
+    ):
+        is_unlike = processor.is_unlike(found)
+        values = (
+            given[row["index"]].name,
+            row["index"],
+            UNLIKE if is_unlike else captions[place],
+            None if is_unlike else likelihoods[place],
+            json.dumps([neighbour._asdict() for neighbour in found], ensure_ascii=False),
+        )
+        for column, value in zip(columns.values(), values, strict=True):
+            column.append(value)
+    write_table(settings.output, columns)
+    print(f"wrote {count_things(len(rows), 'caption')} to {settings.output}")
+
+
+def choose(settings: CaptionSettings, records: Sequence[dict], candidates: Candidates) -> list[int]:
+    """Return the place of the best candidate of each molecule."""
+    if settings.geomclip is None:
+        return [0] * len(records)
+    weights = Weights(1.0, settings.similarity_weight, settings.agreement_weight)
+    return find_best(measure_candidates(*load_geomclip(settings.geomclip), records, candidates), weights)

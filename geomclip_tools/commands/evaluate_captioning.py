@@ -7,22 +7,25 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas as pd
 from transformers import AutoTokenizer
 
 from dataset_pubchem3d.pairs import load_molecules
 
-from ..evaluation.caption_generation import compare_geometries, generate_captions, list_prompt_inputs
+from ..evaluation.caption_generation import compare_geometries, generate_candidates, list_prompt_inputs
+from ..evaluation.caption_reranking import AGREEMENT_WEIGHT, SIMILARITY_WEIGHT, TERMS, Candidates, Weights
 from ..evaluation.caption_table import format_losses, format_scores
 from ..evaluation.captioning import (
     BASELINES,
     TRUE,
-    caption_by_baselines,
+    Captioned,
+    caption_by_geomclip,
     judge_captions,
     keep_readable,
     score_systems,
 )
 from ..evaluation.conformers import list_empty
-from ..loading import load_captioner, load_geomclip
+from ..loading import check_kind, load_captioner, load_geomclip
 from ..records import write_results
 from .evaluation_settings import ENCODING_HELP, print_failures
 from .parsing import parse_flags
@@ -31,6 +34,7 @@ EXAMPLE = (
     "geomclip evaluate captioning --model captioner --dataset pubchem3d --split test --geomclip geomclip "
     "--judge geomclip_1 --compare blind=captioner_blind --output results/captioning.json"
 )
+LIKELIEST = ", likeliest beam"  # end of the name of a captioner without reranking
 ORIGIN = ("inchikey", "smiles", "text_source", "text_kind")
 RESERVED = {TRUE, *BASELINES, "reference", *ORIGIN}  # table rows and keys of the captions file
 
@@ -45,7 +49,7 @@ class CaptioningSettings:
     )
     output: str = field(metadata={"help": "results file to write (JSON)"})
     judge: str = field(metadata={"help": "GeomCLIP of another seed that retrieves the molecule of each caption"})
-    geomclip: str = field(metadata={"help": "GeomCLIP that finds the nearest training molecule for the baseline"})
+    geomclip: str = field(metadata={"help": "GeomCLIP that finds the nearest training molecules and chooses captions"})
     compare: list[str] = field(default_factory=list, metadata={"help": "other captioners, each as name=folder"})
     dataset_config: str | None = field(default=None, metadata={"help": "dataset configuration, such as captioning"})
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
@@ -57,6 +61,18 @@ class CaptioningSettings:
     )
     batch_size: int = field(default=32, metadata={"help": "molecules per batch"})
     num_beams: int = field(default=1, metadata={"help": "number of beams; 1 is greedy decoding"})
+    num_candidates: int = field(
+        default=1, metadata={"help": "beams from which --geomclip chooses a caption; 1 takes the likeliest"}
+    )
+    likelihood_weight: float = field(default=1.0, metadata={"help": "weight of a candidate's mean log-probability"})
+    similarity_weight: float = field(
+        default=SIMILARITY_WEIGHT,
+        metadata={"help": "weight of the cosine of the candidate's and the geometry's embeddings"},
+    )
+    agreement_weight: float = field(
+        default=AGREEMENT_WEIGHT,
+        metadata={"help": "weight of a candidate's agreement with the geometry's elements and rings"},
+    )
     max_new_tokens: int = field(default=128, metadata={"help": "maximum length of a caption in tokens"})
     repetition_penalty: float = field(default=1.0, metadata={"help": "values above 1 penalise repeated tokens"})
     pool_size: int = field(default=64, metadata={"help": "candidate molecules in each pool of the judge"})
@@ -69,6 +85,11 @@ class CaptioningSettings:
         search = {"max_new_tokens": self.max_new_tokens, "num_beams": self.num_beams, "do_sample": False}
         return search | {"repetition_penalty": self.repetition_penalty}
 
+    @property
+    def weights(self) -> Weights:
+        """Weights of the scores by which candidates are chosen."""
+        return Weights(self.likelihood_weight, self.similarity_weight, self.agreement_weight)
+
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "captioning")) -> None:
     """Generate and score captions, print tables, and write the results and the captions."""
@@ -78,25 +99,28 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
     from ..evaluation.metrics import molecule_captioning  # noqa: F401
 
     AutoTokenizer.from_pretrained(settings.tokenizer)
-    given, training = (load_filled(settings, split) for split in (settings.split, settings.train_split))
+    for folder in (settings.geomclip, settings.judge):
+        check_kind(folder, "geomclip", "does not embed molecules and texts; pass a GeomCLIP")
+    evaluated, training = (load_filled(settings, split) for split in (settings.split, settings.train_split))
     # Every step loads its own model and releases it; memory never holds two models.
-    pairs, failures = keep_readable(load_captioner(settings.model)[1], given)
-    geomclip = load_geomclip(settings.geomclip)
-    baselines, training_failures = caption_by_baselines(*geomclip, pairs, training, settings.geomclip)
-    del geomclip
+    pairs, failures = keep_readable(load_captioner(settings.model)[1], evaluated)
     sampling = {"num_bootstrap": settings.num_bootstrap, "seed": settings.seed}
     losses = compare_losses(settings, pairs, **sampling)
-    systems = {name: caption_all(settings, folder, pairs) for name, folder in captioners.items()}
-    systems |= baselines
+    candidates = {name: caption_all(settings, folder, pairs) for name, folder in captioners.items()}
+    given = (pairs, training, candidates, settings.weights, settings.geomclip)
+    captioned = caption_by_geomclip(*load_geomclip(settings.geomclip), *given)
+    systems = name_systems(candidates, captioned, settings.num_candidates)
     write_captions(Path(settings.output).with_suffix(".jsonl"), pairs, systems)
+    if settings.num_candidates > 1:
+        write_candidates(Path(settings.output).with_suffix(".candidates.parquet"), captioned)
     hits = judge_all(settings, pairs, {**systems, TRUE: list(pairs["text"])})
     results = score_systems(pairs, systems, hits, settings.tokenizer, **sampling)
     print(format_scores(results))
     print(format_losses(losses))
     print_failures(failures)
     results |= {"geometry_losses": losses, "num_rows": len(pairs)}
-    results |= {"failures": failures, "training_failures": training_failures}
-    write_results(settings, given, {"task": "captioning", **results}, [*command, *argv])
+    results |= {"failures": failures, "training_failures": captioned.failures}
+    write_results(settings, evaluated, {"task": "captioning", **results}, [*command, *argv])
 
 
 def compare_losses(settings: CaptioningSettings, pairs: datasets.Dataset, **sampling: int) -> dict[str, float | None]:
@@ -106,11 +130,22 @@ def compare_losses(settings: CaptioningSettings, pairs: datasets.Dataset, **samp
     return compare_geometries(*captioner, rows, settings.batch_size, prompt_inputs, **sampling)
 
 
-def caption_all(settings: CaptioningSettings, folder: str, pairs: datasets.Dataset) -> list[str]:
+def caption_all(settings: CaptioningSettings, folder: str, pairs: datasets.Dataset) -> Candidates:
     """Generate the captions of a captioner, without the references of the molecules themselves."""
     captioner, rows = load_captioner(folder), list(pairs)
     prompt_inputs = list_prompt_inputs(*captioner, rows, leave_own_out=True)
-    return generate_captions(*captioner, rows, settings.batch_size, prompt_inputs, **settings.search)
+    given = (rows, settings.batch_size, prompt_inputs, settings.num_candidates)
+    return generate_candidates(*captioner, *given, **settings.search)
+
+
+def name_systems(candidates: dict[str, Candidates], captioned: Captioned, num_candidates: int) -> dict[str, list[str]]:
+    """Return the captions of all systems; with several candidates, also the likeliest one of each captioner."""
+    systems = dict(captioned.chosen)
+    if num_candidates > 1:
+        systems |= {
+            f"{name}{LIKELIEST}": [captions[0] for captions in found.captions] for name, found in candidates.items()
+        }
+    return systems | captioned.baselines
 
 
 def name_captioners(settings: CaptioningSettings) -> dict[str, str]:
@@ -124,7 +159,7 @@ def name_captioners(settings: CaptioningSettings) -> dict[str, str]:
         name, _, folder = item.partition("=")
         if not (name and folder):
             raise ValueError(f"--compare {item!r} is not name=folder; name the captioner, for example blind={item}")
-        if name in captioners or name in RESERVED:
+        if name in captioners or name in RESERVED or name.endswith(LIKELIEST):
             raise ValueError(f"--compare {item!r}: the name {name!r} is taken; choose another")
         captioners[name] = folder
     return captioners
@@ -162,3 +197,14 @@ def write_captions(path: Path, pairs: datasets.Dataset, systems: dict[str, list[
             origin = {key: row[key] for key in ORIGIN if row.get(key)}
             captions = {name: captions[index] for name, captions in systems.items()}
             file.write(json.dumps({**origin, "reference": row["text"], **captions}, ensure_ascii=False) + "\n")
+
+
+def write_candidates(path: Path, captioned: Captioned) -> None:
+    """Write every candidate with the terms of its score: one table row per system, row and candidate."""
+    lines = [
+        {"system": system, "row": row, "caption": caption, **dict(zip(TERMS, terms.tolist(), strict=True))}
+        for system, found in captioned.candidates.items()
+        for row, (captions, measured) in enumerate(zip(found.captions, captioned.measured[system], strict=True))
+        for caption, terms in zip(captions, measured, strict=True)
+    ]
+    pd.DataFrame(lines).to_parquet(path, index=False)

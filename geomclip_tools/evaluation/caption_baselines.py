@@ -10,7 +10,7 @@ from rdkit.DataStructs import BulkTanimotoSimilarity, ExplicitBitVect
 from dataset_pubchem3d.chemistry.fingerprints import make_ecfp4
 
 BLOCK_COSINES = 2**22  # cosines held in memory at once
-TIE_TOLERANCE = 1e-12  # matrix products may round equal rows differently
+TIE_DIGITS = 12  # cosines that agree in so many digits are equal
 
 
 def find_commonest(captions: Sequence[str]) -> str:
@@ -24,14 +24,15 @@ def find_commonest(captions: Sequence[str]) -> str:
     return Counter(captions).most_common(1)[0][0]
 
 
-def find_nearest_by_embedding(queries: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Find the training row with the highest cosine similarity to each query; of equal ones, the first.
+def rank_by_embedding(queries: np.ndarray, training: np.ndarray, num_nearest: int) -> np.ndarray:
+    """Rank the training rows by cosine similarity to each query; of equal ones, the first.
 
     Args:
         queries: (rows, width) embeddings.
         training: (training rows, width) embeddings.
+        num_nearest: number of training rows to return, if there are as many.
     Returns:
-        Training row numbers, (rows,) int64.
+        Training row numbers, (rows, num_nearest) int64, the nearest first.
     Raises:
         ValueError: if the widths differ, training has no rows, or a row is zero or not finite.
     """
@@ -42,12 +43,10 @@ def find_nearest_by_embedding(queries: np.ndarray, training: np.ndarray) -> np.n
             "and training must have at least one row"
         )
     step = max(1, BLOCK_COSINES // len(training))
-    nearest = np.empty(len(queries), dtype=np.int64)
-    for start in range(0, len(queries), step):
-        cosines = queries[start : start + step] @ training.T
-        is_nearest = cosines >= cosines.max(axis=1, keepdims=True) - TIE_TOLERANCE
-        nearest[start : start + step] = is_nearest.argmax(axis=1)
-    return nearest
+    blocks = [queries[start : start + step] @ training.T for start in range(0, len(queries), step)]
+    # Rounded, because matrix products may round equal rows differently.
+    ranked = [np.argsort(-cosines.round(TIE_DIGITS), axis=1, kind="stable")[:, :num_nearest] for cosines in blocks]
+    return np.concatenate(ranked) if ranked else np.empty((0, min(num_nearest, len(training))), dtype=np.int64)
 
 
 def _normalise_rows(embeddings: np.ndarray, name: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from dataset_pubchem3d.pairs import find_first_block, get_molecule_input
 
 from .bootstrap import interval, resample_ratio
+from .caption_reranking import Candidates
 
 
 def list_prompt_inputs(
@@ -43,10 +44,16 @@ def order_by_size(rows: Sequence[dict]) -> list[int]:
     return sorted(range(len(sizes)), key=sizes.__getitem__)
 
 
-def generate_captions(
-    model: Any, processor: Any, rows: Sequence[dict], batch_size: int, prompt_inputs: dict[str, Any], **kwargs
-) -> list[str]:
-    """Generate one caption per row.
+def generate_candidates(
+    model: Any,
+    processor: Any,
+    rows: Sequence[dict],
+    batch_size: int,
+    prompt_inputs: dict[str, Any],
+    num_candidates: int = 1,
+    **kwargs,
+) -> Candidates:
+    """Generate captions of every row.
 
     Args:
         model: a captioner.
@@ -54,17 +61,25 @@ def generate_captions(
         rows: rows with a molecule each.
         batch_size: molecules per batch.
         prompt_inputs: from `list_prompt_inputs`.
+        num_candidates: captions per row; more than one are the best beams.
         **kwargs: arguments of `model.generate`.
     """
-    captions, rows = {}, list(rows)
+    captions, likelihoods, rows = {}, {}, list(rows)
+    if num_candidates > 1:
+        kwargs |= {"num_return_sequences": num_candidates, "num_beams": max(num_candidates, kwargs.get("num_beams", 1))}
     order = order_by_size(rows)
     for start in tqdm(range(0, len(order), batch_size), desc="captions"):
         indices = order[start : start + batch_size]
         molecules = [get_molecule_input(rows[index]) for index in indices]
-        inputs = processor(molecules, **choose_rows(prompt_inputs, indices), return_tensors="pt")
-        token_ids = model.generate(**inputs.to(model.device), **kwargs)
-        captions.update(zip(indices, processor.decode_captions(token_ids), strict=True))
-    return [captions[index] for index in range(len(rows))]
+        inputs = processor(molecules, **choose_rows(prompt_inputs, indices), return_tensors="pt").to(model.device)
+        token_ids = model.generate(**inputs, **kwargs)
+        decoded = processor.decode_captions(token_ids)
+        scores = model.score_captions(token_ids, **inputs).tolist()
+        for place, index in enumerate(indices):
+            own = slice(place * num_candidates, (place + 1) * num_candidates)
+            captions[index], likelihoods[index] = decoded[own], scores[own]
+    numbers = range(len(rows))
+    return Candidates([captions[index] for index in numbers], [likelihoods[index] for index in numbers])
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Evaluate the captions of held-out molecules and compare systems."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import datasets
@@ -8,16 +9,20 @@ import numpy as np
 
 from dataset_pubchem3d.pairs import find_first_block
 from modeling_geomclip import embed_molecules, embed_texts
+from modeling_geomclip.embedding_geomclip import embed_records
 
 from .bootstrap import interval, resample_ratio
-from .caption_baselines import find_commonest, find_nearest_by_embedding, find_nearest_by_fingerprint
+from .caption_baselines import find_commonest, find_nearest_by_fingerprint, rank_by_embedding
 from .caption_facts import count_facts
+from .caption_reranking import Candidates, Weights, choose_candidates, measure_candidates
 from .caption_retrieval import expect_pool_hits
 from .caption_table import SCORES
 from .conformers import Record, read_molecules_of
 
 TRUE = "true captions"
-BASELINES = ("nearest by GeomCLIP", "nearest by ECFP4", "most frequent")
+RERANKED = "neighbours reranked"
+BASELINES = ("nearest by GeomCLIP", "nearest by ECFP4", RERANKED, "most frequent")
+NUM_RERANKED = 10  # neighbours whose captions are candidates without a language model
 
 
 def keep_readable(processor: Any, pairs: datasets.Dataset) -> tuple[datasets.Dataset, list[dict[str, Any]]]:
@@ -41,35 +46,66 @@ def read_all(processor: Any, pairs: datasets.Dataset, name: str) -> list[Record]
     return records
 
 
-def caption_by_baselines(
-    geomclip: Any, processor: Any, pairs: datasets.Dataset, training: datasets.Dataset, name: str = "the GeomCLIP"
-) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
-    """Caption molecules with training captions, without a language model.
+@dataclass(frozen=True)
+class Captioned:
+    """Captions that a GeomCLIP takes from training molecules or chooses among candidates.
 
     Args:
-        geomclip, processor: the GeomCLIP that finds the nearest training molecule, and its processor.
+        baselines: the captions of each of `BASELINES`, one per row.
+        chosen: the captions that are chosen among the candidates of each captioner.
+        candidates: the candidates of each captioner and those of the reranked neighbours.
+        measured: the terms of the scores of these candidates, see `measure_candidates`.
+        failures: the failures among the training molecules as [{"row", "reason"}].
+    """
+
+    baselines: dict[str, list[str]]
+    chosen: dict[str, list[str]]
+    candidates: dict[str, Candidates]
+    measured: dict[str, list[np.ndarray]]
+    failures: list[dict[str, Any]]
+
+
+def caption_by_geomclip(
+    geomclip: Any,
+    processor: Any,
+    pairs: datasets.Dataset,
+    training: datasets.Dataset,
+    candidates: Mapping[str, Candidates],
+    weights: Weights,
+    name: str = "the GeomCLIP",
+) -> Captioned:
+    """Caption molecules with training captions, without a language model, and choose among candidates of captioners.
+
+    The reranked neighbours are the captions of the `NUM_RERANKED` nearest molecules, which get the same scores as the
+    candidates, without a likelihood.
+
+    Args:
+        geomclip, processor: the GeomCLIP that finds the nearest training molecules, and its processor.
         pairs, training: rows with a molecule, `smiles` and `text`.
+        candidates: of each captioner for `pairs`.
+        weights: of the scores by which candidates are chosen.
         name: name of the GeomCLIP in error messages.
-    Returns:
-        The captions of each of `BASELINES`, and the failures among the training molecules as [{"row", "reason"}].
     Raises:
         ValueError: if the processor rejects a molecule of `pairs` or all of `training`.
     """
-    candidates, failures = read_molecules_of(processor, training)
-    training = training.select([record["index"] for record in candidates])
-    queries, candidates = (
-        embed_molecules(geomclip, processor, records).numpy()
-        for records in (read_all(processor, pairs, name), candidates)
-    )
-    by_embedding = find_nearest_by_embedding(queries, candidates)
-    by_fingerprint = find_nearest_by_fingerprint(list(pairs["smiles"]), list(training["smiles"]))
+    trained, failures = read_molecules_of(processor, training)
+    training = training.select([record["index"] for record in trained])
+    records = read_all(processor, pairs, name)
+    queries, references = (embed_records(geomclip, processor, part).numpy() for part in (records, trained))
     captions = list(training["text"])
-    said = (
-        [captions[index] for index in by_embedding],
+    nearest = rank_by_embedding(queries, references, NUM_RERANKED)
+    by_fingerprint = find_nearest_by_fingerprint(list(pairs["smiles"]), list(training["smiles"]))
+    listed = [list(dict.fromkeys(captions[index] for index in indices)) for indices in nearest]
+    given = {**candidates, RERANKED: Candidates(listed, [[0.0] * len(found) for found in listed])}
+    measured = {system: measure_candidates(geomclip, processor, records, found) for system, found in given.items()}
+    chosen = {system: choose_candidates(found, measured[system], weights) for system, found in given.items()}
+    baselines = (
+        [captions[index] for index in nearest[:, 0]],
         [captions[index] for index in by_fingerprint],
+        chosen.pop(RERANKED),
         [find_commonest(captions)] * len(pairs),
     )
-    return dict(zip(BASELINES, said, strict=True)), failures
+    return Captioned(dict(zip(BASELINES, baselines, strict=True)), chosen, given, measured, failures)
 
 
 def judge_captions(

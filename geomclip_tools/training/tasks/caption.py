@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from datasets import Dataset
@@ -36,6 +37,7 @@ logger = logging.getLogger("geomclip")
 
 GEOMETRY = ["atomic_numbers", "positions"]
 SPARE = 2  # neighbours to draw from, for each that a prompt contains
+UNLIKE_QUANTILE = 0.01  # share of the training molecules that count as unlike the others
 CHARACTERS_PER_TOKEN = 3  # roughly, of chemical text
 
 
@@ -157,6 +159,8 @@ class Captioning(Task):
         self.processor.references = GeomCLIPReferences(embeddings[named], *chosen, hash_geometry_side(model))
         found = self.processor.references.find(embeddings, SPARE * self.settings.num_neighbours, blocks)
         self.neighbours = dict(zip(rows["row_id"], found, strict=True))
+        nearest = [neighbours[0].similarity if neighbours else -1.0 for neighbours in found]
+        self.processor.min_similarity = float(np.quantile(nearest, UNLIKE_QUANTILE))
 
     def draw_neighbours(self, row: dict, epoch: int) -> list[Neighbour]:
         """Return the nearest neighbours of a training row, passing over some at random by seed, epoch and row id."""

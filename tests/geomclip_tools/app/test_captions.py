@@ -41,7 +41,7 @@ def test_an_error_ends_the_caption(model, processor, tmp_path, monkeypatch):
     made = Captions("captioner")
     made._processor = lambda *molecules, **kwargs: processor(molecules=molecules[0])
     made._processor.prompt, made._processor.num_neighbours = "", 0
-    made._processor.decoder_tokenizer = processor.tokenizer
+    made._processor.decoder_tokenizer, made._processor.is_unlike = processor.tokenizer, lambda neighbours: False
     monkeypatch.setattr("threading.excepthook", lambda args: None)
     row = {**read_molecule("CO"), "smiles": "CO"}
     assert [*made(row)] in ([], [""])

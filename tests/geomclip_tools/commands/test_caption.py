@@ -1,5 +1,6 @@
 """`geomclip caption` writes the captions of the model."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import torch
 from transformers import AutoTokenizer
 
 from geomclip_tools.commands.caption import main
-from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPForCaptioning
+from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPForCaptioning, embed_molecules, embed_texts
 from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
 
@@ -17,14 +18,13 @@ def save(model, processor, tmp_path):
     """Save a captioner with a prompt."""
     decoder = save_decoder(tmp_path / "decoder")
 
-    def save(prompt: str) -> Path:
+    def save(prompt: str, **settings) -> Path:
         torch.manual_seed(1)
         captioner = GeomCLIPForCaptioning.from_geometry_decoder_pretrained(model, str(decoder), num_prefix_tokens=3)
         captioner.save_pretrained(tmp_path / "captioner")
         tokenizer = AutoTokenizer.from_pretrained(decoder)
-        GeomCLIPCaptioningProcessor(processor.feature_extractor, tokenizer, prompt).save_pretrained(
-            tmp_path / "captioner"
-        )
+        processor_of_it = GeomCLIPCaptioningProcessor(processor.feature_extractor, tokenizer, prompt, **settings)
+        processor_of_it.save_pretrained(tmp_path / "captioner")
         return tmp_path / "captioner"
 
     return save
@@ -46,6 +46,56 @@ def test_captions_of_a_list(save, tmp_path, prompt):
         expected += processor.decode_captions(model.generate(**inputs, max_new_tokens=6, do_sample=False))
     assert table["caption"].tolist() == expected
     assert table["row"].tolist() == [0, 1, 3]
+
+
+KNOWN = "smiles,text\nCCO,an alcohol\nCCN,an amine\nc1ccccc1,an arene\n"
+
+
+def test_neighbours_from_a_table(save, tmp_path):
+    folder = save("Describe:", num_neighbours=2)
+    (tmp_path / "known.csv").write_text(KNOWN)
+    words = ["--model", str(folder), "--molecules", "CCO", "CCCN", "--max_new_tokens", "6"]
+    words += ["--output", str(tmp_path / "out.jsonl")]
+    with pytest.raises(ValueError, match="there are no references to find them in"):
+        main(words)
+    main([*words, "--references", str(tmp_path / "known.csv")])
+    table = pd.read_json(tmp_path / "out.jsonl", lines=True)
+    neighbours = [json.loads(cell) for cell in table["neighbours"]]
+    assert [len(found) for found in neighbours] == [2, 2]
+    assert neighbours[0][0]["caption"] == "an alcohol"
+    assert neighbours[0][0]["inchikey"] == "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
+    assert neighbours[0][0]["similarity"] == pytest.approx(1, abs=1e-3)
+    assert (table["score"] < 0).all()
+
+
+def test_a_molecule_unlike_all_references_gets_no_invented_caption(save, tmp_path):
+    folder = save("Describe:", num_neighbours=1, min_similarity=0.9999)
+    (tmp_path / "known.csv").write_text(KNOWN)
+    words = ["--model", str(folder), "--molecules", "CCO", "CCCS", "--references", str(tmp_path / "known.csv")]
+    main([*words, "--output", str(tmp_path / "out.csv"), "--max_new_tokens", "6"])
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert (table["caption"] == "unlike the reference molecules").tolist() == [False, True]
+    assert table["score"].isna().tolist() == [False, True]
+    assert json.loads(table["neighbours"][1])[0]["similarity"] < 0.9999
+
+
+def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
+    folder = save("Describe:")
+    model.save_pretrained(tmp_path / "geomclip")
+    processor.save_pretrained(tmp_path / "geomclip")
+    words = ["--model", str(folder), "--molecules", "CCO", "c1ccccc1", "CCCCN", "--max_new_tokens", "6"]
+    words += ["--output", str(tmp_path / "out.csv")]
+    with pytest.raises(ValueError, match="pass --geomclip and --num_candidates, or none"):
+        main([*words, "--num_candidates", "3"])
+    chosen = {}
+    for weight in (1000, -1000):
+        choice = ["--num_candidates", "3", "--similarity_weight", str(weight), "--agreement_weight", "0"]
+        main([*words, "--geomclip", str(tmp_path / "geomclip"), *choice])
+        chosen[weight] = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["caption"].tolist()
+    geometry = embed_molecules(model, processor, ["CCO", "c1ccccc1", "CCCCN"])
+    best, worst = ((embed_texts(model, processor, chosen[weight]) * geometry).sum(dim=1) for weight in (1000, -1000))
+    assert (best >= worst).all()
+    assert (best > worst).any()
 
 
 def test_a_prompt_with_smiles_needs_them(save, tmp_path):

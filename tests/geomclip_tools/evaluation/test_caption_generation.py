@@ -12,7 +12,7 @@ from geomclip_tools.evaluation.caption_generation import (
     compare_geometries,
     compute_caption_losses,
     find_other_molecules,
-    generate_captions,
+    generate_candidates,
     list_prompt_inputs,
 )
 from modeling_geomclip import (
@@ -119,7 +119,8 @@ def test_captions_are_in_the_order_of_the_rows_whatever_the_batch(build):
 
     def generate(rows: list[dict], batch_size: int, **changes) -> list[str]:
         prompt_inputs = list_prompt_inputs(model, processor, rows)
-        return generate_captions(model, processor, rows, batch_size, prompt_inputs, **search | changes)
+        made = generate_candidates(model, processor, rows, batch_size, prompt_inputs, **search | changes)
+        return [caption for (caption,) in made.captions]
 
     expected = [generate([row], 1)[0] for row in ROWS]
     assert len(set(expected)) == len(ROWS)
@@ -144,13 +145,26 @@ def test_neighbours_with_the_same_first_block_are_left_out_in_evaluation(build, 
     assert not any(own) if leave_own_out else all(own)
     assert all(len(found) == 2 for found in inputs["neighbours"])
     search = {"max_new_tokens": 12, "do_sample": False}
-    expected = [
-        generate_captions(
+    alone = [
+        generate_candidates(
             model, processor, [row], 1, list_prompt_inputs(model, processor, [row], leave_own_out), **search
         )
         for row in ROWS
     ]
-    assert generate_captions(model, processor, ROWS, 5, inputs, **search) == [caption for (caption,) in expected]
+    together = generate_candidates(model, processor, ROWS, 5, inputs, **search)
+    assert together.captions == [made.captions[0] for made in alone]
+
+
+def test_candidates_are_the_best_beams_with_their_likelihoods(build):
+    model, processor = build()
+    search = {"max_new_tokens": 8, "do_sample": False}
+    found = generate_candidates(model, processor, ROWS, 2, NOTHING, 3, **search)
+    beams = {"num_beams": 3, "num_return_sequences": 3, "output_scores": True, "return_dict_in_generate": True}
+    for row, captions, likelihoods in zip(ROWS, found.captions, found.likelihoods, strict=True):
+        molecule = row if "positions" in row else row["smiles"]
+        made = model.generate(**processor([molecule], return_tensors="pt"), **search, **beams)
+        assert captions == processor.decode_captions(made.sequences)
+        assert likelihoods == pytest.approx(made.sequences_scores.tolist(), abs=1e-3)
 
 
 def test_the_comparison_is_of_means_over_rows(build):

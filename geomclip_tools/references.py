@@ -1,0 +1,47 @@
+"""Build the references of a captioner from a dataset or a table of the user."""
+
+import logging
+from typing import Any
+
+from dataset_pubchem3d.chemistry.identity import compute_inchikey
+from dataset_pubchem3d.pairs import load_molecules
+from modeling_geomclip import GeomCLIPReferences
+from modeling_geomclip.embedding_geomclip import embed_records
+from modeling_geomclip.references_geomclip import hash_geometry_side
+
+from .evaluation.conformers import read_molecules_of
+
+logger = logging.getLogger("geomclip")
+
+
+def build_references(model: Any, processor: Any, source: str, encoding: str = "utf-8") -> GeomCLIPReferences:
+    """Embed the molecules of a table, folder or Hub dataset, with their texts as captions.
+
+    Rows whose molecule cannot be read, or which lack a text or an InChIKey, are left out and counted.
+
+    Args:
+        model, processor: the captioner, and its processor.
+        source: rows with a molecule, `text`, and `inchikey` or `smiles`; of a folder or Hub dataset, its split train.
+        encoding: encoding of a table in a text file.
+    Raises:
+        ValueError: no row can be used.
+    """
+    rows = load_molecules(source, "train", None, ("text",), encoding)
+    records, failures = read_molecules_of(processor, rows)
+    usable, counts = [], {"cannot be read": len(failures), "have no text": 0, "have no InChIKey": 0}
+    for record in records:
+        row = rows[record["index"]]
+        key = row.get("inchikey") or row.get("inchikey14") or compute_inchikey(row.get("smiles") or "")
+        fault = "have no text" if not (row["text"] or "").strip() else "" if key else "have no InChIKey"
+        if fault:
+            counts[fault] += 1
+        else:
+            usable.append((record, row["text"], key))
+    reasons = ", ".join(f"{number} {fault}" for fault, number in counts.items() if number)
+    if not usable:
+        raise ValueError(f"no row of {source} can be a reference: {reasons or 'there are no rows'}")
+    if reasons:
+        logger.warning("%d of %d rows of %s are no references: %s", sum(counts.values()), len(rows), source, reasons)
+    records, captions, keys = zip(*usable)
+    embeddings = embed_records(model, processor, records)
+    return GeomCLIPReferences(embeddings, captions, keys, hash_geometry_side(model))
