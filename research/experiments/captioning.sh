@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# Experiments of docs/results/captioning.md: data, two GeomCLIPs, a captioner, a captioner without geometry, scores.
+# Experiments of docs/results/captioning.md: a captioner that reads the captions of the nearest molecules, the same one
+# without geometry, a judge, and their scores.
 #
-#   bash research/experiments/captioning.sh                           # QM9's pairs
-#   bash research/experiments/captioning.sh --pairs my_pairs.parquet  # a table with `text` and `smiles` or geometries
+#   bash research/experiments/captioning.sh PAIRS GEOMCLIP
 #
-# Pairs are split by first InChIKey block; validation and test rows are never trained on. Finished steps are skipped.
-# Needs the environment of `make .venv/test` and no network. TEXT_MODEL sets the text tower, DECODER the language model,
-# TOKENIZER the tokenizer for BLEU and METEOR; published tables use allenai/scibert_scivocab_uncased.
+# PAIRS is a dataset folder with the config `captioning`. GEOMCLIP is the checkpoint whose geometry tower finds the nearest
+# molecules and encodes the geometry, such as release/geomclip-mini; it must not have seen the validation and test rows.
+# The weights of the candidates' scores are chosen on validation; then the test rows are read. Finished steps are skipped,
+# and an interrupted step resumes. Needs the environment of `make .venv/test` and no network. TEXT_MODEL sets the judge's
+# text tower, DECODER the language model, TOKENIZER the tokenizer for BLEU and METEOR; published tables use
+# allenai/scibert_scivocab_uncased. OUT is the folder of the runs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+PAIRS=$1 GEOMCLIP=$2
 BIN=${BIN:-.venv/bin}
 OUT=${OUT:-runs/captioning}
 SITE=$("$BIN/python" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")
@@ -19,19 +23,20 @@ export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} TOKENIZERS_PARALLELISM=false
 # glibc: keep large memory blocks instead of returning them to the system after every operation.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 LAUNCH="$BIN/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(nproc) train_accelerate.py"
-RECIPE=(--source qm9)
-[ "${1:-}" = --pairs ] && RECIPE=(--source table --path "$2")
 
-[ -d "$OUT/pairs" ] || "$BIN/geomclip" build "${RECIPE[@]}" --out "$OUT/pairs"
 train() { # run name, task, flags
-    $LAUNCH "${@:2}" --dataset "$OUT/pairs" --output_dir "$OUT/$1" --resume
+    $LAUNCH "${@:2}" --dataset "$PAIRS" --output_dir "$OUT/$1" --resume
 }
-for seed in 0 1; do
-    train geomclip_$seed pretrain --config train/text_pairs --text_model "$TEXT_MODEL" --seed $seed
-done
-CAPTION=(caption --config train/caption_smollm2 --dataset_config captioning --decoder "$DECODER")
-train captioner "${CAPTION[@]}" --model "$OUT/geomclip_0"
-train blind "${CAPTION[@]}" --model "$OUT/geomclip_0" --prefix none
-"$BIN/python" eval/captioning.py --model "$OUT/captioner" --compare blind="$OUT/blind" --dataset "$OUT/pairs" \
-    --dataset_config captioning --split test --geomclip "$OUT/geomclip_0" --judge "$OUT/geomclip_1" \
-    --tokenizer "$TOKENIZER" --repetition_penalty 1.1 --output "$OUT/captioning.json"  # repetition penalty selected on validation[:96]
+evaluate() { # split, name of the results, flags
+    [ -f "$OUT/$2.json" ] || "$BIN/geomclip" evaluate captioning --model "$OUT/captioner" --compare blind="$OUT/blind" \
+        --dataset "$PAIRS" --dataset_config captioning --split "$1" --geomclip "$GEOMCLIP" --judge "$OUT/judge" \
+        --tokenizer "$TOKENIZER" --num_candidates 4 --output "$OUT/$2.json" "${@:3}"
+}
+CAPTION=(caption --config train/caption_neighbours --dataset_config captioning --decoder "$DECODER" --model "$GEOMCLIP")
+train captioner "${CAPTION[@]}"
+train blind "${CAPTION[@]}" --prefix none
+train judge pretrain --config train/text_pairs --text_model "$TEXT_MODEL" --seed 1
+evaluate "validation[:256]" validation
+"$BIN/python" research/experiments/choose_reranking.py "$OUT/validation" --tokenizer "$TOKENIZER" \
+    --output "$OUT/weights.txt"
+evaluate test test $(cat "$OUT/weights.txt")

@@ -74,7 +74,8 @@ class CaptionSettings(TrainingSettings):
         default=None,
     )
     decoder_dtype: str = setting(
-        "Data type of the frozen decoder: float32 or bfloat16, which saves memory and casts.", default="float32"
+        "Data type of the frozen decoder: float32, bfloat16 or auto. auto uses bfloat16 if --mixed_precision is bf16.",
+        default="auto",
     )
     prefix_learning_rate: float | None = setting(
         "Peak learning rate of the resampler and the projector. If omitted, --learning_rate is used.", default=None
@@ -91,8 +92,8 @@ class CaptionSettings(TrainingSettings):
             )
         if not 0 <= self.neighbour_dropout < 1:
             raise ValueError(f"--neighbour_dropout is {self.neighbour_dropout}; it must be at least 0 and below 1")
-        if self.decoder_dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"--decoder_dtype is {self.decoder_dtype!r}; use float32 or bfloat16")
+        if self.decoder_dtype not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"--decoder_dtype is {self.decoder_dtype!r}; use auto, float32 or bfloat16")
 
 
 class Captioning(Task):
@@ -111,11 +112,17 @@ class Captioning(Task):
         """Folder of the base model that the adapter belongs to."""
         return Path(self.settings.output_dir) / "base"
 
+    @property
+    def decoder_dtype(self) -> torch.dtype:
+        """Data type of the frozen decoder."""
+        name, is_bf16 = self.settings.decoder_dtype, self.settings.mixed_precision == "bf16"
+        return getattr(torch, ("bfloat16" if is_bf16 else "float32") if name == "auto" else name)
+
     def build(self) -> tuple[GeomCLIPForCaptioning, GeomCLIPCaptioningProcessor]:
         """Build the captioner from a GeomCLIP and a decoder, save it as base model and add a new adapter."""
         settings = self.settings
         folder = prepare_decoder(settings.decoder)
-        decoder = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, settings.decoder_dtype))
+        decoder = AutoModelForCausalLM.from_pretrained(folder, dtype=self.decoder_dtype)
         check_kind(settings.model, "geomclip", "is not aligned with text; give a GeomCLIP")
         geomclip = AutoModel.from_pretrained(settings.model, dtype=torch.float32)
         shape = {"prefix": settings.prefix, "num_prefix_tokens": settings.num_prefix_tokens}
