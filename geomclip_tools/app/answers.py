@@ -18,7 +18,7 @@ from ..library.descriptors import COMPUTE
 from ..library.formats import format_rows
 from ..library.processes import ProcessEnded, Processes
 from .projection import CHUNK, project
-from .queries import Query, read_query
+from .queries import Query, QueryError, read_query
 
 MOST_ATOMS = 256  # of a molecule that a user gives
 MOST_EXPLAINED = 24  # molecules of one request
@@ -62,7 +62,7 @@ class Answers:
         Args:
             given: a query, see `Query`.
         Raises:
-            ValueError: the query is not valid; the message is for its author.
+            QueryError: the query is not valid; the message is for its author.
         """
         query = read_query(given)
         return {"results": [_show(row) for row in self._find(query)]}
@@ -71,10 +71,10 @@ class Answers:
         """Return the results of a query as the text of a file, one of `FORMATS`.
 
         Raises:
-            ValueError: as for `search`, or the format is unknown.
+            QueryError: as for `search`, or the format is unknown.
         """
         if kind not in FORMATS:
-            raise ValueError(f"the format must be one of {', '.join(FORMATS)}")
+            raise QueryError(f"the format must be one of {', '.join(FORMATS)}")
         return format_rows([_hide_folders(row) for row in self._find(read_query(given))], kind)
 
     def _find(self, query: Query) -> list[dict[str, Any]]:
@@ -94,16 +94,16 @@ class Answers:
         try:
             return self._processes.submit(read_molecule, query.molecule, *settings).result()
         except MoleculeError as error:
-            raise ValueError(f"the molecule cannot be used: {error.rule}") from error
+            raise QueryError(f"the molecule cannot be used: {error.rule}") from error
         except ProcessEnded as error:
-            raise ValueError(f"the molecule cannot be used: {error}") from error
+            raise QueryError(f"the molecule cannot be used: {error}") from error
 
     def _get(self, inchikeys: Sequence[str]) -> list[dict[str, Any]]:
         """Return the rows of some molecules."""
         try:
             return list(self._index.get(inchikeys))
         except KeyError as error:
-            raise ValueError("this molecule is no longer in the index; search again") from error
+            raise QueryError("this molecule is no longer in the index; search again") from error
 
     # ------------------------------------------------------------------------------------------------------- molecules
 
@@ -111,7 +111,7 @@ class Answers:
         """Return why each of some molecules matches a text: `inchikey`, `drawing` (SVG), and `words` with their shares.
 
         Raises:
-            ValueError: the text is empty or too long, or a molecule is not in the index.
+            QueryError: the text is empty or too long, or a molecule is not in the index.
         """
         query = read_query({"text": text})
         return self._explain(self._get(list(inchikeys)[:MOST_EXPLAINED]), query.text, DRAWING)
@@ -132,7 +132,7 @@ class Answers:
         """Return all about a molecule: names, descriptors, its record in SDF with the geometry, texts, an explanation.
 
         Raises:
-            ValueError: the molecule is not in the index, or the text is too long.
+            QueryError: the molecule is not in the index, or the text is too long.
         """
         (row,) = self._get([inchikey])
         query = read_query({"text": text}) if text.strip() else None
@@ -154,10 +154,10 @@ class Answers:
         """Yield the growing caption of a molecule.
 
         Raises:
-            ValueError: there is no captioner, or the molecule is not in the index.
+            QueryError: there is no captioner, or the molecule is not in the index.
         """
         if self._caption is None:
-            raise ValueError("no captioner is loaded; start geomclip app with --captioner")
+            raise QueryError("no captioner is loaded; start geomclip app with --captioner")
         yield from self._caption(self._get([inchikey])[0])
 
     # ------------------------------------------------------------------------------------------------------------- map
@@ -184,7 +184,7 @@ class Answers:
         """Return the similarity of each molecule on the map with a text, from 0 for the lowest to 255.
 
         Raises:
-            ValueError: the text is empty or too long.
+            QueryError: the text is empty or too long.
         """
         embed = self._index.encoder.embed_texts([read_query({"text": text}).text])[0]
         parts = np.array_split(self._points[1], 1 + len(self._points[0]) // CHUNK)
@@ -196,11 +196,11 @@ class Answers:
         """Return a molecule on the map by its place: `inchikey`, `name`, `smiles` and `drawing`.
 
         Raises:
-            ValueError: there is no such place.
+            QueryError: there is no such place.
         """
         keys = self._points[0]
         if not 0 <= place < len(keys):
-            raise ValueError("there is no such molecule on the map")
+            raise QueryError("there is no such molecule on the map")
         (row,) = self._get([keys[place]])
         return {name: cell for name, cell in _show(row).items() if name in ("inchikey", "name", "smiles", "drawing")}
 

@@ -21,6 +21,7 @@ except ImportError as error:
     raise ImportError('the page needs Gradio; pip install "geomclip[app,search]"') from error
 
 from .answers import Answers
+from .queries import QueryError
 
 PAGE = Path(__file__).with_name("page")
 API = "/api"  # where Gradio is mounted
@@ -76,7 +77,7 @@ def guard_answer(answer: Callable) -> Callable[[list], dict]:
             return {"error": WRONG_PARTS}
         try:
             return {"result": answer(*arguments)}
-        except ValueError as error:
+        except QueryError as error:
             return {"error": str(error)}
 
     return endpoint
@@ -92,7 +93,7 @@ def guard_stream(answer: Callable) -> Callable[[list], Iterator[dict]]:
         try:
             for result in answer(*arguments):
                 yield {"result": result}
-        except ValueError as error:
+        except QueryError as error:
             yield {"error": str(error)}
 
     return endpoint

@@ -2,7 +2,7 @@
 
     python research/experiments/choose_reranking.py runs/captioning/validation --output weights.txt
 
-Reads the `.candidates.parquet` and `.jsonl` files that `geomclip evaluate captioning --num_candidates 4` has left at this
+Reads the `.candidates.parquet` and `.jsonl` files that `geomclip evaluate captioning --num_candidates 4` left at this
 place. The sum of BLEU-2, ROUGE-L and METEOR of the model's captions decides. The output file has flags for
 `geomclip evaluate captioning`.
 """

@@ -38,7 +38,7 @@ logger = logging.getLogger("geomclip")
 GEOMETRY = ["atomic_numbers", "positions"]
 SPARE = 2  # neighbours to draw from, for each that a prompt contains
 UNLIKE_QUANTILE = 0.01  # share of the training molecules that count as unlike the others
-CHARACTERS_PER_TOKEN = 3  # roughly, of chemical text
+CHARACTERS_PER_TOKEN = 4  # roughly, of chemical text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import pytest
 from rdkit import Chem
 
 from geomclip_tools.app.answers import Answers
+from geomclip_tools.app.queries import QueryError
 from geomclip_tools.library.processes import Processes
 from modeling_geomclip import embed_molecules, explain, read_molecule
 from tests.geomclip_tools.app.small_library import HOSTILE, MOLECULES
@@ -85,7 +86,7 @@ def test_results_are_exported(answers):
     assert [row["name"] for row in rows] == names_of(answers.search(query))
     records = [mol for mol in Chem.ForwardSDMolSupplier(io.BytesIO(answers.export(query, "sdf").encode())) if mol]
     assert [mol.GetProp("_Name") for mol in records] == names_of(answers.search(query))
-    with pytest.raises(ValueError, match="the format must be one of csv, sdf"):
+    with pytest.raises(QueryError, match="the format must be one of csv, sdf"):
         answers.export(query, "html")
 
 
@@ -99,7 +100,7 @@ def test_the_map_has_all_molecules(answers, index):
     colours = answers.colour_map("an alkaloid of tobacco")
     assert (min(colours), max(colours)) == (0, 255)
     assert names[int(np.argmax(colours))] == "nicotine"
-    with pytest.raises(ValueError, match="no such molecule on the map"):
+    with pytest.raises(QueryError, match="no such molecule on the map"):
         answers.point_at(len(MOLECULES))
 
 
@@ -121,7 +122,7 @@ def test_nothing_is_said_about_the_server(answers, index):
 
 def test_captions_grow(answers, index):
     assert [*answers.caption(KEYS["benzene"])] == ["a", "a molecule", "a molecule: c1ccccc1"]
-    with pytest.raises(ValueError, match="no captioner"):
+    with pytest.raises(QueryError, match="no captioner"):
         next(Answers(index, Processes(0, 0)).caption(KEYS["benzene"]))
 
 
@@ -131,15 +132,15 @@ def test_what_is_wrong_is_told(answers, index):
         ("C" * 300, "it has 300 atoms, more than max_atoms=256"),
         ("not a molecule", "white space"),
     ):
-        with pytest.raises(ValueError, match=f"the molecule cannot be used: .*{told}"):
+        with pytest.raises(QueryError, match=f"the molecule cannot be used: .*{told}"):
             answers.search({"molecule": molecule})
-    with pytest.raises(ValueError, match="as SMARTS"):
+    with pytest.raises(QueryError, match="as SMARTS"):
         answers.search({"text": "x", "substructure": "C("})
     for ask in (answers.show, lambda key: answers.search({"similar": key}), lambda key: answers.explain([key], "x")):
-        with pytest.raises(ValueError, match="no longer in the index"):
+        with pytest.raises(QueryError, match="no longer in the index"):
             ask("NOTTHEREATALLX-UHFFFAOYSA-N")
     with (
         Processes(1, 0.05) as processes,
-        pytest.raises(ValueError, match=r"cannot be used: it needs more than 0\.05 s"),
+        pytest.raises(QueryError, match=r"cannot be used: it needs more than 0\.05 s"),
     ):
         Answers(index, processes).search({"molecule": "C" * 200})

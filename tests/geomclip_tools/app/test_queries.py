@@ -2,7 +2,7 @@
 
 import pytest
 
-from geomclip_tools.app.queries import LARGEST_MOLECULE, LONGEST_TEXT, read_query
+from geomclip_tools.app.queries import LARGEST_MOLECULE, LONGEST_TEXT, QueryError, read_query
 
 
 def test_a_query_is_read():
@@ -46,5 +46,5 @@ def test_a_query_is_read():
     ],
 )
 def test_what_is_wrong_is_told(given, told):
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(QueryError, match=told):
         read_query(given)

@@ -1,12 +1,14 @@
 """The server gives its page and its answers, and nothing else."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import pytest
 import requests
 
+from geomclip_tools.library import MoleculeIndex
 from tests.geomclip_tools.app.conftest import serve
 from tests.geomclip_tools.app.small_library import HOSTILE
 
@@ -51,6 +53,16 @@ def test_answers_and_errors(url, answers):
     assert HOSTILE in [
         hit["name"] for hit in ask(url, "search", {"text": "x"})[0]["result"]["results"]
     ]  # text, not HTML
+
+
+def test_faults_of_the_server_are_not_told(index, tmp_path):
+    copy = shutil.copytree(index.info()["index"], tmp_path / "vanishing")
+    with serve(MoleculeIndex.open(copy), 100) as url:
+        shutil.rmtree(copy)
+        asked = requests.post(f"{url}api/gradio_api/call/search", json={"data": [[{"text": "a base"}]]}, timeout=60)
+        told = requests.get(f"{url}api/gradio_api/call/search/{asked.json()['event_id']}", timeout=60).text
+    assert told.startswith("event: error")
+    assert "vanishing" not in told
 
 
 @pytest.mark.parametrize(
