@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from datasets import Dataset
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor, AutoTokenizer
 
@@ -38,7 +39,6 @@ logger = logging.getLogger("geomclip")
 GEOMETRY = ["atomic_numbers", "positions"]
 SPARE = 2  # neighbours to draw from, for each that a prompt contains
 UNLIKE_QUANTILE = 0.01  # share of the training molecules that count as unlike the others
-CHARACTERS_PER_TOKEN = 4  # roughly, of chemical text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -144,6 +144,11 @@ class Captioning(Task):
         for parameter in model.parameters():
             if parameter.requires_grad:  # also the adapter of a bfloat16 decoder
                 parameter.data = parameter.data.float()
+        for module in model.modules():
+            if isinstance(
+                module, BaseTunerLayer
+            ):  # autocast casts the adapter's weights, which are smaller than inputs
+                module.cast_input_dtype_enabled = settings.mixed_precision == "no"
         self.processor = processor
         return model, processor
 
@@ -196,14 +201,20 @@ class Captioning(Task):
         model.save_pretrained(folder, base_model=os.path.relpath(self.base, final_folder))
 
     def measure_lengths(self, rows: Dataset) -> list[int]:
-        """Return the number of characters of each caption, with those of its neighbours."""
-        lengths = [len(text) for text in rows["text"]]
-        if not self.settings.num_neighbours:
-            return lengths
-        longest = CHARACTERS_PER_TOKEN * self.settings.max_neighbour_tokens
-        nearest = [self.neighbours[row_id][: self.settings.num_neighbours] for row_id in rows["row_id"]]
-        read = [sum(min(len(neighbour.caption), longest) for neighbour in found) for found in nearest]
-        return [length + more for length, more in zip(lengths, read, strict=True)]
+        """Return the number of tokens of each caption, with those of its nearest neighbours."""
+        settings, captions = self.settings, rows["text"][:]
+        if not settings.num_neighbours:
+            return self.count_tokens(captions, settings.max_caption_tokens)
+        references = self.processor.references.captions
+        counts = dict(zip(references, self.count_tokens(references, settings.max_neighbour_tokens), strict=True))
+        nearest = [self.neighbours[row_id][: settings.num_neighbours] for row_id in rows["row_id"]]
+        own = self.count_tokens(captions, settings.max_caption_tokens)
+        return [length + sum(counts[one.caption] for one in found) for length, found in zip(own, nearest, strict=True)]
+
+    def count_tokens(self, texts: list[str], longest: int) -> list[int]:
+        """Return the number of tokens of each text, at most `longest`."""
+        encoded = self.processor.decoder_tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return [min(len(ids), longest) for ids in encoded]
 
     def choose_learning_rate(self, name: str) -> float:
         """Return the peak learning rate of a parameter; the resampler and the projector may have their own."""

@@ -226,10 +226,11 @@ def test_validation_reads_the_nearest_training_captions(prepared):
 
 
 def test_lengths_include_the_neighbours(prepared):
-    task, _, _ = prepared()
     rows = Dataset.from_list(TRAINING)
-    longest = len("caption 0") * 3  # its own and those of two neighbours
-    assert task.measure_lengths(rows) == [longest] * 6
+    for longest in (3, 96):
+        task, _, processor = prepared(max_neighbour_tokens=longest)
+        tokens = len(processor.decoder_tokenizer("caption 0", add_special_tokens=False)["input_ids"])
+        assert task.measure_lengths(rows) == [tokens + 2 * min(tokens, longest)] * 6
 
 
 def test_a_trained_tower_and_neighbours_exclude_each_other(task_of):
