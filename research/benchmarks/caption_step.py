@@ -4,7 +4,8 @@
         --output research/results/performance/caption_step.json
 
 `before` computes the logits of all positions, on batches in random order, with the decoder's frozen weights in float32,
-and casts the inputs of every LoRA layer to float32. The other variants each change one thing more. Tokens are those of captions and prompts, without padding.
+and casts the inputs of every LoRA layer to float32. The other variants each change one thing more. Tokens are those of
+captions and prompts, without padding.
 """
 
 import argparse
