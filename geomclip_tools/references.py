@@ -23,6 +23,8 @@ def build_references(model: Any, processor: Any, source: str, encoding: str = "u
         model, processor: the captioner, and its processor.
         source: rows with a molecule, `text`, and `inchikey` or `smiles`; of a folder or Hub dataset, its split train.
         encoding: encoding of a table in a text file.
+    Returns:
+        The references; set them as `processor.references`.
     Raises:
         ValueError: no row can be used.
     """
@@ -31,7 +33,8 @@ def build_references(model: Any, processor: Any, source: str, encoding: str = "u
     usable, counts = [], {"cannot be read": len(failures), "have no text": 0, "have no InChIKey": 0}
     for record in records:
         row = rows[record["index"]]
-        key = row.get("inchikey") or row.get("inchikey14") or compute_inchikey(row.get("smiles") or "")
+        smiles = row.get("smiles")
+        key = row.get("inchikey") or row.get("inchikey14") or (compute_inchikey(smiles) if smiles else "")
         fault = "have no text" if not (row["text"] or "").strip() else "" if key else "have no InChIKey"
         if fault:
             counts[fault] += 1
@@ -39,9 +42,14 @@ def build_references(model: Any, processor: Any, source: str, encoding: str = "u
             usable.append((record, row["text"], key))
     reasons = ", ".join(f"{number} {fault}" for fault, number in counts.items() if number)
     if not usable:
-        raise ValueError(f"no row of {source} can be a reference: {reasons or 'there are no rows'}")
+        raise ValueError(
+            f"no row of {source} can be a reference: {reasons or 'there are no rows'}; a reference has a molecule, "
+            "text, and inchikey or smiles"
+        )
     if reasons:
-        logger.warning("%d of %d rows of %s are no references: %s", sum(counts.values()), len(rows), source, reasons)
+        logger.warning(
+            "%d of %d rows of %s are not used as references: %s", sum(counts.values()), len(rows), source, reasons
+        )
     records, captions, keys = zip(*usable)
     embeddings = embed_records(model, processor, records)
     return GeomCLIPReferences(embeddings, captions, keys, hash_geometry_side(model))

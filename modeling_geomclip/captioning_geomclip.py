@@ -36,6 +36,7 @@ if is_peft_available():
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
+SCORED_AT_ONCE = 8  # captions
 NOT_WEIGHTS = ("adapter_", EMBEDDINGS_FILE)  # beginnings of the names of other safetensors files
 
 
@@ -463,7 +464,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         repeated = (value.repeat_interleave(len(captions) // len(atom_ids), dim=0) for value in given)
         atom_ids, positions, atom_mask, prompts, prompt_mask = repeated
         is_caption = find_generated(captions, self.generation_config.eos_token_id)
-        outputs = self(
+        inputs = (
             atom_ids,
             positions,
             torch.cat([prompts, captions], dim=1),
@@ -471,7 +472,9 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             torch.cat([prompt_mask, is_caption.to(prompt_mask.dtype)], dim=1),
             torch.cat([torch.full_like(prompts, -100), captions.masked_fill(~is_caption, -100)], dim=1),
         )
-        return -outputs.caption_losses / outputs.num_tokens
+        parts = zip(*(values.split(SCORED_AT_ONCE) for values in inputs))  # logits need the most memory
+        outputs = [self(*part) for part in parts]
+        return torch.cat([-output.caption_losses / output.num_tokens for output in outputs])
 
 
 def find_generated(token_ids: Tensor, eos_token_id: int | list[int] | None) -> Tensor:

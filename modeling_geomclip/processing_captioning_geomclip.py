@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -29,7 +30,6 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         num_neighbours: number of similar molecules, whose captions stand before the prompt; 0 for none.
         neighbour_order: "nearest_first" or "nearest_last".
         max_neighbour_tokens: longer captions of neighbours are truncated.
-        min_similarity: a molecule whose nearest neighbour is less similar is unlike the references, see `is_unlike`.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         num_neighbours: int = 0,
         neighbour_order: str = "nearest_first",
         max_neighbour_tokens: int = 96,
-        min_similarity: float = -1.0,
     ) -> None:
         super().__init__(feature_extractor, decoder_tokenizer)
         if prompt_format not in ("plain", "chat"):
@@ -55,7 +54,7 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         _require_at_least(0, num_neighbours=num_neighbours)
         self.prompt, self.prompt_format, self.max_caption_tokens = prompt, prompt_format, max_caption_tokens
         self.num_neighbours, self.neighbour_order = num_neighbours, neighbour_order
-        self.max_neighbour_tokens, self.min_similarity = max_neighbour_tokens, min_similarity
+        self.max_neighbour_tokens = max_neighbour_tokens
         self.references: GeomCLIPReferences | None = None  # set it to the captions that neighbours are drawn from
 
     def __call__(
@@ -103,14 +102,14 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         return batch
 
     def find_neighbours(
-        self, model: Any, molecules: Any, left_out: Sequence[str | None] | None = None
+        self, model: Any, molecules: Any, **left_out: Sequence[str | None] | None
     ) -> list[list[Neighbour]] | None:
         """Find the `num_neighbours` nearest molecules of each molecule in `references`, by their geometry alone.
 
         Args:
             model: the captioner, whose geometry tower embeds the molecules.
             molecules: as in `__call__`.
-            left_out: as for `GeomCLIPReferences.find`.
+            left_out: `left_out` and `left_out_captions`, as for `GeomCLIPReferences.find`.
         Returns:
             The neighbours of each molecule, the nearest first; None if the prompt contains none.
         Raises:
@@ -126,20 +125,26 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
             )
         self.references.check_captioner(model)
         embeddings = embed_molecules(model, self.feature_extractor, molecules)
-        return self.references.find(embeddings, self.num_neighbours, left_out)
+        return self.references.find(embeddings, self.num_neighbours, **left_out)
 
     def is_unlike(self, neighbours: Sequence[Neighbour]) -> bool:
         """Return whether a molecule is unlike all references, so that its caption would be invented.
 
+        It is if it has no neighbours, or if they are less similar than `GeomCLIPReferences.min_similarity`. It never is
+        if the prompt contains no neighbours.
+
         Args:
-            neighbours: of the molecule, the nearest first.
+            neighbours: of the molecule, from `find_neighbours`.
         """
-        return self.num_neighbours > 0 and not any(found.similarity >= self.min_similarity for found in neighbours)
+        least = self.references.min_similarity if self.references is not None else -1.0
+        return self.num_neighbours > 0 and not any(found.similarity >= least for found in neighbours)
 
     def _neighbours_of_each(
         self, neighbours: Sequence[Sequence[Neighbour]] | None, num_molecules: int
     ) -> Sequence[Sequence[Neighbour]]:
         if not self.num_neighbours:
+            if neighbours is not None:
+                raise ValueError("neighbours are given, but num_neighbours=0 puts none into the prompt; omit them")
             return [[]] * num_molecules
         if neighbours is None or len(neighbours) != num_molecules:
             given = "none" if neighbours is None else f"those of {len(neighbours)}"
@@ -150,7 +155,8 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         for index, found in enumerate(neighbours):
             if len(found) > self.num_neighbours:
                 raise ValueError(
-                    f"neighbours[{index}] has {len(found)} molecules, more than num_neighbours={self.num_neighbours}"
+                    f"neighbours[{index}] has {len(found)} molecules, more than num_neighbours={self.num_neighbours}; "
+                    "pass only the nearest"
                 )
         return neighbours
 
@@ -215,7 +221,10 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         return tokens
 
     def decode_captions(self, token_ids: Any) -> list[str]:
-        """Decode the output of `GeomCLIPForCaptioning.generate`, without special tokens and extra white space."""
+        """Decode captions from `GeomCLIPForCaptioning.generate`, (captions, tokens), without special tokens.
+
+        White space is reduced to single spaces.
+        """
         decoded = self.decoder_tokenizer.batch_decode(token_ids, skip_special_tokens=True)
         return [" ".join(caption.split()) for caption in decoded]
 
@@ -228,12 +237,15 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         return self.decoder_tokenizer.decode(*args, **kwargs)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
-        """Save the processor, without the tokenizer's settings that are specific to this machine."""
+        """Save the processor and its references, without the tokenizer's settings that are specific to this machine."""
         for name in LOCAL_SETTINGS:
             self.decoder_tokenizer.init_kwargs.pop(name, None)
         if self.references is not None:
             self.references.save_pretrained(save_directory)
-        return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        files = super().save_pretrained(save_directory, **({} if push_to_hub else kwargs))
+        if push_to_hub:  # by this way, because `save_pretrained` would not upload the references
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+        return files
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> Any:

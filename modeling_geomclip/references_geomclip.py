@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -19,6 +21,7 @@ from .embedding_geomclip import embed_molecules
 EMBEDDINGS_FILE, CAPTIONS_FILE = "references.safetensors", "references.jsonl"
 FIRST_BLOCK = 14  # letters of an InChIKey that ignore stereochemistry, isotopes and charge
 QUERIES_AT_ONCE = 256
+UNLIKE_QUANTILE, UNLIKE_SAMPLE = 0.01, 1000  # of the similarities of references to their nearest others
 
 
 class Neighbour(NamedTuple):
@@ -78,6 +81,9 @@ class GeomCLIPReferences:
             model, processor: the captioner, and its processor or feature extractor.
             molecules: as for `embed_molecules`.
             captions, inchikeys: one per molecule.
+        Raises:
+            MoleculeError: a molecule cannot be used.
+            ValueError: as for `__init__`.
         """
         embeddings = embed_molecules(model, processor, molecules)
         return cls(embeddings, captions, inchikeys, hash_geometry_side(model))
@@ -85,8 +91,23 @@ class GeomCLIPReferences:
     def __len__(self) -> int:
         return len(self.captions)
 
+    @cached_property
+    def min_similarity(self) -> float:
+        """Similarity to the nearest other reference that 99 % of the references exceed; -1 if there is only one.
+
+        A molecule that is less similar to its nearest reference is unlike all of them.
+        """
+        step = -(-len(self) // UNLIKE_SAMPLE)
+        found = self.find(self.embeddings[::step], 1, self.inchikeys[::step])
+        nearest = [neighbours[0].similarity for neighbours in found if neighbours]
+        return float(np.quantile(nearest, UNLIKE_QUANTILE)) if nearest else -1.0
+
     def find(
-        self, embeddings: Tensor, num_neighbours: int, left_out: Sequence[str | None] | None = None
+        self,
+        embeddings: Tensor,
+        num_neighbours: int,
+        left_out: Sequence[str | None] | None = None,
+        left_out_captions: Sequence[str | None] | None = None,
     ) -> list[list[Neighbour]]:
         """Find the nearest reference molecules of each molecule, the nearest first.
 
@@ -98,21 +119,31 @@ class GeomCLIPReferences:
             num_neighbours: neighbours per molecule.
             left_out: for each molecule, an InChIKey whose first block none of its neighbours may have: its own, in
                 training and evaluation. None leaves nothing out.
+            left_out_captions: for each molecule, a caption that none of its neighbours may have, in the same way.
+        Returns:
+            The neighbours of each molecule; possibly none.
+        Raises:
+            ValueError: there are not as many items to leave out as molecules.
         """
-        left_out = [None] * len(embeddings) if left_out is None else left_out
+        left_out, left_out_captions = (
+            [None] * len(embeddings) if items is None else items for items in (left_out, left_out_captions)
+        )
+        if not len(left_out) == len(left_out_captions) == len(embeddings):
+            numbers = f"{len(left_out)} InChIKeys and {len(left_out_captions)} captions"
+            raise ValueError(f"{numbers} to leave out for {len(embeddings)} molecules; give one or None for each")
         queries, keys = (normalize(rows.detach().float().cpu(), dim=1) for rows in (embeddings, self.embeddings))
         nearest = []
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             cosines = queries[start : start + QUERIES_AT_ONCE] @ keys.T
             order = cosines.argsort(dim=1, descending=True, stable=True)
-            for row, own in enumerate(left_out[start : start + QUERIES_AT_ONCE]):
-                places = self._walk(order[row], num_neighbours, own)
+            for row in range(len(cosines)):
+                places = self._walk(order[row], num_neighbours, left_out[start + row], left_out_captions[start + row])
                 nearest.append([self._describe(place, float(cosines[row, place])) for place in places])
         return nearest
 
-    def _walk(self, order: Tensor, num_neighbours: int, own: str | None) -> list[int]:
+    def _walk(self, order: Tensor, num_neighbours: int, own: str | None, own_caption: str | None) -> list[int]:
         """Return the first places of different molecules with different captions."""
-        blocks, captions, places = {own[:FIRST_BLOCK]} if own else set(), set(), []
+        blocks, captions, places = {(own or "")[:FIRST_BLOCK]}, {own_caption}, []
         for place in _iterate(order):
             if len(places) == num_neighbours:
                 break
@@ -147,7 +178,7 @@ class GeomCLIPReferences:
             kwargs: arguments of `transformers.utils.cached_file`, such as `revision` and `token`.
         Raises:
             OSError: there are none.
-            ValueError: the files do not belong together.
+            ValueError: the files have different numbers of references, or as for `__init__`.
         """
         files = [cached_file(name_or_path, name, **kwargs) for name in (EMBEDDINGS_FILE, CAPTIONS_FILE)]
         with safe_open(files[0], "pt") as file:
@@ -166,12 +197,13 @@ class GeomCLIPReferences:
         if (found := hash_geometry_side(model)) != self.tower_sha256:
             raise ValueError(
                 f"the references were embedded by a geometry side with SHA-256 {self.tower_sha256 or 'unknown'}, but "
-                f"that of the captioner has {found}; build them again with this captioner"
+                f"that of the captioner has {found}; build them again, with GeomCLIPReferences.from_molecules or "
+                "geomclip caption --references"
             )
 
 
 def hash_geometry_side(model: Any) -> str:
-    """Return the SHA-256 of the weights that embed a molecule, which does not depend on the dtype they are loaded in.
+    """Return the SHA-256 of the weights that embed a molecule; the same in float32 and bfloat16, but not in float16.
 
     Args:
         model: a captioner or a `GeomCLIPModel`.

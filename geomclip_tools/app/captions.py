@@ -8,10 +8,9 @@ from transformers import TextIteratorStreamer
 
 from modeling_geomclip.processing_captioning_geomclip import UNLIKE
 
-from ..evaluation.caption_generation import list_prompt_inputs
+from ..evaluation.caption_generation import choose_length, list_prompt_inputs
 from ..loading import load_captioner
 
-LONGEST = 128  # tokens
 GEOMETRY = ("atomic_numbers", "positions")
 
 
@@ -34,7 +33,7 @@ class Captions:
             return
         inputs = self._processor([molecule], **prompt_inputs, return_tensors="pt")
         streamer = TextIteratorStreamer(self._processor.decoder_tokenizer, skip_special_tokens=True)
-        settings = {"streamer": streamer, "max_new_tokens": LONGEST, "do_sample": False}
+        settings = {"streamer": streamer, "max_new_tokens": choose_length(self._model), "do_sample": False}
         thread = threading.Thread(target=self._generate, args=(inputs.to(self._model.device), settings))
         thread.start()
         caption = ""

@@ -36,7 +36,8 @@ the molecule the same should not change its embedding; moving an atom should."""
     "overlap": """Molecules are compared by the first block of the InChIKey, so stereoisomers count as the same
 molecule.""",
     "captioning": """Scores are percentages, with 95 % bootstrap intervals in brackets. The second table contains the
-differences between the model and the other systems. The caption loss is given for the correct geometry and for the
+differences between the model and the other systems, and the third one how many captions name an element, a ring or a
+charge that the molecule lacks. The caption loss is given for the correct geometry and for the
 geometry of another molecule.""",
     "property_prediction": """Errors have the units of the property, and brackets contain 95 % bootstrap intervals. The
 standardised MAE is the MAE divided by the standard deviation of the training labels, averaged over the properties.""",
@@ -117,8 +118,9 @@ def choose_metrics(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def format_captioning(record: dict[str, Any]) -> str:
-    """Format the scores of all systems, and the losses with the correct and with another geometry."""
-    return f"{caption_table.format_scores(record)}\n\n{caption_table.format_losses(record['geometry_losses'])}"
+    """Format the scores and false statements of all systems, and the losses with the correct and another geometry."""
+    parts = [caption_table.format_scores(record), caption_table.format_false_statements(record)]
+    return "\n\n".join([*parts, caption_table.format_losses(record["geometry_losses"])])
 
 
 def format_overlap(record: dict[str, Any]) -> str:

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from modeling_geomclip.processing_captioning_geomclip import UNLIKE
 
-from ..evaluation.caption_generation import generate_candidates, list_prompt_inputs
+from ..evaluation.caption_generation import choose_length, generate_candidates, list_prompt_inputs
 from ..evaluation.caption_reranking import (
     AGREEMENT_WEIGHT,
     SIMILARITY_WEIGHT,
@@ -47,7 +48,10 @@ class CaptionSettings:
     geomclip: str | None = field(
         default=None, metadata={"help": "GeomCLIP that chooses among several candidates: checkpoint folder or Hub id"}
     )
-    num_candidates: int = field(default=1, metadata={"help": "number of candidates; 1 takes the likeliest caption"})
+    num_candidates: int = field(
+        default=1,
+        metadata={"help": "number of beams among which --geomclip chooses; with 1, the caption of the search is taken"},
+    )
     similarity_weight: float = field(
         default=SIMILARITY_WEIGHT,
         metadata={"help": "weight of a candidate's similarity to the geometry, beside 1 for its log-probability"},
@@ -59,13 +63,19 @@ class CaptionSettings:
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     batch_size: int = field(default=32, metadata={"help": "molecules per batch"})
     num_beams: int = field(default=1, metadata={"help": "number of beams; 1 is greedy decoding"})
-    max_new_tokens: int = field(default=128, metadata={"help": "maximum length of a caption in tokens"})
+    max_new_tokens: int | None = field(
+        default=None, metadata={"help": "maximum length of a caption in tokens; if omitted, that of the captioner"}
+    )
 
     def __post_init__(self):
         check_output(self.output, (".csv", ".parquet", ".jsonl"))
+        for name in ("num_candidates", "num_beams", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name} is {getattr(self, name)}; it must be at least 1")
         if (self.num_candidates > 1) != (self.geomclip is not None):
             raise ValueError(
-                "a GeomCLIP chooses among several candidates; pass --geomclip and --num_candidates, or none"
+                "a GeomCLIP chooses among several candidates; pass --geomclip with --num_candidates of at least 2, or "
+                "neither"
             )
 
 
@@ -87,13 +97,18 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
             "column smiles"
         )
     if settings.references is not None:
+        if not processor.num_neighbours:
+            raise ValueError(
+                f"{settings.model} was trained with num_neighbours=0 and reads no references; omit --references"
+            )
         processor.references = build_references(model, processor, settings.references, settings.encoding)
     prompt_inputs = list_prompt_inputs(model, processor, rows)
-    search = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
+    length = settings.max_new_tokens or choose_length(model)
+    search = {"max_new_tokens": length, "num_beams": settings.num_beams, "do_sample": False}
     candidates = generate_candidates(
         model, processor, rows, settings.batch_size, prompt_inputs, settings.num_candidates, **search
     )
-    chosen = choose(settings, records, candidates)
+    chosen = choose(settings, [given[row["index"]].molecule for row in rows], candidates)
     neighbours = prompt_inputs.get("neighbours", [[]] * len(rows))
     columns = {"id": [], "row": [], "caption": [], "score": [], "neighbours": []}
     for row, place, captions, likelihoods, found in zip(
@@ -105,17 +120,27 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
             row["index"],
             UNLIKE if is_unlike else captions[place],
             None if is_unlike else likelihoods[place],
-            json.dumps([neighbour._asdict() for neighbour in found], ensure_ascii=False),
+            [neighbour._asdict() for neighbour in found],
         )
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
+    if settings.output.endswith(".csv"):
+        columns["neighbours"] = [json.dumps(found, ensure_ascii=False) for found in columns["neighbours"]]
     write_table(settings.output, columns)
-    print(f"wrote {count_things(len(rows), 'caption')} to {settings.output}")
+    num_unlike = columns["caption"].count(UNLIKE)
+    told = f"; {count_things(num_unlike, 'molecule')} unlike the references" if num_unlike else ""
+    print(f"wrote {count_things(len(rows) - num_unlike, 'caption')} to {settings.output}{told}")
 
 
-def choose(settings: CaptionSettings, records: Sequence[dict], candidates: Candidates) -> list[int]:
-    """Return the place of the best candidate of each molecule."""
+def choose(settings: CaptionSettings, molecules: Sequence[Any], candidates: Candidates) -> list[int]:
+    """Return the place of the best candidate of each molecule.
+
+    Raises:
+        MoleculeError: if the GeomCLIP cannot read a molecule that the captioner reads.
+    """
     if settings.geomclip is None:
-        return [0] * len(records)
+        return [0] * len(molecules)
+    geomclip, processor = load_geomclip(settings.geomclip)
+    records, _ = processor.feature_extractor.read(molecules)
     weights = Weights(1.0, settings.similarity_weight, settings.agreement_weight)
-    return find_best(measure_candidates(*load_geomclip(settings.geomclip), records, candidates), weights)
+    return find_best(candidates, measure_candidates(geomclip, processor, records, candidates), weights)

@@ -12,9 +12,9 @@ from transformers import AutoTokenizer
 
 from dataset_pubchem3d.pairs import load_molecules
 
-from ..evaluation.caption_generation import compare_geometries, generate_candidates, list_prompt_inputs
+from ..evaluation.caption_generation import choose_length, compare_geometries, generate_candidates, list_prompt_inputs
 from ..evaluation.caption_reranking import AGREEMENT_WEIGHT, SIMILARITY_WEIGHT, TERMS, Candidates, Weights
-from ..evaluation.caption_table import format_losses, format_scores
+from ..evaluation.caption_table import format_false_statements, format_losses, format_scores
 from ..evaluation.captioning import (
     BASELINES,
     TRUE,
@@ -73,7 +73,9 @@ class CaptioningSettings:
         default=AGREEMENT_WEIGHT,
         metadata={"help": "weight of a candidate's agreement with the geometry's elements and rings"},
     )
-    max_new_tokens: int = field(default=128, metadata={"help": "maximum length of a caption in tokens"})
+    max_new_tokens: int | None = field(
+        default=None, metadata={"help": "maximum length of a caption in tokens; if omitted, that of the captioner"}
+    )
     repetition_penalty: float = field(default=1.0, metadata={"help": "values above 1 penalise repeated tokens"})
     pool_size: int = field(default=64, metadata={"help": "candidate molecules in each pool of the judge"})
     seed: int = field(default=0, metadata={"help": "random seed of the bootstrap"})
@@ -82,8 +84,8 @@ class CaptioningSettings:
     @property
     def search(self) -> dict:
         """Arguments of `generate`."""
-        search = {"max_new_tokens": self.max_new_tokens, "num_beams": self.num_beams, "do_sample": False}
-        return search | {"repetition_penalty": self.repetition_penalty}
+        search = {"num_beams": self.num_beams, "do_sample": False, "repetition_penalty": self.repetition_penalty}
+        return search | ({} if self.max_new_tokens is None else {"max_new_tokens": self.max_new_tokens})
 
     @property
     def weights(self) -> Weights:
@@ -115,7 +117,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
         write_candidates(Path(settings.output).with_suffix(".candidates.parquet"), captioned)
     hits = judge_all(settings, pairs, {**systems, TRUE: list(pairs["text"])})
     results = score_systems(pairs, systems, hits, settings.tokenizer, **sampling)
-    print(format_scores(results))
+    print(format_scores(results), format_false_statements(results), sep="\n\n")
     print(format_losses(losses))
     print_failures(failures)
     results |= {"geometry_losses": losses, "num_rows": len(pairs)}
@@ -135,7 +137,8 @@ def caption_all(settings: CaptioningSettings, folder: str, pairs: datasets.Datas
     captioner, rows = load_captioner(folder), list(pairs)
     prompt_inputs = list_prompt_inputs(*captioner, rows, leave_own_out=True)
     given = (rows, settings.batch_size, prompt_inputs, settings.num_candidates)
-    return generate_candidates(*captioner, *given, **settings.search)
+    search = {"max_new_tokens": choose_length(captioner[0])} | settings.search
+    return generate_candidates(*captioner, *given, **search)
 
 
 def name_systems(candidates: dict[str, Candidates], captioned: Captioned, num_candidates: int) -> dict[str, list[str]]:

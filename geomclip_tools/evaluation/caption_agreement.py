@@ -17,24 +17,25 @@ from dataset_pubchem3d.chemistry.perception import place_atoms
 
 # Parts of words that name an element. Parts of other words are excluded: examined, pyramid, elimination, fluorescent.
 ELEMENT_WORDS = {
-    7: r"(?<!ex)(?<!cont)(?<!vit)amin|(?<!pyr)amid|nitr|azo|azid|imin(?!a)|indol|pyrid|pyrim|purin|peptid|alkaloid|urea"
-    r"|carbam|lactam|guanid|piper[ai]",
+    7: r"(?<!ex)(?<!cont)(?<!vit)amin|(?<!pyr)amid|nitr|(?<!am)azo|azid|(?<!d)imin(?!a)|indol|pyrid|pyrim|purin|peptid"
+    r"|alkaloid|\burea|carbam|lactam|guanid|piper(?:az|id)in",
     9: r"fluor(?!esc|en)",
     11: r"sodium",
-    15: r"phosph(?!atas|orylas)|nucleotid",
-    16: r"sul[fp]|thi[oa]|mercapt|cystein|methionin",
-    17: r"chlor(?!ophy|oform)",
+    15: r"phosph(?!atas|oryla[st]|olipas|odiest)|nucleotid",
+    16: r"sul[fp]|(?<!e)(?<!s)(?<!l)thi[oa]|methio|mercapt|cystein",
+    17: r"chlor(?!ophy|oform|ogen|opl)",
     19: r"potassium",
     35: r"brom(?!el)",
-    53: r"iod(?:o|in|id)",
+    53: r"(?<!per)iod(?:o|in|id)",
 }
 NAMED_IF_PRESENT = (9, 15, 16, 17, 35, 53)  # elements that most captions name, in one word or another
-RING_WORDS = r"(?<!a)cycl[io]|benz|phen[oy]l|pyr(?:an|id|im|az|rol)|furan|indol|steroid|flavon|lacton"
+RING_WORDS = r"(?<!a)cycl[io](?!oxyg)|benz|phen[oy]l|pyr(?:an|id|im|az|rol)|furan|indol|steroid|flavon|lacton"
 PATTERNS = {element: re.compile(words, re.IGNORECASE) for element, words in ELEMENT_WORDS.items()}
 RINGS = re.compile(RING_WORDS, re.IGNORECASE)
 # What follows is about other compounds or about what the molecule does.
 ELSEWHERE = re.compile(
-    r"\b(?:derives? from|conjugate (?:acid|base) of|has a role|inhibit|treatment)[^.]*", re.IGNORECASE
+    r"\b(?:derives? from|conjugate (?:acid|base) of|has a role|treatment|\S+ (?:channel|inhibit|receptor))[^.]*",
+    re.IGNORECASE,
 )
 
 
@@ -67,10 +68,15 @@ def read_composition(record: Mapping[str, Any]) -> Composition:
 
 
 def count_contradictions(caption: str, composition: Composition) -> int:
-    """Count what a caption says that the geometry lacks, and characteristic elements that it does not name."""
+    """Count what a caption says that the geometry lacks, and characteristic elements that it does not name.
+
+    All rings count once. What a caption says of related compounds and effects may name an element, but is never wrong.
+    """
     own = ELSEWHERE.sub("", caption)
-    named = {element for element, pattern in PATTERNS.items() if pattern.search(own)}
-    absent = named - composition.elements
+    named, absent = (
+        {element for element, pattern in PATTERNS.items() if pattern.search(text)} for text in (caption, own)
+    )
+    absent -= composition.elements
     unnamed = {element for element in NAMED_IF_PRESENT if element in composition.elements} - named
     rings = composition.num_rings == 0 and RINGS.search(own) is not None
     return len(absent) + len(unnamed) + int(rings)

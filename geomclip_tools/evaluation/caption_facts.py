@@ -165,6 +165,30 @@ FACTS = (
     Fact("trifluoromethyl", r"trifluoromethyl", "C(F)(F)F"),
 )
 
+# Facts whose absence no reader would overlook; a caption that states one wrongly describes another molecule.
+KINDS = {
+    "element": frozenset(
+        ("nitrogen", "oxygen", "sulfur", "phosphorus", "fluorine", "chlorine", "bromine", "iodine", "sodium")
+    ),
+    "ring": frozenset(
+        (
+            *(
+                "benzene",
+                "naphthalene",
+                "anthracene",
+                "steroid",
+                "cyclohexane",
+                "cyclopropane",
+                "pyridine",
+                "pyrimidine",
+            ),
+            *("pyrazine", "piperidine", "piperazine", "pyrrolidine", "pyrrole", "imidazole", "pyrazole", "triazole"),
+            *("indole", "quinoline", "isoquinoline", "purine", "furan", "pyran", "thiophene", "thiazole"),
+        )
+    ),
+    "charge": frozenset(("cation", "anion", "zwitterion")),
+}
+
 
 def _compile(facts: Sequence[Fact]) -> tuple[tuple[str, re.Pattern, Chem.Mol], ...]:
     names = [fact.name for fact in facts]
@@ -213,7 +237,9 @@ def count_facts(captions: Sequence[str], molecules: Sequence[str | Chem.Mol]) ->
         captions: one per row.
         molecules: one per row, as `find_molecule_facts` accepts them.
     Returns:
-        (rows,) int64 each: `stated` in the caption, `true` among the stated, `present` in the molecule.
+        (rows,) int64 each: `stated` in the caption, `true` among the stated, `present` in the molecule; and for each
+        of `KINDS` such as "element", `false_element`, which is 1 if the caption states an element that the molecule
+        lacks, else 0.
     Raises:
         ValueError: if the lengths differ or a molecule cannot be read; the message names its row.
     """
@@ -226,9 +252,10 @@ def count_facts(captions: Sequence[str], molecules: Sequence[str | Chem.Mol]) ->
         except ValueError as error:
             raise ValueError(f"row {row}: {error}") from None
         stated = find_stated_facts(caption)
-        counts.append((len(stated), len(stated & present), len(present)))
-    columns = np.array(counts, dtype=np.int64).reshape(-1, 3).T
-    return dict(zip(("stated", "true", "present"), columns))
+        false = [int(bool((stated - present) & names)) for names in KINDS.values()]
+        counts.append((len(stated), len(stated & present), len(present), *false))
+    names = ("stated", "true", "present", *(f"false_{kind}" for kind in KINDS))
+    return dict(zip(names, np.array(counts, dtype=np.int64).reshape(-1, len(names)).T))
 
 
 def compute_fact_precision_recall(scores: dict[str, np.ndarray], rows: np.ndarray | None = None) -> tuple[float, float]:

@@ -12,6 +12,8 @@ from dataset_pubchem3d.pairs import find_first_block, get_molecule_input
 from .bootstrap import interval, resample_ratio
 from .caption_reranking import Candidates
 
+LONGEST = 128  # tokens of a caption, unless the captioner or the user says otherwise
+
 
 def list_prompt_inputs(
     model: Any, processor: Any, rows: Sequence[dict], leave_own_out: bool = False
@@ -22,20 +24,30 @@ def list_prompt_inputs(
         model: a captioner.
         processor: its processor.
         rows: rows with a molecule each, and `smiles` if the prompt contains it.
-        leave_own_out: whether no neighbour of a molecule may have its own first InChIKey block, as in evaluation.
+        leave_own_out: whether no neighbour of a row may have its first InChIKey block or its `text`, as in evaluation;
+            a row without an InChIKey then gets no neighbours.
     Returns:
         `smiles` and `neighbours`, if the prompts contain them.
     """
     inputs = {"smiles": [row["smiles"] for row in rows]} if "{smiles}" in processor.prompt else {}
     if processor.num_neighbours:
-        left_out = [find_first_block(row) for row in rows] if leave_own_out else None
-        inputs["neighbours"] = processor.find_neighbours(model, [get_molecule_input(row) for row in rows], left_out)
+        molecules, left_out = [get_molecule_input(row) for row in rows], {}
+        blocks = [find_first_block(row) for row in rows] if leave_own_out else []
+        if leave_own_out:
+            left_out = {"left_out": blocks, "left_out_captions": [row["text"] for row in rows]}
+        found = processor.find_neighbours(model, molecules, **left_out)
+        inputs["neighbours"] = [near if block else [] for near, block in zip(found, blocks)] if leave_own_out else found
     return inputs
 
 
 def choose_rows(inputs: dict[str, Sequence[Any]], indices: Sequence[int]) -> dict[str, list[Any]]:
     """Return the prompt inputs of some rows."""
     return {name: [values[index] for index in indices] for name, values in inputs.items()}
+
+
+def choose_length(model: Any) -> int:
+    """Return the maximum length of a caption in tokens: that of the captioner, if it has one."""
+    return model.generation_config.max_new_tokens or LONGEST
 
 
 def order_by_size(rows: Sequence[dict]) -> list[int]:

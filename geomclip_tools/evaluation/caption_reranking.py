@@ -11,7 +11,7 @@ from modeling_geomclip.embedding_geomclip import embed_records
 
 from .caption_agreement import count_contradictions, read_composition
 
-SIMILARITY_WEIGHT, AGREEMENT_WEIGHT = 5.0, 0.1  # beside 1 for the likelihood
+SIMILARITY_WEIGHT, AGREEMENT_WEIGHT = 4.0, 0.1  # beside 1 for the likelihood; a guess until they are chosen
 TERMS = ("likelihood", "similarity", "agreement")  # of the score of a candidate
 
 
@@ -35,7 +35,7 @@ class Candidates:
     """Candidate captions of several molecules.
 
     Args:
-        captions: candidates of each molecule, the likeliest first.
+        captions: candidates of each molecule, at least one, in the order of the search.
         likelihoods: for each molecule, the mean log-probabilities of the tokens of its candidates, nats; zeros if no
             language model wrote them.
     """
@@ -69,13 +69,19 @@ def measure_candidates(
     return measured
 
 
-def find_best(measured: Sequence[np.ndarray], weights: Weights) -> list[int]:
-    """Return the place of the candidate with the highest score of each molecule; of equal ones, the first."""
-    factors = np.array([getattr(weights, term) for term in TERMS])
-    return [int(np.argmax(terms @ factors)) for terms in measured]
+def find_best(candidates: Candidates, measured: Sequence[np.ndarray], weights: Weights) -> list[int]:
+    """Return the place of the candidate with the highest score of each molecule; of equal ones, the first.
+
+    A blank candidate is the best one only if all are blank.
+    """
+    factors, places = np.array([getattr(weights, term) for term in TERMS]), []
+    for captions, terms in zip(candidates.captions, measured, strict=True):
+        is_blank = np.array([not caption for caption in captions])
+        places.append(int(np.argmax(np.where(is_blank, -np.inf, terms @ factors))))
+    return places
 
 
 def choose_candidates(candidates: Candidates, measured: Sequence[np.ndarray], weights: Weights) -> list[str]:
     """Return the best candidate of each molecule, see `find_best`."""
-    places = find_best(measured, weights)
+    places = find_best(candidates, measured, weights)
     return [captions[place] for captions, place in zip(candidates.captions, places, strict=True)]

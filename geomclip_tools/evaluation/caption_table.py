@@ -6,6 +6,8 @@ SCORES = {"bleu_2": "BLEU-2", "bleu_4": "BLEU-4", "rouge_1": "ROUGE-1", "rouge_2
 SCORES |= {"meteor": "METEOR", "consistency": "consistency", "fact_precision": "fact precision"}
 SCORES |= {"fact_recall": "fact recall"}
 
+FALSE = {"false_element": "a false element", "false_ring": "a false ring", "false_charge": "a false charge"}
+
 
 def format_scores(results: dict[str, Any]) -> str:
     """Format the scores of `score_systems` as Markdown.
@@ -21,6 +23,15 @@ def format_scores(results: dict[str, Any]) -> str:
     if reason := results["scores"]["model"].get("meteor_unavailable"):
         tables.append(f"no METEOR: {reason}")
     return "\n\n".join(tables)
+
+
+def format_false_statements(results: dict[str, Any]) -> str:
+    """Format how many captions of every system name an element, a ring or a charge that the molecule lacks."""
+    lines = [f"| captions with | {' | '.join(FALSE.values())} |", "| --- |" + " --- |" * len(FALSE)]
+    rows = results["scores"].items()
+    return "\n".join(
+        [*lines, *(f"| {name} | {' | '.join(_cell(values, key) for key in FALSE)} |" for name, values in rows)]
+    )
 
 
 def _cell(values: dict[str, float | None], key: str) -> str:

@@ -13,7 +13,7 @@ from modeling_geomclip.embedding_geomclip import embed_records
 
 from .bootstrap import interval, resample_ratio
 from .caption_baselines import find_commonest, find_nearest_by_fingerprint, rank_by_embedding
-from .caption_facts import count_facts
+from .caption_facts import KINDS, count_facts
 from .caption_reranking import Candidates, Weights, choose_candidates, measure_candidates
 from .caption_retrieval import expect_pool_hits
 from .caption_table import SCORES
@@ -178,14 +178,16 @@ def score_systems(
     for name, values in samples.items():
         add_intervals(scores[name], values)
         if name in differences:
-            add_intervals(differences[name], {key: samples["model"][key] - values[key] for key in values})
+            add_intervals(
+                differences[name], {key: samples["model"][key] - values[key] for key in values if key in SCORES}
+            )
     return {"scores": scores, "differences": differences}
 
 
 def resample_scores(
     molecules: list[str], systems: dict[str, list[str]], hits: dict[str, np.ndarray], **drawn: int
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Resample retrieval consistency, fact precision and fact recall of each system with `resample_ratio`."""
+    """Resample consistency, fact precision and recall, and false statements of each system with `resample_ratio`."""
     samples = {}
     for name, captions in systems.items():
         facts = count_facts(captions, molecules)
@@ -193,6 +195,7 @@ def resample_scores(
             "consistency": resample_ratio(hits[name], **drawn),
             "fact_precision": resample_ratio(facts["true"], facts["stated"], **drawn),
             "fact_recall": resample_ratio(facts["true"], facts["present"], **drawn),
+            **{f"false_{kind}": resample_ratio(facts[f"false_{kind}"], **drawn) for kind in KINDS},
         }
     return samples
 

@@ -34,7 +34,7 @@ def test_a_table_becomes_references(captioner, tmp_path, caplog):
     assert_close(references.embeddings.float(), embed_molecules(*captioner, ["CCO", "CCN"]), atol=1e-3, rtol=0)
     references.check_captioner(captioner[0])
     assert "2 of 4 rows of" in caplog.text
-    assert "are no references: 2 cannot be read" in caplog.text
+    assert "are not used as references: 2 cannot be read" in caplog.text
 
 
 def test_a_table_without_a_usable_row_is_refused(captioner, tmp_path):

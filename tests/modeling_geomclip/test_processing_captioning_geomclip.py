@@ -278,6 +278,23 @@ def test_missing_neighbours_are_refused(build, neighbours, fault):
         build(num_neighbours=1)([WATER, ETHANOL], neighbours=neighbours)
 
 
+def test_neighbours_that_no_prompt_contains_are_refused(build):
+    with pytest.raises(ValueError, match="neighbours are given, but num_neighbours=0 puts none into the prompt"):
+        build()(WATER, neighbours=[[NEAREST]])
+
+
+def test_references_are_uploaded(build, captioner, tmp_path, monkeypatch):
+    pushed = []
+    monkeypatch.setattr(
+        GeomCLIPCaptioningProcessor, "push_to_hub", lambda self, name, **kwargs: pushed.append((name, kwargs))
+    )
+    processor = build(num_neighbours=1)
+    processor.references = GeomCLIPReferences.from_molecules(captioner, processor, [WATER], ["water"], ["A" * 14])
+    processor.save_pretrained(tmp_path / "mine", push_to_hub=True, token="t")
+    assert pushed == [("mine", {"token": "t"})]
+    assert (tmp_path / "mine" / "references.safetensors").is_file()
+
+
 def test_the_neighbours_of_skipped_molecules_are_skipped(build):
     batch = build(num_neighbours=1)([BROKEN, WATER], neighbours=[[NEXT], [NEAREST]], errors="report")
     assert texts(build(), batch) == ["Similar molecule (0.99): The molecule is an alcohol.\nDescribe the molecule:"]
@@ -298,6 +315,10 @@ def test_references_are_saved_with_the_processor(build, captioner, tmp_path):
         assert (neighbour.caption, neighbour.inchikey) == ("water", "B" * 14)
         assert neighbour.similarity == pytest.approx(1, abs=1e-3)
     assert build().find_neighbours(captioner, [WATER]) is None
+    assert processor.is_unlike([]) is True
+    assert processor.is_unlike([Neighbour("A" * 14, processor.references.min_similarity, "water")]) is False
+    assert processor.is_unlike([Neighbour("A" * 14, processor.references.min_similarity - 1e-3, "water")]) is True
+    assert build().is_unlike([]) is False
 
 
 @pytest.mark.parametrize("settings", [{"num_neighbours": -1}, {"max_neighbour_tokens": 0}, {"neighbour_order": "both"}])

@@ -35,6 +35,19 @@ def test_a_first_block_is_left_out():
     assert named(make().find(queries, 1, own)) == [[KEYS[1]], [KEYS[1]], [KEYS[3]]]
 
 
+def test_a_caption_is_left_out():
+    (found,) = make().find(torch.tensor([[1.0, 0.0]]), 9, None, ["an acid"])
+    assert [neighbour.caption for neighbour in found] == ["a base", CAPTIONS[3]]
+    with pytest.raises(ValueError, match="1 InChIKeys and 2 captions to leave out for 2 molecules"):
+        make().find(DIRECTIONS[:2], 1, ["AAAAAAAAAAAAAA"])
+
+
+def test_what_is_unlike_is_less_similar_than_references_are_to_each_other():
+    assert make(embeddings=DIRECTIONS[:1], captions=["x"], inchikeys=["A"]).min_similarity == -1
+    # The nearest others of A, B, B, C, D, without their own first block: 0.8, 0.8, 0.8, 0.8, 0
+    assert make(captions=list("vwxyz")).min_similarity == pytest.approx(np.quantile([0.8] * 4 + [0], 0.01), abs=1e-3)
+
+
 def test_captions_are_not_repeated():
     (found,) = make().find(torch.tensor([[-1.0, 0.1]]), 9)
     assert [neighbour.caption for neighbour in found] == ["an acid", CAPTIONS[3], "another base"]

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
 from datasets import Dataset
@@ -37,8 +36,8 @@ from .base import Task
 logger = logging.getLogger("geomclip")
 
 GEOMETRY = ["atomic_numbers", "positions"]
+LINE_TOKENS = 16  # of the line of a neighbour, besides its caption
 SPARE = 2  # neighbours to draw from, for each that a prompt contains
-UNLIKE_QUANTILE = 0.01  # share of the training molecules that count as unlike the others
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,8 +61,8 @@ class CaptionSettings(TrainingSettings):
     neighbour_order: str = setting("Order of the neighbours: nearest_first or nearest_last.", default="nearest_first")
     max_neighbour_tokens: int = setting("Maximum tokens of a neighbour's caption.", default=96)
     neighbour_dropout: float = setting(
-        "Probability that training passes over a neighbour in favour of the next one, so that the decoder does not "
-        "copy blindly.",
+        "Probability that training skips a neighbour, so that the decoder does not copy blindly. The next one of the "
+        "2 x num_neighbours nearest takes its place.",
         default=0.2,
     )
     lora_rank: int = setting("LoRA rank.", default=16)
@@ -138,6 +137,7 @@ class Captioning(Task):
             settings.neighbour_order,
             settings.max_neighbour_tokens,
         )
+        check_length(model, processor)
         self.save_base(model, processor)
         names = {"r": settings.lora_rank, "lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
         model.add_adapter(model.lora_config(settings.geometry, settings.lora_layers, **names))
@@ -155,24 +155,33 @@ class Captioning(Task):
     def prepare(self, model: GeomCLIPForCaptioning, rows: Dataset) -> None:
         """Embed the training molecules as references, and find the neighbours of each.
 
-        No caption reaches the prompt of a molecule with the same first InChIKey block. A molecule without an InChIKey,
-        for which this cannot be decided, is not a reference.
+        No caption reaches the prompt of a molecule with the same first InChIKey block or the same caption. A molecule
+        without an InChIKey, for which this cannot be decided, is not a reference and has no neighbours.
+
+        Raises:
+            ValueError: no molecule has an InChIKey.
         """
         if not self.settings.num_neighbours:
             return
         embeddings = embed_molecules(model, self.processor, list(rows.select_columns(GEOMETRY)))
         blocks, captions = rows["inchikey14"][:], rows["text"][:]
         named = [place for place, block in enumerate(blocks) if block]
+        if not named:
+            raise ValueError(
+                "no training row has an InChIKey; add a column inchikey or smiles, or omit --num_neighbours"
+            )
         if len(named) < len(rows):
             logger.warning(
-                "%d of %d training rows have no InChIKey and are no references", len(rows) - len(named), len(rows)
+                "%d of %d training rows have no InChIKey and are not used as references; add inchikey or smiles",
+                len(rows) - len(named),
+                len(rows),
             )
         chosen = ([captions[place] for place in named], [blocks[place] for place in named])
         self.processor.references = GeomCLIPReferences(embeddings[named], *chosen, hash_geometry_side(model))
-        found = self.processor.references.find(embeddings, SPARE * self.settings.num_neighbours, blocks)
+        num_drawn = SPARE * self.settings.num_neighbours
+        found = self.processor.references.find(embeddings, num_drawn, blocks, captions)
+        found = [near if block else [] for near, block in zip(found, blocks, strict=True)]
         self.neighbours = dict(zip(rows["row_id"], found, strict=True))
-        nearest = [neighbours[0].similarity if neighbours else -1.0 for neighbours in found]
-        self.processor.min_similarity = float(np.quantile(nearest, UNLIKE_QUANTILE))
 
     def draw_neighbours(self, row: dict, epoch: int) -> list[Neighbour]:
         """Return the nearest neighbours of a training row, passing over some at random by seed, epoch and row id."""
@@ -247,6 +256,24 @@ class Captioning(Task):
         )
         loss = float(totals.sum() / num_tokens.sum())
         return -loss, {"caption_loss": loss}
+
+
+def check_length(model: GeomCLIPForCaptioning, processor: GeomCLIPCaptioningProcessor) -> None:
+    """Check that the longest input fits the positions of the decoder, if it has a limit.
+
+    Raises:
+        ValueError: it does not.
+    """
+    positions = getattr(model.config.decoder_config, "max_position_embeddings", None)
+    prefix = {"none": 0, "pooled": 1}.get(model.config.prefix, model.config.num_prefix_tokens)
+    prompt = len(processor.decoder_tokenizer(processor.prompt)["input_ids"])
+    neighbours = processor.num_neighbours * (processor.max_neighbour_tokens + LINE_TOKENS)
+    longest = prefix + neighbours + prompt + processor.max_caption_tokens
+    if positions is not None and longest > positions:
+        raise ValueError(
+            f"an input may need {longest} tokens, but the decoder has {positions} positions; reduce --num_neighbours, "
+            "--max_neighbour_tokens or --max_caption_tokens"
+        )
 
 
 def load_tokenizer(decoder: str) -> Any:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GenerationConfig
 
 from geomclip_tools.app import captions
 from geomclip_tools.app.captions import Captions
@@ -14,10 +14,10 @@ from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
 @pytest.mark.parametrize("prompt", ["Describe:", "{smiles}:"])
 def test_a_caption_grows(model, processor, tmp_path, monkeypatch, prompt):
-    monkeypatch.setattr(captions, "LONGEST", 6)
     decoder = save_decoder(tmp_path / "decoder")
     torch.manual_seed(1)
     captioner = GeomCLIPForCaptioning.from_geometry_decoder_pretrained(model, str(decoder), num_prefix_tokens=3).eval()
+    captioner.generation_config.max_new_tokens = 6
     captioner.save_pretrained(tmp_path / "captioner")
     reader = GeomCLIPCaptioningProcessor(processor.feature_extractor, AutoTokenizer.from_pretrained(decoder), prompt)
     reader.save_pretrained(tmp_path / "captioner")
@@ -32,7 +32,7 @@ def test_a_caption_grows(model, processor, tmp_path, monkeypatch, prompt):
 
 def test_an_error_ends_the_caption(model, processor, tmp_path, monkeypatch):
     class Broken:
-        device = torch.device("cpu")
+        device, generation_config = torch.device("cpu"), GenerationConfig()
 
         def generate(self, **kwargs):
             raise RuntimeError("out of memory")

@@ -9,7 +9,13 @@ import torch
 from transformers import AutoTokenizer
 
 from geomclip_tools.commands.caption import main
-from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPForCaptioning, embed_molecules, embed_texts
+from modeling_geomclip import (
+    GeomCLIPCaptioningProcessor,
+    GeomCLIPForCaptioning,
+    GeomCLIPReferences,
+    embed_molecules,
+    embed_texts,
+)
 from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
 
@@ -60,7 +66,7 @@ def test_neighbours_from_a_table(save, tmp_path):
         main(words)
     main([*words, "--references", str(tmp_path / "known.csv")])
     table = pd.read_json(tmp_path / "out.jsonl", lines=True)
-    neighbours = [json.loads(cell) for cell in table["neighbours"]]
+    neighbours = table["neighbours"].tolist()
     assert [len(found) for found in neighbours] == [2, 2]
     assert neighbours[0][0]["caption"] == "an alcohol"
     assert neighbours[0][0]["inchikey"] == "LFQSCWFLJHTTHZ-UHFFFAOYSA-N"
@@ -68,11 +74,15 @@ def test_neighbours_from_a_table(save, tmp_path):
     assert (table["score"] < 0).all()
 
 
-def test_a_molecule_unlike_all_references_gets_no_invented_caption(save, tmp_path):
-    folder = save("Describe:", num_neighbours=1, min_similarity=0.9999)
+def test_a_molecule_unlike_all_references_gets_no_invented_caption(save, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(GeomCLIPReferences, "min_similarity", 0.9999)
+    folder = save("Describe:", num_neighbours=1)
     (tmp_path / "known.csv").write_text(KNOWN)
     words = ["--model", str(folder), "--molecules", "CCO", "CCCS", "--references", str(tmp_path / "known.csv")]
     main([*words, "--output", str(tmp_path / "out.csv"), "--max_new_tokens", "6"])
+    assert capsys.readouterr().out.endswith(
+        "wrote 1 caption to " + str(tmp_path / "out.csv; 1 molecule unlike the references\n")
+    )
     table = pd.read_csv(tmp_path / "out.csv")
     assert (table["caption"] == "unlike the reference molecules").tolist() == [False, True]
     assert table["score"].isna().tolist() == [False, True]
@@ -85,8 +95,12 @@ def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
     processor.save_pretrained(tmp_path / "geomclip")
     words = ["--model", str(folder), "--molecules", "CCO", "c1ccccc1", "CCCCN", "--max_new_tokens", "6"]
     words += ["--output", str(tmp_path / "out.csv")]
-    with pytest.raises(ValueError, match="pass --geomclip and --num_candidates, or none"):
+    with pytest.raises(ValueError, match="pass --geomclip with --num_candidates of at least 2, or neither"):
         main([*words, "--num_candidates", "3"])
+    with pytest.raises(ValueError, match="--num_candidates is 0; it must be at least 1"):
+        main([*words, "--num_candidates", "0"])
+    with pytest.raises(ValueError, match="was trained with num_neighbours=0 and reads no references"):
+        main([*words, "--references", "known.csv"])
     chosen = {}
     for weight in (1000, -1000):
         choice = ["--num_candidates", "3", "--similarity_weight", str(weight), "--agreement_weight", "0"]

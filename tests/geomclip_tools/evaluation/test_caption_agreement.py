@@ -44,6 +44,11 @@ ETHANOL, CHLOROBENZENE = Composition(frozenset({6, 8}), 0), Composition(frozense
         ("It is a fluorene with a period.", Composition(frozenset({6}), None), 0),
         ("A cyclic thioether.", Composition(frozenset({6, 16}), None), 0),
         ("", ETHANOL, 0),
+        ("It derives from a 4-chlorobenzoic acid.", CHLOROBENZENE, 0),  # the element is named
+        ("It derives from a 4-chlorobenzoic acid.", ETHANOL, 0),
+        ("It is a chlorogenic acid of Forsythia with a vitamin, a cyclooxygenase inhibitor.", ETHANOL, 0),
+        ("It is an ether and a potassium channel blocker.", ETHANOL, 0),
+        ("It is a phospholipase substrate.", ETHANOL, 0),
     ],
 )
 def test_contradictions_by_hand(caption, composition, expected):

@@ -10,6 +10,7 @@ from rdkit import Chem
 
 from geomclip_tools.evaluation.caption_facts import (
     FACTS,
+    KINDS,
     Fact,
     _compile,
     compute_fact_precision_recall,
@@ -153,3 +154,25 @@ def test_true_captions_state_true_facts():
     assert true.total() / said.total() > 0.95
     of_the_next = sum(len(row & text) for row, text in zip(present[1:], stated)) / said.total()
     assert of_the_next < 0.3  # facts distinguish molecules
+
+
+@pytest.mark.parametrize(
+    ("caption", "false"),
+    [
+        ("It is an organochlorine compound.", ("element",)),
+        ("It is a benzene.", ()),
+        ("It is a pyridine and a steroid.", ("ring",)),
+        ("It is a dicarboxylic acid dianion and an organofluorine compound.", ("element", "charge")),
+        ("It is a ketone.", ()),  # neither an element nor a ring nor a charge
+        ("It derives from a pyridine.", ()),
+    ],
+)
+def test_false_elements_rings_and_charges(caption, false):
+    counts = count_facts([caption], ["Cc1ccccc1"])
+    assert {kind for kind in KINDS if counts[f"false_{kind}"][0]} == set(false)
+
+
+def test_kinds_are_of_known_facts():
+    names = {fact.name for fact in FACTS}
+    assert all(kind <= names for kind in KINDS.values())
+    assert sum(map(len, KINDS.values())) == len(frozenset().union(*KINDS.values()))

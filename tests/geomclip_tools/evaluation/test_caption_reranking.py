@@ -40,3 +40,8 @@ MEASURED = [np.array([[-1.0, 0.1, -2], [-2.0, 0.5, 0], [-2.0, 0.5, 0]]), np.arra
 def test_the_highest_sum_is_chosen(weights, expected):
     candidates = Candidates([["a", "b", "c"], ["d"]], [[], []])
     assert choose_candidates(candidates, MEASURED, weights) == expected
+
+
+def test_a_blank_candidate_is_chosen_only_if_there_is_no_other():
+    candidates = Candidates([["", "b", "c"], [""]], [[], []])
+    assert choose_candidates(candidates, MEASURED, Weights()) == ["b", ""]

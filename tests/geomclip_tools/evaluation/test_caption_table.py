@@ -1,6 +1,6 @@
 """Tables of caption scores for values chosen by hand."""
 
-from geomclip_tools.evaluation.caption_table import format_losses, format_scores
+from geomclip_tools.evaluation.caption_table import format_false_statements, format_losses, format_scores
 
 
 def test_the_tables_show_percent_intervals_and_gaps():
@@ -41,3 +41,12 @@ def test_a_missing_meteor_says_why():
     assert format_scores(results).endswith("\n\nno METEOR: there is no WordNet; install it")
     del scores["meteor_unavailable"]
     assert "METEOR:" not in format_scores(results)
+
+
+def test_false_statements_are_shown_by_kind():
+    model = {"false_element": 0.25, "false_element_low": 0.125, "false_element_high": 0.5, "false_ring": 0.0}
+    assert format_false_statements({"scores": {"model": model}}).split("\n") == [
+        "| captions with | a false element | a false ring | a false charge |",
+        "| --- | --- | --- | --- |",
+        "| model | 25.0 [12.5, 50.0] | 0.0 | – |",
+    ]

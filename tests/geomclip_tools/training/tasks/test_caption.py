@@ -180,7 +180,7 @@ def prepared(task_of, caplog) -> Callable[..., tuple]:
         model, processor = task.build()
         with caplog.at_level("WARNING", logger="geomclip"):
             task.prepare(model, Dataset.from_list(TRAINING))
-        assert "1 of 6 training rows have no InChIKey and are no references" in caplog.text
+        assert "1 of 6 training rows have no InChIKey and are not used as references" in caplog.text
         return task, model, processor
 
     return prepare
@@ -192,7 +192,8 @@ def test_no_caption_of_its_own_first_block_reaches_a_prompt(prepared):
         for epoch in range(20):
             for row in TRAINING:
                 found = task.draw_neighbours(row, epoch)
-                assert not row["inchikey14"] or row["inchikey14"] not in {one.inchikey for one in found}
+                assert row["inchikey14"] not in {one.inchikey for one in found}
+                assert row["inchikey14"] or not found
                 batch = task.collate(processor, [row], epoch)
                 prompt = processor.decode(batch["input_ids"][0][batch["labels"][0] == -100])
                 assert row["text"] not in prompt
@@ -219,7 +220,7 @@ def test_validation_reads_the_nearest_training_captions(prepared):
     task, model, processor = prepared()
     rows = [{"text": "an ether", "inchikey14": "C" * 14, **read_molecule("CCO")}]
     _, metrics = task.validate(model, processor, Dataset.from_list(rows))
-    found = processor.find_neighbours(model, [rows[0]], ["C" * 14])
+    found = processor.find_neighbours(model, [rows[0]], left_out=["C" * 14])
     assert "C" * 14 not in {one.inchikey for one in found[0]}
     batch = processor([rows[0]], ["an ether"], neighbours=found, return_tensors="pt")
     assert metrics["caption_loss"] == pytest.approx(model.eval()(**batch).loss.item(), rel=1e-5)
@@ -231,6 +232,18 @@ def test_lengths_include_the_neighbours(prepared):
         task, _, processor = prepared(max_neighbour_tokens=longest)
         tokens = len(processor.decoder_tokenizer("caption 0", add_special_tokens=False)["input_ids"])
         assert task.measure_lengths(rows) == [tokens + 2 * min(tokens, longest)] * 6
+
+
+def test_inputs_that_do_not_fit_the_decoder_are_refused(task_of):
+    with pytest.raises(ValueError, match=r"an input may need \d+ tokens, but the decoder has \d+ positions; reduce"):
+        task_of(num_neighbours=9, max_neighbour_tokens=1000).build()
+
+
+def test_training_rows_without_any_inchikey_have_no_references(task_of):
+    task = task_of(num_neighbours=2)
+    model, _ = task.build()
+    with pytest.raises(ValueError, match="no training row has an InChIKey; add a column inchikey or smiles"):
+        task.prepare(model, Dataset.from_list(TRAINING[-1:]))
 
 
 def test_a_trained_tower_and_neighbours_exclude_each_other(task_of):
