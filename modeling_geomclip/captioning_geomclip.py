@@ -1,7 +1,6 @@
 """GeomCLIP for captioning: a causal language model conditioned on the states of the geometry tower."""
 
 import copy
-import hashlib
 import inspect
 import os
 from collections.abc import Sequence
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from transformers import initialization as init
 from transformers.generation import GenerationConfig, GenerationMixin
@@ -21,7 +19,9 @@ from transformers.pytorch_utils import Conv1D
 from transformers.utils import ADAPTER_CONFIG_NAME, ModelOutput, is_peft_available
 from transformers.utils.generic import can_return_tuple
 
+from .adapters_geomclip import locate_base, make_relative, weights_sha256
 from .configuration_geomclip import GeomCLIPCaptioningConfig
+from .loss_geomclip import compute_caption_losses, drop_unlabelled_columns
 from .modeling_geomclip import GeomCLIPModel
 from .modeling_geometry_geomclip import (
     GeomCLIPGeometryModel,
@@ -30,14 +30,13 @@ from .modeling_geometry_geomclip import (
     stop_dropout_if_frozen,
 )
 from .pooling_geomclip import GeomCLIPPooling
-from .references_geomclip import EMBEDDINGS_FILE
+from .resampler_geomclip import GeomCLIPResampler
 
 if is_peft_available():
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
 SCORED_AT_ONCE = 8  # captions
-NOT_WEIGHTS = ("adapter_", EMBEDDINGS_FILE)  # beginnings of the names of other safetensors files
 
 
 @dataclass
@@ -60,45 +59,6 @@ class GeomCLIPCaptioningOutput(ModelOutput):
     logits: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
-
-
-class GeomCLIPResampler(nn.Module):
-    """A fixed number of learned queries that attend to a molecule's atoms (Flamingo, Alayrac et al., NeurIPS 2022).
-
-    Unlike Flamingo, the molecule's embedding is added to the queries, because it was aligned with text.
-    """
-
-    def __init__(self, config: GeomCLIPCaptioningConfig):
-        super().__init__()
-        size = config.geometry_config.hidden_size
-        self.queries = nn.Parameter(torch.empty(config.num_prefix_tokens, size))
-        self.embedding_projection = nn.Linear(config.projection_dim, size)
-        self.layers = nn.ModuleList(
-            nn.TransformerDecoderLayer(
-                size,
-                config.resampler_num_heads,
-                dim_feedforward=4 * size,
-                dropout=config.resampler_dropout,
-                activation="gelu",
-                batch_first=True,
-                norm_first=True,
-            )
-            for _ in range(config.resampler_num_layers)
-        )
-        self.layer_norm = nn.LayerNorm(size)
-
-    def forward(self, atom_states: Tensor, atom_mask: Tensor, embedding: Tensor) -> Tensor:
-        """Return the states of the queries, (batch, num_prefix_tokens, size).
-
-        Args:
-            atom_states: (batch, atoms, size).
-            atom_mask: (batch, atoms) bool, True on atoms.
-            embedding: (batch, projection_dim).
-        """
-        states = self.queries + self.embedding_projection(embedding).unsqueeze(1)
-        for layer in self.layers:
-            states = layer(states, atom_states, memory_key_padding_mask=~atom_mask)
-        return self.layer_norm(states)
 
 
 class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
@@ -282,7 +242,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
             raise ValueError("the adapter's base was never saved; save the model before you add an adapter to it")
         if base_model is None:
             is_local = Path(self.name_or_path).is_dir()
-            base_model = _make_relative(self.name_or_path, save_directory) if is_local else self.name_or_path
+            base_model = make_relative(self.name_or_path, save_directory) if is_local else self.name_or_path
         for adapter in self.peft_config.values():
             adapter.base_model_name_or_path = base_model
         self.config.base_model, self.config.base_sha256 = base_model, weights_sha256(self.name_or_path)
@@ -305,7 +265,7 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         if not is_peft_available():
             raise ImportError(f"{folder} holds an adapter, which needs the peft package; pip install peft")
         config = kwargs.pop("config", None) or cls.config_class.from_pretrained(folder)
-        base = _locate_base(folder, config)
+        base = locate_base(folder, config)
         kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))
         adapter = {**(kwargs.pop("adapter_kwargs", None) or {}), "_adapter_model_path": str(folder)}
         return super().from_pretrained(base, *args, config=config, adapter_kwargs=adapter, **kwargs)
@@ -484,65 +444,3 @@ def find_generated(token_ids: Tensor, eos_token_id: int | list[int] | None) -> T
     ends = torch.as_tensor(eos_token_id, device=token_ids.device).reshape(-1)
     is_end = torch.isin(token_ids, ends).long()
     return is_end.cumsum(dim=1) - is_end == 0
-
-
-def drop_unlabelled_columns(labels: Tensor) -> Tensor:
-    """Drop the columns before the one that predicts the first label of any row; at least one column is left."""
-    is_labelled = (labels != -100).any(dim=0)
-    first = int(is_labelled.to(torch.uint8).argmax()) if is_labelled.any() else labels.shape[1]
-    return labels[:, max(first - 1, 0) :]
-
-
-def compute_caption_losses(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Return `loss`, `caption_losses` and `num_tokens`, see [`GeomCLIPCaptioningOutput`].
-
-    Args:
-        logits: (batch, columns, vocab_size); each column predicts the next one.
-        labels: (batch, columns) int64, -100 on columns without a loss.
-    """
-    targets = labels[:, 1:]
-    losses = nn.functional.cross_entropy(logits[:, :-1].float().transpose(1, 2), targets, reduction="none").sum(dim=1)
-    num_tokens = (targets != -100).sum(dim=1)
-    return {"loss": losses.sum() / num_tokens.sum(), "caption_losses": losses, "num_tokens": num_tokens}
-
-
-def weights_sha256(name_or_path: str) -> str:
-    """Return the SHA-256 over a model's safetensors files, in the order of their names.
-
-    Args:
-        name_or_path: folder or Hub id.
-    Raises:
-        ValueError: there are no safetensors files.
-    """
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        folder = Path(snapshot_download(name_or_path, allow_patterns="*.safetensors"))
-    digest = hashlib.sha256()
-    files = sorted(file for file in folder.glob("*.safetensors") if not file.name.startswith(NOT_WEIGHTS))
-    if not files:
-        raise ValueError(f"{name_or_path} has no .safetensors files; save the adapter's base with save_pretrained")
-    for file in files:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
-
-
-def _make_relative(base: str, folder: str | os.PathLike) -> str:
-    """Return the path from an adapter's folder to its base. It starts with a dot, unlike a Hub id."""
-    path = Path(os.path.relpath(base, folder)).as_posix()
-    return path if path.startswith(".") else f"./{path}"
-
-
-def _locate_base(folder: Path, config: GeomCLIPCaptioningConfig) -> str:
-    """Return the folder or Hub id of the base of the adapter in `folder`."""
-    if config.base_model is None:
-        raise ValueError(f"{folder} holds an adapter without base_model in config.json; save it with save_pretrained")
-    local = folder / config.base_model
-    if local.is_dir():
-        return os.path.normpath(local)
-    if config.base_model.startswith(".") or config.base_model.count("/") != 1:
-        raise OSError(
-            f"the adapter in {folder} needs its base {config.base_model!r}, but there is no folder {local}; move the "
-            "base there, or set base_model in config.json to its path or Hub id"
-        )
-    return config.base_model

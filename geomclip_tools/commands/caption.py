@@ -17,7 +17,6 @@ from ..evaluation.caption_reranking import (
     measure_candidates,
 )
 from ..loading import load_captioner, load_geomclip
-from ..references import build_references
 from .molecules import (
     ENCODING_HELP,
     MOLECULES_HELP,
@@ -28,6 +27,7 @@ from .molecules import (
     write_table,
 )
 from .parsing import parse_flags
+from .references import build_references
 
 EXAMPLE = "geomclip caption --model captioner --molecules molecules.sdf --output captions.csv"
 

@@ -22,7 +22,7 @@ ELEMENT_WORDS = {
     9: r"fluor(?!esc|en)",
     11: r"sodium",
     15: r"phosph(?!atas|oryla[st]|olipas|odiest)|nucleotid",
-    16: r"sul[fp]|(?<!e)(?<!s)(?<!l)thi[oa]|methio|mercapt|cystein",
+    16: r"sul[fp]|(?<!\be)(?<!sy)(?<!al)thi[oa]|methio|mercapt|cystein",
     17: r"chlor(?!ophy|oform|ogen|opl)",
     19: r"potassium",
     35: r"brom(?!el)",

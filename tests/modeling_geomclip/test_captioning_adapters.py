@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from transformers import AutoModel, AutoModelForCausalLM
 
 from modeling_geomclip import GeomCLIPForCaptioning, captioning_geomclip
-from modeling_geomclip.captioning_geomclip import weights_sha256
+from modeling_geomclip.adapters_geomclip import weights_sha256
 
 
 def settings_of(folder: Path, file: str = "config.json") -> dict:

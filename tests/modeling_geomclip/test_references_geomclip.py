@@ -106,5 +106,5 @@ def test_references_belong_to_the_tower_that_embedded_them(build_captioner, mode
     )
     with torch.no_grad():
         captioner.geometry_projection.bias[0] += 1
-    with pytest.raises(ValueError, match=r"but that of the captioner has .*; build them again with this captioner"):
+    with pytest.raises(ValueError, match=r"but that of the captioner has .*; build them again"):
         references.check_captioner(captioner)

@@ -117,6 +117,9 @@ def test_counts_and_their_quotients_by_hand():
         "stated": [2, 2, 0, 1],  # a ketone has an oxo group
         "true": [1, 1, 0, 1],
         "present": [7, 6, 1, 8],
+        "false_element": [1, 0, 0, 0],
+        "false_ring": [0, 0, 0, 0],
+        "false_charge": [0, 0, 0, 0],
     }
     assert all(column.dtype == np.int64 for column in scores.values())
     assert compute_fact_precision_recall(scores) == (3 / 5, 3 / 22)

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 from transformers import AutoTokenizer
 
-from geomclip_tools.references import build_references
+from geomclip_tools.commands.references import build_references
 from modeling_geomclip import GeomCLIPCaptioningProcessor, GeomCLIPForCaptioning, embed_molecules
 from tests.geomclip_tools.training.tiny_decoder import save_decoder
 

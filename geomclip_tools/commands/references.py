@@ -9,7 +9,7 @@ from modeling_geomclip import GeomCLIPReferences
 from modeling_geomclip.embedding_geomclip import embed_records
 from modeling_geomclip.references_geomclip import hash_geometry_side
 
-from .evaluation.conformers import read_molecules_of
+from ..evaluation.conformers import read_molecules_of
 
 logger = logging.getLogger("geomclip")
 
