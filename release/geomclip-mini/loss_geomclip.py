@@ -1,4 +1,4 @@
-"""The contrastive and the denoising losses of GeomCLIP, as pure functions."""
+"""The contrastive, the denoising and the captioning losses of GeomCLIP, as pure functions."""
 
 import torch
 import torch.nn.functional as F
@@ -91,3 +91,23 @@ def distance_loss(predicted: Tensor, target: Tensor, chosen: Tensor, atom_mask: 
 def mean_over_chosen(values: Tensor, chosen: Tensor) -> Tensor:
     """Return the mean of `values` (batch, atoms) over the chosen atoms; 0, with a graph, for no atoms."""
     return (values * chosen).sum() / chosen.sum().clamp(min=1)
+
+
+def drop_unlabelled_columns(labels: Tensor) -> Tensor:
+    """Drop the columns before the one that predicts the first label of any row; at least one column is left."""
+    is_labelled = (labels != -100).any(dim=0)
+    first = int(is_labelled.to(torch.uint8).argmax()) if is_labelled.any() else labels.shape[1]
+    return labels[:, max(first - 1, 0) :]
+
+
+def compute_caption_losses(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Return `loss`, `caption_losses` and `num_tokens`, see [`GeomCLIPCaptioningOutput`].
+
+    Args:
+        logits: (batch, columns, vocab_size); each column predicts the next one.
+        labels: (batch, columns) int64, -100 on columns without a loss.
+    """
+    targets = labels[:, 1:]
+    losses = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), targets, reduction="none").sum(dim=1)
+    num_tokens = (targets != -100).sum(dim=1)
+    return {"loss": losses.sum() / num_tokens.sum(), "caption_losses": losses, "num_tokens": num_tokens}
