@@ -1,7 +1,9 @@
 """The captioning pipeline gives the captions of model and processor, for molecules in any form and batch."""
 
+import copy
 import json
 import os
+import shutil
 import string
 import subprocess
 import sys
@@ -307,11 +309,12 @@ def test_the_length_is_the_model_s_own_if_it_has_one(pipe):
 
 @pytest.fixture
 def folders(captioner, processor, tmp_path) -> dict[str, Path]:
-    folders = {kind: tmp_path / kind for kind in ("base", "adapter")}
+    folders = {kind: tmp_path / kind for kind in ("base", "adapter", "merged")}
     captioner.save_pretrained(folders["base"])
     captioner.add_adapter(captioner.lora_config(r=4))
     randomise(captioner, "lora_")
     captioner.save_pretrained(folders["adapter"])
+    copy.deepcopy(captioner).merge_and_unload().save_pretrained(folders["merged"])
     for folder in folders.values():
         processor.save_pretrained(folder)
     return folders
@@ -330,9 +333,11 @@ def test_folders_of_whole_models_and_of_adapters(request, captioner, processor, 
         captions[kind] = pipe(["CCO", "c1ccccc1Cl"], **GREEDY)
         pipe.save_pretrained(tmp_path / f"{kind}_saved")
     assert rounded(captions["adapter"]) == rounded(trained(["CCO", "c1ccccc1Cl"], **GREEDY))
-    assert rounded(captions["adapter"]) != rounded(captions["base"])
+    assert rounded(captions["merged"]) == rounded(captions["adapter"]) != rounded(captions["base"])
     assert not (tmp_path / "adapter_saved" / "model.safetensors").exists()
-    saved = [str(tmp_path / f"{kind}_saved") for kind in folders]
+    for folder in [*folders.values(), *tmp_path.glob("*_saved")]:  # the base of the adapter moves with it
+        shutil.move(folder, tmp_path / "far" / folder.name)
+    saved = [str(tmp_path / "far" / f"{kind}_saved") for kind in folders]
     (tmp_path / "elsewhere").mkdir()
     finished = subprocess.run(
         [sys.executable, "-I", "-c", WITHOUT_THE_PACKAGE, *saved],
