@@ -235,6 +235,8 @@ def main(argv: list[str]) -> None:
     step, processor = task.build()
     model = step.model
     model.load_state_dict(load_file(Path(settings.output_dir) / WEIGHTS))
+    # The default config, as in `geomclip evaluate retrieval`: `pretrain` has no test split.
+    task.settings = settings = dataclasses.replace(settings, dataset_config=None)
     rows = load_prepared(task, processor.feature_extractor, given.split)
     metrics, ranks = task.evaluate(model, processor, rows, num_bootstrap=1000)
     print(format_table({given.tower: metrics}))
