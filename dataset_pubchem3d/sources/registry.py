@@ -7,6 +7,7 @@ from .base import GeometrySource, PropertySource, Source, StructureSource, TextS
 FILES = (
     "chemicals",
     "generated",
+    "geom",
     "labels",
     "molecule3d",
     "ncbi_3d",
