@@ -53,6 +53,7 @@ setup(
         # what `geomclip app` serves its page with
         "app": ["lancedb>=0.40", "gradio>=6.31,<7", "fastapi", "uvicorn", "scikit-learn>=1.5", "chemicals>=1.5.2"],
         "geom": ["msgpack>=1.1"],  # what GEOM's archives are read with
+        "lmdb": ["lmdb>=1.6"],  # what the dataset of GeomCLIP's authors is read with
         "gguf": ["gguf>=0.10"],  # decoders in a GGUF file
         # what `make docs` builds the site with; ruff formats the signatures
         "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.8,<10", "mkdocstrings>=1", "mkdocstrings-python>=2", "ruff"],
@@ -61,6 +62,7 @@ setup(
         "test": [
             "ase",
             "hypothesis",
+            "lmdb>=1.6",
             "msgpack>=1.1",
             "playwright>=1.65",  # and, for its tests, Debian's chromium
             "psutil",

@@ -8,6 +8,7 @@ FILES = (
     "chemicals",
     "generated",
     "geom",
+    "geomclip_release",
     "labels",
     "molecule3d",
     "ncbi_3d",
