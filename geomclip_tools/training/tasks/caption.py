@@ -145,9 +145,7 @@ class Captioning(Task):
             if parameter.requires_grad:  # also the adapter of a bfloat16 decoder
                 parameter.data = parameter.data.float()
         for module in model.modules():
-            if isinstance(
-                module, BaseTunerLayer
-            ):  # autocast casts the adapter's weights, which are smaller than inputs
+            if isinstance(module, BaseTunerLayer):  # autocast casts the weights of the adapter, which are small
                 module.cast_input_dtype_enabled = settings.mixed_precision == "no"
         self.processor = processor
         return model, processor

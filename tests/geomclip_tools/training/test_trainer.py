@@ -230,6 +230,7 @@ def losses(output_dir: Path) -> list[dict]:
 MIXED = {"further_datasets": "conformers.parquet", "dataset_weights": [1.0, 0.5], "num_conformers": 3}
 MIXED |= {"ema_decay": 0.9}
 MIXED |= {"sentence_sampling": 0.5, "text_layer_decay": 0.8, "text_target_weight": 0.1}
+NEIGHBOURS = {"num_neighbours": 2, "max_neighbour_tokens": 16, "neighbour_dropout": 0.4}
 CASES = [
     ("pretrain", {"denoising_loss_weight": 1.0}),
     ("pretrain", {"denoising_loss_weight": 0.0}),
@@ -243,6 +244,7 @@ CASES = [
     ("property", {"geometry": "lora", "property_pooling": "sum"}),
     ("caption", {"geometry": "lora"}),
     ("caption", {"geometry": "full", "prefix": "atoms"}),
+    ("caption", {"geometry": "frozen", **NEIGHBOURS}),
 ]
 
 
@@ -292,10 +294,12 @@ def kill_after(num_steps: int, process: multiprocessing.Process, output_dir: Pat
     assert list((output_dir / "states").glob("step_*"))
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_killed_run_resumes_exactly(arguments, start, finish, tmp_path, task):
-    settings = {"num_train_epochs": 10, "save_steps": 3, "validation_split": "train[:8]"}
-    settings |= MIXED if task == "pretrain" else {}
+RESUMED = [(task, MIXED if task == "pretrain" else {}) for task in TASKS]
+
+
+@pytest.mark.parametrize(("task", "settings"), [*RESUMED, ("caption", {"geometry": "frozen", **NEIGHBOURS})])
+def test_a_killed_run_resumes_exactly(arguments, start, finish, tmp_path, task, settings):
+    settings = settings | {"num_train_epochs": 10, "save_steps": 3, "validation_split": "train[:8]"}
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     finish(start(arguments(task, undisturbed.name, **settings)))
     assert not (undisturbed / "states").exists()  # nothing is left to resume
