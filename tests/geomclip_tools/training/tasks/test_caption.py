@@ -268,6 +268,22 @@ def test_a_bfloat16_decoder_has_a_float32_adapter(task_of):
         task_of(lora_layers=["wq"]).build()
 
 
+@pytest.mark.slow  # a minute: the compiler
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch.jit
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: apt-get install g++")
+def test_compiled_layers_have_the_same_losses_and_names(task_of):
+    losses, names = [], []
+    for torch_compile in (False, True):
+        task = task_of(torch_compile=torch_compile)
+        model, processor = task.build()
+        outputs = [task.forward(model.eval(), task.collate(processor, rows, 0)) for rows in (ROWS, ROWS[:1])]
+        outputs[0].loss.backward()
+        losses.append([output.loss.item() for output in outputs])
+        names.append(list(model.state_dict()))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert names[0] == names[1]
+
+
 # ----------------------------------------------------------------------------------------------------------- tokenizer
 
 
