@@ -269,7 +269,7 @@ def test_a_bfloat16_decoder_has_a_float32_adapter(task_of):
 
 
 @pytest.mark.slow  # a minute: the compiler
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler about torch.jit
+@pytest.mark.filterwarnings("ignore")  # of the compiler about torch itself
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: apt-get install g++")
 def test_compiled_layers_have_the_same_losses_and_names(task_of):
     losses, names = [], []
