@@ -30,6 +30,7 @@ SMILES = "CC(=O)Nc1ccc(O)cc1"
 TEXTS = ["the molecule is an amine", "it is a ring"]
 OURS = "modeling_geomclip,dataset_pubchem3d,geomclip_tools"
 OF_OTHERS = (
+    "adapters_geomclip.py",
     "captioning_geomclip.py",
     "convert_geomclip.py",
     "embedding_geomclip.py",
@@ -39,6 +40,8 @@ OF_OTHERS = (
     "processing_captioning_geomclip.py",
     "property_geomclip.py",
     "pipeline_geomclip.py",
+    "references_geomclip.py",
+    "resampler_geomclip.py",
 )
 
 # Blocks top-level packages by name, and checks it. Dynamic modules are in `transformers_modules`, so they are allowed.

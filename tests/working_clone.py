@@ -116,7 +116,10 @@ def save_models(folder: Path) -> None:
     captioner = geomclip.GeomCLIPForCaptioning.from_geometry_decoder_pretrained(released, decoder)
     captioner.save_pretrained(folder / "captioner")
     tokenizer = AutoTokenizer.from_pretrained(decoder)
-    geomclip.GeomCLIPCaptioningProcessor(extractor, tokenizer).save_pretrained(folder / "captioner")
+    processor = geomclip.GeomCLIPCaptioningProcessor(extractor, tokenizer, num_neighbours=2)
+    given = (["CCO", "CCN"], ["an alcohol", "an amine"], ["A" * 14, "B" * 14])
+    processor.references = geomclip.GeomCLIPReferences.from_molecules(captioner, processor, *given)
+    processor.save_pretrained(folder / "captioner")
     labels = {"problem_type": "regression", "id2label": {0: "gap"}, "label_units": ["eV"]}
     predictor = geomclip.GeomCLIPForPropertyPrediction.from_geometry_pretrained(released.geometry_model, **labels)
     predictor.save_pretrained(folder / "predictor")

@@ -120,7 +120,7 @@ def test_an_override_may_correct_the_file_or_be_invalid(recipe_file):
         ({"texts": ["qm9"]}, "'qm9' is not a source of this kind"),
         (
             {"geometries": ["chemicals"]},
-            "'chemicals' is not a source of this kind; choose one of labels, molecule3d, .*table$",
+            "'chemicals' is not a source of this kind; choose one of geom, geomclip_lmdb, labels, .*table$",
         ),
         ({"geometries": [{"path": "x"}]}, "None is not a source of this kind"),
         ({"structures": "qm9"}, "'qm9' is not a source of this kind; choose one of pubchem_extras, "),

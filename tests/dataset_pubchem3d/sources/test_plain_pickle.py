@@ -1,7 +1,6 @@
 """Plain records are read as pickle reads them; nothing else is, and nothing is executed."""
 
 import builtins
-import io
 import os
 import pickle
 import struct
@@ -187,4 +186,4 @@ def test_random_bytes_are_refused_or_plain():
 
 
 def test_it_reads_from_the_beginning_only():
-    assert read_plain_pickle(pickle.dumps(1) + pickle.dumps(2)) == pickle.load(io.BytesIO(pickle.dumps(1)))
+    assert read_plain_pickle(pickle.dumps(1) + pickle.dumps(2)) == 1
