@@ -134,8 +134,6 @@ def _read_entries(file: Path) -> Iterator[tuple[Any, Any]]:
                     break
                 for _ in range(size):
                     yield unpacker.unpack(), unpacker.unpack()
-            if stream.read(1):
-                raise ValueError("its last map is incomplete")
     except (ValueError, OSError, EOFError, zlib.error, tarfile.TarError, msgpack.UnpackException) as error:
         raise ValueError(
             f"{file}: truncated or broken MessagePack file ({type(error).__name__}: {error}); delete it and fetch it "

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Experiments of docs/results/captioning.md: a captioner that reads the captions of the nearest molecules, the same one
-# without geometry, a judge, and their scores.
+# without soft tokens, a judge, and their scores.
 #
 #   bash research/experiments/captioning.sh PAIRS GEOMCLIP
 #
@@ -30,7 +30,7 @@ train() { # run name, task, flags
 evaluate() { # split, name of the results, flags
     [ -f "$OUT/$2.json" ] || "$BIN/geomclip" evaluate captioning --model "$OUT/captioner" --compare blind="$OUT/blind" \
         --dataset "$PAIRS" --dataset_config captioning --split "$1" --geomclip "$GEOMCLIP" --judge "$OUT/judge" \
-        --tokenizer "$TOKENIZER" --num_candidates 4 --max_new_tokens 192 --output "$OUT/$2.json" "${@:3}"
+        --tokenizer "$TOKENIZER" --num_candidates 4 --output "$OUT/$2.json" "${@:3}"
 }
 CAPTION=(caption --config train/caption_neighbours --dataset_config captioning --decoder "$DECODER" --model "$GEOMCLIP")
 train captioner "${CAPTION[@]}"

@@ -92,7 +92,7 @@ def test_a_large_map_is_read_entry_by_entry(tmp_path):
 
 
 def test_truncated_and_foreign_files_are_named(tmp_path):
-    for content in (pack()[:-7], pack()[:5], b"\xc1" + pack(), msgpack.packb([1, 2]), b"{}"):
+    for content in (pack()[:-7], pack()[:5], pack() + b"\xde", b"\xc1" + pack(), msgpack.packb([1, 2]), b"{}"):
         (tmp_path / "a.msgpack").write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.msgpack: truncated or broken MessagePack file"):
             list(SOURCE.read_records(tmp_path))
