@@ -134,6 +134,8 @@ def _read_entries(file: Path) -> Iterator[tuple[Any, Any]]:
                     break
                 for _ in range(size):
                     yield unpacker.unpack(), unpacker.unpack()
+            if unpacker.read_bytes(1):  # less than the header of a map
+                raise ValueError("its last map is incomplete")
     except (ValueError, OSError, EOFError, zlib.error, tarfile.TarError, msgpack.UnpackException) as error:
         raise ValueError(
             f"{file}: truncated or broken MessagePack file ({type(error).__name__}: {error}); delete it and fetch it "
