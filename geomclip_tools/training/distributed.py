@@ -37,3 +37,12 @@ def scale_to_mean(num_local: Tensor, dtype: torch.dtype) -> Tensor:
     """
     counts = gather(num_local.view(1)).to(dtype)
     return num_local * len(counts) / counts.sum().clamp(min=1)
+
+
+def unsqueeze_scalars(model: torch.nn.Module) -> None:
+    """Give scalar parameters one dimension, which FSDP2 needs. `load_state_dict` loads them into scalars again."""
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter.ndim == 0:
+                widened = torch.nn.Parameter(parameter.detach().view(1), parameter.requires_grad)
+                setattr(module, name, widened)

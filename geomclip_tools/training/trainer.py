@@ -1,5 +1,6 @@
 """The training loop of all tasks: batches, losses, updates, validation, training states and checkpoints."""
 
+import copy
 import dataclasses
 import logging
 import math
@@ -33,6 +34,7 @@ from .checkpoints import (
     save_state,
 )
 from .data import draw_conformer, load_prepared, load_training_rows
+from .distributed import unsqueeze_scalars
 from .identity import hash_id
 from .sampling import EpochSampler, LengthGroupedSampler, NeighbourSampler, count_draws
 from .settings import TrainingSettings
@@ -115,6 +117,9 @@ class Trainer:
         updates_per_epoch = math.ceil(len(loader) / self.settings.gradient_accumulation_steps)
         self.num_updates = updates_per_epoch * self.settings.num_train_epochs
         num_warmup = round(self.settings.warmup_ratio * self.num_updates)
+        self.whole = copy.deepcopy(model) if accelerator.is_fsdp2 and accelerator.is_main_process else None
+        if accelerator.is_fsdp2:
+            unsqueeze_scalars(model)
         optimizer = torch.optim.AdamW(group_parameters(model, task), fused=True)
         scheduler = get_cosine_schedule_with_warmup(optimizer, num_warmup, self.num_updates)
         prepared = accelerator.prepare(model, optimizer, loader, scheduler)
@@ -137,8 +142,17 @@ class Trainer:
 
     @property
     def result(self) -> torch.nn.Module:
-        """The model to validate and save: the moving average, if there is one."""
-        return self.accelerator.unwrap_model(self.model) if self.average is None else self.average.module
+        """The model to validate and save: the moving average, or the gathered model, if there is one."""
+        if self.average is not None:
+            return self.average.module
+        return self.accelerator.unwrap_model(self.model) if self.whole is None else self.whole
+
+    def gather_weights(self) -> None:
+        """Gather the weights on the main process, if FSDP shards them over processes."""
+        if self.accelerator.is_fsdp2:
+            weights = self.accelerator.get_state_dict(self.model)
+            if self.whole is not None:
+                self.whole.load_state_dict(weights)
 
     def resume(self) -> Progress:
         """Load the latest training state, if there is one."""
@@ -153,6 +167,7 @@ class Trainer:
         with tqdm(total=self.num_updates, initial=progress.step, disable=not is_shown, desc="updates") as self.bar:
             while progress.epoch < self.settings.num_train_epochs:
                 self.train_epoch()
+                self.gather_weights()
                 progress.epoch, progress.batch = progress.epoch + 1, 0
                 score = self.validate(validation)
                 progress.seconds = time.monotonic() - self.started

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
+from accelerate import DistributedType, PartialState
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from torch.nn.parallel import DistributedDataParallel
@@ -163,6 +165,13 @@ class InDouble:
             save_file({str(index): parameter.grad.clone() for index, parameter in enumerate(parameters)}, path)
 
 
+class InDoubleOnly(InDouble):
+    """A task in double precision and without dropout. Its gradients are not saved, since each process has a part."""
+
+    def keep_gradients(self, optimizer, args, kwargs):
+        pass
+
+
 def destroy_without_ddp(*args, destroy=torch.distributed.destroy_process_group) -> None:
     """Check that no DDP outlives its process group, which would occasionally hang a process."""
     assert not any(issubclass(type(thing), DistributedDataParallel) for thing in gc.get_objects())
@@ -183,12 +192,21 @@ class Scored:
         return SCORES[epoch], metrics
 
 
+def read_fsdp_environment() -> dict[str, str]:
+    """Return the environment variables that `accelerate launch` sets for the shipped configuration of FSDP2."""
+    settings = yaml.safe_load((ROOT / "configs/accelerate/fsdp2.yaml").read_text())["fsdp_config"]
+    return {"ACCELERATE_USE_FSDP": "true", **{name.upper(): json.dumps(settings[name]).strip('"') for name in settings}}
+
+
 def train(words: list[str], errors: Path, change: type, environment: dict[str, str]) -> None:
     """Train a changed task in this process. If it hangs, it prints its stack and exits."""
     faulthandler.dump_traceback_later(TIMEOUT, exit=True)
     os.environ |= {"ACCELERATE_USE_CPU": "true"} | environment
     torch.set_num_threads(1)
     try:
+        if "ACCELERATE_USE_FSDP" in environment:  # Accelerate shards weights only in runs on several GPUs
+            PartialState(cpu=True)
+            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
         task = type("Changed", (change, TASKS[words[0]]), {})
         trainer.run(task(parse_settings(words)))
     except BaseException:
@@ -222,9 +240,12 @@ def finish(tmp_path) -> Callable[..., str]:
     return finish
 
 
+def read_log(output_dir: Path) -> list[dict]:
+    return [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
+
+
 def losses(output_dir: Path) -> list[dict]:
-    lines = [json.loads(line) for line in (output_dir / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if "loss" in line]
+    return [line for line in read_log(output_dir) if "loss" in line]
 
 
 MIXED = {"further_datasets": "conformers.parquet", "dataset_weights": [1.0, 0.5], "num_conformers": 3}
@@ -257,6 +278,14 @@ def joint_environments(num_processes: int) -> list[dict[str, str]]:
     return [joint | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(num_processes)]
 
 
+SHARDED = [("pretrain_geometry", {}), ("property", {}), CASES[-1]]
+
+
+def sharded_environments() -> list[dict[str, str]]:
+    """Return the environment variables of two processes between which FSDP2 shards the weights."""
+    return [environment | read_fsdp_environment() for environment in joint_environments(2)]
+
+
 @pytest.mark.parametrize("num_processes", [2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("task", "settings"), CASES)
 def test_many_processes_equal_one(arguments, start, finish, tmp_path, task, settings, num_processes):
@@ -282,6 +311,25 @@ def test_many_processes_equal_one(arguments, start, finish, tmp_path, task, sett
         assert_close(weights[1][name], expected, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("task", "settings"), [CASES[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in SHARDED)]
+)
+def test_sharded_weights_are_trained_and_saved_as_whole_ones_are(arguments, start, finish, tmp_path, task, settings):
+    settings = settings | {"validation_split": "train[:6]"}
+    finish(start(arguments(task, "one", **settings), InDoubleOnly))
+    words = arguments(task, "sharded", **settings)
+    finish(*(start(words, InDoubleOnly, **environment) for environment in sharded_environments()))
+
+    logs = [read_log(tmp_path / name) for name in ("one", "sharded")]
+    assert len(logs[0]) == len(logs[1])
+    for one, sharded in zip(*logs):
+        assert one == pytest.approx(sharded, rel=1e-8)
+    weights = [load_file(tmp_path / name / "last" / WEIGHTS[task]) for name in ("one", "sharded")]
+    for name, expected in weights[0].items():
+        assert_close(weights[1][name], expected, rtol=1e-8, atol=1e-8)
+    assert LOADERS[task].from_pretrained(tmp_path / "sharded").eval()
+
+
 def kill_after(num_steps: int, process: multiprocessing.Process, output_dir: Path) -> None:
     """Kill a process with SIGKILL once `num_steps` updates are logged, and check that it has saved a state."""
     log = output_dir / "log.jsonl"
@@ -292,6 +340,25 @@ def kill_after(num_steps: int, process: multiprocessing.Process, output_dir: Pat
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert list((output_dir / "states").glob("step_*"))
+
+
+@pytest.mark.slow
+def test_a_run_with_sharded_weights_resumes(arguments, start, finish, tmp_path):
+    """Here in one precision and with dropout; equal to 1e-6, because sums of several processes have no fixed order."""
+    settings = {"denoising_loss_weight": 1.0, "save_steps": 2}
+    for name in ("undisturbed", "killed"):
+        words = arguments("pretrain", name, **settings)
+        processes = [start(words, **environment) for environment in sharded_environments()]
+        if name == "killed":
+            kill_after(3, processes[0], tmp_path / name)
+            processes[1].kill()
+            processes[1].join()
+            processes = [start([*words, "--resume"], **environment) for environment in sharded_environments()]
+        finish(*processes)
+    expected, actual = (losses(tmp_path / name) for name in ("undisturbed", "killed"))
+    assert [line["step"] for line in actual] == [*range(1, 7)]
+    for one, other in zip(expected, actual):
+        assert one == pytest.approx(other, rel=1e-6)
 
 
 RESUMED = [(task, MIXED if task == "pretrain" else {}) for task in TASKS]
