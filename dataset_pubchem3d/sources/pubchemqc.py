@@ -5,14 +5,12 @@ Source: M. Nakata, T. Maeda, arXiv 2305.18454 (2023). Mirror: https://huggingfac
 the unit of `total-energy` and the base of `connection-indices`; energies and bonds are therefore not read.
 """
 
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from huggingface_hub import hf_hub_download
@@ -22,6 +20,7 @@ from rdkit.rdBase import BlockLogs
 from ..fetch.client import Client
 from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
+from .json_array import read_objects
 
 REPOSITORY = "molssiai-hub/pubchemqc-b3lyp"
 SIZES = {  # TB of all shards of each config
@@ -36,8 +35,6 @@ SHARD = re.compile(r"(\d+)-(\d+)\.json(?:\.gz)?")  # first and last CID
 FIRST_KEYS = re.compile(
     r'\{\s*"cid"\s*:\s*([1-9]\d{0,17})\s*,\s*"state"\s*:\s*"(\w*)"\s*,\s*"pubchem-inchi"\s*:\s*"([^"\\]*)"', re.ASCII
 )
-CHUNK = 2**18  # bytes read at a time
-LONGEST = 2**23  # bytes of a record; records of the mirror have up to 50 kB
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ class PubChemQC(GeometrySource):
                 records are yielded first.
         """
         for file in self.list_files(folder):
-            yield from _read_shard(file)
+            yield from read_objects(file)
 
     def identify(self, raw: str) -> Identity:
         """Return the CID, and the InChIKey of the deposited structure, not of the one perceived from the geometry."""
@@ -136,9 +133,6 @@ class PubChemQC(GeometrySource):
             detail = f"{atomic_numbers.shape} atoms, {coordinates.shape} coordinates"
             raise RecordError(record_id, "its coordinates are not three per atom", detail)
         return check_geometry(record_id, atomic_numbers, coordinates.reshape(-1, 3))
-
-
-# ------------------------------------------------------------------------------------------------------- one record
 
 
 def _read_ground_state(raw: str) -> tuple[int, Any]:
@@ -169,66 +163,3 @@ def _parse(raw: str) -> dict:
 def _quote_beginning(raw: str) -> str:
     first = FIRST_KEYS.match(raw)
     return first[1] if first else " ".join(raw[:80].split())
-
-
-# ------------------------------------------------------------------------------------------------- one shard of many
-
-CLOSING_LINE = re.compile(rb"\n    \}")
-NEXT_BRACE = re.compile(rb'[^{}"]*+(?:"(?:[^"\\]|\\.)*+"[^{}"]*+)*+([{}])')  # skips strings
-
-
-def _read_shard(file: Path) -> Iterator[str]:
-    opened, count = gzip.open if file.suffix == ".gz" else open, 0
-    with opened(file, "rb") as stream:
-        try:
-            for record in _split_array(stream):
-                yield record.decode("utf-8")
-                count += 1
-        except (OSError, EOFError, ValueError, zlib.error) as error:
-            remedy = "delete it and fetch it again"
-            raise ValueError(f"{file}: truncated or broken after {count} records ({error}); {remedy}") from error
-
-
-def _split_array(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the objects of a JSON array of objects, in constant memory.
-
-    Anything else before an object is yielded with it, so that parsing the object fails.
-    """
-    buffer, start = _read(stream), 0
-    if not buffer.lstrip().startswith(b"["):
-        raise ValueError("it does not begin with [")
-    end_of = _find_end_by_line if re.match(rb"\[\r?\n    \{\r?\n", buffer) else _find_end_by_depth
-    while True:
-        while (end := end_of(buffer, start)) is not None:
-            yield buffer[start:end].lstrip(b"[, \t\r\n")
-            start = end
-        if len(buffer) - start > LONGEST:
-            raise ValueError(f"a record is longer than {LONGEST} bytes")
-        if not (chunk := _read(stream)):
-            break
-        buffer, start = buffer[start:] + chunk, 0
-    if buffer[start:].strip(b"[ \t\r\n") != b"]":
-        raise ValueError("it does not end with ]")
-
-
-def _read(stream: BinaryIO) -> bytes:
-    return stream.read1(CHUNK)  # unlike `read`, it does not lose data when a gzip file is truncated
-
-
-def _find_end_by_line(buffer: bytes, start: int) -> int | None:
-    """Find the end of the next record in the format of the mirror's shards: a line of four spaces and `}`.
-
-    This is safe and ten times as fast: nested objects are indented more, and JSON strings have no raw line breaks.
-    """
-    closing = CLOSING_LINE.search(buffer, start)
-    return closing and closing.end()
-
-
-def _find_end_by_depth(buffer: bytes, start: int) -> int | None:
-    """Find the end of the next record in any format of the array."""
-    depth = 0
-    while brace := NEXT_BRACE.match(buffer, start):
-        start, depth = brace.end(), depth + (1 if brace[1] == b"{" else -1)
-        if depth <= 0:
-            return start
-    return None

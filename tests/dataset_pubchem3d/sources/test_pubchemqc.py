@@ -9,7 +9,7 @@ import pytest
 from rdkit import Chem
 
 from dataset_pubchem3d.records import Identity, RecordError
-from dataset_pubchem3d.sources import pubchemqc
+from dataset_pubchem3d.sources import json_array, pubchemqc
 from dataset_pubchem3d.sources.pubchemqc import PubChemQC
 
 ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)"
@@ -92,7 +92,7 @@ def test_records_are_split_in_any_format_of_the_array(tmp_path, monkeypatch, lay
         "greek": "β}, \n    }",
     }
     records = [record(1), record(2, **hostile), record(3)]
-    monkeypatch.setattr(pubchemqc, "CHUNK", chunk)
+    monkeypatch.setattr(json_array, "CHUNK", chunk)
     found = raws(write(tmp_path, LAYOUTS[layout](*records), name))
     assert [json.loads(text) for text in found] == records
     assert all(text[0] == "{" and text[-1] == "}" for text in found)
@@ -101,8 +101,8 @@ def test_records_are_split_in_any_format_of_the_array(tmp_path, monkeypatch, lay
 @pytest.mark.parametrize("chunk", [12, 2**18])
 @pytest.mark.parametrize("layout", ["of the mirror", "with Windows line ends"])
 def test_an_array_in_the_format_of_the_mirror_is_split_by_its_lines(tmp_path, monkeypatch, layout, chunk):
-    monkeypatch.setattr(pubchemqc, "CHUNK", chunk)
-    monkeypatch.setattr(pubchemqc, "_find_end_by_depth", lambda *_: pytest.fail("split by depth"))
+    monkeypatch.setattr(json_array, "CHUNK", chunk)
+    monkeypatch.setattr(json_array, "_find_end_by_depth", lambda *_: pytest.fail("split by depth"))
     assert len(raws(write(tmp_path, LAYOUTS[layout](record(1), record(2))))) == 2
 
 
@@ -162,8 +162,8 @@ def test_bytes_that_are_not_utf_8_are_a_fault_of_the_file(tmp_path):
 
 @pytest.mark.parametrize("layout", ["of the mirror", "compact"])
 def test_a_record_without_an_end_does_not_exhaust_the_memory(tmp_path, monkeypatch, layout):
-    monkeypatch.setattr(pubchemqc, "LONGEST", 10**5)
-    monkeypatch.setattr(pubchemqc, "CHUNK", 2**12)
+    monkeypatch.setattr(json_array, "LONGEST", 10**5)
+    monkeypatch.setattr(json_array, "CHUNK", 2**12)
     text = LAYOUTS[layout](record(1))
     write(tmp_path, text[: text.rindex("}")].rstrip() + " " * 10**6)
     tracemalloc.start()
