@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
+from tqdm import tqdm
 
-from ..fetch.client import Client
+from ..fetch.client import Client, cache_json
 from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 from .json_array import read_objects
+from .record_fetch import fetch_records
 
 REPOSITORY = "molssiai-hub/pubchemqc-b3lyp"
 SIZES = {  # TB of all shards of each config
@@ -31,6 +33,7 @@ SIZES = {  # TB of all shards of each config
     "b3lyp_pm6_chnopsfcl500nosalt": 1.66,
     "b3lyp_pm6_chnopsfclnakmgca500": 1.70,
 }
+FETCH_BY = ("shard", "cid")
 SHARD = re.compile(r"(\d+)-(\d+)\.json(?:\.gz)?")  # first and last CID
 FIRST_KEYS = re.compile(
     r'\{\s*"cid"\s*:\s*([1-9]\d{0,17})\s*,\s*"state"\s*:\s*"(\w*)"\s*,\s*"pubchem-inchi"\s*:\s*"([^"\\]*)"', re.ASCII
@@ -43,7 +46,10 @@ class PubChemQC(GeometrySource):
 
     Args:
         config: selection of molecules, which is the folder of the mirror to fetch from.
-        shards: names of the files to fetch and read. If empty, fetching is refused and all files are read.
+        shards: names of the files to fetch and read. If empty, all files are read, and `fetch_by` must be "cid" to
+            fetch.
+        fetch_by: "shard" to download whole files, or "cid" to fetch only the records of the described CIDs, by ranges
+            of the files.
     """
 
     name: ClassVar[str] = "pubchemqc"
@@ -57,43 +63,87 @@ class PubChemQC(GeometrySource):
     license: ClassVar[str] = "CC BY 4.0 by the card of the mirror"
     config: str = "b3lyp_pm6"
     shards: tuple[str, ...] = ()
+    fetch_by: str = "shard"
 
     def __post_init__(self):
         if self.config not in SIZES:
             raise ValueError(f"source {self.name}: unknown config {self.config!r}; choose one of {list(SIZES)}")
         if not all(SHARD.fullmatch(name) for name in self.shards):
             raise ValueError(f"source {self.name}: shards={self.shards!r}; give a list of names <first>-<last>.json")
+        if self.fetch_by not in FETCH_BY:
+            raise ValueError(f"source {self.name}: unknown fetch_by {self.fetch_by!r}; choose one of {list(FETCH_BY)}")
 
-    def fetch(self, client: Client, folder: Path) -> None:
-        """Download the missing shards, unless `path` is set.
+    @property
+    def raw_name(self) -> str:
+        """Name of the folder for raw files; files with only some records have another than whole ones."""
+        return f"{self.name}_by_cid" if self.fetch_by == "cid" else self.name
 
+    @property
+    def is_fetched_by_cid(self) -> bool:
+        """Whether `fetch` needs the described CIDs."""
+        return self.fetch_by == "cid"
+
+    def fetch(self, client: Client, folder: Path, cids: np.ndarray | None = None) -> None:
+        """Download the missing shards or records, unless `path` is set.
+
+        Args:
+            cids: described CIDs, ascending int64, if records are fetched by CID.
         Raises:
-            ValueError: `shards` is empty.
+            FetchError: the server refuses a request or ignores ranges, or all attempts fail.
+            ValueError: `shards` is empty and whole shards are to be fetched; or no CID is in a shard, the mirror lacks
+                one of `shards`, or a shard does not have the format of the mirror.
         """
         if self.path:
+            return
+        if self.is_fetched_by_cid:
+            self._fetch_records(client, folder, cids)
             return
         if not self.shards:
             raise ValueError(
                 f"source {self.name}: shards is empty, and all of {self.config} would be {SIZES[self.config]} TB; name "
-                f"the shards of {REPOSITORY} to fetch, or set path to files on disk"
+                f"the shards of {REPOSITORY} to fetch, set fetch_by: cid to fetch only the records of described CIDs, "
+                "or set path to files on disk"
             )
         for shard in self.shards:
             shard = f"data/{self.config}/train/{shard}"
             if not (folder / shard).exists():  # it appears there only when it is complete
                 hf_hub_download(REPOSITORY, shard, repo_type="dataset", local_dir=folder)
 
+    def _fetch_records(self, client: Client, folder: Path, cids: np.ndarray) -> None:
+        """Fetch the records of the CIDs from one commit of the mirror, noted in the folder's `mirror.json.gz`."""
+        url = f"{constants.ENDPOINT}/api/datasets/{REPOSITORY}"
+        mirror = cache_json(folder / "mirror.json.gz", lambda: client.get_json(url))
+        prefix = f"data/{self.config}/train/"
+        present = [file["rfilename"].removeprefix(prefix) for file in mirror["siblings"]]
+        present = [name for name in present if SHARD.fullmatch(name) and name.endswith(".json")]
+        if missing := set(self.shards) - set(present):
+            names = ", ".join(sorted(missing))
+            raise ValueError(f"source {self.name}: {REPOSITORY} has no {names} in {prefix}; correct shards")
+        bounds = {name: tuple(map(int, SHARD.fullmatch(name).groups())) for name in self.shards or present}
+        wanted = {name: cids[(first <= cids) & (cids <= last)] for name, (first, last) in bounds.items()}
+        wanted = {name: wanted[name] for name in sorted(wanted, key=bounds.get) if len(wanted[name])}
+        if not wanted:
+            raise ValueError(
+                f"source {self.name}: none of {len(cids)} described CIDs is in a shard of {self.config}; remove this "
+                "source, or use texts that give CIDs of its range"
+            )
+        for name in tqdm(wanted, desc=self.name, unit=" shards", disable=None):
+            address = f"{constants.ENDPOINT}/datasets/{REPOSITORY}/resolve/{mirror['sha']}/{prefix}{name}"
+            fetch_records(client, address, folder / prefix / name, wanted[name], bounds[name])
+
     def list_files(self, folder: Path) -> list[Path]:
         """List the shards, ascending by their first CID; a single file may have any name.
 
         Raises:
-            FileNotFoundError: there are no shards, or one of `shards` is missing.
+            FileNotFoundError: there are no shards, or one of `shards` is missing though it was to be fetched whole.
         """
         if folder.is_file():
             return [folder]
         if (mirrored := folder / "data" / self.config / "train").is_dir():
             folder = mirrored
         found = [file for file in super().list_files(folder) if SHARD.fullmatch(file.name)]
-        if missing := [name for name in self.shards if name not in {file.name for file in found}]:
+        missing = [name for name in self.shards if name not in {file.name for file in found}]
+        if missing and not self.is_fetched_by_cid:  # a shard without a described CID leaves no file
             raise FileNotFoundError(f"source {self.name}: {folder} lacks {', '.join(missing)}; run the stage fetch")
         if not found:
             raise FileNotFoundError(f"source {self.name}: {folder} has no files <first>-<last>.json or .json.gz")

@@ -6,11 +6,15 @@ import zlib
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from rdkit import Chem
 
 from dataset_pubchem3d.records import Identity, RecordError
 from dataset_pubchem3d.sources import json_array, pubchemqc
 from dataset_pubchem3d.sources.pubchemqc import PubChemQC
+
+from ..fetch.scripted_server import File
+from .lazy_shard import LazyShard
 
 ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)"
 L_ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
@@ -362,7 +366,66 @@ def test_fetch_does_not_download_terabytes_by_default(tmp_path):
         PubChemQC().fetch(None, tmp_path)
 
 
-@pytest.mark.parametrize("options", [{"config": "pm6opt"}, {"shards": "1-9.json"}, {"shards": ("../1-9.json",)}])
+# ------------------------------------------------------------------------------------------------------- fetch by CID
+
+BY_CID = PubChemQC(fetch_by="cid")
+TRAIN = "data/b3lyp_pm6/train"
+
+
+@pytest.fixture
+def mirror(server, monkeypatch):
+    """A Hub with three shards of CIDs that are multiples of ten; returns those of CIDs, and what was requested."""
+    monkeypatch.setattr(constants, "ENDPOINT", server.url(""))
+    shards = {
+        f"{first:09}-{last:09}.json": LazyShard(range(first + 9, last + 1, 10), [900] * 10)
+        for first, last in ((1, 100), (101, 200), (1001, 1100))
+    }
+    siblings = [{"rfilename": name} for name in ("README.md", *(f"{TRAIN}/{name}" for name in reversed(shards)))]
+    siblings.append({"rfilename": "data/b3lyp_pm6_chon300nosalt/train/000000001-000009999.json"})
+    server.add("/api/datasets/molssiai-hub/pubchemqc-b3lyp", {"sha": "c0ffee", "siblings": siblings})
+    for name, shard in shards.items():
+        server.files[f"/datasets/molssiai-hub/pubchemqc-b3lyp/resolve/c0ffee/{TRAIN}/{name}"] = File(shard)
+    return shards
+
+
+def test_records_are_fetched_by_cid_from_the_shards_that_may_have_them(tmp_path, client, server, mirror):
+    cids = np.array([5, 10, 50, 1010, 1100, 5000])
+    BY_CID.fetch(client, tmp_path, cids)
+    texts = list(BY_CID.read_records(tmp_path))
+    assert [BY_CID.identify(text).cid for text in texts] == [10, 50, 1010, 1100]
+    assert texts == [shard.get(cid).decode() for shard in mirror.values() for cid in cids if shard.get(cid)]
+    assert BY_CID.parse_geometry(texts[0]).atomic_numbers.tolist() == [8, 1, 1]
+    first, _, third = mirror
+    assert {request["path"].rpartition("/")[2] for request in server.requests[1:]} == {first, third}
+    server.requests.clear()
+    BY_CID.fetch(client, tmp_path, cids)
+    assert server.requests == []
+    assert [file.name for file in BY_CID.list_files(tmp_path)] == [first, third]
+
+
+def test_records_are_fetched_by_cid_from_the_named_shards(tmp_path, client, mirror):
+    first, second, _ = mirror
+    source = PubChemQC(fetch_by="cid", shards=(first, second))
+    source.fetch(client, tmp_path, np.array([150, 1010]))
+    assert [source.identify(text).cid for text in source.read_records(tmp_path)] == [150]
+
+
+def test_a_fetch_by_cid_of_nothing_is_an_error(tmp_path, client, mirror):
+    with pytest.raises(ValueError, match="pubchemqc: none of 2 described CIDs is in a shard of b3lyp_pm6; remove"):
+        BY_CID.fetch(client, tmp_path, np.array([500, 5000]))
+    with pytest.raises(ValueError, match=r"pubchemqc: .* has no 1-9\.json in data/b3lyp_pm6/train/; correct shards"):
+        PubChemQC(fetch_by="cid", shards=("1-9.json",)).fetch(client, tmp_path, np.array([5]))
+    PubChemQC(fetch_by="cid", path=str(tmp_path)).fetch(None, tmp_path, np.array([5]))
+
+
+def test_single_records_and_whole_shards_have_their_own_folders():
+    assert (BY_CID.is_fetched_by_cid, PubChemQC().is_fetched_by_cid) == (True, False)
+    assert BY_CID.raw_name != PubChemQC().raw_name
+
+
+@pytest.mark.parametrize(
+    "options", [{"fetch_by": "ranges"}, {"config": "pm6opt"}, {"shards": "1-9.json"}, {"shards": ("../1-9.json",)}]
+)
 def test_an_option_with_an_invalid_value_is_refused(options):
     with pytest.raises(ValueError, match=f"source pubchemqc: .*{next(iter(options.values()))[0]}"):
         PubChemQC(**options)
