@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from .answers import FetchError, TransientError, check, parse_json_object, quote_beginning
 from .download import Part, publish, verify
+from .ranges import Range, make_range_headers, read_range
 
 Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
@@ -111,6 +112,20 @@ class Client:
                 raise
             publish(part.bytes, path)
         part.discard()
+
+    def get_range(self, url: str, start: int, stop: int) -> Range:
+        """Return the bytes from `start` to before `stop` of the file at `url`; fewer if the file ends earlier.
+
+        Raises:
+            FetchError: the server refuses the request or ignores the range, or all attempts fail.
+        """
+
+        def request() -> Range:
+            headers = make_range_headers(start, stop)
+            with self.session.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
+                return read_range(response, start, stop)
+
+        return self._persist(url, request)
 
     def _continue(self, url: str, part: Part) -> None:
         """Request the bytes that `part` lacks, once."""

@@ -46,7 +46,7 @@ class Part:
         accepted = (200, 206, 416) if self._find_offset() else (200,)
         check(response, None if response.ok else parse_json_object(response), accepted)
         if response.status_code == 200:  # the first response, a new version, or a server without ranges
-            self._begin(_read_version(response))
+            self._begin(read_version(response))
             total = int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
         else:
             total = self._check_resumed(response)
@@ -85,7 +85,7 @@ class Part:
         content_range, size = response.headers.get("Content-Range", ""), self.measure_size()
         span, _, total = content_range.partition("/")
         is_fitting = span.startswith(f"bytes {size}-") if response.ok else content_range == f"bytes */{size}"
-        is_same = _read_version(response) in (None, self._read_known_version())
+        is_same = read_version(response) in (None, self._read_known_version())
         if not (is_fitting and is_same and total.isdecimal()):
             self.discard()
             raise TransientError(f"HTTP {response.status_code}, {content_range!r} does not continue the partial file")
@@ -114,7 +114,7 @@ def publish(part: Path, path: Path) -> None:
     part.replace(path)
 
 
-def _read_version(response: requests.Response) -> str | None:
+def read_version(response: requests.Response) -> str | None:
     """Return the version for If-Range: a strong ETag, else the Last-Modified date."""
     etag = response.headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")

@@ -114,6 +114,11 @@ class GeometrySource(Source):
     license: ClassVar[str]
     is_last_resort: ClassVar[bool] = False
 
+    @property
+    def is_fetched_by_cid(self) -> bool:
+        """Whether `fetch` also needs `cids`, the PubChem CIDs of the described molecules, ascending int64."""
+        return False
+
     def make_records(self, compounds: Iterable[tuple[str, str]]) -> Iterator[Any]:
         """Yield raw records of compounds, given as InChIKey and SMILES; only for a last resort."""
         raise NotImplementedError

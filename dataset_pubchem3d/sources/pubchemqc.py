@@ -5,23 +5,24 @@ Source: M. Nakata, T. Maeda, arXiv 2305.18454 (2023). Mirror: https://huggingfac
 the unit of `total-energy` and the base of `connection-indices`; energies and bonds are therefore not read.
 """
 
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
+from tqdm import tqdm
 
-from ..fetch.client import Client
+from ..fetch.client import Client, cache_json
 from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
+from .json_array import read_objects
+from .record_fetch import fetch_records
 
 REPOSITORY = "molssiai-hub/pubchemqc-b3lyp"
 SIZES = {  # TB of all shards of each config
@@ -32,12 +33,11 @@ SIZES = {  # TB of all shards of each config
     "b3lyp_pm6_chnopsfcl500nosalt": 1.66,
     "b3lyp_pm6_chnopsfclnakmgca500": 1.70,
 }
+FETCH_BY = ("shard", "cid")
 SHARD = re.compile(r"(\d+)-(\d+)\.json(?:\.gz)?")  # first and last CID
 FIRST_KEYS = re.compile(
     r'\{\s*"cid"\s*:\s*([1-9]\d{0,17})\s*,\s*"state"\s*:\s*"(\w*)"\s*,\s*"pubchem-inchi"\s*:\s*"([^"\\]*)"', re.ASCII
 )
-CHUNK = 2**18  # bytes read at a time
-LONGEST = 2**23  # bytes of a record; records of the mirror have up to 50 kB
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class PubChemQC(GeometrySource):
 
     Args:
         config: selection of molecules, which is the folder of the mirror to fetch from.
-        shards: names of the files to fetch and read. If empty, fetching is refused and all files are read.
+        shards: names of the files to fetch and read. If empty, all files are read, and `fetch_by` must be "cid" to
+            fetch.
+        fetch_by: "shard" to download whole files, or "cid" to fetch only the records of the described CIDs, by ranges
+            of the files.
     """
 
     name: ClassVar[str] = "pubchemqc"
@@ -60,43 +63,87 @@ class PubChemQC(GeometrySource):
     license: ClassVar[str] = "CC BY 4.0 by the card of the mirror"
     config: str = "b3lyp_pm6"
     shards: tuple[str, ...] = ()
+    fetch_by: str = "shard"
 
     def __post_init__(self):
         if self.config not in SIZES:
             raise ValueError(f"source {self.name}: unknown config {self.config!r}; choose one of {list(SIZES)}")
         if not all(SHARD.fullmatch(name) for name in self.shards):
             raise ValueError(f"source {self.name}: shards={self.shards!r}; give a list of names <first>-<last>.json")
+        if self.fetch_by not in FETCH_BY:
+            raise ValueError(f"source {self.name}: unknown fetch_by {self.fetch_by!r}; choose one of {list(FETCH_BY)}")
 
-    def fetch(self, client: Client, folder: Path) -> None:
-        """Download the missing shards, unless `path` is set.
+    @property
+    def raw_name(self) -> str:
+        """Name of the folder for raw files; files with only some records have another than whole ones."""
+        return f"{self.name}_by_cid" if self.fetch_by == "cid" else self.name
 
+    @property
+    def is_fetched_by_cid(self) -> bool:
+        """Whether `fetch` needs the described CIDs."""
+        return self.fetch_by == "cid"
+
+    def fetch(self, client: Client, folder: Path, cids: np.ndarray | None = None) -> None:
+        """Download the missing shards or records, unless `path` is set.
+
+        Args:
+            cids: described CIDs, ascending int64, if records are fetched by CID.
         Raises:
-            ValueError: `shards` is empty.
+            FetchError: the server refuses a request or ignores ranges, or all attempts fail.
+            ValueError: `shards` is empty and whole shards are to be fetched; or no CID is in a shard, the mirror lacks
+                one of `shards`, or a shard does not have the format of the mirror.
         """
         if self.path:
+            return
+        if self.is_fetched_by_cid:
+            self._fetch_records(client, folder, cids)
             return
         if not self.shards:
             raise ValueError(
                 f"source {self.name}: shards is empty, and all of {self.config} would be {SIZES[self.config]} TB; name "
-                f"the shards of {REPOSITORY} to fetch, or set path to files on disk"
+                f"the shards of {REPOSITORY} to fetch, set fetch_by: cid to fetch only the records of described CIDs, "
+                "or set path to files on disk"
             )
         for shard in self.shards:
             shard = f"data/{self.config}/train/{shard}"
             if not (folder / shard).exists():  # it appears there only when it is complete
                 hf_hub_download(REPOSITORY, shard, repo_type="dataset", local_dir=folder)
 
+    def _fetch_records(self, client: Client, folder: Path, cids: np.ndarray) -> None:
+        """Fetch the records of the CIDs from one commit of the mirror, noted in the folder's `mirror.json.gz`."""
+        url = f"{constants.ENDPOINT}/api/datasets/{REPOSITORY}"
+        mirror = cache_json(folder / "mirror.json.gz", lambda: client.get_json(url))
+        prefix = f"data/{self.config}/train/"
+        present = [file["rfilename"].removeprefix(prefix) for file in mirror["siblings"]]
+        present = [name for name in present if SHARD.fullmatch(name) and name.endswith(".json")]
+        if missing := set(self.shards) - set(present):
+            names = ", ".join(sorted(missing))
+            raise ValueError(f"source {self.name}: {REPOSITORY} has no {names} in {prefix}; correct shards")
+        bounds = {name: tuple(map(int, SHARD.fullmatch(name).groups())) for name in self.shards or present}
+        wanted = {name: cids[(first <= cids) & (cids <= last)] for name, (first, last) in bounds.items()}
+        wanted = {name: wanted[name] for name in sorted(wanted, key=bounds.get) if len(wanted[name])}
+        if not wanted:
+            raise ValueError(
+                f"source {self.name}: none of {len(cids)} described CIDs is in a shard of {self.config}; remove this "
+                "source, or use texts that give CIDs of its range"
+            )
+        for name in tqdm(wanted, desc=self.name, unit=" shards", disable=None):
+            address = f"{constants.ENDPOINT}/datasets/{REPOSITORY}/resolve/{mirror['sha']}/{prefix}{name}"
+            fetch_records(client, address, folder / prefix / name, wanted[name], bounds[name])
+
     def list_files(self, folder: Path) -> list[Path]:
         """List the shards, ascending by their first CID; a single file may have any name.
 
         Raises:
-            FileNotFoundError: there are no shards, or one of `shards` is missing.
+            FileNotFoundError: there are no shards, or one of `shards` is missing though it was to be fetched whole.
         """
         if folder.is_file():
             return [folder]
         if (mirrored := folder / "data" / self.config / "train").is_dir():
             folder = mirrored
         found = [file for file in super().list_files(folder) if SHARD.fullmatch(file.name)]
-        if missing := [name for name in self.shards if name not in {file.name for file in found}]:
+        missing = [name for name in self.shards if name not in {file.name for file in found}]
+        if missing and not self.is_fetched_by_cid:  # a shard without a described CID leaves no file
             raise FileNotFoundError(f"source {self.name}: {folder} lacks {', '.join(missing)}; run the stage fetch")
         if not found:
             raise FileNotFoundError(f"source {self.name}: {folder} has no files <first>-<last>.json or .json.gz")
@@ -111,7 +158,7 @@ class PubChemQC(GeometrySource):
                 records are yielded first.
         """
         for file in self.list_files(folder):
-            yield from _read_shard(file)
+            yield from read_objects(file)
 
     def identify(self, raw: str) -> Identity:
         """Return the CID, and the InChIKey of the deposited structure, not of the one perceived from the geometry."""
@@ -136,9 +183,6 @@ class PubChemQC(GeometrySource):
             detail = f"{atomic_numbers.shape} atoms, {coordinates.shape} coordinates"
             raise RecordError(record_id, "its coordinates are not three per atom", detail)
         return check_geometry(record_id, atomic_numbers, coordinates.reshape(-1, 3))
-
-
-# ------------------------------------------------------------------------------------------------------- one record
 
 
 def _read_ground_state(raw: str) -> tuple[int, Any]:
@@ -169,66 +213,3 @@ def _parse(raw: str) -> dict:
 def _quote_beginning(raw: str) -> str:
     first = FIRST_KEYS.match(raw)
     return first[1] if first else " ".join(raw[:80].split())
-
-
-# ------------------------------------------------------------------------------------------------- one shard of many
-
-CLOSING_LINE = re.compile(rb"\n    \}")
-NEXT_BRACE = re.compile(rb'[^{}"]*+(?:"(?:[^"\\]|\\.)*+"[^{}"]*+)*+([{}])')  # skips strings
-
-
-def _read_shard(file: Path) -> Iterator[str]:
-    opened, count = gzip.open if file.suffix == ".gz" else open, 0
-    with opened(file, "rb") as stream:
-        try:
-            for record in _split_array(stream):
-                yield record.decode("utf-8")
-                count += 1
-        except (OSError, EOFError, ValueError, zlib.error) as error:
-            remedy = "delete it and fetch it again"
-            raise ValueError(f"{file}: truncated or broken after {count} records ({error}); {remedy}") from error
-
-
-def _split_array(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the objects of a JSON array of objects, in constant memory.
-
-    Anything else before an object is yielded with it, so that parsing the object fails.
-    """
-    buffer, start = _read(stream), 0
-    if not buffer.lstrip().startswith(b"["):
-        raise ValueError("it does not begin with [")
-    end_of = _find_end_by_line if re.match(rb"\[\r?\n    \{\r?\n", buffer) else _find_end_by_depth
-    while True:
-        while (end := end_of(buffer, start)) is not None:
-            yield buffer[start:end].lstrip(b"[, \t\r\n")
-            start = end
-        if len(buffer) - start > LONGEST:
-            raise ValueError(f"a record is longer than {LONGEST} bytes")
-        if not (chunk := _read(stream)):
-            break
-        buffer, start = buffer[start:] + chunk, 0
-    if buffer[start:].strip(b"[ \t\r\n") != b"]":
-        raise ValueError("it does not end with ]")
-
-
-def _read(stream: BinaryIO) -> bytes:
-    return stream.read1(CHUNK)  # unlike `read`, it does not lose data when a gzip file is truncated
-
-
-def _find_end_by_line(buffer: bytes, start: int) -> int | None:
-    """Find the end of the next record in the format of the mirror's shards: a line of four spaces and `}`.
-
-    This is safe and ten times as fast: nested objects are indented more, and JSON strings have no raw line breaks.
-    """
-    closing = CLOSING_LINE.search(buffer, start)
-    return closing and closing.end()
-
-
-def _find_end_by_depth(buffer: bytes, start: int) -> int | None:
-    """Find the end of the next record in any format of the array."""
-    depth = 0
-    while brace := NEXT_BRACE.match(buffer, start):
-        start, depth = brace.end(), depth + (1 if brace[1] == b"{" else -1)
-        if depth <= 0:
-            return start
-    return None

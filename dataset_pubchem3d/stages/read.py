@@ -56,7 +56,10 @@ class Reading:
         if structures is not None:
             self._fetch(structures, client, cids=self.unidentified_cids)
         for source in self._geometry_sources:
-            self._fetch(source, client)
+            if source.is_fetched_by_cid and not source.path:
+                self._fetch(source, client, cids=Wanted.load(self.wanted).cids)
+            else:
+                self._fetch(source, client)
 
     def _fetch(self, source: Source, client: Client, **wanted: np.ndarray) -> None:
         if not source.path:

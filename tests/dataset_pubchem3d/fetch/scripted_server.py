@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass
 class File:
-    """A file of the server."""
+    """A file of the server. `body`: bytes, or an object with a length whose slices are bytes."""
 
     body: bytes
     etag: str | None = '"v1"'
@@ -105,13 +105,15 @@ class Handler(BaseHTTPRequestHandler):
             return 404, {"Content-Type": "text/plain"}, b"no such page"
         headers = ({"ETag": file.etag} if file.etag else {}) | file.headers
         wanted, size = self.headers.get("Range"), len(file.body)
-        is_same = not file.heeds_if_range or self.headers.get("If-Range") in (file.etag, headers.get("Last-Modified"))
+        validator = self.headers.get("If-Range")
+        is_same = not (file.heeds_if_range and validator) or validator in (file.etag, headers.get("Last-Modified"))
         if not (wanted and file.has_ranges and is_same):
             return 200, headers, file.body
-        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        start, _, last = wanted.removeprefix("bytes=").partition("-")
+        start, stop = int(start), min(int(last or size) + 1, size)
         if start >= size:
             return 416, headers | {"Content-Range": f"bytes */{size}"}, b""
-        return 206, headers | {"Content-Range": f"bytes {start}-{size - 1}/{size}"}, file.body[start:]
+        return 206, headers | {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}, file.body[start:stop]
 
     def log_message(self, *args):
         pass

@@ -1,16 +1,18 @@
 import gzip
 import json
 import pickle
-import tracemalloc
-import zlib
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from rdkit import Chem
 
 from dataset_pubchem3d.records import Identity, RecordError
 from dataset_pubchem3d.sources import pubchemqc
 from dataset_pubchem3d.sources.pubchemqc import PubChemQC
+
+from ..fetch.scripted_server import File
+from .lazy_shard import LazyShard
 
 ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)"
 L_ALANINE = "InChI=1S/C3H7NO2/c1-2(4)3(5)6/h2H,4H2,1H3,(H,5,6)/t2-/m0/s1"
@@ -65,129 +67,6 @@ def raws(path) -> list[str]:
 
 def raw(**changes) -> str:
     return json.dumps(record(**changes), indent=4)
-
-
-# --------------------------------------------------------------------------------------------------------------- shards
-
-
-LAYOUTS = {
-    "of the mirror": printed,
-    "with Windows line ends": lambda *records: printed(*records).replace("\n", "\r\n"),
-    "compact": lambda *records: json.dumps(records, separators=(",", ":")),
-    "one line": lambda *records: json.dumps(records),
-    "two spaces": lambda *records: json.dumps(records, indent=2),
-    "tabs": lambda *records: json.dumps(records, indent="\t"),
-    "a record a line": lambda *records: "[\n" + ",\n".join(map(json.dumps, records)) + "\n]\n",
-}
-
-
-@pytest.mark.parametrize("chunk", [1, 12, 2**18])  # bytes; 12 are just enough to detect the format
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", ["1-9.json", "1-9.json.gz"])
-def test_records_are_split_in_any_format_of_the_array(tmp_path, monkeypatch, layout, chunk, name):
-    hostile = {
-        "name": 'a { of 5" and \\',
-        "formula": "}\\\\",
-        "nested": {"x": [{}, {"{": "}"}]},
-        "greek": "β}, \n    }",
-    }
-    records = [record(1), record(2, **hostile), record(3)]
-    monkeypatch.setattr(pubchemqc, "CHUNK", chunk)
-    found = raws(write(tmp_path, LAYOUTS[layout](*records), name))
-    assert [json.loads(text) for text in found] == records
-    assert all(text[0] == "{" and text[-1] == "}" for text in found)
-
-
-@pytest.mark.parametrize("chunk", [12, 2**18])
-@pytest.mark.parametrize("layout", ["of the mirror", "with Windows line ends"])
-def test_an_array_in_the_format_of_the_mirror_is_split_by_its_lines(tmp_path, monkeypatch, layout, chunk):
-    monkeypatch.setattr(pubchemqc, "CHUNK", chunk)
-    monkeypatch.setattr(pubchemqc, "_find_end_by_depth", lambda *_: pytest.fail("split by depth"))
-    assert len(raws(write(tmp_path, LAYOUTS[layout](record(1), record(2))))) == 2
-
-
-def test_non_ascii_text_is_utf_8_escaped_or_not(tmp_path):
-    file = write(tmp_path, json.dumps([record(name="β")], indent=4, ensure_ascii=False))
-    assert "β".encode() in file.read_bytes()
-    assert json.loads(raws(file)[0])["name"] == "β"
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_complete_records_of_a_truncated_shard_are_read_before_it_is_refused(tmp_path, layout):
-    whole = LAYOUTS[layout](record(1), record(2))
-    last = len(whole) - len(whole.rpartition("}")[2])  # end of the second record
-    for cut, count in ((last, 2), (last - 1, 1), (last - 300, 1)):
-        file = write(tmp_path, whole[:cut])
-        records = PubChemQC().read_records(file)
-        assert [json.loads(next(records))["cid"] for _ in range(count)] == [1, 2][:count]
-        with pytest.raises(
-            ValueError, match=rf"000000001-000253696\.json: truncated .* {count} records.*fetch it again"
-        ):
-            next(records)
-
-
-def test_complete_records_of_a_truncated_gzip_shard_are_read_before_it_is_refused(tmp_path):
-    noise = np.random.default_rng(0).normal(size=(50, 2000))
-    whole = printed(*(record(i, coordinates=row.tolist()) for i, row in enumerate(noise, start=1)))
-    file = write(tmp_path, whole, "1-50.json.gz")
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    count = zlib.decompressobj(wbits=31).decompress(file.read_bytes()).count(b"\n    }")
-    records, cids = PubChemQC().read_records(file), []
-    with pytest.raises(ValueError, match=rf"1-50\.json\.gz: truncated or broken after {count} records"):
-        cids.extend(json.loads(text)["cid"] for text in records)
-    assert cids == list(range(1, count + 1))
-    assert count > 10
-
-
-@pytest.mark.parametrize("content", [b"", b"\n", b'{"cid": 1}', b"<html>busy</html>", b"version https://git-lfs"])
-def test_a_file_that_is_not_an_array_is_refused(tmp_path, content):
-    (tmp_path / "1-9.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"1-9\.json: .*does not begin with \["):
-        raws(tmp_path)
-
-
-def test_a_shard_may_be_empty(tmp_path):
-    write(tmp_path, "[]")
-    assert raws(tmp_path) == []
-
-
-def test_bytes_that_are_not_utf_8_are_a_fault_of_the_file(tmp_path):
-    file = write(tmp_path, printed(record(1), record(2, name="?")))
-    file.write_bytes(file.read_bytes().replace(b"?", b"\xff"))
-    records = PubChemQC().read_records(file)
-    assert json.loads(next(records))["cid"] == 1
-    with pytest.raises(ValueError, match=r"000000001-000253696\.json: .*after 1 records.*utf-8"):
-        next(records)
-
-
-@pytest.mark.parametrize("layout", ["of the mirror", "compact"])
-def test_a_record_without_an_end_does_not_exhaust_the_memory(tmp_path, monkeypatch, layout):
-    monkeypatch.setattr(pubchemqc, "LONGEST", 10**5)
-    monkeypatch.setattr(pubchemqc, "CHUNK", 2**12)
-    text = LAYOUTS[layout](record(1))
-    write(tmp_path, text[: text.rindex("}")].rstrip() + " " * 10**6)
-    tracemalloc.start()
-    with pytest.raises(ValueError, match=r"after 0 records .*longer than 100000 bytes"):
-        raws(tmp_path)
-    assert tracemalloc.get_traced_memory()[1] < 6 * 10**5
-    tracemalloc.stop()
-
-
-@pytest.mark.parametrize("layout", ["of the mirror", "compact"])
-def test_a_shard_is_read_in_constant_memory(tmp_path, layout):
-    text = LAYOUTS[layout](record(1, **{"orbital-energies": [[-520.0] * 1500]}))
-    body = text[text.index("{") : text.rindex("}") + 1]
-    count = 30 * 10**6 // len(body)
-    with open(tmp_path / "1-9.json", "w") as file:
-        file.write(text[: text.index("{")])
-        file.writelines(body + ",\n    " for _ in range(count - 1))
-        file.write(body + "\n]")
-    tracemalloc.start()
-    lengths = {len(record) for record in PubChemQC().read_records(tmp_path)}
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert lengths == {len(body)}
-    assert peak < 2 * 10**6
 
 
 # -------------------------------------------------------------------------------------------------------------- records
@@ -362,7 +241,66 @@ def test_fetch_does_not_download_terabytes_by_default(tmp_path):
         PubChemQC().fetch(None, tmp_path)
 
 
-@pytest.mark.parametrize("options", [{"config": "pm6opt"}, {"shards": "1-9.json"}, {"shards": ("../1-9.json",)}])
+# ------------------------------------------------------------------------------------------------------- fetch by CID
+
+BY_CID = PubChemQC(fetch_by="cid")
+TRAIN = "data/b3lyp_pm6/train"
+
+
+@pytest.fixture
+def mirror(server, monkeypatch):
+    """A Hub with three shards of CIDs that are multiples of ten; returns those of CIDs, and what was requested."""
+    monkeypatch.setattr(constants, "ENDPOINT", server.url(""))
+    shards = {
+        f"{first:09}-{last:09}.json": LazyShard(range(first + 9, last + 1, 10), [900] * 10)
+        for first, last in ((1, 100), (101, 200), (1001, 1100))
+    }
+    siblings = [{"rfilename": name} for name in ("README.md", *(f"{TRAIN}/{name}" for name in reversed(shards)))]
+    siblings.append({"rfilename": "data/b3lyp_pm6_chon300nosalt/train/000000001-000009999.json"})
+    server.add("/api/datasets/molssiai-hub/pubchemqc-b3lyp", {"sha": "c0ffee", "siblings": siblings})
+    for name, shard in shards.items():
+        server.files[f"/datasets/molssiai-hub/pubchemqc-b3lyp/resolve/c0ffee/{TRAIN}/{name}"] = File(shard)
+    return shards
+
+
+def test_records_are_fetched_by_cid_from_the_shards_that_may_have_them(tmp_path, client, server, mirror):
+    cids = np.array([5, 10, 50, 1010, 1100, 5000])
+    BY_CID.fetch(client, tmp_path, cids)
+    texts = list(BY_CID.read_records(tmp_path))
+    assert [BY_CID.identify(text).cid for text in texts] == [10, 50, 1010, 1100]
+    assert texts == [shard.get(cid).decode() for shard in mirror.values() for cid in cids if shard.get(cid)]
+    assert BY_CID.parse_geometry(texts[0]).atomic_numbers.tolist() == [8, 1, 1]
+    first, _, third = mirror
+    assert {request["path"].rpartition("/")[2] for request in server.requests[1:]} == {first, third}
+    server.requests.clear()
+    BY_CID.fetch(client, tmp_path, cids)
+    assert server.requests == []
+    assert [file.name for file in BY_CID.list_files(tmp_path)] == [first, third]
+
+
+def test_records_are_fetched_by_cid_from_the_named_shards(tmp_path, client, mirror):
+    first, second, _ = mirror
+    source = PubChemQC(fetch_by="cid", shards=(first, second))
+    source.fetch(client, tmp_path, np.array([150, 1010]))
+    assert [source.identify(text).cid for text in source.read_records(tmp_path)] == [150]
+
+
+def test_a_fetch_by_cid_of_nothing_is_an_error(tmp_path, client, mirror):
+    with pytest.raises(ValueError, match="pubchemqc: none of 2 described CIDs is in a shard of b3lyp_pm6; remove"):
+        BY_CID.fetch(client, tmp_path, np.array([500, 5000]))
+    with pytest.raises(ValueError, match=r"pubchemqc: .* has no 1-9\.json in data/b3lyp_pm6/train/; correct shards"):
+        PubChemQC(fetch_by="cid", shards=("1-9.json",)).fetch(client, tmp_path, np.array([5]))
+    PubChemQC(fetch_by="cid", path=str(tmp_path)).fetch(None, tmp_path, np.array([5]))
+
+
+def test_single_records_and_whole_shards_have_their_own_folders():
+    assert (BY_CID.is_fetched_by_cid, PubChemQC().is_fetched_by_cid) == (True, False)
+    assert BY_CID.raw_name != PubChemQC().raw_name
+
+
+@pytest.mark.parametrize(
+    "options", [{"fetch_by": "ranges"}, {"config": "pm6opt"}, {"shards": "1-9.json"}, {"shards": ("../1-9.json",)}]
+)
 def test_an_option_with_an_invalid_value_is_refused(options):
     with pytest.raises(ValueError, match=f"source pubchemqc: .*{next(iter(options.values()))[0]}"):
         PubChemQC(**options)
