@@ -20,6 +20,7 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from ..fetch.client import Client
+from ..fetch.planned import Download, expect_file
 from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 
@@ -32,6 +33,7 @@ SIZES = {  # TB of all shards of each config
     "b3lyp_pm6_chnopsfcl500nosalt": 1.66,
     "b3lyp_pm6_chnopsfclnakmgca500": 1.70,
 }
+SHARD_SIZES = "shards of b3lyp_pm6 have 3.5 to 9.9 GB"
 SHARD = re.compile(r"(\d+)-(\d+)\.json(?:\.gz)?")  # first and last CID
 FIRST_KEYS = re.compile(
     r'\{\s*"cid"\s*:\s*([1-9]\d{0,17})\s*,\s*"state"\s*:\s*"(\w*)"\s*,\s*"pubchem-inchi"\s*:\s*"([^"\\]*)"', re.ASCII
@@ -66,6 +68,13 @@ class PubChemQC(GeometrySource):
             raise ValueError(f"source {self.name}: unknown config {self.config!r}; choose one of {list(SIZES)}")
         if not all(SHARD.fullmatch(name) for name in self.shards):
             raise ValueError(f"source {self.name}: shards={self.shards!r}; give a list of names <first>-<last>.json")
+
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        if not self.shards:
+            return [Download("shards", note="`shards` is empty, so the stage fetch will refuse")]
+        mirrored = folder / "data" / self.config / "train"
+        return [expect_file(mirrored / shard, None, SHARD_SIZES, requests=0) for shard in self.shards]
 
     def fetch(self, client: Client, folder: Path) -> None:
         """Download the missing shards, unless `path` is set.
