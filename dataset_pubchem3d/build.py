@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from .benchmarks import Benchmark, read_benchmark
+from .plan import make_plan
 from .publication.folder import Folder, refuse_foreign_folder, stage_folder
 from .recipe import Recipe
 from .records import GEOMETRY_SCHEMA
@@ -61,13 +62,12 @@ def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1
     Raises:
         FileExistsError: `out` exists and was not built by this function.
         FileNotFoundError, ModuleNotFoundError: the raw data of a source is missing.
-        OSError: a download failed for good, or the disk is full; finished parts are kept.
+        OSError: a download failed for good, or the disk is full; finished parts are kept. Or the disk is too small for
+            what is to be fetched; nothing was downloaded.
         ValueError: a file is damaged, or `work` lies in `out`, which a finished build replaces.
     """
-    refuse_foreign_folder(out)
-    work = work or out.resolve().with_name(f".{out.name}.work")
-    if work.resolve().is_relative_to(out.resolve()):
-        raise ValueError(f"--work {work} is inside --out {out}, which a finished build replaces; choose one outside it")
+    work = find_work_folder(out, work)
+    make_plan(recipe, work, out).check_disk()
     with _hold_folder(work), _log(work / "build.log"):
         with Workers(num_proc) as workers:
             stages = Build(recipe, work, workers, out)
@@ -81,6 +81,20 @@ def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1
                     break
         # Write after the workers have ended, which frees their memory.
         return stages.report if last_stage == "write" else {"counts": stages.sum_counts()}
+
+
+def find_work_folder(out: Path, work: Path | None = None) -> Path:
+    """Return the work folder of a build, `work` or the one beside `out`, without making it.
+
+    Raises:
+        FileExistsError: `out` exists and was not built by `build`.
+        ValueError: `work` lies in `out`.
+    """
+    refuse_foreign_folder(out)
+    work = work or out.resolve().with_name(f".{out.name}.work")
+    if work.resolve().is_relative_to(out.resolve()):
+        raise ValueError(f"--work {work} is inside --out {out}, which a finished build replaces; choose one outside it")
+    return work
 
 
 @contextmanager

@@ -107,6 +107,12 @@ def add_build(commands) -> None:
         default="write",
         help="last stage to run: fetch, read, join, clean, deduplicate, split or write (default: %(default)s)",
     )
+    build.add_argument(
+        "--plan",
+        action="store_true",
+        help="print what would be downloaded, how long that takes and whether the disk has room for it, then stop. "
+        "Nothing is downloaded or written; the exit status is 1 if the disk is too small",
+    )
     build.add_argument("--num-proc", type=int, default=NUM_PROC, help="number of processes (default: %(default)s)")
     build.add_argument("--seed", type=int, help="seed of the splits")
     build.add_argument("--split-by", help="what rows of one split group share: first_block or scaffold")
@@ -186,7 +192,7 @@ def add_overlap(commands) -> None:
 
 
 def run_build(args: argparse.Namespace) -> None:
-    """Build a dataset and print a summary."""
+    """Build a dataset and print a summary, or only print the plan."""
     from .build import STAGES, build  # imported here so that --help does not load the data libraries
 
     if args.stage not in STAGES:
@@ -196,8 +202,27 @@ def run_build(args: argparse.Namespace) -> None:
         overrides["benchmarks"] = _name_paths(args.benchmark)
     if args.split_sizes:
         overrides["split_sizes"] = tuple(args.split_sizes)
-    report = build(_make_recipe(args, overrides), args.out, args.work, args.num_proc, args.stage)
+    recipe = _make_recipe(args, overrides)
+    if args.plan:
+        print_plan(recipe, args.out, args.work)
+        return
+    report = build(recipe, args.out, args.work, args.num_proc, args.stage)
     print(summarise_build(report, args.out, args.stage))
+
+
+def print_plan(recipe: "Recipe", out: Path, work: Path | None) -> None:
+    """Print the plan of a build.
+
+    Raises:
+        FileExistsError, ValueError: a build would refuse the folders.
+        OSError: the disk is too small for what is to be fetched.
+    """
+    from .build import find_work_folder
+    from .plan import describe_plan, make_plan
+
+    plan = make_plan(recipe, find_work_folder(out, work), out)
+    print(describe_plan(plan))
+    plan.check_disk()
 
 
 def summarise_build(report: dict, folder: Path, stage: str) -> str:

@@ -25,6 +25,7 @@ from .ranges import Range, make_range_headers, read_range
 Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
 
+REQUESTS_PER_SECOND = 5.0  # the most that PubChem allows
 _LONGEST_BACKOFF = 120.0  # s
 _LONGEST_RETRY_AFTER = 3600.0  # s
 _ATTEMPTS_ON_500 = 3  # PubChem also answers 500 to requests that can never succeed, such as a page after the last
@@ -57,7 +58,7 @@ class Client:
 
     def __init__(
         self,
-        requests_per_second: float = 5.0,
+        requests_per_second: float = REQUESTS_PER_SECOND,
         attempts: int = 8,
         timeout: float = 60.0,
         clock: Callable[[], float] = time.monotonic,

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..fetch.client import Client
+from ..fetch.planned import Download
 from ..records import Compound, Geometry, Identity, Text
 from ..schema import Column
 
@@ -42,6 +43,20 @@ class Source:
     def raw_name(self) -> str:
         """Name of the folder for raw files; it differs between options that give different files the same names."""
         return self.name
+
+    def find_folder(self, work: Path) -> Path:
+        """Return the folder or file with the raw data: `path`, or the folder below a build's `work` for `fetch`."""
+        return Path(self.path) if self.path else work / "raw" / self.raw_name
+
+    def plan(self, folder: Path) -> list[Download]:
+        """List what `fetch` downloads into `folder`, with what is there, without asking a server or writing.
+
+        Sources that read a package return nothing. Never called if `path` is set.
+
+        Raises:
+            ValueError: an option that `fetch` needs is not set, or a file in `folder` is damaged.
+        """
+        return []
 
     def fetch(self, client: Client, folder: Path) -> None:
         """Download the missing files into `folder`. Sources that read a package or a `path` do nothing."""

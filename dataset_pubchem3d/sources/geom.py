@@ -19,11 +19,13 @@ import numpy as np
 
 from ..chemistry.units import EV_PER_HARTREE
 from ..fetch.client import Client
+from ..fetch.planned import Download, expect_file
 from ..records import Compound, Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 
 URL = "https://dataverse.harvard.edu/api/access/datafile/{}"
-FILES = {"drugs": (4360331, 42.7), "qm9": (4327190, None)}  # id of each archive, and its size in GB where it is known
+FILES = {"drugs": (4360331, 42_687_717_910), "qm9": (4327190, 1_025_881_930)}  # id and bytes of each archive
+SIZES_FROM = "published; size by Dataverse, as others report it"
 MSGPACK, PACKED = ".msgpack", (".tar.gz", ".gz", "")
 LARGEST = 2**31 - 1  # bytes of one entry
 
@@ -59,10 +61,14 @@ class GEOM(GeometrySource):
         """Name of the folder for raw files."""
         return f"{self.name}_{self.part}"
 
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        return [expect_file(folder / self._archive, FILES[self.part][1], SIZES_FROM)]
+
     def fetch(self, client: Client, folder: Path) -> None:
         """Download the archive, unless `path` is set."""
         if not self.path:
-            client.download(URL.format(FILES[self.part][0]), folder / f"{self.part}_crude.msgpack.tar.gz")
+            client.download(URL.format(FILES[self.part][0]), folder / self._archive)
 
     def list_files(self, folder: Path) -> list[Path]:
         """List the MessagePack files; see `Source.list_files`."""
@@ -84,6 +90,10 @@ class GEOM(GeometrySource):
                 conformers = entry.get("conformers") if isinstance(entry, dict) else None
                 chosen = _take_lowest(conformers, self.num_conformers) if isinstance(conformers, list) else None
                 yield {"record_id": f"{file.name}:{place}", "smiles": smiles, "conformers": chosen}
+
+    @property
+    def _archive(self) -> str:
+        return f"{self.part}_crude.msgpack.tar.gz"
 
     def identify(self, raw: dict) -> Identity:
         """Return the InChIKey of the SMILES; see `GeometrySource.identify`."""

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from huggingface_hub import snapshot_download
 
 from ..fetch.client import Client
+from ..fetch.planned import Download
 from ..records import Compound, Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 from .sdf import read_sdf, read_sdf_geometry
@@ -25,6 +26,7 @@ REPOSITORY = "maomlab/Molecule3D"
 COLUMNS = ("cid", "smiles", "sdf")  # in lower case
 ENDINGS = (".parquet", ".sdf", ".sdf.gz")
 BATCH_SIZE = 256  # rows
+SHARDS = "13 shards, as others report"
 TITLE = re.compile(r"PUBCHEM +(\d+) +B3LYP")  # "PUBCHEM 000000123 B3LYP 6-31G(d) gamess geometry optimization"
 
 
@@ -46,14 +48,22 @@ class Molecule3D(GeometrySource):
     license: ClassVar[str] = "public domain by the paper of PubChemQC; terms of the mirror not verified"
     config: str = "Molecule3D_random_split"
 
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        return [Download(f"{self.config}/*.parquet", note=SHARDS, is_there=self._find_mark(folder).exists())]
+
     def fetch(self, client: Client, folder: Path) -> None:
         """Download the shards of `config` once. Delete `<config>.fetched` to check for newer shards."""
-        done = folder / f"{self.config}.fetched"
+        done = self._find_mark(folder)
         if not done.exists():
             folder.mkdir(parents=True, exist_ok=True)
             shards = f"{self.config}/*.parquet"
             snapshot_download(REPOSITORY, repo_type="dataset", allow_patterns=shards, local_dir=folder)
             done.touch()
+
+    def _find_mark(self, folder: Path) -> Path:
+        """Return the empty file that says that all shards are there."""
+        return folder / f"{self.config}.fetched"
 
     def list_files(self, folder: Path) -> list[Path]:
         """List the Parquet or SDF files; see `Source.list_files`."""

@@ -18,9 +18,10 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from ..fetch.client import Client
+from ..fetch.planned import Download
 from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
-from .pubchem_structure import download_with_checksum
+from .pubchem_structure import download_with_checksum, expect_with_checksum
 from .sdf import read_sdf, read_sdf_geometry, read_sdf_tags
 
 FOLDER_URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound_3D"
@@ -52,18 +53,25 @@ class NCBI3D(GeometrySource):
         """See `Source.raw_name`."""
         return f"{self.name}_{self.collection}"
 
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        return [expect_with_checksum(folder / file, None) for file in self._require_files()]
+
     def fetch(self, client: Client, folder: Path) -> None:
         """Download the missing files of `sdf_files`.
 
         Raises:
             ValueError: `sdf_files` is empty.
         """
+        for file in self._require_files():
+            download_with_checksum(client, f"{FOLDER_URL}/{self.collection}/SDF/{file}", folder / file)
+
+    def _require_files(self) -> tuple[str, ...]:
         if not self.sdf_files:
             raise ValueError(
                 f"source {self.name}: sdf_files is empty; name files of {FOLDER_URL}/{self.collection}/SDF/"
             )
-        for file in self.sdf_files:
-            download_with_checksum(client, f"{FOLDER_URL}/{self.collection}/SDF/{file}", folder / file)
+        return self.sdf_files
 
     def list_files(self, folder: Path) -> list[Path]:
         """List the SDF files; see `Source.list_files`."""

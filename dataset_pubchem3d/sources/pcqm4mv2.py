@@ -24,12 +24,14 @@ from rdkit.rdBase import BlockLogs
 
 from ..chemistry.elements import list_atomic_numbers
 from ..fetch.client import Client
+from ..fetch.planned import Download, expect_file
 from ..records import Compound, Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 from .sdf import read_sdf, read_sdf_geometry
 
 SDF_URL = "http://ogb-data.stanford.edu/data/lsc/pcqm4m-v2-train.sdf.tar.gz"
 SDF_MD5 = "fd72bce606e7ddf36c2a832badeec6ab"
+SDF_BYTES, SIZE_FROM = 1_559_712_928, "published; size as others report it for OGB's MD5"
 TABLE_URL = "https://dgl-data.s3-accelerate.amazonaws.com/dataset/OGB-LSC/pcqm4m-v2.zip"
 TABLE = "data.csv.gz"
 TABLE_IN_ZIP = "pcqm4m-v2/raw/data.csv.gz"
@@ -48,6 +50,14 @@ class PCQM4Mv2(GeometrySource):
     )
     method: ClassVar[str] = "B3LYP/6-31G*"
     license: ClassVar[str] = "CC BY 4.0 (OGB-LSC, not verified)"
+
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        sdf = expect_file(folder / Path(SDF_URL).name, SDF_BYTES, SIZE_FROM)
+        archive = expect_file(folder / Path(TABLE_URL).name, None, f"deleted once {TABLE} is extracted")
+        if (folder / TABLE).exists():
+            archive = archive._replace(requests=0, is_there=True)
+        return [sdf, archive]
 
     def fetch(self, client: Client, folder: Path) -> None:
         """Download both files.

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from tqdm import tqdm
 
 from ..fetch.client import Client, FetchError, cache_json
+from ..fetch.planned import Download
 from ..records import RecordError, Text
 from .base import TextSource
 from .pug_view import (
@@ -29,6 +30,8 @@ from .pug_view import (
 )
 
 ANNOTATIONS_URL = "https://pubchem.ncbi.nlm.nih.gov/rest/pug_view/annotations/heading/JSON"
+PAGES = 290  # of HEADING by all depositors, in step_01 of MoleculeSTM's scripts (Liu et al., arXiv 2212.10789)
+PAGES_FROM = "estimate: number that MoleculeSTM found; PubChem's first answer has today's"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,18 @@ class PubChemAnnotations(TextSource):
     def __post_init__(self):
         if self.ambiguous not in ("refuse", "keep"):
             raise ValueError(f"source {self.name}: ambiguous={self.ambiguous!r}; choose 'refuse' or 'keep'")
+
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`. The number of pages is that of the last page that is there, or else an estimate."""
+        there = sorted(folder.glob("page-*.json.gz"))
+        if there:
+            total = _check_page(read_json(there[-1]), there[-1])["TotalPages"]
+            missing = max(total - len(there), 0)
+            note = f"number of pages by {there[-1].name}"
+            return [Download(f"{total} pages", requests=missing, note=note, is_there=missing == 0)]
+        if self.heading == HEADING and not self.annotation_source:
+            return [Download(f"about {PAGES} pages", requests=PAGES, note=PAGES_FROM)]
+        return [Download("pages", requests=None, note="PubChem's first answer has the number of pages")]
 
     def fetch(self, client: Client, folder: Path) -> None:
         """Download the missing pages. Their total number may change meanwhile."""

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from tqdm import tqdm
 
 from ..fetch.client import Client, FetchError, cache_json
+from ..fetch.planned import Download
 from ..records import RecordError, Text
 from .base import TextSource
 from .pug_view import (
@@ -53,14 +54,24 @@ class PubChemCompoundTexts(TextSource):
     heading: str = HEADING
     url: str = COMPOUND_URL
 
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        cids = self._require_cids()
+        missing = sum(not _name_compound_file(folder, cid).exists() for cid in cids)
+        name, note = f"records of {len(cids):,} compounds", f"a request for each CID of {self.cids}"
+        return [Download(name, requests=missing, note=note, is_there=missing == 0)]
+
     def fetch(self, client: Client, folder: Path) -> None:
         """Download the missing records; a compound without a description gets an empty record."""
         if self.path:
             return
+        for cid in tqdm(self._require_cids(), desc=self.name, unit=" compounds", disable=None):
+            cache_json(_name_compound_file(folder, cid), partial(self._request, client, cid))
+
+    def _require_cids(self) -> list[int]:
         if not self.cids:
             raise ValueError(f"source {self.name} has neither cids nor path; set cids to a file with one CID per line")
-        for cid in tqdm(read_cids(Path(self.cids)), desc=self.name, unit=" compounds", disable=None):
-            cache_json(_name_compound_file(folder, cid), partial(self._request, client, cid))
+        return read_cids(Path(self.cids))
 
     def list_files(self, folder: Path) -> list[Path]:
         """List the files of the listed compounds, or all files if there is no list; see `Source.list_files`."""

@@ -16,13 +16,27 @@ from typing import ClassVar
 import numpy as np
 
 from ..fetch.client import Client
+from ..fetch.planned import Download
 from ..records import Compound
 from .base import StructureSource
-from .pubchem_structure import PubChemRecord, check_compound, download_with_checksum, select_further_names
+from .pubchem_structure import (
+    PubChemRecord,
+    check_compound,
+    download_with_checksum,
+    expect_with_checksum,
+    select_further_names,
+)
 
 URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/Extras/"
 INCHIKEYS, SMILES, TITLES = "CID-InChI-Key.gz", "CID-SMILES.gz", "CID-Title.gz"
 SYNONYMS = "CID-Synonym-filtered.gz"  # the only table with several lines per CID
+BYTES = {  # in the snapshot of 1 September 2026, as others report them; not verified
+    INCHIKEYS: 7_361_682_757,
+    SMILES: 1_485_327_323,
+    TITLES: 1_888_458_761,
+    SYNONYMS: 968_608_795,
+}
+SIZES_FROM = "estimate: size of September 2026, and the table grows"
 BLOCK = 1 << 20  # bytes
 MAX_DIGITS = 12  # of a CID
 NEWLINE, TAB, ZERO = np.frombuffer(b"\n\t0", np.uint8)
@@ -44,6 +58,10 @@ class PubChemExtras(StructureSource):
     )
     titles: bool = True
     max_synonyms: int = 100
+
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        return [expect_with_checksum(folder / table, BYTES[table], SIZES_FROM) for table in self._list_tables()]
 
     def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
         """Download the missing tables, completely, whatever the CIDs.

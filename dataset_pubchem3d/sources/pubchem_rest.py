@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..fetch.client import Client, FetchError, cache_json
+from ..fetch.planned import Download
 from ..records import Compound
 from .base import StructureSource
 from .pubchem_structure import PubChemRecord, check_compound
@@ -23,6 +24,7 @@ URL = (
     "SMILES,ConnectivitySMILES,InChI,InChIKey,Title,IUPACName,MolecularFormula,MolecularWeight,Charge/JSON"
 )
 BATCH = 100  # CIDs per request
+NUMBER_FROM = f"a request for {BATCH} CIDs; their number is known once the texts are read"
 SMILES_KEYS = (
     "SMILES",
     "IsomericSMILES",
@@ -39,6 +41,10 @@ class PubChemREST(StructureSource):
     about: ClassVar[str] = (
         "InChI, SMILES and title of PubChem's compounds, from PUG REST; NCBI itself places no restrictions on them."
     )
+
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        return [Download("batches of compounds", requests=None, note=NUMBER_FROM)]
 
     def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
         """Request the missing batches.

@@ -12,9 +12,16 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from ..fetch.client import Client
+from ..fetch.planned import Download
 from ..records import Compound, RecordError
 from .base import StructureSource
-from .pubchem_structure import PubChemRecord, check_compound, download_with_checksum, select_further_names
+from .pubchem_structure import (
+    PubChemRecord,
+    check_compound,
+    download_with_checksum,
+    expect_with_checksum,
+    select_further_names,
+)
 from .sdf import check_decoded, read_sdf, read_sdf_tags
 
 URL = "https://ftp.ncbi.nlm.nih.gov/pubchem/Compound/CURRENT-Full/SDF/"
@@ -57,6 +64,10 @@ class PubChemSDF(StructureSource):
     )
     downloads: tuple[str, ...] = ()
 
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        return [expect_with_checksum(folder / file, None) for file in self._require_downloads()]
+
     def fetch(self, client: Client, folder: Path, cids: np.ndarray) -> None:
         """Download the missing files of `downloads`, whatever the CIDs.
 
@@ -66,10 +77,13 @@ class PubChemSDF(StructureSource):
         """
         if self.path:
             return
+        for file in self._require_downloads():
+            download_with_checksum(client, URL + file, folder / file)
+
+    def _require_downloads(self) -> tuple[str, ...]:
         if not self.downloads:
             raise ValueError(f"source {self.name} has neither downloads nor path; list files of {URL} in downloads")
-        for file in self.downloads:
-            download_with_checksum(client, URL + file, folder / file)
+        return self.downloads
 
     def list_files(self, folder: Path) -> list[Path]:
         """List the SDF files, ascending by CID (their names have leading zeros).

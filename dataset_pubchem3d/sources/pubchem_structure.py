@@ -9,6 +9,7 @@ from rdkit.rdBase import BlockLogs
 
 from ..chemistry.identity import take_first_block
 from ..fetch.client import Client, FetchError
+from ..fetch.planned import Download, expect_file
 from ..records import Compound, RecordError
 
 
@@ -55,6 +56,11 @@ def check_compound(record: PubChemRecord) -> Compound:
 def select_further_names(title: str, names: list[str]) -> tuple[str, ...]:
     """Return the names in order, without duplicates, the title and empty names."""
     return tuple(name for name in dict.fromkeys(names) if name and name != title)
+
+
+def expect_with_checksum(file: Path, num_bytes: int | None, note: str = "") -> Download:
+    """Return the download of a file by `download_with_checksum`; see `planned.expect_file`."""
+    return expect_file(file, num_bytes, note, requests=2)
 
 
 def download_with_checksum(client: Client, url: str, path: Path) -> None:

@@ -19,6 +19,7 @@ from rdkit.rdBase import BlockLogs
 from tqdm import tqdm
 
 from ..fetch.client import Client, cache_json
+from ..fetch.planned import Download, expect_file
 from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
 from .json_array import read_objects
@@ -33,6 +34,7 @@ SIZES = {  # TB of all shards of each config
     "b3lyp_pm6_chnopsfcl500nosalt": 1.66,
     "b3lyp_pm6_chnopsfclnakmgca500": 1.70,
 }
+SHARD_SIZES = "shards of b3lyp_pm6 have 3.5 to 9.9 GB"
 FETCH_BY = ("shard", "cid")
 SHARD = re.compile(r"(\d+)-(\d+)\.json(?:\.gz)?")  # first and last CID
 FIRST_KEYS = re.compile(
@@ -82,6 +84,16 @@ class PubChemQC(GeometrySource):
     def is_fetched_by_cid(self) -> bool:
         """Whether `fetch` needs the described CIDs."""
         return self.fetch_by == "cid"
+
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        if self.is_fetched_by_cid:
+            note = "ranges of shards; the number of CIDs is known once the texts are read"
+            return [Download("records of described CIDs", requests=None, note=note)]
+        if not self.shards:
+            return [Download("shards", note="`shards` is empty, so the stage fetch will refuse")]
+        mirrored = folder / "data" / self.config / "train"
+        return [expect_file(mirrored / shard, None, SHARD_SIZES, requests=0) for shard in self.shards]
 
     def fetch(self, client: Client, folder: Path, cids: np.ndarray | None = None) -> None:
         """Download the missing shards or records, unless `path` is set.

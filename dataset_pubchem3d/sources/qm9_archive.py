@@ -15,6 +15,7 @@ import numpy as np
 
 from ..chemistry.units import EV_PER_HARTREE
 from ..fetch.client import Client
+from ..fetch.planned import Download, expect_file
 from ..records import Compound, Geometry, Identity, RecordError, check_geometry
 from ..schema import Column
 from .base import PropertySource
@@ -34,6 +35,8 @@ DOWNLOADS = {
     ARCHIVE: ("https://figshare.com/ndownloader/files/3195389", "ad1ebd51ee7f5b3a6e32e974e5d54012"),
     UNCHARACTERISED: ("https://figshare.com/ndownloader/files/3195404", "a361887bacb427b8a0ce7903d92a53b4"),
 }
+BYTES = {ARCHIVE: 86_144_227, UNCHARACTERISED: 486_752}
+SIZES_FROM = "published; size by figshare, as others report it"
 
 
 class Member(NamedTuple):
@@ -71,6 +74,10 @@ class QM9Archive(PropertySource):
     method: ClassVar[str] = METHOD
     license: ClassVar[str] = "not verified (sources name CC0 or CC BY 4.0)"
     property_columns: ClassVar[tuple[Column, ...]] = PROPERTIES
+
+    def plan(self, folder: Path) -> list[Download]:
+        """See `Source.plan`."""
+        return [expect_file(folder / name, num_bytes, SIZES_FROM) for name, num_bytes in BYTES.items()]
 
     def fetch(self, client: Client, folder: Path) -> None:
         """Download the archive and the list, unless `path` is set."""

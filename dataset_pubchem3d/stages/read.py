@@ -67,7 +67,7 @@ class Reading:
 
     def find_raw_folder(self, source: Source) -> Path:
         """Return the folder or file with the raw data of a source: its `path`, or the folder that `fetched` fills."""
-        return Path(source.path) if source.path else self.work / "raw" / source.raw_name
+        return source.find_folder(self.work)
 
     @property
     def _geometry_sources(self) -> list[GeometrySource]:

@@ -27,6 +27,8 @@ from dataset_pubchem3d.records import Compound, Geometry, Identity, Text, check_
 from dataset_pubchem3d.sources.base import GeometrySource, TextSource
 
 CONFORMERS, HEAVY_ATOMS, ATOMS, WORDS = 10, 24, 45, 43  # about PubChem's median molecule and text
+SITES = np.stack(np.unravel_index(np.arange(ATOMS), (4, 4, 4)), axis=1) * 2.0  # Å; a build refuses atoms that clash
+JITTER = 0.4  # Å
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -58,7 +60,7 @@ class InventedTexts(TextSource):
 
 @dataclass(frozen=True)
 class InventedGeometries(GeometrySource):
-    """Ten random conformers for each of the same molecules, in reverse order."""
+    """Ten random conformers for each of the same molecules, in reverse order; the atoms are near sites of a lattice."""
 
     name, method, license = "invented_geometries", "none", "none needed"
     number: int = 0
@@ -75,7 +77,7 @@ class InventedGeometries(GeometrySource):
     def parse_geometry(self, raw: int) -> Geometry:
         generator = np.random.default_rng(raw)
         numbers = np.array([6] * HEAVY_ATOMS + [1] * (ATOMS - HEAVY_ATOMS))
-        positions = generator.normal(scale=3, size=(CONFORMERS, ATOMS, 3))
+        positions = SITES + generator.uniform(-JITTER, JITTER, size=(CONFORMERS, ATOMS, 3))
         return check_geometry(str(raw), numbers, positions, generator.normal(size=CONFORMERS))
 
 
