@@ -67,6 +67,7 @@ class GeomCLIPPooling(nn.Module):
 
     def _attend(self, states: Tensor, mask: Tensor) -> Tensor:
         """Return the concatenated weighted means of all queries, (batch, hidden_size)."""
-        scores = self.queries(states).masked_fill(~mask.unsqueeze(-1), torch.finfo(states.dtype).min)
+        scores = self.queries(states)  # with autocast, in a lower precision than the states
+        scores = scores.masked_fill(~mask.unsqueeze(-1), torch.finfo(scores.dtype).min)
         values = self.values(states).unflatten(-1, (self.num_queries, -1))  # (batch, rows, queries, channels)
         return (scores.softmax(dim=1).unsqueeze(-1) * values).sum(dim=1).flatten(1)

@@ -42,6 +42,15 @@ def test_order_padding_and_batch_mates_change_nothing(pooling):
     assert_close(pool(states, mask), pooled)
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_autocast_changes_little(pooling):
+    pool, (states, mask) = build(pooling).float(), states_of([7, 4, 1])
+    expected = pool(states.float(), mask)
+    with torch.autocast("cpu", torch.bfloat16):
+        pooled = pool(states.float(), mask)
+    assert_close(pooled.float(), expected, rtol=0.02, atol=0.05)
+
+
 def test_counting_by_hand():
     pool, (states, mask) = build("counting"), states_of([3, 2])
     for row, number in enumerate([3, 2]):
