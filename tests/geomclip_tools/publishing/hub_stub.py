@@ -14,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import hf_xet
 import pytest
 from huggingface_hub.utils.sha import git_hash
 
@@ -71,6 +70,8 @@ class StubHub(ThreadingHTTPServer):
 
     def fetch(self, like: Path, target: Path) -> bytes:
         """Return the content that the store has under the address of a file's content."""
+        import hf_xet  # not before `hub` has set the place of its log
+
         (found,) = hf_xet.hash_files([str(like)])
         group = hf_xet.XetSession().new_file_download_group(endpoint=f"local://{self.store}")
         group.start_download_file(hf_xet.XetFileInfo(found.hash, found.file_size), str(target))
@@ -163,6 +164,7 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_XET_LOG_DEST", f"{tmp_path / 'hub' / 'logs'}/")
     with StubHub(tmp_path / "hub") as server:
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", server.address)
         yield server
