@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "write predicted properties of molecules to a file",
     "convert": "convert a Uni-Mol checkpoint to a geometry tower, or back",
     "card": "write the model card of a checkpoint",
+    "publish": "check a dataset or a checkpoint, and upload it to the Hugging Face Hub",
 }
 EVALUATIONS = ("retrieval", "word_queries", "denoising", "invariance", "captioning", "property_prediction")
 EXAMPLE = "geomclip embed --model release/geomclip-mini --molecules molecules.csv --output embeddings.npz"

@@ -35,6 +35,7 @@ FLOORS = (
     ("geomclip_tools.app",),
     ("geomclip_tools.cards",),
     ("geomclip_tools.training",),
+    ("geomclip_tools.publishing",),
     ("geomclip_tools.studies",),
     ("geomclip_tools.commands",),
     ("geomclip_tools.cli", "geomclip_tools.__main__"),

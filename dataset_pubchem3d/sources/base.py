@@ -121,12 +121,14 @@ class StructureSource(Source):
 class GeometrySource(Source):
     """A source of geometries.
 
-    Class attributes: `method` (level of theory) and `license`, of all records without their own; `is_last_resort`,
-    whether the source has no records of its own but makes one for every molecule that the sources before it lack.
+    Class attributes: `method` (level of theory) and `license`, of all records without their own; `is_redistributable`,
+    whether this licence is known to permit redistribution for any purpose; `is_last_resort`, whether the source has no
+    records of its own but makes one for every molecule that the sources before it lack.
     """
 
     method: ClassVar[str]
     license: ClassVar[str]
+    is_redistributable: ClassVar[bool] = False
     is_last_resort: ClassVar[bool] = False
 
     @property

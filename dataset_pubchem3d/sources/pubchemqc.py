@@ -63,6 +63,7 @@ class PubChemQC(GeometrySource):
     )
     method: ClassVar[str] = "PM6 (PubChemQC B3LYP/6-31G*//PM6)"
     license: ClassVar[str] = "CC BY 4.0 by the card of the mirror"
+    is_redistributable: ClassVar[bool] = True
     config: str = "b3lyp_pm6"
     shards: tuple[str, ...] = ()
     fetch_by: str = "shard"

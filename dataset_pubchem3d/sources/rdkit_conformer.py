@@ -38,6 +38,7 @@ class RDKitConformers(GeometrySource):
     )
     method: ClassVar[str] = "RDKit ETKDGv3 + MMFF94, not a ground state"
     license: ClassVar[str] = "none needed (computed by RDKit)"
+    is_redistributable: ClassVar[bool] = True
     is_last_resort: ClassVar[bool] = True
     seed: int = 42
     max_atoms: int | None = None

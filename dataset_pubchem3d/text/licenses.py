@@ -36,3 +36,8 @@ def is_permissive(license_url: str | None) -> bool:
         return False
     page = WRAPPING.sub("", license_url.strip().lower())
     return PERMISSIVE.fullmatch(VIEW.sub("", page)) is not None
+
+
+def is_permissive_name(name: str) -> bool:
+    """Return whether a name, such as "CC BY 4.0" or "MIT", is that of a licence whose page `is_permissive`."""
+    return re.fullmatch(r"[\w.\s-]+", name) is not None and is_permissive(f"spdx.org/licenses/{'-'.join(name.split())}")

@@ -50,3 +50,10 @@ def name_leading_words(argv: Sequence[str], flag: str) -> list[str]:
     """Return a command line with the words before the first flag as the values of `flag`."""
     words = [*takewhile(lambda word: not word.startswith("-"), argv)]
     return [flag, *words, *argv[len(words) :]] if words else [*argv]
+
+
+def name_first_words(argv: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """Return a command line with its words before the first flag as the values of `flags`, one each, in order."""
+    words = [*takewhile(lambda word: not word.startswith("-"), argv)]
+    named = [part for pair in zip(flags, words) for part in pair]
+    return [*named, *argv[min(len(words), len(flags)) :]]
