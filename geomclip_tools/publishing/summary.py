@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from dataset_pubchem3d.pairs import read_report
+from dataset_pubchem3d.plan import format_bytes
 from dataset_pubchem3d.publication.redistribution import Terms, may_be_redistributed
 
 from .publication import DATASET, Publication
@@ -19,7 +20,7 @@ def describe_publication(publication: Publication, counts: Counter[tuple[Terms, 
     """
     sizes = {file: (publication.folder / file).stat().st_size for file in publication.files}
     lines = [f"{publication.folder}: a {publication.kind} of {len(sizes)} files, {format_bytes(sum(sizes.values()))}"]
-    lines += [f"  {format_bytes(size):>9}  {file}" for file, size in sizes.items()]
+    lines += [f"  {format_bytes(size):>10}  {file}" for file, size in sizes.items()]
     if publication.kind == DATASET:
         for config, splits in read_report(publication.folder)["configs"].items():
             told = ", ".join(f"{rows:,} {split}" for split, rows in splits.items())
@@ -31,9 +32,3 @@ def describe_publication(publication: Publication, counts: Counter[tuple[Terms, 
         verdict = "may be redistributed" if may_be_redistributed(terms, allowed) else "NOT KNOWN TO BE FREE"
         lines.append(f"{number:,} rows of all configs: {terms}: {verdict}")
     return "\n".join(lines)
-
-
-def format_bytes(size: int) -> str:
-    """Return a size in kB, MB or GB."""
-    unit, name = next(((unit, name) for unit, name in ((1e9, "GB"), (1e6, "MB")) if size >= unit), (1e3, "kB"))
-    return f"{size / unit:.1f} {name}"

@@ -1,11 +1,9 @@
 import json
 from collections import Counter
 
-import pytest
-
 from dataset_pubchem3d.publication.redistribution import Terms
 from geomclip_tools.publishing.publication import Publication
-from geomclip_tools.publishing.summary import describe_publication, format_bytes
+from geomclip_tools.publishing.summary import describe_publication
 
 RDKIT = Terms("geometry", "rdkit", "none needed (computed by RDKit)")
 
@@ -16,7 +14,7 @@ def test_a_dataset_is_described_by_files_rows_and_licences(tmp_path):
     terms = [Terms("text", "table", name) for name in ("not stated", "MIT")]
     text = describe_publication(publication, Counter({(RDKIT, terms[0]): 3, (RDKIT, terms[1]): 1200}), ())
     assert text.splitlines()[1:] == [
-        "     0.1 kB  build_report.json",
+        "    57 bytes  build_report.json",
         "config default: 1,200 train",
         "config pretrain: no rows",
         f"1,203 rows of all configs: {RDKIT}: may be redistributed",
@@ -24,8 +22,3 @@ def test_a_dataset_is_described_by_files_rows_and_licences(tmp_path):
         "3 rows of all configs: text of table, licence 'not stated': NOT KNOWN TO BE FREE",
     ]
     assert "NOT KNOWN" not in describe_publication(publication, Counter({(terms[0],): 3}), ["not stated"])
-
-
-@pytest.mark.parametrize(("size", "text"), [(0, "0.0 kB"), (52_595_742, "52.6 MB"), (3_000_000_000, "3.0 GB")])
-def test_sizes(size, text):
-    assert format_bytes(size) == text
