@@ -60,7 +60,7 @@ def test_a_wheel_holds_the_packages_their_data_and_the_command(clone):
         found = {name for name in wheel.namelist() if ".dist-info/" not in name}
         (points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
         assert "geomclip = geomclip_tools.cli:main" in wheel.read(points).decode()
-    expected = {file for file in list_tracked(*PACKAGES) if file.endswith((".py", ".md"))}
+    expected = {*list_tracked(*PACKAGES)}
     expected |= {f"geomclip_tools/{file}" for file in list_tracked("configs") if not file.endswith(".md")}
     assert found == expected
 
