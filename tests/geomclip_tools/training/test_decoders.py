@@ -253,6 +253,7 @@ def converted(smollm2, tmp_path_factory) -> str:
     return prepare_decoder(smollm2[0], tmp_path_factory.mktemp("decoders"))
 
 
+@pytest.mark.slow  # the conversion takes half a minute
 def test_smollm2_is_the_model_of_its_file(smollm2, converted):
     expected = AutoModelForCausalLM.from_pretrained(smollm2[0], gguf_file=smollm2[1])
     model = AutoModelForCausalLM.from_pretrained(converted)
@@ -265,6 +266,7 @@ def test_smollm2_is_the_model_of_its_file(smollm2, converted):
     assert model.generation_config.to_dict() == expected.generation_config.to_dict()
 
 
+@pytest.mark.slow  # the conversion takes half a minute
 def test_smollm2_has_the_tokenizer_of_its_file(smollm2, converted):
     expected = AutoTokenizer.from_pretrained(smollm2[0], gguf_file=smollm2[1])
     tokenizer = AutoTokenizer.from_pretrained(converted)
