@@ -7,7 +7,7 @@
 # PAIRS is a dataset folder with the config `captioning`. GEOMCLIP is the checkpoint whose geometry tower finds the nearest
 # molecules and encodes the geometry, such as release/geomclip-mini; it must not have seen the validation and test rows.
 # The weights of the candidates' scores are chosen on validation; then the test rows are read. Finished steps are skipped,
-# and an interrupted step resumes. Needs the environment of `make .venv/test` and no network. TEXT_MODEL sets the judge's
+# and an interrupted step resumes. Needs the environment of `make .venv/test`, a C++ compiler, and no network. TEXT_MODEL sets the judge's
 # text tower, DECODER the language model, TOKENIZER the tokenizer for BLEU and METEOR; published tables use
 # allenai/scibert_scivocab_uncased. OUT is the folder of the runs.
 set -euo pipefail
@@ -32,7 +32,8 @@ evaluate() { # split, name of the results, flags
         --dataset "$PAIRS" --dataset_config captioning --split "$1" --geomclip "$GEOMCLIP" --judge "$OUT/judge" \
         --tokenizer "$TOKENIZER" --num_candidates 4 --output "$OUT/$2.json" "${@:3}"
 }
-CAPTION=(caption --config train/caption_neighbours --dataset_config captioning --decoder "$DECODER" --model "$GEOMCLIP")
+CAPTION=(caption --config train/caption_neighbours --dataset_config captioning --decoder "$DECODER" --model "$GEOMCLIP"
+    --torch_compile true)
 train captioner "${CAPTION[@]}"
 train blind "${CAPTION[@]}" --prefix none
 train judge pretrain --config train/text_pairs --text_model "$TEXT_MODEL" --seed 1
