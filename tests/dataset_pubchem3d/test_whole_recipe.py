@@ -35,8 +35,13 @@ def plan(offline):
 
 
 @pytest.fixture(scope="module")
-def out(offline, plan):
-    offline.build("out")
+def printed(offline, plan):
+    """What the build prints."""
+    return offline.build("out")
+
+
+@pytest.fixture(scope="module")
+def out(offline, printed):
     return offline.folder / "out"
 
 
@@ -76,6 +81,12 @@ def test_the_plan_names_what_is_fetched(plan):
     assert "qm9: nothing is fetched; it reads an installed package" in plan
     assert "records of described CIDs: unknown size, unknown number of requests" in plan
     assert "the downloads of known size fit" in plan
+
+
+def test_the_build_tells_of_its_stages_and_waits_but_not_of_each_request(printed):
+    assert "identified: texts by CID" in printed
+    assert "HTTP 503 Service Unavailable" in printed
+    assert "HTTP Request" not in printed
 
 
 def test_the_counts_of_every_stage(offline, report):
