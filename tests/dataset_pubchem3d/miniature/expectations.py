@@ -46,7 +46,7 @@ def expect_counts(world: World) -> dict[str, dict[str, int]]:
 def count_compounds(world: World) -> dict[str, int]:
     """Return the counts of the stage that reads PubChem's structures."""
     cids = {text.molecule.cid for text in world.texts if text.stage != TEXTS}
-    known = [cid for cid in cids if world.unlisted.get(cid, {}).get("InChI-Key", "") is not None]
+    known = [cid for cid in cids if world.misprints.get(cid, {}).get("InChI-Key", "") is not None]
     reasons = Counter(name_count(world.refused_compounds[cid]) for cid in known if cid in world.refused_compounds)
     return {"records read": len(known), "compounds": len(known) - reasons.total(), **reasons}
 
@@ -120,7 +120,7 @@ def make_row(world: World, text: Text) -> dict:
 
 
 def get_title(world: World, molecule: Molecule) -> str:
-    title = world.unlisted.get(molecule.cid, {}).get("Title", molecule.title)
+    title = world.misprints.get(molecule.cid, {}).get("Title", molecule.title)
     return title.decode(errors="replace") if isinstance(title, bytes) else title
 
 

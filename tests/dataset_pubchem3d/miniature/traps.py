@@ -91,24 +91,24 @@ def set_traps_of_wording(world: World) -> None:
 
 def set_traps_of_compounds(world: World) -> None:
     obsolete = world.take()
-    world.unlisted[obsolete.cid] = {"InChI-Key": None, "SMILES": None, "Title": None}
+    world.misprints[obsolete.cid] = {"InChI-Key": None, "SMILES": None, "Title": None}
     world.describe(obsolete, 0, False, refused=(IDENTIFIED, NO_STRUCTURE))
     world.put("molecule3d", obsolete, UNWANTED)
     wrong = world.take()
     other = world.take()
-    for unlisted, reason in (
+    for misprint, reason in (
         ({"SMILES": None}, "the record has no SMILES"),
         ({"InChI-Key": f"{wrong.inchi}\t{other.inchikey}"}, "the InChI and the InChIKey of the record differ"),
         ({"InChI-Key": f"{wrong.inchi}\t{wrong.inchikey}"}, "the SMILES and the InChIKey of the record differ"),
     ):
         molecule = world.take()
-        world.unlisted[molecule.cid], world.refused_compounds[molecule.cid] = unlisted, reason
+        world.misprints[molecule.cid], world.refused_compounds[molecule.cid] = misprint, reason
         world.describe(molecule, 0, True, refused=(IDENTIFIED, NO_STRUCTURE))
     molecule, entry = world.settle()
-    world.unlisted[molecule.cid] = {"Title": "Oxidané".encode("latin-1")}
+    world.misprints[molecule.cid] = {"Title": "Oxidané".encode("latin-1")}
     world.say(molecule, "Oxidan\ufffd is its title.", "The molecule is its title.", entry, Name=None)
     molecule, entry = world.settle()
-    world.unlisted[molecule.cid] = {"Title": None}
+    world.misprints[molecule.cid] = {"Title": None}
     told = "has no title in PubChem."
     world.say(molecule, f"{molecule.title} {told}", f"The molecule {told}", entry)
 

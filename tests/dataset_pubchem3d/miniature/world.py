@@ -83,14 +83,14 @@ class World:
     """All that the servers have.
 
     Attributes:
-        unlisted: tables of Extras that lack a molecule, or that have another value for it, by CID and table.
+        misprints: what tables of Extras have instead of a molecule's own values, by CID and table; None for no line.
         refused_compounds: reasons for which compounds are refused, by CID.
         shelves: geometry records by source, in the order of the test's recipe.
     """
 
     molecules: list[Molecule] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
-    unlisted: dict[int, dict[str, str | bytes | None]] = field(default_factory=dict)
+    misprints: dict[int, dict[str, str | bytes | None]] = field(default_factory=dict)
     refused_compounds: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -170,7 +170,7 @@ class World:
                 "InChI-Key": f"{molecule.inchi}\t{molecule.inchikey}",
                 "SMILES": molecule.smiles,
                 "Title": molecule.title,
-                **self.unlisted.get(molecule.cid, {}),
+                **self.misprints.get(molecule.cid, {}),
             }
             for table, value in own.items():
                 if value is not None:
