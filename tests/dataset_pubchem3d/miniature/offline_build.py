@@ -10,6 +10,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+import modeling_geomclip
 from dataset_pubchem3d import build, plan
 from dataset_pubchem3d.command import main
 from dataset_pubchem3d.fetch.client import Client
@@ -50,5 +51,5 @@ if __name__ == "__main__":
     OfflineClient.address, pcqm4mv2.SDF_MD5, *arguments = sys.argv[1:]
     read.Client = OfflineClient
     plan.measure_free_space = lambda path: 10**14
-    print(build.__name__, "is imported", flush=True)
+    print(f"{build.__name__} with {modeling_geomclip.__name__} is imported", flush=True)
     main(arguments)
