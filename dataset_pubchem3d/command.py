@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None, prog: str = "python -m dataset_pubchem3d
     args, unknown = make_parser(prog).parse_known_args(spell_with_dashes(argv))
     if unknown:
         args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger(__package__).setLevel(logging.INFO)  # not those of libraries, which log each request to the Hub
     args.invocation = shlex.join([*prog.split(), *argv])
     try:
         args.run(args)

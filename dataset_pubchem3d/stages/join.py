@@ -1,6 +1,7 @@
 """Join texts with geometries: choose the best match among all geometries that could belong to a text."""
 
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest
 
     A text is matched by full InChIKey, else by CID, else by the first block of the InChIKey, down to `loosest`. Among
     equally good matches, the geometry of the text's own record is preferred, then the first of `sources`, then the
-    lowest energy, then the first geometry.
+    lowest energy, then the first geometry. A geometry with other heavy atoms than the text's molecule is passed over.
 
     Args:
         texts, geometries: folders of windows.
@@ -43,15 +44,17 @@ def join_window(texts: Path, geometries: Path, sources: tuple[str, ...], loosest
                 text["source"], RecordError(text["record_id"], "no source has a geometry for it", text["inchikey"])
             )
             continue
-        place, geometry = min(found, key=lambda candidate: _rank_candidate(text, *candidate, sources))
+        ranked = sorted(found, key=lambda candidate: _rank_candidate(text, *candidate, sources))
+        is_fitting = partial(has_heavy_atoms, text["smiles"])
+        place, geometry = next((one for one in ranked if is_fitting(one[1]["atomic_numbers"])), (None, ranked[0][1]))
+        if place is None:
+            detail = f"{geometry['geometry_source']} {geometry['geometry_id']}"
+            part.refuse(text["source"], RecordError(text["record_id"], "its geometry has other elements", detail))
+            continue
         level = find_match_level(text, geometry)
         if MATCH_LEVELS.index(level) > MATCH_LEVELS.index(loosest):
             reason = f"its geometry matches by {level} only, and the recipe asks for {loosest}"
             part.refuse(text["source"], RecordError(text["record_id"], reason, text["inchikey"]))
-            continue
-        if not has_heavy_atoms(text["smiles"], geometry["atomic_numbers"]):
-            detail = f"{geometry['geometry_source']} {geometry['geometry_id']}"
-            part.refuse(text["source"], RecordError(text["record_id"], "its geometry has other elements", detail))
             continue
         rows.append({**text, "match_level": level, "geometry_row": place})
     part.counts["rows"] += len(rows)

@@ -283,3 +283,13 @@ def test_a_geometry_with_other_heavy_atoms_is_refused_at_any_match_level():
     assert [record["reason"] for record in part.refused] == ["its geometry has other elements"]
     assert part.refused[0]["detail"] == "qm9 0"
     assert matches([text(ACETIC_ACID)], [geometry(ACETIC_ACID) | {"atomic_numbers": [6, 6, 8, 8]}]) == [("inchikey", 0)]
+
+
+def test_a_sound_geometry_is_used_if_a_better_match_has_other_heavy_atoms():
+    wrong = geometry(ACETIC_ACID, source="pcqm4mv2") | {"atomic_numbers": list_elements("CC(=O)S")}
+    assert matches([text(ACETIC_ACID)], [wrong, geometry(ACETIC_ACID)]) == [("inchikey", 1)]
+    by_cid = geometry(ALANINE, cid=602, inchikey=None) | {"atomic_numbers": list_elements("CC(N)C(=O)S")}
+    assert matches([text(ALANINE, cid=602)], [by_cid, geometry(L_ALANINE)]) == [("first_block", 1)]
+    part = join([text(ALANINE, cid=602)], [by_cid, geometry(L_ALANINE)], loosest="cid")
+    reason = "its geometry matches by first_block only, and the recipe asks for cid"
+    assert [record["reason"] for record in part.refused] == [reason]
