@@ -15,6 +15,7 @@ from .miniature.offline import LISTED, Offline
 from .miniature.server import PUG_VIEW, QUERY
 from .miniature.world import KEPT
 
+pytestmark = pytest.mark.slow
 CONFIGS = ("default", "pretrain", "captioning", "qm9")
 
 
