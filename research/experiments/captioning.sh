@@ -7,9 +7,9 @@
 # PAIRS is a dataset folder with the config `captioning`. GEOMCLIP is the checkpoint whose geometry tower finds the nearest
 # molecules and encodes the geometry, such as release/geomclip-mini; it must not have seen the validation and test rows.
 # The weights of the candidates' scores are chosen on validation; then the test rows are read. Finished steps are skipped,
-# and an interrupted step resumes. Needs the environment of `make .venv/test`, a C++ compiler, and no network. TEXT_MODEL sets the judge's
-# text tower, DECODER the language model, TOKENIZER the tokenizer for BLEU and METEOR; published tables use
-# allenai/scibert_scivocab_uncased. OUT is the folder of the runs.
+# and an interrupted step resumes. Needs the environment of `make .venv/test`, a C++ compiler, and no network. TEXT_MODEL
+# sets the judge's text tower, DECODER the language model, TOKENIZER the tokenizer for BLEU and METEOR; published tables
+# use allenai/scibert_scivocab_uncased. OUT is the folder of the runs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PAIRS=$1 GEOMCLIP=$2
