@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ..fetch.client import Client
 from ..fetch.remote_file import RemoteFile
@@ -44,7 +45,8 @@ def fetch_records(client: Client, url: str, path: Path, cids: np.ndarray, bounds
         records.extend(_select(whole, missing))
         whole.unlink()
         return
-    records.extend((cid, search.find(cid)) for cid in missing.tolist())
+    bar = tqdm(missing.tolist(), desc=path.name, unit=" CIDs", leave=False, disable=None)
+    records.extend((cid, search.find(cid)) for cid in bar)
     received = "%s: %d CIDs, %d bytes in %d requests"
     logger.info(received, url, len(missing), shard.num_bytes, shard.num_requests)
 

@@ -21,6 +21,7 @@ import yaml
 from accelerate import DistributedType, PartialState
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.testing import assert_close
@@ -170,6 +171,11 @@ class InDoubleOnly(InDouble):
 
     def keep_gradients(self, optimizer, args, kwargs):
         pass
+
+    def forward(self, model, batch):
+        is_sharded = model.training and "ACCELERATE_USE_FSDP" in os.environ  # the whole model is validated
+        assert isinstance(model, FSDPModule) == is_sharded
+        return super().forward(model, batch)
 
 
 def destroy_without_ddp(*args, destroy=torch.distributed.destroy_process_group) -> None:
