@@ -363,7 +363,9 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         if labels is not None:
             packed_labels = drop_unlabelled_columns(packed_labels)
             if "logits_to_keep" in self.decoder_inputs:
-                kwargs["logits_to_keep"] = packed_labels.shape[1]
+                # An index makes the hidden states contiguous; otherwise, the head would be a batched product.
+                num_columns = packed_labels.shape[1]
+                kwargs["logits_to_keep"] = torch.arange(mask.shape[1] - num_columns, mask.shape[1], device=mask.device)
         outputs = self.decoder(inputs_embeds=embeds, attention_mask=mask, use_cache=False, **kwargs)
         logits, losses = outputs.logits, {}
         if labels is not None:

@@ -107,7 +107,8 @@ def compute_caption_losses(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
         logits: (batch, columns, vocab_size); each column predicts the next one.
         labels: (batch, columns) int64, -100 on columns without a loss.
     """
-    targets = labels[:, 1:]
-    losses = F.cross_entropy(logits[:, :-1].float().transpose(1, 2), targets, reduction="none").sum(dim=1)
+    targets = F.pad(labels[:, 1:], (0, 1), value=-100)
+    losses = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    losses = losses.view_as(targets).sum(dim=1)
     num_tokens = (targets != -100).sum(dim=1)
     return {"loss": losses.sum() / num_tokens.sum(), "caption_losses": losses, "num_tokens": num_tokens}

@@ -152,6 +152,8 @@ class Captioning(Task):
             if isinstance(module, BaseTunerLayer):  # autocast casts the weights of the adapter, which are small
                 module.cast_input_dtype_enabled = settings.mixed_precision == "no"
         if settings.torch_compile:
+            if not torch.accelerator.is_available():  # compiled, it is faster on a CPU than the fused kernel
+                model.decoder.set_attn_implementation("eager")
             for blocks in (module for module in model.decoder.modules() if isinstance(module, torch.nn.ModuleList)):
                 for block in blocks:
                     block.compile(dynamic=True)  # in place, so that weights keep their names
