@@ -54,6 +54,7 @@ setup(
         "app": ["lancedb>=0.40", "gradio>=6.31,<7", "fastapi", "uvicorn", "scikit-learn>=1.5", "chemicals>=1.5.2"],
         "geom": ["msgpack>=1.1"],  # what GEOM's archives are read with
         "lmdb": ["lmdb>=1.6"],  # what the dataset of GeomCLIP's authors is read with
+        "ray": ["ray>=2.50"],  # what `--engine ray` runs on
         "gguf": ["gguf>=0.10"],  # decoders in a GGUF file
         # what `make docs` builds the site with; ruff formats the signatures
         "docs": ["mkdocs>=1.6.1,<2", "mkdocs-material>=9.8,<10", "mkdocstrings>=1", "mkdocstrings-python>=2", "ruff"],

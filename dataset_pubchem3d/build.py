@@ -30,11 +30,13 @@ from .same_texts import hash_texts
 from .schema import GEOMETRY_COLUMNS
 from .stages.join import join_window
 from .stages.parse import Wanted
+from .stages.ray_workers import RayWorkers
 from .stages.read import Reading, list_keys
 from .stages.rows import clean_rows, deduplicate_rows, group_rows
 from .stages.splits import SPLITS, TRAIN, Cuts, hash_groups, make_cuts
-from .stages.stage import Part, Stage, Task, Workers, make_folder
+from .stages.stage import Part, Stage, Task, make_folder
 from .stages.windows import make_window_bounds, name_window, read_window, write_windows
+from .stages.workers import Workers
 
 STAGES = {  # and the properties of `Build` that run each stage
     "fetch": ("fetched",),
@@ -45,23 +47,33 @@ STAGES = {  # and the properties of `Build` that run each stage
     "split": ("cuts",),
     "write": (),  # `report`, in a single process
 }
+ENGINES = ("local", "ray")
 OF_PAIRS = ("geometries", "joined", "cleaned", "deduplicated")
 
 
-def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1, last_stage: str = "write") -> dict:
+def build(
+    recipe: Recipe,
+    out: Path,
+    work: Path | None = None,
+    num_proc: int = 1,
+    last_stage: str = "write",
+    engine: str = "local",
+) -> dict:
     """Build a dataset, or resume an interrupted build.
 
     Args:
         recipe: settings of the build.
         out: folder to build. It appears only when it is complete, and then replaces a folder built earlier.
         work: folder for raw files and finished stages, from which a build resumes; beside `out` if None.
-        num_proc: number of processes.
+        num_proc: number of processes, with the engine "local".
         last_stage: last of `STAGES` to run.
+        engine: one of `ENGINES`: "local" for processes of this machine, or "ray" for a Ray cluster, whose machines must
+            share `work` and have the raw files under the same paths.
     Returns:
         The report, which is also written to the folder, or the counts so far if `last_stage` is not "write".
     Raises:
         FileExistsError: `out` exists and was not built by this function.
-        FileNotFoundError, ModuleNotFoundError: the raw data of a source is missing.
+        FileNotFoundError, ModuleNotFoundError: the raw data of a source is missing, or Ray.
         OSError: a download failed for good, or the disk is full; finished parts are kept. Or the disk is too small for
             what is to be fetched; nothing was downloaded.
         ValueError: a file is damaged, or `work` lies in `out`, which a finished build replaces.
@@ -69,7 +81,7 @@ def build(recipe: Recipe, out: Path, work: Path | None = None, num_proc: int = 1
     work = find_work_folder(out, work)
     make_plan(recipe, work, out).check_disk()
     with _hold_folder(work), _log(work / "build.log"):
-        with Workers(num_proc) as workers:
+        with Workers(num_proc) if engine == "local" else RayWorkers(work) as workers:
             stages = Build(recipe, work, workers, out)
             if last_stage == "write":
                 stages.benchmarks  # noqa: B018  read now, so that a faulty list fails at once and not after hours

@@ -115,6 +115,12 @@ def add_build(commands) -> None:
         "Nothing is downloaded or written; the exit status is 1 if the disk is too small",
     )
     build.add_argument("--num-proc", type=int, default=NUM_PROC, help="number of processes (default: %(default)s)")
+    build.add_argument(
+        "--engine",
+        default="local",
+        help="local: processes of this machine (default). ray: the machines of a Ray cluster, that of RAY_ADDRESS or "
+        "one started here; they must share the --work folder",
+    )
     build.add_argument("--seed", type=int, help="seed of the splits")
     build.add_argument("--split-by", help="what rows of one split group share: first_block or scaffold")
     build.add_argument(
@@ -194,10 +200,11 @@ def add_overlap(commands) -> None:
 
 def run_build(args: argparse.Namespace) -> None:
     """Build a dataset and print a summary, or only print the plan."""
-    from .build import STAGES, build  # imported here so that --help does not load the data libraries
+    from .build import ENGINES, STAGES, build  # imported here so that --help does not load the data libraries
 
-    if args.stage not in STAGES:
-        raise ValueError(f"--stage is {args.stage!r}; choose one of {', '.join(STAGES)}")
+    for name, choices in (("stage", STAGES), ("engine", ENGINES)):
+        if getattr(args, name) not in choices:
+            raise ValueError(f"--{name} is {getattr(args, name)!r}; choose one of {', '.join(choices)}")
     overrides = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
     if args.benchmark:
         overrides["benchmarks"] = _name_paths(args.benchmark)
@@ -207,7 +214,7 @@ def run_build(args: argparse.Namespace) -> None:
     if args.plan:
         print_plan(recipe, args.out, args.work)
         return
-    report = build(recipe, args.out, args.work, args.num_proc, args.stage)
+    report = build(recipe, args.out, args.work, args.num_proc, args.stage, args.engine)
     print(summarise_build(report, args.out, args.stage))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-from ..stages.stage import PRELOADED, choose_context, leave_with_parent
+from ..stages.workers import PRELOADED, choose_context, leave_with_parent
 
 
 @contextmanager

@@ -23,8 +23,9 @@ from .parse import (
     read_molecules,
     read_texts,
 )
-from .stage import Part, Stage, Task, Workers, make_folder, run_stage
+from .stage import Part, Stage, Task, make_folder, run_stage
 from .windows import name_window, read_column, write_windows
+from .workers import Workers
 
 IDENTITY = {"inchikey": KEY, "cid": np.dtype(np.int64), "inchikey14": BLOCK}  # types of a molecule's identifiers
 MATCHED_BY = {"inchikey": ("inchikey",), "cid": ("inchikey", "cid"), "first_block": ("inchikey14",)}

@@ -37,6 +37,13 @@ class AddSettings:
         default=None, metadata={"help": "processes that make conformers (default: one per core; 0: none)"}
     )
     batch_size: int = field(default=1024, metadata={"help": "entries per commit; a kill loses at most two batches"})
+    engine: str = field(
+        default="local",
+        metadata={
+            "help": "local: this machine. ray: the machines of a Ray cluster, that of RAY_ADDRESS or one started here, "
+            "make conformers and embed",
+        },
+    )
     texts: bool = field(
         default=True,
         metadata={"help": "keep and embed the texts of the libraries, too; long ones take most of the time"},
@@ -92,7 +99,13 @@ def add(settings: AddSettings) -> None:
         index = MoleculeIndex.create(settings.index, settings.model)
     listing = Path(settings.quarantine or _name_quarantine(settings.index))
     counts = index.add(
-        settings.libraries, settings.encoding, listing, settings.num_proc, settings.batch_size, settings.texts
+        settings.libraries,
+        settings.encoding,
+        listing,
+        settings.num_proc,
+        settings.batch_size,
+        settings.texts,
+        settings.engine,
     )
     reasons = Counter(counts.pop("reasons"))
     if reasons:

@@ -1,7 +1,8 @@
 """An index of a library of molecules, which are found by texts and by other molecules."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from .entries import count_entries, read_entries
 from .exporting import export_rows
 from .processes import Processes
 from .quarantine import Quarantine
+from .ray_engine import start_ray
 from .rows import HIDDEN, KEY, VECTOR, read_vectors
 from .searching import check_query, combine, rank_scores, search_table
 from .store import MoleculeStore, list_keys
 from .substructures import parse_smarts
 
+ENGINES = ("local", "ray")
 BUDGET = 600.0  # processor time of a molecule, seconds; only a quarantine follows from it
 Model = str | tuple[Any, Any]
 
@@ -85,6 +88,7 @@ class MoleculeIndex:
         num_proc: int | None = None,
         batch_size: int = 1024,
         texts: bool = True,
+        engine: str = "local",
     ) -> dict[str, Any]:
         """Add the molecules of libraries; a molecule that is there already gets the new names and sources.
 
@@ -94,25 +98,31 @@ class MoleculeIndex:
             libraries: files (.smi, .csv, .tsv, .parquet, .sdf, also .gz), folders of them, and datasets.
             encoding: encoding of text files.
             quarantine: JSON Lines file for the entries that cannot be used.
-            num_proc: number of processes that make conformers; the number of cores if None, this process if 0.
+            num_proc: number of processes that make conformers with the engine "local"; the number of cores if None,
+                this process if 0.
             batch_size: entries per batch.
             texts: whether to keep and embed the texts of the libraries, for `find_texts`.
+            engine: one of `ENGINES`: "local" for this machine, or "ray" for a Ray cluster, on whose machines conformers
+                are made and molecules embedded.
         Returns:
             numbers of entries: `added` as new molecules, `united` with a molecule, `skipped` because they were there,
             and `refused`; and `reasons`, the numbers of refused entries by reason.
         Raises:
-            ValueError: a library cannot be read.
+            ValueError: a library cannot be read, or there is no such engine.
+            ModuleNotFoundError: Ray is not installed.
             OSError: the index cannot be written.
         """
+        if engine not in ENGINES:
+            raise ValueError(f"engine is {engine!r}; choose one of {', '.join(ENGINES)}")
         libraries = [libraries] if isinstance(libraries, str) else [*libraries]
         num_proc = os.cpu_count() if num_proc is None else num_proc
         total = count_entries(libraries)  # raises before anything is loaded
         with (
-            Processes(num_proc, BUDGET) as processes,
+            open_engine(engine, self.encoder, num_proc) as (processes, encoder),
             Quarantine(quarantine and Path(quarantine)) as refused,
             tqdm(total=total, desc="entries", unit="entry", smoothing=0.05) as bar,
         ):
-            addition = Addition(self._store, self.encoder, processes, refused, bar, texts)
+            addition = Addition(self._store, encoder, processes, refused, bar, texts)
             addition.run(read_entries(libraries, encoding), batch_size)
         self.optimize()
         return {**addition.counts, "reasons": dict(refused.reasons.most_common())}
@@ -245,3 +255,14 @@ class MoleculeIndex:
             ValueError: the ending is unknown, or the condition is not valid.
         """
         return export_rows(self._store, Path(output), where)
+
+
+@contextmanager
+def open_engine(engine: str, encoder: Encoder, num_proc: int) -> Iterator[tuple[Any, Any]]:
+    """Yield where molecules are read and conformers made, and the model that embeds them, of one of `ENGINES`."""
+    if engine == "ray":
+        with start_ray(encoder, BUDGET) as started:
+            yield started
+    else:
+        with Processes(num_proc, BUDGET) as processes:
+            yield processes, encoder

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dataset_pubchem3d.stages.stage import choose_context
+from dataset_pubchem3d.stages.workers import choose_context
 
 PRELOADED = ["geomclip_tools.library.conformers"]
 HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows, where nothing ends a long task
