@@ -1,0 +1,110 @@
+"""Compare two ways to bring the texts and geometries of a molecule together: the windows of the build, and DuckDB.
+
+    python research/benchmarks/join_engines.py --output research/results/dataset_build/join_engines.json
+
+Both read the Parquet parts of the stage `read` and write geometries sorted by molecule, and the joined texts. DuckDB
+sorts out of core within a memory limit, and ranks the geometries of each text in SQL. It leaves out what needs RDKit,
+the comparison of elements, and writes no quarantine, so it does less. Each runs in its own process. Memory is as in
+`dataset_build.py`. Needs: pip install duckdb
+"""
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dataset_build import CONFORMERS, recipe_of, summed_pss
+from machine import describe_machine
+
+from dataset_pubchem3d.build import build
+
+MEMORY_LIMIT, ROW_GROUP = "400MB", 2048
+SORT = """
+COPY (SELECT * FROM read_parquet('{parts}', filename = true, file_row_number = true)
+      ORDER BY inchikey14, filename, file_row_number)
+TO '{sorted}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {rows})
+"""
+JOIN = """
+COPY (
+    SELECT * EXCLUDE (rank) FROM (
+        SELECT t.*, g.geometry_id,
+            CASE WHEN t.inchikey = g.inchikey THEN 0 WHEN t.cid = g.cid THEN 1 ELSE 2 END AS level,
+            row_number() OVER (
+                PARTITION BY t.filename, t.file_row_number
+                ORDER BY level, t.source <> g.geometry_source OR t.record_id <> g.geometry_id, g.geometry_source,
+                    g.conformer_energy NULLS LAST, g.filename, g.file_row_number
+            ) AS rank
+        FROM read_parquet('{texts}') t
+        JOIN read_parquet('{geometries}') g USING (inchikey14)
+    )
+    WHERE rank = 1 ORDER BY inchikey14, filename, file_row_number
+) TO '{joined}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {rows})
+"""
+
+
+def join_by_windows(size: int, folder: Path, threads: int) -> None:
+    """Run the stage `join` of a build whose stage `read` is done."""
+    build(recipe_of(size), folder / "out", folder / "work", threads, "join")
+
+
+def join_by_duckdb(size: int, folder: Path, threads: int) -> None:
+    """Sort and join the same parts with DuckDB."""
+    import duckdb
+
+    out = folder / "duckdb"
+    out.mkdir()
+    database = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": threads, "temp_directory": str(out)})
+    files = {name: out / f"{name}.parquet" for name in ("texts", "geometries", "joined")}
+    for name in ("texts", "geometries"):
+        parts = folder / "work" / f"{name}_invented_{name}" / "*.parquet"
+        database.execute(SORT.format(parts=parts, sorted=files[name], rows=ROW_GROUP))
+    database.execute(JOIN.format(**files, rows=ROW_GROUP))
+
+
+def measure(function: Callable[[int, Path, int], None], size: int, folder: Path, threads: int) -> dict:
+    """Measure the seconds and the peak PSS in MB of a function in a process of its own."""
+    process = multiprocessing.get_context("spawn").Process(target=function, args=(size, folder, threads))
+    start, peak = time.perf_counter(), 0
+    process.start()
+    while process.is_alive():
+        peak = max(peak, summed_pss(process.pid))
+        process.join(0.2)
+    if process.exitcode != 0:
+        raise RuntimeError(f"{function.__name__} of {size} pairs failed with exit code {process.exitcode}")
+    return {"seconds": round(time.perf_counter() - start, 1), "peak_pss_mb": peak >> 20}
+
+
+def compare(size: int, threads: int) -> dict:
+    """Measure both ways on the same parts, and digest DuckDB's join."""
+    with tempfile.TemporaryDirectory(prefix="join_engines_") as name:
+        folder = Path(name)
+        build(recipe_of(size), folder / "out", folder / "work", threads, "read")
+        results = {"windows": measure(join_by_windows, size, folder, threads)}
+        shutil.rmtree(folder / "work" / "windows")
+        results["duckdb"] = measure(join_by_duckdb, size, folder, threads)
+        joined = (folder / "duckdb" / "joined.parquet").read_bytes()
+    return {"pairs": size, "conformers": CONFORMERS, **results, "sha256": hashlib.sha256(joined).hexdigest()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[20_000, 200_000], help="numbers of synthetic pairs")
+    parser.add_argument("--threads", type=int, default=2, help="processes of the windows, threads of DuckDB")
+    parser.add_argument("--output", type=Path, help="results file to write (JSON)")
+    args = parser.parse_args()
+    results = {"machine": describe_machine(), "threads": args.threads, "memory_limit": MEMORY_LIMIT, "joins": []}
+    for size in args.sizes:
+        results["joins"].append(compare(size, args.threads))
+        print(json.dumps(results["joins"][-1]), flush=True)
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
