@@ -69,6 +69,7 @@ setup(
             "psutil",
             "pytest>=8",
             "pytest-xdist>=3.6",
+            "ray>=2.50",
             "ruff",
             "scipy",
             "sentence-transformers>=6.2",

@@ -1,13 +1,15 @@
-"""Measure the time and memory of a dataset build: QM9, and increasing numbers of synthetic pairs with ten conformers.
+"""Measure the time, memory and disk of dataset builds: QM9, and increasing numbers of synthetic pairs.
 
     python research/benchmarks/dataset_build.py --output research/results/dataset_build/run1.json
 
 Every build runs in its own process, with two workers. Memory is the peak sum of the proportional set sizes (PSS) of the
-process and its children, sampled five times per second; memory-mapped pages count.
+process and its children, sampled five times per second; memory-mapped pages count. Disk is the peak of all files of the
+build, sampled every two seconds; nothing is downloaded.
 """
 
 import argparse
 import hashlib
+import itertools
 import json
 import multiprocessing
 import shutil
@@ -26,9 +28,11 @@ from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.records import Compound, Geometry, Identity, Text, check_geometry
 from dataset_pubchem3d.sources.base import GeometrySource, TextSource
 
-CONFORMERS, HEAVY_ATOMS, ATOMS, WORDS = 10, 24, 45, 43  # about PubChem's median molecule and text
+HEAVY_ATOMS, ATOMS, WORDS = 24, 45, 43  # about PubChem's median molecule and text
 SITES = np.stack(np.unravel_index(np.arange(ATOMS), (4, 4, 4)), axis=1) * 2.0  # Å; a build refuses atoms that clash
 JITTER = 0.4  # Å
+BUILDS = ("20000x1", "20000x10", "200000x10", "2000000x1")  # pairs x conformers
+INTERVALS_OF_DISK = 10  # samples of memory per sample of disk
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -60,10 +64,11 @@ class InventedTexts(TextSource):
 
 @dataclass(frozen=True)
 class InventedGeometries(GeometrySource):
-    """Ten random conformers for each of the same molecules, in reverse order; the atoms are near sites of a lattice."""
+    """Random conformers of the same molecules, in reverse order; the atoms are near sites of a lattice."""
 
     name, method, license = "invented_geometries", "none", "none needed"
     number: int = 0
+    conformers: int = 1
 
     def list_files(self, folder: Path) -> list[Path]:
         return []
@@ -77,34 +82,49 @@ class InventedGeometries(GeometrySource):
     def parse_geometry(self, raw: int) -> Geometry:
         generator = np.random.default_rng(raw)
         numbers = np.array([6] * HEAVY_ATOMS + [1] * (ATOMS - HEAVY_ATOMS))
-        positions = SITES + generator.uniform(-JITTER, JITTER, size=(CONFORMERS, ATOMS, 3))
-        return check_geometry(str(raw), numbers, positions, generator.normal(size=CONFORMERS))
+        positions = SITES + generator.uniform(-JITTER, JITTER, size=(self.conformers, ATOMS, 3))
+        return check_geometry(str(raw), numbers, positions, generator.normal(size=self.conformers))
 
 
-def recipe_of(size: int | None) -> Recipe:
-    """Return the recipe for `size` synthetic pairs, or for all of QM9 if it is None."""
-    if size is None:
-        return Recipe.from_packages()
-    return Recipe((InventedTexts(number=size),), (InventedGeometries(number=size),), conformers=CONFORMERS)
+def make_recipe(pairs: int, conformers: int) -> Recipe:
+    """Return the recipe for synthetic pairs."""
+    geometries = InventedGeometries(number=pairs, conformers=conformers)
+    return Recipe((InventedTexts(number=pairs),), (geometries,), conformers=conformers)
 
 
-def measure(size: int | None, num_proc: int) -> dict:
-    """Measure the seconds, peak PSS in MB and output size in MB of one build."""
+def measure(recipe: Recipe, num_proc: int) -> dict:
+    """Measure the seconds, peak PSS in MB, and peak and output on disk in MB of one build."""
     folder = Path(tempfile.mkdtemp(prefix="dataset_build_"))
     process = multiprocessing.get_context("spawn").Process(
-        target=build, args=(recipe_of(size), folder / "out"), kwargs={"num_proc": num_proc}
+        target=build, args=(recipe, folder / "out"), kwargs={"num_proc": num_proc}
     )
-    start, peak = time.perf_counter(), 0
+    start, peak, disk = time.perf_counter(), 0, 0
     process.start()
-    while process.is_alive():
+    for sample in itertools.count():
+        if not process.is_alive():
+            break
         peak = max(peak, summed_pss(process.pid))
+        if sample % INTERVALS_OF_DISK == 0:
+            disk = max(disk, sum_sizes(folder))
         process.join(0.2)
     seconds = time.perf_counter() - start
     if process.exitcode != 0:
-        raise RuntimeError(f"the build of {size or 'QM9'} failed with exit code {process.exitcode}")
-    written = sum(file.stat().st_size for file in (folder / "out").rglob("*") if file.is_file())
+        raise RuntimeError(f"the build failed with exit code {process.exitcode}")
+    disk, written = max(disk, sum_sizes(folder)), sum_sizes(folder / "out")
     shutil.rmtree(folder)
-    return {"pairs": size, "seconds": round(seconds, 1), "peak_pss_mb": peak >> 20, "written_mb": written >> 20}
+    sizes = {"peak_disk_mb": round(disk / 1e6), "written_mb": round(written / 1e6)}
+    return {"seconds": round(seconds, 1), "peak_pss_mb": peak >> 20, **sizes}
+
+
+def sum_sizes(folder: Path) -> int:
+    """Sum the sizes in bytes of the files below a folder, which may be disappearing."""
+    total = 0
+    for file in folder.rglob("*"):
+        try:
+            total += file.stat().st_size if file.is_file() else 0
+        except FileNotFoundError:  # a temporary file that was renamed
+            continue
+    return total
 
 
 def summed_pss(pid: int) -> int:
@@ -120,17 +140,18 @@ def summed_pss(pid: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--sizes", type=int, nargs="*", default=[20_000, 60_000, 203_257], help="numbers of synthetic pairs"
-    )
+    parser.add_argument("--builds", nargs="*", default=BUILDS, help="synthetic pairs and conformers, such as 20000x10")
     parser.add_argument("--num_proc", type=int, default=2, help="worker processes per build")
     parser.add_argument("--output", type=Path, help="results file to write (JSON)")
     args = parser.parse_args()
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
     results = {"machine": describe_machine(), "num_proc": args.num_proc, "builds": []}
-    for size in (None, *args.sizes):
-        results["builds"].append({"what": "QM9" if size is None else "invented", **measure(size, args.num_proc)})
+    sizes = [tuple(map(int, size.split("x"))) for size in args.builds]
+    recipes = [("QM9", {}, Recipe.from_packages())]
+    recipes += [("invented", {"pairs": size[0], "conformers": size[1]}, make_recipe(*size)) for size in sizes]
+    for what, size, recipe in recipes:
+        results["builds"].append({"what": what, **size, **measure(recipe, args.num_proc)})
         print(json.dumps(results["builds"][-1]), flush=True)
     if args.output:
         args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dataset_build import CONFORMERS, recipe_of, summed_pss
+from dataset_build import make_recipe, summed_pss
 from machine import describe_machine
 
 from dataset_pubchem3d.build import build
 
-MEMORY_LIMIT, ROW_GROUP = "400MB", 2048
+CONFORMERS, MEMORY_LIMIT, ROW_GROUP = 10, "400MB", 2048
 SORT = """
 COPY (SELECT * FROM read_parquet('{parts}', filename = true, file_row_number = true)
       ORDER BY inchikey14, filename, file_row_number)
@@ -49,7 +49,7 @@ COPY (
 
 def join_by_windows(size: int, folder: Path, threads: int) -> None:
     """Run the stage `join` of a build whose stage `read` is done."""
-    build(recipe_of(size), folder / "out", folder / "work", threads, "join")
+    build(make_recipe(size, CONFORMERS), folder / "out", folder / "work", threads, "join")
 
 
 def join_by_duckdb(size: int, folder: Path, threads: int) -> None:
@@ -83,7 +83,7 @@ def compare(size: int, threads: int) -> dict:
     """Measure both ways on the same parts, and digest DuckDB's join."""
     with tempfile.TemporaryDirectory(prefix="join_engines_") as name:
         folder = Path(name)
-        build(recipe_of(size), folder / "out", folder / "work", threads, "read")
+        build(make_recipe(size, CONFORMERS), folder / "out", folder / "work", threads, "read")
         results = {"windows": measure(join_by_windows, size, folder, threads)}
         shutil.rmtree(folder / "work" / "windows")
         results["duckdb"] = measure(join_by_duckdb, size, folder, threads)
