@@ -1,7 +1,7 @@
 """Fixtures that several test files share. Everything runs offline and on tiny models."""
 
 import os
-import sys
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -97,7 +97,7 @@ def ray_cluster():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         cluster.add_node(num_cpus=1)
         patch.setenv("RAY_ADDRESS", cluster.address)
