@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
+from rdkit import Chem
 
+from ..chemistry.agreement import find_disagreement
 from ..chemistry.units import EV_PER_HARTREE
 from ..fetch.client import Client
 from ..fetch.planned import Download, expect_file
@@ -119,7 +121,12 @@ class GEOM(GeometrySource):
         if not np.array_equal(numbers, numbers.round()):
             raise RecordError(record_id, "an atomic number is not whole")
         positions = np.stack([table[:, 1:] for table in tables])
-        return check_geometry(record_id, numbers.astype(np.int64), positions, energies * EV_PER_HARTREE)
+        geometry = check_geometry(record_id, numbers.astype(np.int64), positions, energies * EV_PER_HARTREE)
+        mol = Chem.MolFromSmiles(raw["smiles"])
+        for place, conformer in enumerate(positions):
+            if fault := find_disagreement(mol, numbers, conformer):  # a molecule may have reacted in the simulation
+                raise RecordError(record_id, "a conformer is of another molecule than its SMILES", f"{place}: {fault}")
+        return geometry
 
 
 def _take_lowest(conformers: list[Any], number: int) -> list[Any]:

@@ -255,7 +255,8 @@ def set_traps_of_pubchemqc(world: World) -> None:
 
 def set_traps_of_geom(world: World) -> None:
     molecule, isomer = world.draw("CCCCCCCCCCO"), world.draw("CCCCCCOCCCC")
-    world.describe(molecule, 0, False, entry=world.put("geom", molecule, shows=isomer))  # has reacted, unnoticed
+    world.put("geom", molecule, "a conformer is of another molecule than its SMILES", shows=isomer)  # it has reacted
+    world.describe(molecule, 0, False, refused=(JOINED, NO_GEOMETRY))
     for reason, conformers in (
         ("it has no conformers with an energy", lambda one: [make_conformer(one, GEOMShelf.variant, None)]),
         (

@@ -135,6 +135,20 @@ def test_conformers_of_different_molecules_are_refused():
         SOURCE.parse_geometry(raw)
 
 
+def test_a_molecule_that_has_reacted_is_refused():
+    """The atoms of propan-2-ol in the bonds of propan-1-ol, beside a conformer of the SMILES itself."""
+    own, reacted = make_conformer("CC(C)O", 1, -1.0), make_conformer("CCCO", 1, -1.1)
+    order = [own["xyz"][place][0] for place in range(len(own["xyz"]))]
+    assert sorted(order) == sorted(row[0] for row in reacted["xyz"])
+    reacted["xyz"].sort(key=lambda row: order.index(row[0]))
+    own["xyz"].sort(key=lambda row: order.index(row[0]))
+    raw = {"record_id": "a:0", "smiles": "CC(C)O", "conformers": [own]}
+    assert len(SOURCE.parse_geometry(raw).positions) == 1
+    raw["conformers"].append(reacted)
+    with pytest.raises(RecordError, match=r"conformer is of another molecule than its SMILES.*1: they show the bonds"):
+        SOURCE.parse_geometry(raw)
+
+
 def test_entries_without_conformers_or_smiles_are_refused(tmp_path):
     (tmp_path / "a.msgpack").write_bytes(pack([{"CCO": {"charge": 0}, "C": 5, 7: make_entry("C"), "C1CC": {}}]))
     raws = list(SOURCE.read_records(tmp_path))
