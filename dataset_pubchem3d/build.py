@@ -68,7 +68,7 @@ def build(
         num_proc: number of processes, with the engine "local".
         last_stage: last of `STAGES` to run.
         engine: one of `ENGINES`: "local" for processes of this machine, or "ray" for a Ray cluster, whose machines must
-            share `work` and have the raw files under the same paths.
+            share `work`.
     Returns:
         The report, which is also written to the folder, or the counts so far if `last_stage` is not "write".
     Raises:
@@ -76,9 +76,12 @@ def build(
         FileNotFoundError, ModuleNotFoundError: the raw data of a source is missing, or Ray.
         OSError: a download failed for good, or the disk is full; finished parts are kept. Or the disk is too small for
             what is to be fetched; nothing was downloaded.
-        ValueError: a file is damaged, or `work` lies in `out`, which a finished build replaces.
+        ConnectionError: there is no Ray cluster at `RAY_ADDRESS`.
+        ValueError: a file is damaged, `engine` is unknown, or `work` lies in `out`, which a finished build replaces.
     """
-    work = find_work_folder(out, work)
+    if engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}; choose one of {', '.join(ENGINES)}")
+    work = find_work_folder(out, work).resolve()  # the machines of a cluster may be in other folders
     make_plan(recipe, work, out).check_disk()
     with _hold_folder(work), _log(work / "build.log"):
         with Workers(num_proc) if engine == "local" else RayWorkers(work) as workers:

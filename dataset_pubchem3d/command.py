@@ -118,8 +118,8 @@ def add_build(commands) -> None:
     build.add_argument(
         "--engine",
         default="local",
-        help="local: processes of this machine (default). ray: the machines of a Ray cluster, that of RAY_ADDRESS or "
-        "one started here; they must share the --work folder",
+        help="local: processes of this machine (default). ray: a Ray cluster, the one at RAY_ADDRESS or one started on "
+        "this machine, which then ignores --num-proc; all machines must share the --work folder",
     )
     build.add_argument("--seed", type=int, help="seed of the splits")
     build.add_argument("--split-by", help="what rows of one split group share: first_block or scaffold")
@@ -200,11 +200,10 @@ def add_overlap(commands) -> None:
 
 def run_build(args: argparse.Namespace) -> None:
     """Build a dataset and print a summary, or only print the plan."""
-    from .build import ENGINES, STAGES, build  # imported here so that --help does not load the data libraries
+    from .build import STAGES, build  # imported here so that --help does not load the data libraries
 
-    for name, choices in (("stage", STAGES), ("engine", ENGINES)):
-        if getattr(args, name) not in choices:
-            raise ValueError(f"--{name} is {getattr(args, name)!r}; choose one of {', '.join(choices)}")
+    if args.stage not in STAGES:
+        raise ValueError(f"--stage is {args.stage!r}; choose one of {', '.join(STAGES)}")
     overrides = {name: getattr(args, name) for name in SETTINGS if getattr(args, name) is not None}
     if args.benchmark:
         overrides["benchmarks"] = _name_paths(args.benchmark)

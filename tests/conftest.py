@@ -98,7 +98,8 @@ def ray_cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        soon = {"health_check_period_ms": 500, "health_check_timeout_ms": 2000, "health_check_failure_threshold": 4}
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": soon})
         cluster.add_node(num_cpus=1)
         patch.setenv("RAY_ADDRESS", cluster.address)
         yield cluster

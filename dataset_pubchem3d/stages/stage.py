@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from ..records import RecordError
 from .workers import Workers
 
 logger = logging.getLogger(__name__)
-FORMAT = 2  # version of the parts and of refused records; a new number makes all stages run again
+FORMAT = 3  # version of the parts and of refused records; a new number makes all stages run again
 
 
 @dataclass
@@ -137,7 +138,7 @@ def make_folder(folder: Path, settings: dict, make: Callable[[Path], None]) -> s
 @contextmanager
 def write_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path, which replaces `path` if the block succeeds and is removed if it fails."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # machines of a cluster share process ids
     try:
         yield partial
         with open(partial, "rb") as file:

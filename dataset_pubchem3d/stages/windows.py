@@ -26,8 +26,8 @@ def name_window(index: int) -> str:
 def write_windows(tables: Iterable[pa.Table], column: str, bounds: np.ndarray, folder: Path) -> None:
     """Write the rows of tables to one file per window, in their original order.
 
-    The files contain consecutive Arrow record batches without a schema. They can therefore be appended to and need not
-    all be open at once.
+    Every window has a file, even without rows, so a missing file is not taken for an empty window. The files contain
+    consecutive Arrow record batches without a schema. They can therefore be appended to, and not all are open at once.
 
     Args:
         tables: tables with the same schema; only one at a time is in memory.
@@ -35,6 +35,8 @@ def write_windows(tables: Iterable[pa.Table], column: str, bounds: np.ndarray, f
         bounds: bounds by `make_window_bounds`.
         folder: folder of the files.
     """
+    for index in range(len(bounds) + 1):
+        (folder / name_window(index)).touch()
     for table in tables:
         if len(table) == 0:
             continue
@@ -51,11 +53,8 @@ def write_windows(tables: Iterable[pa.Table], column: str, bounds: np.ndarray, f
 
 def read_window(folder: Path, index: int, schema: pa.Schema) -> pa.Table:
     """Return the rows of one window; the table is empty if the window has no rows."""
-    path = folder / name_window(index)
-    if not path.exists():
-        return schema.empty_table()
     batches = []
-    with pa.OSFile(str(path)) as file:
+    with pa.OSFile(str(folder / name_window(index))) as file:
         while file.tell() < file.size():
             batches.append(pa.ipc.read_record_batch(pa.ipc.read_message(file), schema))
     return pa.Table.from_batches(batches, schema).combine_chunks()

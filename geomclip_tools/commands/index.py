@@ -40,8 +40,8 @@ class AddSettings:
     engine: str = field(
         default="local",
         metadata={
-            "help": "local: this machine. ray: the machines of a Ray cluster, that of RAY_ADDRESS or one started here, "
-            "make conformers and embed",
+            "help": "local: this machine. ray: a Ray cluster, the one at RAY_ADDRESS or one started on this machine, "
+            "generates conformers and embeddings; it ignores --num-proc",
         },
     )
     texts: bool = field(

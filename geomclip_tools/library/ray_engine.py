@@ -1,12 +1,12 @@
 """A Ray cluster in place of this machine's processes and model, for libraries that one machine cannot embed in time.
 
-Entries are read, and batches written, by the process that was started; only molecules and embeddings are made on other
-machines. A task that is lost with its machine is run again on another.
+The driver, the process that the user starts, reads the entries and writes the batches. Conformers and embeddings are
+made on the cluster. A task that is lost with its machine runs again.
 """
 
+import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -14,43 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataset_pubchem3d.stages.ray_workers import RETRIES, connect_to_ray
+from dataset_pubchem3d.stages.ray_workers import connect_to_ray, fetch_result, list_machines
 
+from ..loading import choose_device
 from .encoder import GEOMETRY, Encoder
-from .processes import ProcessEnded, Processes
+from .ray_processes import RayProcesses
 
-ROWS = 256  # rows that an actor embeds at a time
+LARGEST_CHUNK = 256  # rows that an actor embeds at a time
 VECTORS = ("vector", "text_vector")
-_guarded: list[Processes] = []  # of a Ray process
-
-
-class RayProcesses:
-    """The processors of a Ray cluster, with the methods of `Processes`.
-
-    Every Ray process has a process of its own for the tasks, which their budget may end.
-
-    Args:
-        budget: processor time of a task, seconds.
-    """
-
-    def __init__(self, budget: float):
-        import ray
-
-        self._budget, self._task = budget, ray.remote(max_retries=RETRIES)(_run_guarded)
-
-    def submit(self, function: Callable, *arguments: Any) -> Future:
-        """Run a function of a module in a process; the future has its result or exception, or a `ProcessEnded`."""
-        answer = Future()
-        self._task.remote(function, arguments, self._budget).future().add_done_callback(
-            lambda asked: _pass_on(asked, answer)
-        )
-        return answer
 
 
 class RayEncoder:
     """A model on the machines of a Ray cluster, with the attributes and methods of `Encoder` that an addition needs.
 
-    There is one copy for each GPU or, if the cluster has none, for each machine.
+    There is one copy for each free GPU or, if there is none, for each machine.
 
     Args:
         encoder: the model.
@@ -60,21 +37,43 @@ class RayEncoder:
         import ray
 
         self.reading, self.making = encoder.reading, encoder.making
-        resources = ray.cluster_resources()
-        num_gpus = int(resources.get("GPU", 0))
-        options = {"num_gpus": 1} if num_gpus else {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
-        options |= {"max_restarts": -1, "max_task_retries": -1}
-        actor, model = ray.remote(Embedder).options(**options), ray.put((encoder.model, encoder.processor))
-        number = num_gpus or sum(node["Alive"] for node in ray.nodes())
-        self._actors = ray.util.ActorPool([actor.remote(model) for _ in range(number)])
+        stored = ray.put((copy.deepcopy(encoder.model).cpu(), encoder.processor))
+        self._actors = [ray.remote(Embedder).options(**options).remote(stored) for options in _place_copies()]
 
     def embed_rows(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Add `vector` to each row that has a geometry, and `text_vector` to each that has a text."""
+        """Add `vector` to each row that has a geometry, and `text_vector` to each that has a text.
+
+        Raises:
+            OSError: all copies of the model were lost.
+        """
         read = [{name: row[name] for name in (*GEOMETRY, "text") if name in row} for row in rows]
-        chunks = [read[start : start + ROWS] for start in range(0, len(read), ROWS)]
-        embedded = self._actors.map(lambda actor, chunk: actor.embed_rows.remote(chunk), chunks)
-        for row, vectors in zip(rows, chain.from_iterable(embedded)):
+        size = max(1, min(LARGEST_CHUNK, -(-len(read) // max(1, len(self._actors)))))
+        chunks = [read[start : start + size] for start in range(0, len(read), size)]
+        for row, vectors in zip(rows, chain.from_iterable(self._embed(chunks))):
             row.update(vectors)
+
+    def _embed(self, chunks: list[list[dict[str, Any]]]) -> list[list[dict[str, np.ndarray]]]:
+        """Return the vectors of each chunk; the chunk of an actor that is lost goes to another."""
+        import ray
+
+        waiting, running, results = [*range(len(chunks))][::-1], {}, {}
+        free, lost = [*self._actors], None
+        while len(results) < len(chunks):
+            while waiting and free:
+                actor, place = free.pop(), waiting.pop()
+                running[actor.embed_rows.remote(chunks[place])] = actor, place
+            if not running:
+                raise OSError(f"all copies of the model were lost; run the command again, batches are kept ({lost})")
+            (done, *_), _ = ray.wait([*running])
+            actor, place = running.pop(done)
+            try:
+                results[place] = fetch_result(done)
+                free.append(actor)
+            except ray.exceptions.RayActorError as error:
+                self._actors.remove(actor)
+                waiting.append(place)
+                lost = error
+        return [results[place] for place in range(len(chunks))]
 
 
 class Embedder:
@@ -83,8 +82,7 @@ class Embedder:
     def __init__(self, model: tuple[Any, Any]):
         torch.set_num_threads(os.cpu_count() or 1)  # Ray sets it to one
         network, processor = model
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._encoder = Encoder((network.to(device), processor))
+        self._encoder = Encoder((network.to(choose_device()), processor))
 
     def embed_rows(self, rows: list[dict[str, Any]]) -> list[dict[str, np.ndarray]]:
         """Return the vectors of each row by the names of their columns."""
@@ -97,37 +95,18 @@ def start_ray(encoder: Encoder, budget: float) -> Iterator[tuple[RayProcesses, R
     """Connect to a Ray cluster, and yield what stands for the processes and the model of this machine.
 
     Raises:
-        ModuleNotFoundError: Ray is not installed.
-        ConnectionError: there is no cluster at `RAY_ADDRESS`.
+        ModuleNotFoundError, ConnectionError, OSError: as for `connect_to_ray`.
     """
-    import ray
-
-    connect_to_ray()
-    try:
+    with connect_to_ray():
         yield RayProcesses(budget), RayEncoder(encoder)
-    finally:
-        ray.shutdown()
 
 
-def _run_guarded(function: Callable, arguments: tuple, budget: float) -> tuple[Any, Exception | None]:
-    """Run a task in the process that belongs to this Ray process, and return its result or its exception."""
-    if not _guarded:
-        _guarded.append(Processes(1, budget))
-    answer = _guarded[0].submit(function, *arguments)
-    try:
-        return answer.result(), None
-    except Exception as error:
-        return None, error
-
-
-def _pass_on(asked: Future, answer: Future) -> None:
+def _place_copies() -> list[dict[str, Any]]:
+    """Return Ray's options for each copy of the model."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    try:
-        result, error = asked.result()
-    except ray.exceptions.RayError as lost:
-        result, error = None, ProcessEnded(f"it was lost {RETRIES + 1} times ({type(lost).__name__})")
-    if error is None:
-        answer.set_result(result)
-    else:
-        answer.set_exception(error)
+    if num_gpus := int(ray.available_resources().get("GPU", 0)):
+        return [{"num_gpus": 1}] * num_gpus
+    nodes = [node["NodeID"] for node in list_machines()]
+    return [{"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=True)} for node in nodes]

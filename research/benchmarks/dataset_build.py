@@ -8,10 +8,12 @@ build, sampled every two seconds; nothing is downloaded.
 """
 
 import argparse
+import contextlib
 import hashlib
 import itertools
 import json
 import multiprocessing
+import os
 import shutil
 import tempfile
 import time
@@ -119,11 +121,10 @@ def measure(recipe: Recipe, num_proc: int) -> dict:
 def sum_sizes(folder: Path) -> int:
     """Sum the sizes in bytes of the files below a folder, which may be disappearing."""
     total = 0
-    for file in folder.rglob("*"):
-        try:
-            total += file.stat().st_size if file.is_file() else 0
-        except FileNotFoundError:  # a temporary file that was renamed
-            continue
+    for place, _, files in os.walk(folder):
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):  # a temporary file that was renamed
+                total += (Path(place) / file).stat().st_size
     return total
 
 

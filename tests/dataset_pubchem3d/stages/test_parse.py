@@ -214,6 +214,7 @@ def test_every_text_is_refused_if_no_compound_is_known(cid_windows):
 
 def test_a_window_without_texts_gives_an_empty_table(cid_windows, tmp_path):
     pq.write_table(read_compounds(Structures(), [ETHANOL]).table, tmp_path / "compounds.parquet")
+    (cid_windows / "000005").touch()
     part = identify_texts(cid_windows, (tmp_path / "compounds.parquet", 5))
     assert (part.table, part.refused) == (TEXT_SCHEMA.empty_table(), [])
 

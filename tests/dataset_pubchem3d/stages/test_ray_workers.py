@@ -1,6 +1,8 @@
 """Tasks on a Ray cluster of two nodes, which run on this machine."""
 
 import os
+import re
+import socket
 import time
 from functools import partial
 from pathlib import Path
@@ -9,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from dataset_pubchem3d.records import RecordError
-from dataset_pubchem3d.stages.ray_workers import RayWorkers, check_shared
+from dataset_pubchem3d.stages import ray_workers
+from dataset_pubchem3d.stages.ray_workers import RayWorkers, check_machines, connect_to_ray
 from dataset_pubchem3d.stages.stage import Part, Task, run_stage
 from dataset_pubchem3d.stages.workers import TASKS_IN_FLIGHT, Workers
 
@@ -95,11 +98,31 @@ def test_a_task_that_always_kills_its_process_is_an_error(workers):
         list(workers.run(die, [1]))
 
 
-def test_a_folder_that_a_machine_does_not_see_is_named(workers, tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "touch", lambda path: path.with_name("another").write_bytes(b""))
+def test_a_folder_that_a_machine_does_not_see_is_named_with_the_machine(workers, tmp_path, monkeypatch):
+    seen = tmp_path / "seen by the driver"
+    seen.mkdir()
+    monkeypatch.setattr(Path, "resolve", lambda path: seen if path == tmp_path else path)
+    monkeypatch.setattr(Path, "touch", lambda path: None)
     monkeypatch.setattr(Path, "unlink", lambda path: None)
-    with pytest.raises(OSError, match=r"does not see .*; choose a --work that all machines share"):
-        check_shared(tmp_path)
+    message = rf"{re.escape(socket.gethostname())} does not see {tmp_path}; choose a --work that all machines share"
+    with pytest.raises(OSError, match=message):
+        check_machines(tmp_path)
+
+
+def test_a_machine_with_another_version_is_named(workers, monkeypatch):
+    monkeypatch.setattr(ray_workers, "version", lambda name: "0.0.0")
+    with pytest.raises(OSError, match=rf"{re.escape(socket.gethostname())} has geomclip \S+; install 0\.0\.0 on every"):
+        check_machines()
+
+
+def test_the_session_of_the_caller_is_not_shut_down(ray_cluster):
+    import ray
+
+    with connect_to_ray():
+        with connect_to_ray():
+            pass
+        assert ray.is_initialized()
+    assert not ray.is_initialized()
 
 
 def test_a_lost_machine_costs_only_time(tmp_path, ray_cluster):

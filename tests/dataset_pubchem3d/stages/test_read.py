@@ -6,7 +6,7 @@ import pytest
 from dataset_pubchem3d.recipe import Recipe
 from dataset_pubchem3d.sources.base import GeometrySource
 from dataset_pubchem3d.stages.read import Reading
-from dataset_pubchem3d.stages.stage import Workers
+from dataset_pubchem3d.stages.workers import Workers
 
 
 class Recorder(GeometrySource):

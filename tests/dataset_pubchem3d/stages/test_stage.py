@@ -17,15 +17,14 @@ import pytest
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.stages import stage as stages
 from dataset_pubchem3d.stages.stage import (
-    TASKS_IN_FLIGHT,
     Part,
     Task,
-    Workers,
     make_folder,
     run_stage,
     write_json,
     write_whole,
 )
+from dataset_pubchem3d.stages.workers import TASKS_IN_FLIGHT, Workers
 
 WORK = '''
 import os
@@ -38,7 +37,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_pubchem3d.records import RecordError
-from dataset_pubchem3d.stages.stage import Part, Task, Workers, run_stage
+from dataset_pubchem3d.stages.stage import Part, Task, run_stage
+from dataset_pubchem3d.stages.workers import Workers
 
 
 def square(calls, number):
@@ -430,7 +430,8 @@ FULL = """
 import errno, resource, sys
 from pathlib import Path
 import numpy as np, pyarrow as pa
-from dataset_pubchem3d.stages.stage import Part, Task, Workers, run_stage, write_json, write_whole
+from dataset_pubchem3d.stages.stage import Part, Task, run_stage, write_json, write_whole
+from dataset_pubchem3d.stages.workers import Workers
 
 folder = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # as on a full disk, no file grows beyond

@@ -41,12 +41,12 @@ def row_of(number, key):
 
 
 def dealt(tables, bounds, schema):
-    """The rows of every window, and the number of files."""
+    """The rows of every window, and the number of files with rows."""
     with TemporaryDirectory() as folder:
         write_windows(tables, "key", bounds, Path(folder))
         found = [read_window(Path(folder), index, schema) for index in range(len(bounds) + 1)]
         assert all(table.schema == schema for table in found)
-        return [table.to_pylist() for table in found], len(list(Path(folder).iterdir()))
+        return [table.to_pylist() for table in found], sum(file.stat().st_size > 0 for file in Path(folder).iterdir())
 
 
 def tables_of(keys, sizes, schema):
@@ -146,27 +146,34 @@ def test_one_table_at_a_time_is_consumed(tmp_path):
 
     def tables():
         for key in range(3):
-            assert len(list(tmp_path.iterdir())) == key
+            assert sum(file.stat().st_size > 0 for file in tmp_path.iterdir()) == key
             yield pa.table({"key": [key]}, schema)
 
     write_windows(tables(), "key", np.array([1, 2]), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 3
+    assert all(file.stat().st_size for file in tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("tables", [[], [schema_of("int").empty_table()]])
-def test_without_rows_no_file_is_written_and_every_window_is_empty(tmp_path, tables):
+def test_without_rows_every_window_is_empty(tmp_path, tables):
     write_windows(tables, "key", np.array([10]), tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["000000", "000001"]
     assert read_window(tmp_path, 1, schema_of("int")) == schema_of("int").empty_table()
 
 
 def test_a_window_without_rows_is_empty_with_the_schema(tmp_path):
     _, tables = tables_of([25], [], schema_of("int"))
     write_windows(tables, "key", np.array([10, 20]), tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["000002"]
+    assert [file.name for file in tmp_path.iterdir() if file.stat().st_size] == ["000002"]
     missing = read_window(tmp_path, 1, schema_of("int"))
     assert missing.schema == schema_of("int")
     assert len(missing) == 0
+
+
+def test_a_missing_file_is_not_an_empty_window(tmp_path):
+    write_windows([], "key", np.array([10]), tmp_path)
+    (tmp_path / "000001").unlink()
+    with pytest.raises(FileNotFoundError, match="000001"):
+        read_window(tmp_path, 1, schema_of("int"))
 
 
 def test_a_window_is_read_as_one_chunk(tmp_path):
