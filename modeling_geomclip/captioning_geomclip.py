@@ -5,21 +5,19 @@ import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import initialization as init
-from transformers.generation import GenerationConfig, GenerationMixin
+from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import ADAPTER_CONFIG_NAME, ModelOutput, is_peft_available
+from transformers.utils import ModelOutput, is_peft_available
 from transformers.utils.generic import can_return_tuple
 
-from .adapters_geomclip import locate_base, make_relative, weights_sha256
+from .adapters_geomclip import AdapterMixin
 from .configuration_geomclip import GeomCLIPCaptioningConfig
 from .loss_geomclip import compute_caption_losses, drop_unlabelled_columns
 from .modeling_geomclip import GeomCLIPModel
@@ -61,7 +59,7 @@ class GeomCLIPCaptioningOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
+class GeomCLIPForCaptioning(AdapterMixin, GeomCLIPPreTrainedModel, GenerationMixin):
     """Causal language model that reads a prefix of soft tokens from the geometry tower, then prompt and caption.
 
     A folder holds either the whole model or only an adapter that names its base (see `save_pretrained`).
@@ -219,73 +217,6 @@ class GeomCLIPForCaptioning(GeomCLIPPreTrainedModel, GenerationMixin):
         name = adapter_name or self.active_adapters()[0]
         # By default, peft opens the base to compare vocabularies. Its relative path is not valid from here.
         return get_peft_model_state_dict(self, state_dict, name, save_embedding_layers=False)
-
-    # ------------------------------------------------------------------------------------------------ saving, loading
-
-    def save_pretrained(self, save_directory: str | os.PathLike, base_model: str | None = None, **kwargs) -> None:
-        """Save the model. If it has an adapter, save only the adapter, with the name and hash of its base.
-
-        Args:
-            base_model: name of the base to record: a path relative to the adapter's folder, or a Hub id. If omitted, it
-                is the path to the base's folder, or the Hub id it was loaded from.
-        Raises:
-            ValueError: the adapter's base was never saved, or a whole model would be saved in an adapter's folder.
-        """
-        if not self._hf_peft_config_loaded:
-            if (Path(save_directory) / ADAPTER_CONFIG_NAME).is_file():
-                raise ValueError(f"{save_directory} holds an adapter whose base is elsewhere; choose another folder")
-            self.config.base_model = self.config.base_sha256 = None
-            super().save_pretrained(save_directory, **kwargs)
-            self.name_or_path = os.path.abspath(save_directory)
-            return
-        if not self.name_or_path:
-            raise ValueError("the adapter's base was never saved; save the model before you add an adapter to it")
-        if base_model is None:
-            is_local = Path(self.name_or_path).is_dir()
-            base_model = make_relative(self.name_or_path, save_directory) if is_local else self.name_or_path
-        for adapter in self.peft_config.values():
-            adapter.base_model_name_or_path = base_model
-        self.config.base_model, self.config.base_sha256 = base_model, weights_sha256(self.name_or_path)
-        self.set_auto_map()
-        self.config.save_pretrained(save_directory)  # first, since the next line may upload the folder
-        super().save_pretrained(save_directory, **kwargs)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args, **kwargs):
-        """Load the model. From an adapter's folder, load its base and add the adapter to it.
-
-        Raises:
-            ImportError: the folder holds an adapter and peft is not installed.
-            ValueError: the adapter was trained on other base weights, or config.json does not name a base.
-            OSError: the base is not where config.json says.
-        """
-        folder = Path(pretrained_model_name_or_path)
-        if not (folder / ADAPTER_CONFIG_NAME).is_file():
-            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        if not is_peft_available():
-            raise ImportError(f"{folder} holds an adapter, which needs the peft package; pip install peft")
-        config = kwargs.pop("config", None) or cls.config_class.from_pretrained(folder)
-        base = locate_base(folder, config)
-        kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))
-        adapter = {**(kwargs.pop("adapter_kwargs", None) or {}), "_adapter_model_path": str(folder)}
-        return super().from_pretrained(base, *args, config=config, adapter_kwargs=adapter, **kwargs)
-
-    def load_adapter(self, peft_model_id: str | None = None, *args, **kwargs) -> Any:
-        """Load an adapter that was trained on this model.
-
-        Raises:
-            ValueError: the adapter was trained on another base.
-        """
-        if peft_model_id is not None:
-            expected = self.config_class.from_pretrained(peft_model_id).base_sha256
-            found = weights_sha256(self.name_or_path) if self.name_or_path else None
-            if expected is None or found != expected:
-                raise ValueError(
-                    f"the adapter {str(peft_model_id)!r} belongs to a base whose weights have SHA-256 {expected}, "
-                    f"but those of {self.name_or_path or 'this model'!r} have {found}; load it with "
-                    "AutoModel.from_pretrained(adapter), or onto its own base"
-                )
-        return super().load_adapter(peft_model_id, *args, **kwargs)
 
     # ------------------------------------------------------------------------------------------------------- computing
 

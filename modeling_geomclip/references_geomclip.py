@@ -208,9 +208,15 @@ def hash_geometry_side(model: Any) -> str:
     Args:
         model: a captioner or a `GeomCLIPModel`.
     """
+    parts = ("geometry_model", "geometry_pooling", "geometry_layer_norm", "geometry_projection")
+    return hash_modules({name: getattr(model, name) for name in parts})
+
+
+def hash_modules(modules: dict[str, torch.nn.Module]) -> str:
+    """Return the SHA-256 over names, shapes and values of the weights of modules, rounded to bfloat16."""
     digest = hashlib.sha256()
-    for part in ("geometry_model", "geometry_pooling", "geometry_layer_norm", "geometry_projection"):
-        for name, weight in sorted(getattr(model, part).state_dict().items()):
+    for part, module in modules.items():
+        for name, weight in sorted(module.state_dict().items()):
             digest.update(f"{part}.{name} {tuple(weight.shape)}".encode())
             digest.update(weight.detach().cpu().to(torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

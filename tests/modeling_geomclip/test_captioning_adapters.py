@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import constants
 from transformers import AutoModel, AutoModelForCausalLM
 
-from modeling_geomclip import GeomCLIPForCaptioning, captioning_geomclip
+from modeling_geomclip import GeomCLIPForCaptioning, adapters_geomclip, captioning_geomclip
 from modeling_geomclip.adapters_geomclip import weights_sha256
 
 
@@ -154,7 +154,8 @@ def test_a_model_without_an_adapter_cannot_be_merged(captioner):
 
 def test_adapters_need_peft(adapted, captioner, tmp_path, monkeypatch):
     adapted.save_pretrained(tmp_path / "adapter")
-    monkeypatch.setattr(captioning_geomclip, "is_peft_available", lambda: False)
+    for module in (adapters_geomclip, captioning_geomclip):
+        monkeypatch.setattr(module, "is_peft_available", lambda: False)
     with pytest.raises(ImportError, match="adapter holds an adapter, which needs the peft package; pip install peft"):
         GeomCLIPForCaptioning.from_pretrained(tmp_path / "adapter")
     with pytest.raises(ImportError, match="LoRA needs the peft package; pip install peft"):
