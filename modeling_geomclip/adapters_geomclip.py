@@ -20,6 +20,8 @@ from .references_geomclip import EMBEDDINGS_FILE, hash_geometry_side, hash_modul
 
 NOT_WEIGHTS = ("adapter_", EMBEDDINGS_FILE)  # beginnings of the names of other safetensors files
 
+NOT_OF_PARTS = ("device_map", "quantization_config", "attn_implementation")  # arguments of `from_pretrained`
+
 
 class AdapterMixin:
     """Saving and loading of a captioner, which is saved as an adapter if it has one."""
@@ -82,20 +84,27 @@ class AdapterMixin:
             raise ImportError(f"{folder} holds an adapter, which needs the peft package; pip install peft")
         config = kwargs.pop("config", None) or cls.config_class.from_pretrained(folder)
         if config.base_parts is not None:
-            return cls.from_parts(folder, config, kwargs.pop("decoder", None))
+            if given := [name for name in NOT_OF_PARTS if kwargs.get(name) is not None]:
+                raise ValueError(
+                    f"{folder} has no weights of its base to load with {given}; merge it, and load the result"
+                )
+            return cls.from_parts(folder, config, kwargs.pop("decoder", None), kwargs.pop("dtype", None))
         base = locate_base(folder, config)
         kwargs.setdefault("generation_config", GenerationConfig.from_pretrained(folder))
         adapter = {**(kwargs.pop("adapter_kwargs", None) or {}), "_adapter_model_path": str(folder)}
         return super().from_pretrained(base, *args, config=config, adapter_kwargs=adapter, **kwargs)
 
     @classmethod
-    def from_parts(cls, folder: Path, config: GeomCLIPCaptioningConfig, decoder: str | None = None) -> "AdapterMixin":
+    def from_parts(
+        cls, folder: Path, config: GeomCLIPCaptioningConfig, decoder: str | None = None, dtype: Any = None
+    ) -> "AdapterMixin":
         """Make the base of an adapter from a GeomCLIP and a decoder, and add the adapter to it.
 
         Args:
             folder: the adapter's.
             config: its configuration, with `base_parts`.
             decoder: folder or Hub id of the decoder, in place of the one that `base_parts` names.
+            dtype: data type of the whole model; those of the parts if None or "auto".
         Raises:
             OSError: a part is not there.
             ValueError: a part has other weights than the one that the adapter was trained on.
@@ -108,7 +117,7 @@ class AdapterMixin:
             getattr(model, name).load_state_dict(getattr(geomclip, name).state_dict())
         PreTrainedModel.load_adapter(model, str(folder))
         model.generation_config = GenerationConfig.from_pretrained(folder)
-        return model.eval()
+        return model.eval() if dtype in (None, "auto") else model.eval().to(dtype)
 
     def load_adapter(self, peft_model_id: str | None = None, *args, **kwargs) -> Any:
         """Load an adapter that was trained on this model.

@@ -48,6 +48,14 @@ def test_it_can_be_moved_saved_again_and_merged(released, captioner, generate, t
     assert generate(AutoModel.from_pretrained(tmp_path / "merged")) == expected
 
 
+def test_arguments_of_from_pretrained_are_used_or_refused(released):
+    loaded = AutoModel.from_pretrained(released, dtype=torch.bfloat16)
+    others = [name for name, value in loaded.named_parameters() if value.dtype != torch.bfloat16]
+    assert all(".pair_basis." in name for name in others)  # which stays in float32, see `_keep_in_fp32_modules_strict`
+    with pytest.raises(ValueError, match=r"no weights of its base to load with \['device_map'\]; merge it"):
+        GeomCLIPForCaptioning.from_pretrained(released, device_map="cpu")
+
+
 def test_another_folder_of_the_same_decoder_can_be_given(released, captioner, generate, tmp_path):
     shutil.move(tmp_path / "decoder", tmp_path / "mine")
     with pytest.raises(

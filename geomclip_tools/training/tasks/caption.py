@@ -77,7 +77,7 @@ class CaptionSettings(TrainingSettings):
         default="auto",
     )
     torch_compile: bool = setting(
-        "Compile the decoder's layers with torch.compile. Takes half a minute; on a CPU, it needs a C++ compiler.",
+        "Compile the decoder's layers with torch.compile. On a CPU, needs a C++ compiler and uses eager attention.",
         default=False,
     )
     prefix_learning_rate: float | None = setting(
