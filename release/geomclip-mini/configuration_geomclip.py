@@ -215,6 +215,9 @@ class GeomCLIPCaptioningConfig(PreTrainedConfig):
             resampler.
         base_model, base_sha256: for a folder that holds only an adapter: its base, as a path relative to that folder or
             a Hub id, and the SHA-256 of the base's weights.
+        base_parts: in place of them, the models that the base consists of, from `describe_parts`: `geomclip` and
+            `decoder`, each a path relative to the folder or a Hub id, the `decoder_file` of a GGUF decoder, and the
+            SHA-256 of both.
     """
 
     model_type = "geomclip_captioning"
@@ -234,6 +237,7 @@ class GeomCLIPCaptioningConfig(PreTrainedConfig):
     resampler_dropout: float | int = 0.0
     base_model: str | None = None
     base_sha256: str | None = None
+    base_parts: dict | None = None
 
     def validate_captioner(self):
         """Check the settings of prefix, pooling and resampler."""
