@@ -14,6 +14,8 @@ from transformers import (
 
 from modeling_geomclip import GeomCLIPForPropertyPrediction  # also registers the Auto classes
 
+from .precision import choose_precision
+
 
 def choose_device() -> torch.device:
     """Return the accelerator if there is one, else the CPU."""
@@ -36,6 +38,8 @@ def load_geomclip(path: str) -> tuple[Any, Any]:
 def load_captioner(path: str) -> tuple[Any, Any]:
     """Load a captioner in the dtype of its weights, and its processor.
 
+    A decoder that was trained in bfloat16 computes in it where that is faster, and in float32 elsewhere.
+
     Args:
         path: folder or Hub id.
     Raises:
@@ -43,6 +47,8 @@ def load_captioner(path: str) -> tuple[Any, Any]:
     """
     check_kind(path, "geomclip_captioning", "does not generate captions; pass a captioner")
     model = AutoModel.from_pretrained(path, dtype="auto").to(choose_device()).eval()
+    if read_config(path).decoder_config.dtype == torch.bfloat16:
+        model.decoder.to(torch.bfloat16 if choose_precision() == "bf16" else torch.float32)
     return model, AutoProcessor.from_pretrained(path)
 
 

@@ -56,6 +56,16 @@ def order_by_size(rows: Sequence[dict]) -> list[int]:
     return sorted(range(len(sizes)), key=sizes.__getitem__)
 
 
+def order_by_length(rows: Sequence[dict], prompt_inputs: dict[str, Any]) -> list[int]:
+    """Sort row numbers by the length of the neighbours' captions, that of the row's own is similar; then by size.
+
+    A batch is done when its longest caption is.
+    """
+    found = prompt_inputs.get("neighbours") or [[]] * len(rows)
+    longest = [max((len(neighbour.caption) for neighbour in near), default=0) for near in found]
+    return sorted(order_by_size(rows), key=longest.__getitem__)
+
+
 def generate_candidates(
     model: Any,
     processor: Any,
@@ -79,7 +89,7 @@ def generate_candidates(
     captions, likelihoods, rows = {}, {}, list(rows)
     if num_candidates > 1:
         kwargs |= {"num_return_sequences": num_candidates, "num_beams": max(num_candidates, kwargs.get("num_beams", 1))}
-    order = order_by_size(rows)
+    order = order_by_length(rows, prompt_inputs)
     for start in tqdm(range(0, len(order), batch_size), desc="captions"):
         indices = order[start : start + batch_size]
         molecules = [get_molecule_input(rows[index]) for index in indices]

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from transformers import BertConfig
 
 from dataset_pubchem3d.pairs import get_molecule_input, load_molecules
-from geomclip_tools.training.settings import choose_precision
+from geomclip_tools.precision import choose_precision
 from modeling_geomclip import (
     GeomCLIPConfig,
     GeomCLIPFeatureExtractor,
