@@ -102,13 +102,14 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         return batch
 
     def find_neighbours(
-        self, model: Any, molecules: Any, **left_out: Sequence[str | None] | None
+        self, model: Any, molecules: Any, num_found: int | None = None, **left_out: Sequence[str | None] | None
     ) -> list[list[Neighbour]] | None:
-        """Find the `num_neighbours` nearest molecules of each molecule in `references`, by their geometry alone.
+        """Find the nearest molecules of each molecule in `references`, by their geometry alone.
 
         Args:
             model: the captioner, whose geometry tower embeds the molecules.
             molecules: as in `__call__`.
+            num_found: neighbours of a molecule; `num_neighbours`, those that a prompt contains, if None.
             left_out: `left_out` and `left_out_captions`, as for `GeomCLIPReferences.find`.
         Returns:
             The neighbours of each molecule, the nearest first; None if the prompt contains none.
@@ -125,7 +126,7 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
             )
         self.references.check_captioner(model)
         embeddings = embed_molecules(model, self.feature_extractor, molecules)
-        return self.references.find(embeddings, self.num_neighbours, **left_out)
+        return self.references.find(embeddings, num_found or self.num_neighbours, **left_out)
 
     def is_unlike(self, neighbours: Sequence[Neighbour]) -> bool:
         """Return whether a molecule is unlike all references, so that its caption would be invented.

@@ -7,14 +7,17 @@ from typing import Any
 
 from modeling_geomclip.processing_captioning_geomclip import UNLIKE
 
+from ..evaluation.caption_consensus import NUM_CONSULTED
 from ..evaluation.caption_generation import choose_length, generate_candidates, list_prompt_inputs
 from ..evaluation.caption_reranking import (
     AGREEMENT_WEIGHT,
+    CONSENSUS_WEIGHT,
     SIMILARITY_WEIGHT,
     Candidates,
     Weights,
     find_best,
     measure_candidates,
+    measure_similarities,
 )
 from ..loading import load_captioner, load_geomclip
 from .molecules import (
@@ -46,19 +49,27 @@ class CaptionSettings:
         },
     )
     geomclip: str | None = field(
-        default=None, metadata={"help": "GeomCLIP that chooses among several candidates: checkpoint folder or Hub id"}
+        default=None,
+        metadata={"help": "GeomCLIP that compares candidates with the geometry, too: checkpoint folder or Hub id"},
     )
     num_candidates: int = field(
         default=1,
-        metadata={"help": "number of beams among which --geomclip chooses; with 1, the caption of the search is taken"},
+        metadata={"help": "number of beams from which the best caption is chosen; with 1, the search decides"},
     )
     similarity_weight: float = field(
         default=SIMILARITY_WEIGHT,
-        metadata={"help": "weight of a candidate's similarity to the geometry, beside 1 for its log-probability"},
+        metadata={"help": "weight of a candidate's similarity to the geometry by --geomclip"},
     )
     agreement_weight: float = field(
         default=AGREEMENT_WEIGHT,
         metadata={"help": "weight of a candidate's agreement with the elements and rings of the geometry"},
+    )
+    consensus_weight: float = field(
+        default=CONSENSUS_WEIGHT,
+        metadata={
+            "help": "weight of a candidate's overlap with the captions of similar molecules, beside 1 for its "
+            "log-probability"
+        },
     )
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     batch_size: int = field(default=32, metadata={"help": "molecules per batch"})
@@ -72,11 +83,8 @@ class CaptionSettings:
         for name in ("num_candidates", "num_beams", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name} is {getattr(self, name)}; it must be at least 1")
-        if (self.num_candidates > 1) != (self.geomclip is not None):
-            raise ValueError(
-                "a GeomCLIP chooses among several candidates; pass --geomclip with --num_candidates of at least 2, or "
-                "neither"
-            )
+        if self.geomclip is not None and self.num_candidates == 1:
+            raise ValueError("a GeomCLIP compares candidates; pass --geomclip with --num_candidates of at least 2")
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) -> None:
@@ -108,7 +116,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
     candidates = generate_candidates(
         model, processor, rows, settings.batch_size, prompt_inputs, settings.num_candidates, **search
     )
-    chosen = choose(settings, [given[row["index"]].molecule for row in rows], candidates)
+    chosen = choose(settings, model, processor, [given[row["index"]].molecule for row in rows], candidates)
     neighbours = prompt_inputs.get("neighbours", [[]] * len(rows))
     columns = {"id": [], "row": [], "caption": [], "score": [], "neighbours": []}
     for row, place, captions, likelihoods, found in zip(
@@ -132,15 +140,21 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
     print(f"wrote {count_things(len(rows) - num_unlike, 'caption')} to {settings.output}{told}")
 
 
-def choose(settings: CaptionSettings, molecules: Sequence[Any], candidates: Candidates) -> list[int]:
+def choose(
+    settings: CaptionSettings, model: Any, processor: Any, molecules: Sequence[Any], candidates: Candidates
+) -> list[int]:
     """Return the place of the best candidate of each molecule.
 
     Raises:
         MoleculeError: if the GeomCLIP cannot read a molecule that the captioner reads.
     """
-    if settings.geomclip is None:
+    if settings.num_candidates == 1:
         return [0] * len(molecules)
-    geomclip, processor = load_geomclip(settings.geomclip)
+    neighbours = processor.find_neighbours(model, molecules, NUM_CONSULTED) or [[]] * len(molecules)
+    similarities = [[0.0] * len(captions) for captions in candidates.captions]
+    if settings.geomclip is not None:
+        geomclip, own = load_geomclip(settings.geomclip)
+        similarities = measure_similarities(geomclip, own, own.feature_extractor.read(molecules)[0], candidates)
     records, _ = processor.feature_extractor.read(molecules)
-    weights = Weights(1.0, settings.similarity_weight, settings.agreement_weight)
-    return find_best(candidates, measure_candidates(geomclip, processor, records, candidates), weights)
+    weights = Weights(1.0, settings.similarity_weight, settings.agreement_weight, settings.consensus_weight)
+    return find_best(candidates, measure_candidates(records, candidates, neighbours, similarities), weights)

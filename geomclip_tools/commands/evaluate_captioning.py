@@ -13,7 +13,14 @@ from transformers import AutoTokenizer
 from dataset_pubchem3d.pairs import load_molecules
 
 from ..evaluation.caption_generation import choose_length, compare_geometries, generate_candidates, list_prompt_inputs
-from ..evaluation.caption_reranking import AGREEMENT_WEIGHT, SIMILARITY_WEIGHT, TERMS, Candidates, Weights
+from ..evaluation.caption_reranking import (
+    AGREEMENT_WEIGHT,
+    CONSENSUS_WEIGHT,
+    SIMILARITY_WEIGHT,
+    TERMS,
+    Candidates,
+    Weights,
+)
 from ..evaluation.caption_table import format_false_statements, format_losses, format_scores
 from ..evaluation.captioning import (
     BASELINES,
@@ -73,6 +80,10 @@ class CaptioningSettings:
         default=AGREEMENT_WEIGHT,
         metadata={"help": "weight of a candidate's agreement with the geometry's elements and rings"},
     )
+    consensus_weight: float = field(
+        default=CONSENSUS_WEIGHT,
+        metadata={"help": "weight of a candidate's overlap with the captions of the nearest training molecules"},
+    )
     max_new_tokens: int | None = field(
         default=None, metadata={"help": "maximum length of a caption in tokens; if omitted, that of the captioner"}
     )
@@ -90,7 +101,7 @@ class CaptioningSettings:
     @property
     def weights(self) -> Weights:
         """Weights of the scores by which candidates are chosen."""
-        return Weights(self.likelihood_weight, self.similarity_weight, self.agreement_weight)
+        return Weights(self.likelihood_weight, self.similarity_weight, self.agreement_weight, self.consensus_weight)
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "captioning")) -> None:

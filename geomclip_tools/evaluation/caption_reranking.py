@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from modeling_geomclip import embed_texts
+from modeling_geomclip import Neighbour, embed_texts
 from modeling_geomclip.embedding_geomclip import embed_records
 
 from .caption_agreement import count_contradictions, read_composition
+from .caption_consensus import measure_consensus
 
-SIMILARITY_WEIGHT, AGREEMENT_WEIGHT = 4.0, 0.1  # beside 1 for the likelihood; a guess until they are chosen
-TERMS = ("likelihood", "similarity", "agreement")  # of the score of a candidate
+SIMILARITY_WEIGHT, AGREEMENT_WEIGHT, CONSENSUS_WEIGHT = 0.0, 0.1, 10.0  # beside 1 for the likelihood; guesses
+TERMS = ("likelihood", "similarity", "agreement", "consensus")  # of the score of a candidate
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class Weights:
         likelihood: of the mean log-probability of the caption's tokens, nats.
         similarity: of the cosine of the caption's and the geometry's embeddings.
         agreement: of the negative number of contradictions between caption and geometry.
+        consensus: of the overlap with the captions of similar molecules, see `measure_consensus`.
     """
 
     likelihood: float = 1.0
     similarity: float = 0.0
     agreement: float = 0.0
+    consensus: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,28 +47,47 @@ class Candidates:
     likelihoods: list[list[float]]
 
 
-def measure_candidates(
+def measure_similarities(
     geomclip: Any, processor: Any, records: Sequence[Mapping[str, Any]], candidates: Candidates
-) -> list[np.ndarray]:
-    """Measure the terms of the score of every candidate.
+) -> list[list[float]]:
+    """Measure the cosines of the embeddings of candidates and of their geometries, with a GeomCLIP.
 
     Args:
         geomclip, processor: a GeomCLIP, and its processor.
         records: one per molecule, from the feature extractor of the processor.
         candidates: of these molecules.
-    Returns:
-        The `TERMS` of each molecule, (candidates, 3) float64.
     """
     geometry = embed_records(geomclip, processor, records).double().numpy()
     different = list(dict.fromkeys(caption for captions in candidates.captions for caption in captions))
     texts = dict(zip(different, embed_texts(geomclip, processor, different).double().numpy(), strict=True))
+    return [
+        [float(texts[caption] @ embedding) for caption in captions]
+        for embedding, captions in zip(geometry, candidates.captions, strict=True)
+    ]
+
+
+def measure_candidates(
+    records: Sequence[Mapping[str, Any]],
+    candidates: Candidates,
+    neighbours: Sequence[Sequence[Neighbour]],
+    similarities: Sequence[Sequence[float]],
+) -> list[np.ndarray]:
+    """Measure the terms of the score of every candidate.
+
+    Args:
+        records: one per molecule, from a feature extractor.
+        candidates, neighbours: of these molecules.
+        similarities: of these candidates, see `measure_similarities`.
+    Returns:
+        The `TERMS` of each molecule, (candidates, 4) float64.
+    """
     measured = []
-    rows = zip(records, geometry, candidates.captions, candidates.likelihoods, strict=True)
-    for record, embedding, captions, likelihoods in rows:
+    rows = zip(records, candidates.captions, candidates.likelihoods, neighbours, similarities, strict=True)
+    for record, captions, likelihoods, near, cosines in rows:
         composition = read_composition(record)
-        similarity = [float(texts[caption] @ embedding) for caption in captions]
         agreement = [-count_contradictions(caption, composition) for caption in captions]
-        measured.append(np.array([likelihoods, similarity, agreement], dtype=np.float64).T)
+        terms = [likelihoods, cosines, agreement, measure_consensus(captions, near)]
+        measured.append(np.array(terms, dtype=np.float64).T)
     return measured
 
 

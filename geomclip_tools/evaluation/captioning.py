@@ -8,13 +8,15 @@ import datasets
 import numpy as np
 
 from dataset_pubchem3d.pairs import find_first_block
-from modeling_geomclip import embed_molecules, embed_texts
+from modeling_geomclip import GeomCLIPReferences, embed_molecules, embed_texts
 from modeling_geomclip.embedding_geomclip import embed_records
+from modeling_geomclip.references_geomclip import hash_geometry_side
 
 from .bootstrap import interval, resample_ratio
 from .caption_baselines import find_commonest, find_nearest_by_fingerprint, rank_by_embedding
+from .caption_consensus import NUM_CONSULTED
 from .caption_facts import KINDS, count_facts
-from .caption_reranking import Candidates, Weights, choose_candidates, measure_candidates
+from .caption_reranking import Candidates, Weights, choose_candidates, measure_candidates, measure_similarities
 from .caption_retrieval import expect_pool_hits
 from .caption_table import SCORES
 from .conformers import Record, read_molecules_of
@@ -22,7 +24,6 @@ from .conformers import Record, read_molecules_of
 TRUE = "true captions"
 RERANKED = "neighbours reranked"
 BASELINES = ("nearest by GeomCLIP", "nearest by ECFP4", RERANKED, "most frequent")
-NUM_RERANKED = 10  # neighbours whose captions are candidates without a language model
 
 
 def keep_readable(processor: Any, pairs: datasets.Dataset) -> tuple[datasets.Dataset, list[dict[str, Any]]]:
@@ -76,8 +77,9 @@ def caption_by_geomclip(
 ) -> Captioned:
     """Caption molecules with training captions, without a language model, and choose among candidates of captioners.
 
-    The reranked neighbours are the captions of the `NUM_RERANKED` nearest molecules, which get the same scores as the
-    candidates, without a likelihood.
+    The reranked neighbours are the captions of the `NUM_CONSULTED` nearest molecules, which get the same scores as the
+    candidates, without a likelihood. They, and the captions that a candidate is compared with, leave out those of the
+    row's own first InChIKey block and those equal to its text.
 
     Args:
         geomclip, processor: the GeomCLIP that finds the nearest training molecules, and its processor.
@@ -91,21 +93,33 @@ def caption_by_geomclip(
     trained, failures = read_molecules_of(processor, training)
     training = training.select([record["index"] for record in trained])
     records = read_all(processor, pairs, name)
-    queries, references = (embed_records(geomclip, processor, part).numpy() for part in (records, trained))
+    queries, references = (embed_records(geomclip, processor, part) for part in (records, trained))
     captions = list(training["text"])
-    nearest = rank_by_embedding(queries, references, NUM_RERANKED)
+    nearest = rank_by_embedding(queries.numpy(), references.numpy(), 1)[:, 0]
     by_fingerprint = find_nearest_by_fingerprint(list(pairs["smiles"]), list(training["smiles"]))
-    listed = [list(dict.fromkeys(captions[index] for index in indices)) for indices in nearest]
+    index = GeomCLIPReferences(references, captions, list_blocks(training), hash_geometry_side(geomclip))
+    neighbours = index.find(queries, NUM_CONSULTED, list_blocks(pairs), list(pairs["text"]))
+    listed = [[neighbour.caption for neighbour in found] or [""] for found in neighbours]
     given = {**candidates, RERANKED: Candidates(listed, [[0.0] * len(found) for found in listed])}
-    measured = {system: measure_candidates(geomclip, processor, records, found) for system, found in given.items()}
+    measured = {
+        system: measure_candidates(
+            records, found, neighbours, measure_similarities(geomclip, processor, records, found)
+        )
+        for system, found in given.items()
+    }
     chosen = {system: choose_candidates(found, measured[system], weights) for system, found in given.items()}
     baselines = (
-        [captions[index] for index in nearest[:, 0]],
+        [captions[index] for index in nearest],
         [captions[index] for index in by_fingerprint],
         chosen.pop(RERANKED),
         [find_commonest(captions)] * len(pairs),
     )
     return Captioned(dict(zip(BASELINES, baselines, strict=True)), chosen, given, measured, failures)
+
+
+def list_blocks(rows: datasets.Dataset) -> list[str]:
+    """Return the first InChIKey block of each row."""
+    return [find_first_block(row) for row in rows]
 
 
 def judge_captions(
@@ -130,7 +144,7 @@ def judge_captions(
         ValueError: if the judge rejects a molecule, or as for `expect_pool_hits`.
     """
     geometry = embed_molecules(judge, processor, read_all(processor, pairs, name)).double().numpy()
-    ids = [find_first_block(row) for row in pairs]
+    ids = list_blocks(pairs)
     hits = {}
     for system, captions in systems.items():
         text = embed_texts(judge, processor, captions).double().numpy()

@@ -18,7 +18,11 @@ import pandas as pd
 from geomclip_tools.evaluation.caption_reranking import TERMS, Candidates, Weights, choose_candidates
 from geomclip_tools.evaluation.metrics.molecule_captioning import MoleculeCaptioning
 
-SIMILARITY, AGREEMENT = (0, 0.5, 1, 2, 4, 8), (0, 0.05, 0.1, 0.2, 0.4)
+WEIGHTS = {  # beside 1 for the likelihood
+    "similarity": (0, 0.5, 1, 2, 4),
+    "agreement": (0, 0.05, 0.1, 0.2),
+    "consensus": (0, 1, 3, 10, 30),
+}
 DECISIVE = ("bleu_2", "rouge_l", "meteor")
 
 
@@ -39,14 +43,15 @@ def main() -> None:
     references = [json.loads(line)["reference"] for line in lines]
     candidates, measured = read_candidates(given.results.with_suffix(".candidates.parquet"), "model")
     metric, found = MoleculeCaptioning(), []
-    for similarity, agreement in product(SIMILARITY, AGREEMENT):
-        captions = choose_candidates(candidates, measured, Weights(1.0, similarity, agreement))
+    for values in product(*WEIGHTS.values()):
+        weights = dict(zip(WEIGHTS, values, strict=True))
+        captions = choose_candidates(candidates, measured, Weights(**weights))
         scores = metric.compute(predictions=captions, references=references, tokenizer=given.tokenizer, num_bootstrap=0)
-        found.append({"similarity": similarity, "agreement": agreement, **{key: scores[key] for key in DECISIVE}})
+        found.append({**weights, **{key: scores[key] for key in DECISIVE}})
     table = pd.DataFrame(found).assign(total=lambda rows: rows[list(DECISIVE)].sum(axis=1))
     print(table.sort_values("total", ascending=False).head(10).to_string(index=False))
     best = table.loc[table["total"].idxmax()]
-    given.output.write_text(f"--similarity_weight {best['similarity']} --agreement_weight {best['agreement']}\n")
+    given.output.write_text(" ".join(f"--{name}_weight {best[name]}" for name in WEIGHTS) + "\n")
 
 
 if __name__ == "__main__":

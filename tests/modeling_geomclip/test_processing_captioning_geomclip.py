@@ -314,6 +314,7 @@ def test_references_are_saved_with_the_processor(build, captioner, tmp_path):
         ((neighbour,),) = found.find_neighbours(captioner, WATER)
         assert (neighbour.caption, neighbour.inchikey) == ("water", "B" * 14)
         assert neighbour.similarity == pytest.approx(1, abs=1e-3)
+        assert [near.caption for near in found.find_neighbours(captioner, WATER, 5)[0]] == ["water", "an alcohol"]
     assert build().find_neighbours(captioner, [WATER]) is None
     assert processor.is_unlike([]) is True
     assert processor.is_unlike([Neighbour("A" * 14, processor.references.min_similarity, "water")]) is False

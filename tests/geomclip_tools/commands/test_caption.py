@@ -95,8 +95,8 @@ def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
     processor.save_pretrained(tmp_path / "geomclip")
     words = ["--model", str(folder), "--molecules", "CCO", "c1ccccc1", "CCCCN", "--max_new_tokens", "6"]
     words += ["--output", str(tmp_path / "out.csv")]
-    with pytest.raises(ValueError, match="pass --geomclip with --num_candidates of at least 2, or neither"):
-        main([*words, "--num_candidates", "3"])
+    with pytest.raises(ValueError, match="pass --geomclip with --num_candidates of at least 2"):
+        main([*words, "--geomclip", str(tmp_path / "geomclip")])
     with pytest.raises(ValueError, match="--num_candidates is 0; it must be at least 1"):
         main([*words, "--num_candidates", "0"])
     with pytest.raises(ValueError, match="was trained with num_neighbours=0 and reads no references"):
@@ -104,12 +104,39 @@ def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
     chosen = {}
     for weight in (1000, -1000):
         choice = ["--num_candidates", "3", "--similarity_weight", str(weight), "--agreement_weight", "0"]
+        choice += ["--consensus_weight", "0"]
         main([*words, "--geomclip", str(tmp_path / "geomclip"), *choice])
         chosen[weight] = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["caption"].tolist()
     geometry = embed_molecules(model, processor, ["CCO", "c1ccccc1", "CCCCN"])
     best, worst = ((embed_texts(model, processor, chosen[weight]) * geometry).sum(dim=1) for weight in (1000, -1000))
     assert (best >= worst).all()
     assert (best > worst).any()
+
+
+def test_the_consensus_of_the_references_chooses_among_candidates(save, tmp_path):
+    folder = save("Describe:", num_neighbours=1)
+    words = [
+        "--model",
+        str(folder),
+        "--molecules",
+        "CCO",
+        "--output",
+        str(tmp_path / "out.csv"),
+        "--max_new_tokens",
+        "6",
+    ]
+    words += ["--num_candidates", "3", "--references", str(tmp_path / "known.csv"), "--agreement_weight", "0"]
+
+    def caption(far: str, weight: int) -> str:
+        """Return the caption if that of a reference which is too far for the prompt is `far`."""
+        pd.DataFrame({"smiles": ["CCO", "C"], "text": ["an alcohol", far]}).to_csv(tmp_path / "known.csv", index=False)
+        main([*words, "--consensus_weight", str(weight)])
+        return pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["caption"].item()
+
+    likeliest = caption("an alkane", 0)
+    unlikely = caption(likeliest, -1000)
+    assert unlikely != likeliest
+    assert caption(unlikely, 1000) == unlikely
 
 
 def test_a_prompt_with_smiles_needs_them(save, tmp_path):

@@ -205,6 +205,7 @@ def test_a_missing_package_is_told_before_a_model_is_loaded(command, monkeypatch
 
 def test_the_best_of_several_candidates(command):
     weights = ["--likelihood_weight", "0", "--similarity_weight", "1", "--agreement_weight", "0"]
+    weights += ["--consensus_weight", "0"]
     evaluate_captioning.main([*command, "--num_candidates", "3", *weights])
     lines = [json.loads(line) for line in Path("results/captioning.jsonl").read_text().splitlines()]
     candidates = pd.read_parquet("results/captioning.candidates.parquet")
