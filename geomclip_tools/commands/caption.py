@@ -5,17 +5,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from modeling_geomclip import Neighbour
 from modeling_geomclip.processing_captioning_geomclip import UNLIKE
 
 from ..evaluation.caption_consensus import NUM_CONSULTED
-from ..evaluation.caption_generation import choose_length, generate_candidates, list_prompt_inputs
+from ..evaluation.caption_drafts import Drafts
+from ..evaluation.caption_generation import (
+    choose_length,
+    choose_rows,
+    compute_caption_losses,
+    generate_drafts,
+    list_prompt_inputs,
+)
 from ..evaluation.caption_reranking import (
     AGREEMENT_WEIGHT,
-    CONSENSUS_WEIGHT,
+    DRAFT_WEIGHT,
     SIMILARITY_WEIGHT,
-    Candidates,
     Weights,
-    find_best,
+    choose_candidates,
+    collect_candidates,
     measure_candidates,
     measure_similarities,
 )
@@ -50,11 +58,18 @@ class CaptionSettings:
     )
     geomclip: str | None = field(
         default=None,
-        metadata={"help": "GeomCLIP that compares candidates with the geometry, too: checkpoint folder or Hub id"},
+        metadata={"help": "GeomCLIP that compares candidates with the geometry: checkpoint folder or Hub id"},
     )
-    num_candidates: int = field(
-        default=1,
-        metadata={"help": "number of beams from which the best caption is chosen; with 1, the search decides"},
+    num_drafts: int | None = field(
+        default=None,
+        metadata={
+            "help": "number of beams; the best one of them and of the captions of similar molecules is chosen. If "
+            "omitted, the search decides"
+        },
+    )
+    draft_weight: float = field(
+        default=DRAFT_WEIGHT,
+        metadata={"help": "weight of a candidate's overlap with the drafts, beside 1 for that with similar molecules"},
     )
     similarity_weight: float = field(
         default=SIMILARITY_WEIGHT,
@@ -63,13 +78,6 @@ class CaptionSettings:
     agreement_weight: float = field(
         default=AGREEMENT_WEIGHT,
         metadata={"help": "weight of a candidate's agreement with the elements and rings of the geometry"},
-    )
-    consensus_weight: float = field(
-        default=CONSENSUS_WEIGHT,
-        metadata={
-            "help": "weight of a candidate's overlap with the captions of similar molecules, beside 1 for its "
-            "log-probability"
-        },
     )
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     batch_size: int = field(default=32, metadata={"help": "molecules per batch"})
@@ -80,11 +88,11 @@ class CaptionSettings:
 
     def __post_init__(self):
         check_output(self.output, (".csv", ".parquet", ".jsonl"))
-        for name in ("num_candidates", "num_beams", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name} is {getattr(self, name)}; it must be at least 1")
-        if self.geomclip is not None and self.num_candidates == 1:
-            raise ValueError("a GeomCLIP compares candidates; pass --geomclip with --num_candidates of at least 2")
+        for name in ("num_drafts", "num_beams", "batch_size"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ValueError(f"--{name} is {number}; it must be at least 1")
+        if self.geomclip is not None and self.num_drafts is None:
+            raise ValueError("a GeomCLIP compares candidates; pass --geomclip with --num_drafts")
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) -> None:
@@ -113,21 +121,25 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
     prompt_inputs = list_prompt_inputs(model, processor, rows)
     length = settings.max_new_tokens or choose_length(model)
     search = {"max_new_tokens": length, "num_beams": settings.num_beams, "do_sample": False}
-    candidates = generate_candidates(
-        model, processor, rows, settings.batch_size, prompt_inputs, settings.num_candidates, **search
+    drafts = generate_drafts(
+        model, processor, rows, settings.batch_size, prompt_inputs, settings.num_drafts or 1, **search
     )
-    chosen = choose(settings, model, processor, [given[row["index"]].molecule for row in rows], candidates)
-    neighbours = prompt_inputs.get("neighbours", [[]] * len(rows))
-    columns = {"id": [], "row": [], "caption": [], "score": [], "neighbours": []}
-    for row, place, captions, likelihoods, found in zip(
-        rows, chosen, candidates.captions, candidates.likelihoods, neighbours, strict=True
-    ):
+    shown = prompt_inputs.get("neighbours", [[]] * len(rows))
+    consulted, captions = shown, [written[0] for written in drafts.captions]
+    if settings.num_drafts is not None:
+        molecules = [given[row["index"]].molecule for row in rows]
+        consulted = processor.find_neighbours(model, molecules, NUM_CONSULTED) or shown
+        captions = choose(settings, processor, molecules, drafts.captions, consulted)
+    scores = score(model, processor, rows, captions, drafts, settings.batch_size, prompt_inputs)
+    columns = {"id": [], "row": [], "caption": [], "score": [], "copied_from": [], "neighbours": []}
+    for row, caption, likelihood, near, found in zip(rows, captions, scores, consulted, shown, strict=True):
         is_unlike = processor.is_unlike(found)
         values = (
             given[row["index"]].name,
             row["index"],
-            UNLIKE if is_unlike else captions[place],
-            None if is_unlike else likelihoods[place],
+            UNLIKE if is_unlike else caption,
+            None if is_unlike else likelihood,
+            None if is_unlike else next((other.inchikey for other in near if other.caption == caption), None),
             [neighbour._asdict() for neighbour in found],
         )
         for column, value in zip(columns.values(), values, strict=True):
@@ -141,20 +153,46 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
 
 
 def choose(
-    settings: CaptionSettings, model: Any, processor: Any, molecules: Sequence[Any], candidates: Candidates
-) -> list[int]:
-    """Return the place of the best candidate of each molecule.
+    settings: CaptionSettings,
+    processor: Any,
+    molecules: Sequence[Any],
+    drafts: Sequence[Sequence[str]],
+    neighbours: Sequence[Sequence[Neighbour]],
+) -> list[str]:
+    """Return the best caption of each molecule, a draft or the caption of a neighbour.
 
     Raises:
         MoleculeError: if the GeomCLIP cannot read a molecule that the captioner reads.
     """
-    if settings.num_candidates == 1:
-        return [0] * len(molecules)
-    neighbours = processor.find_neighbours(model, molecules, NUM_CONSULTED) or [[]] * len(molecules)
-    similarities = [[0.0] * len(captions) for captions in candidates.captions]
+    candidates = collect_candidates(drafts, neighbours)
+    similarities = [[0.0] * len(captions) for captions in candidates]
     if settings.geomclip is not None:
         geomclip, own = load_geomclip(settings.geomclip)
         similarities = measure_similarities(geomclip, own, own.feature_extractor.read(molecules)[0], candidates)
     records, _ = processor.feature_extractor.read(molecules)
-    weights = Weights(1.0, settings.similarity_weight, settings.agreement_weight, settings.consensus_weight)
-    return find_best(candidates, measure_candidates(records, candidates, neighbours, similarities), weights)
+    measured = measure_candidates(records, candidates, drafts, neighbours, similarities)
+    weights = Weights(1.0, settings.draft_weight, settings.similarity_weight, settings.agreement_weight)
+    return choose_candidates(candidates, measured, weights)
+
+
+def score(
+    model: Any,
+    processor: Any,
+    rows: Sequence[dict],
+    captions: Sequence[str],
+    drafts: Drafts,
+    batch_size: int,
+    prompt_inputs: dict[str, Any],
+) -> list[float]:
+    """Return the mean log-probability of the tokens of each caption, nats; the caption may be no draft."""
+    scores = [
+        likelihoods[written.index(caption)] if caption in written else None
+        for caption, written, likelihoods in zip(captions, drafts.captions, drafts.likelihoods, strict=True)
+    ]
+    copied = [index for index, likelihood in enumerate(scores) if likelihood is None]
+    texts = [captions[index] for index in copied]
+    given = ([rows[index] for index in copied], texts, batch_size, choose_rows(prompt_inputs, copied))
+    totals, counts = compute_caption_losses(model, processor, *given)
+    for index, total, count in zip(copied, totals.tolist(), counts.tolist(), strict=True):
+        scores[index] = -total / count
+    return scores

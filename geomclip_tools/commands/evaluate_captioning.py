@@ -11,16 +11,11 @@ import pandas as pd
 from transformers import AutoTokenizer
 
 from dataset_pubchem3d.pairs import load_molecules
+from modeling_geomclip.references_geomclip import hash_modules
 
-from ..evaluation.caption_generation import choose_length, compare_geometries, generate_candidates, list_prompt_inputs
-from ..evaluation.caption_reranking import (
-    AGREEMENT_WEIGHT,
-    CONSENSUS_WEIGHT,
-    SIMILARITY_WEIGHT,
-    TERMS,
-    Candidates,
-    Weights,
-)
+from ..evaluation.caption_drafts import DraftFile
+from ..evaluation.caption_generation import choose_length, compare_geometries, generate_drafts, list_prompt_inputs
+from ..evaluation.caption_reranking import AGREEMENT_WEIGHT, DRAFT_WEIGHT, SIMILARITY_WEIGHT, TERMS, Weights
 from ..evaluation.caption_table import format_false_statements, format_losses, format_scores
 from ..evaluation.captioning import (
     BASELINES,
@@ -33,7 +28,7 @@ from ..evaluation.captioning import (
 )
 from ..evaluation.conformers import list_empty
 from ..loading import check_kind, load_captioner, load_geomclip
-from ..records import write_results
+from ..records import digest_rows, write_results
 from .evaluation_settings import ENCODING_HELP, print_failures
 from .parsing import parse_flags
 
@@ -41,7 +36,7 @@ EXAMPLE = (
     "geomclip evaluate captioning --model captioner --dataset pubchem3d --split test --geomclip geomclip "
     "--judge geomclip_1 --compare blind=captioner_blind --output results/captioning.json"
 )
-LIKELIEST = ", likeliest beam"  # end of the name of a captioner without reranking
+LIKELIEST = ", likeliest draft"  # end of the name of a captioner without reranking
 ORIGIN = ("inchikey", "smiles", "text_source", "text_kind")
 RESERVED = {TRUE, *BASELINES, "reference", *ORIGIN}  # table rows and keys of the captions file
 
@@ -68,10 +63,17 @@ class CaptioningSettings:
     )
     batch_size: int = field(default=32, metadata={"help": "molecules per batch"})
     num_beams: int = field(default=1, metadata={"help": "number of beams; 1 is greedy decoding"})
-    num_candidates: int = field(
-        default=1, metadata={"help": "beams from which --geomclip chooses a caption; 1 takes the likeliest"}
+    num_drafts: int | None = field(
+        default=None,
+        metadata={
+            "help": "number of beams; the best one of them and of the captions of the nearest training molecules is "
+            "chosen. If omitted, the search decides"
+        },
     )
-    likelihood_weight: float = field(default=1.0, metadata={"help": "weight of a candidate's mean log-probability"})
+    draft_weight: float = field(
+        default=DRAFT_WEIGHT,
+        metadata={"help": "weight of a candidate's overlap with the drafts, beside 1 for that with similar molecules"},
+    )
     similarity_weight: float = field(
         default=SIMILARITY_WEIGHT,
         metadata={"help": "weight of the cosine of the candidate's and the geometry's embeddings"},
@@ -79,10 +81,6 @@ class CaptioningSettings:
     agreement_weight: float = field(
         default=AGREEMENT_WEIGHT,
         metadata={"help": "weight of a candidate's agreement with the geometry's elements and rings"},
-    )
-    consensus_weight: float = field(
-        default=CONSENSUS_WEIGHT,
-        metadata={"help": "weight of a candidate's overlap with the captions of the nearest training molecules"},
     )
     max_new_tokens: int | None = field(
         default=None, metadata={"help": "maximum length of a caption in tokens; if omitted, that of the captioner"}
@@ -101,7 +99,7 @@ class CaptioningSettings:
     @property
     def weights(self) -> Weights:
         """Weights of the scores by which candidates are chosen."""
-        return Weights(self.likelihood_weight, self.similarity_weight, self.agreement_weight, self.consensus_weight)
+        return Weights(1.0, self.draft_weight, self.similarity_weight, self.agreement_weight)
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", "captioning")) -> None:
@@ -119,12 +117,12 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
     pairs, failures = keep_readable(load_captioner(settings.model)[1], evaluated)
     sampling = {"num_bootstrap": settings.num_bootstrap, "seed": settings.seed}
     losses = compare_losses(settings, pairs, **sampling)
-    candidates = {name: caption_all(settings, folder, pairs) for name, folder in captioners.items()}
-    given = (pairs, training, candidates, settings.weights, settings.geomclip)
+    drafts = {name: write_drafts(settings, name, folder, pairs) for name, folder in captioners.items()}
+    given = (pairs, training, drafts, settings.weights, settings.geomclip)
     captioned = caption_by_geomclip(*load_geomclip(settings.geomclip), *given)
-    systems = name_systems(candidates, captioned, settings.num_candidates)
+    systems = name_systems(drafts, captioned, settings.num_drafts)
     write_captions(Path(settings.output).with_suffix(".jsonl"), pairs, systems)
-    if settings.num_candidates > 1:
+    if settings.num_drafts is not None:
         write_candidates(Path(settings.output).with_suffix(".candidates.parquet"), captioned)
     hits = judge_all(settings, pairs, {**systems, TRUE: list(pairs["text"])})
     results = score_systems(pairs, systems, hits, settings.tokenizer, **sampling)
@@ -143,23 +141,34 @@ def compare_losses(settings: CaptioningSettings, pairs: datasets.Dataset, **samp
     return compare_geometries(*captioner, rows, settings.batch_size, prompt_inputs, **sampling)
 
 
-def caption_all(settings: CaptioningSettings, folder: str, pairs: datasets.Dataset) -> Candidates:
-    """Generate the captions of a captioner, without the references of the molecules themselves."""
-    captioner, rows = load_captioner(folder), list(pairs)
-    prompt_inputs = list_prompt_inputs(*captioner, rows, leave_own_out=True)
-    given = (rows, settings.batch_size, prompt_inputs, settings.num_candidates)
-    search = {"max_new_tokens": choose_length(captioner[0])} | settings.search
-    return generate_candidates(*captioner, *given, **search)
+def write_drafts(settings: CaptioningSettings, name: str, folder: str, pairs: datasets.Dataset) -> list[list[str]]:
+    """Generate the captions of a captioner, without the references of the molecules themselves.
+
+    They are appended to a file beside the results, from which an interrupted evaluation continues.
+    """
+    (captioner, processor), rows = load_captioner(folder), list(pairs)
+    prompt_inputs = list_prompt_inputs(captioner, processor, rows, leave_own_out=True)
+    search, num_drafts = {"max_new_tokens": choose_length(captioner)} | settings.search, settings.num_drafts or 1
+    neighbours = [[neighbour.caption for neighbour in found] for found in prompt_inputs.get("neighbours", [])]
+    origin = {
+        "captioner": hash_modules({"captioner": captioner}),
+        "rows": digest_rows(rows),
+        "neighbours": digest_rows({"captions": captions} for captions in neighbours),
+        "search": search | {"num_drafts": num_drafts},
+    }
+    file = DraftFile(Path(settings.output).with_suffix(f".{name}.drafts.jsonl"), origin)
+    given = (rows, settings.batch_size, prompt_inputs, num_drafts, file)
+    return generate_drafts(captioner, processor, *given, **search).captions
 
 
-def name_systems(candidates: dict[str, Candidates], captioned: Captioned, num_candidates: int) -> dict[str, list[str]]:
-    """Return the captions of all systems; with several candidates, also the likeliest one of each captioner."""
-    systems = dict(captioned.chosen)
-    if num_candidates > 1:
-        systems |= {
-            f"{name}{LIKELIEST}": [captions[0] for captions in found.captions] for name, found in candidates.items()
-        }
-    return systems | captioned.baselines
+def name_systems(
+    drafts: dict[str, list[list[str]]], captioned: Captioned, num_drafts: int | None
+) -> dict[str, list[str]]:
+    """Return the captions of all systems; if captions are chosen, also the likeliest draft of each captioner."""
+    likeliest = {name: [captions[0] for captions in written] for name, written in drafts.items()}
+    if num_drafts is None:
+        return likeliest | captioned.baselines
+    return captioned.chosen | {f"{name}{LIKELIEST}": found for name, found in likeliest.items()} | captioned.baselines
 
 
 def name_captioners(settings: CaptioningSettings) -> dict[str, str]:
@@ -218,7 +227,7 @@ def write_candidates(path: Path, captioned: Captioned) -> None:
     lines = [
         {"system": system, "row": row, "caption": caption, **dict(zip(TERMS, terms.tolist(), strict=True))}
         for system, found in captioned.candidates.items()
-        for row, (captions, measured) in enumerate(zip(found.captions, captioned.measured[system], strict=True))
+        for row, (captions, measured) in enumerate(zip(found, captioned.measured[system], strict=True))
         for caption, terms in zip(captions, measured, strict=True)
     ]
     pd.DataFrame(lines).to_parquet(path, index=False)

@@ -33,9 +33,15 @@ def measure_consensus(captions: Sequence[str], neighbours: Sequence[Neighbour]) 
         return np.zeros(len(captions))
     cosines = np.array([neighbour.similarity for neighbour in neighbours])
     chances = np.exp((cosines - cosines.max()) / TEMPERATURE)
-    counted = [count_words(neighbour.caption) for neighbour in neighbours]
-    overlaps = [[measure_overlap(count_words(caption), other) for other in counted] for caption in captions]
-    return np.array(overlaps, dtype=np.float64).reshape(len(captions), len(counted)) @ (chances / chances.sum())
+    overlaps = measure_overlaps(captions, [neighbour.caption for neighbour in neighbours])
+    return overlaps @ (chances / chances.sum())
+
+
+def measure_overlaps(captions: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """Measure the overlap of each caption with each reference, (captions, references) float64."""
+    mine, theirs = ([count_words(text) for text in texts] for texts in (captions, references))
+    overlaps = [[measure_overlap(one, other) for other in theirs] for one in mine]
+    return np.array(overlaps, dtype=np.float64).reshape(len(captions), len(references))
 
 
 def count_words(caption: str) -> tuple[Counter, Counter]:
@@ -46,6 +52,8 @@ def count_words(caption: str) -> tuple[Counter, Counter]:
 
 def measure_overlap(one: tuple[Counter, Counter], other: tuple[Counter, Counter]) -> float:
     """Return the mean F1 of the words and of the pairs of words of two captions."""
-    shared = [2 * (mine & theirs).total() for mine, theirs in zip(one, other)]
-    totals = [mine.total() + theirs.total() for mine, theirs in zip(one, other)]
-    return float(np.mean([part / total if total else 0.0 for part, total in zip(shared, totals)]))
+    scores = []
+    for mine, theirs in zip(one, other):
+        total = mine.total() + theirs.total()
+        scores.append(2 * (mine & theirs).total() / total if total else 0.0)
+    return sum(scores) / len(scores)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from dataset_pubchem3d.pairs import find_first_block, get_molecule_input
 
 from .bootstrap import interval, resample_ratio
-from .caption_reranking import Candidates
+from .caption_drafts import DraftFile, Drafts
 
 LONGEST = 128  # tokens of a caption, unless the captioner or the user says otherwise
 
@@ -66,15 +66,16 @@ def order_by_length(rows: Sequence[dict], prompt_inputs: dict[str, Any]) -> list
     return sorted(order_by_size(rows), key=longest.__getitem__)
 
 
-def generate_candidates(
+def generate_drafts(
     model: Any,
     processor: Any,
     rows: Sequence[dict],
     batch_size: int,
     prompt_inputs: dict[str, Any],
-    num_candidates: int = 1,
+    num_drafts: int = 1,
+    file: DraftFile | None = None,
     **kwargs,
-) -> Candidates:
+) -> Drafts:
     """Generate captions of every row.
 
     Args:
@@ -83,13 +84,14 @@ def generate_candidates(
         rows: rows with a molecule each.
         batch_size: molecules per batch.
         prompt_inputs: from `list_prompt_inputs`.
-        num_candidates: captions per row; more than one are the best beams.
+        num_drafts: captions per row; more than one are the best beams.
+        file: to which the drafts of each batch are appended; rows that it has are not generated again.
         **kwargs: arguments of `model.generate`.
     """
-    captions, likelihoods, rows = {}, {}, list(rows)
-    if num_candidates > 1:
-        kwargs |= {"num_return_sequences": num_candidates, "num_beams": max(num_candidates, kwargs.get("num_beams", 1))}
-    order = order_by_length(rows, prompt_inputs)
+    rows, found = list(rows), {} if file is None else file.read()
+    if num_drafts > 1:
+        kwargs |= {"num_return_sequences": num_drafts, "num_beams": max(num_drafts, kwargs.get("num_beams", 1))}
+    order = [index for index in order_by_length(rows, prompt_inputs) if index not in found]
     for start in tqdm(range(0, len(order), batch_size), desc="captions"):
         indices = order[start : start + batch_size]
         molecules = [get_molecule_input(rows[index]) for index in indices]
@@ -97,11 +99,13 @@ def generate_candidates(
         token_ids = model.generate(**inputs, **kwargs)
         decoded = processor.decode_captions(token_ids)
         scores = model.score_captions(token_ids, **inputs).tolist()
-        for place, index in enumerate(indices):
-            own = slice(place * num_candidates, (place + 1) * num_candidates)
-            captions[index], likelihoods[index] = decoded[own], scores[own]
-    numbers = range(len(rows))
-    return Candidates([captions[index] for index in numbers], [likelihoods[index] for index in numbers])
+        parts = [slice(place * num_drafts, (place + 1) * num_drafts) for place in range(len(indices))]
+        batch = {index: (decoded[part], scores[part]) for index, part in zip(indices, parts, strict=True)}
+        found |= batch
+        if file is not None:
+            file.append(batch)
+    captions, likelihoods = zip(*(found[index] for index in range(len(rows))), strict=True) if rows else ([], [])
+    return Drafts(list(captions), list(likelihoods))
 
 
 @torch.no_grad()

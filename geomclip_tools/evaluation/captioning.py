@@ -16,7 +16,13 @@ from .bootstrap import interval, resample_ratio
 from .caption_baselines import find_commonest, find_nearest_by_fingerprint, rank_by_embedding
 from .caption_consensus import NUM_CONSULTED
 from .caption_facts import KINDS, count_facts
-from .caption_reranking import Candidates, Weights, choose_candidates, measure_candidates, measure_similarities
+from .caption_reranking import (
+    Weights,
+    choose_candidates,
+    collect_candidates,
+    measure_candidates,
+    measure_similarities,
+)
 from .caption_retrieval import expect_pool_hits
 from .caption_table import SCORES
 from .conformers import Record, read_molecules_of
@@ -53,15 +59,15 @@ class Captioned:
 
     Args:
         baselines: the captions of each of `BASELINES`, one per row.
-        chosen: the captions that are chosen among the candidates of each captioner.
-        candidates: the candidates of each captioner and those of the reranked neighbours.
+        chosen: the captions that are chosen among the drafts of each captioner and the captions of similar molecules.
+        candidates: those of each captioner, and of the reranked neighbours.
         measured: the terms of the scores of these candidates, see `measure_candidates`.
         failures: the failures among the training molecules as [{"row", "reason"}].
     """
 
     baselines: dict[str, list[str]]
     chosen: dict[str, list[str]]
-    candidates: dict[str, Candidates]
+    candidates: dict[str, list[list[str]]]
     measured: dict[str, list[np.ndarray]]
     failures: list[dict[str, Any]]
 
@@ -71,20 +77,20 @@ def caption_by_geomclip(
     processor: Any,
     pairs: datasets.Dataset,
     training: datasets.Dataset,
-    candidates: Mapping[str, Candidates],
+    drafts: Mapping[str, list[list[str]]],
     weights: Weights,
     name: str = "the GeomCLIP",
 ) -> Captioned:
-    """Caption molecules with training captions, without a language model, and choose among candidates of captioners.
+    """Caption molecules with training captions, without a language model, and choose among the drafts of captioners.
 
-    The reranked neighbours are the captions of the `NUM_CONSULTED` nearest molecules, which get the same scores as the
-    candidates, without a likelihood. They, and the captions that a candidate is compared with, leave out those of the
-    row's own first InChIKey block and those equal to its text.
+    The candidates of a captioner are its drafts and the captions of the `NUM_CONSULTED` nearest molecules, the reranked
+    neighbours are the latter alone, with the same score. They leave out molecules of the row's own first InChIKey
+    block and captions equal to its text.
 
     Args:
         geomclip, processor: the GeomCLIP that finds the nearest training molecules, and its processor.
         pairs, training: rows with a molecule, `smiles` and `text`.
-        candidates: of each captioner for `pairs`.
+        drafts: of each captioner, captions of each of the `pairs`.
         weights: of the scores by which candidates are chosen.
         name: name of the GeomCLIP in error messages.
     Raises:
@@ -99,22 +105,22 @@ def caption_by_geomclip(
     by_fingerprint = find_nearest_by_fingerprint(list(pairs["smiles"]), list(training["smiles"]))
     index = GeomCLIPReferences(references, captions, list_blocks(training), hash_geometry_side(geomclip))
     neighbours = index.find(queries, NUM_CONSULTED, list_blocks(pairs), list(pairs["text"]))
-    listed = [[neighbour.caption for neighbour in found] or [""] for found in neighbours]
-    given = {**candidates, RERANKED: Candidates(listed, [[0.0] * len(found) for found in listed])}
+    given = {**drafts, RERANKED: [[]] * len(pairs)}
+    candidates = {system: collect_candidates(written, neighbours) for system, written in given.items()}
     measured = {
         system: measure_candidates(
-            records, found, neighbours, measure_similarities(geomclip, processor, records, found)
+            records, found, given[system], neighbours, measure_similarities(geomclip, processor, records, found)
         )
-        for system, found in given.items()
+        for system, found in candidates.items()
     }
-    chosen = {system: choose_candidates(found, measured[system], weights) for system, found in given.items()}
+    chosen = {system: choose_candidates(found, measured[system], weights) for system, found in candidates.items()}
     baselines = (
         [captions[index] for index in nearest],
         [captions[index] for index in by_fingerprint],
         chosen.pop(RERANKED),
         [find_commonest(captions)] * len(pairs),
     )
-    return Captioned(dict(zip(BASELINES, baselines, strict=True)), chosen, given, measured, failures)
+    return Captioned(dict(zip(BASELINES, baselines, strict=True)), chosen, candidates, measured, failures)
 
 
 def list_blocks(rows: datasets.Dataset) -> list[str]:

@@ -30,7 +30,7 @@ train() { # run name, task, flags
 evaluate() { # split, name of the results, flags
     [ -f "$OUT/$2.json" ] || "$BIN/geomclip" evaluate captioning --model "$OUT/captioner" --compare blind="$OUT/blind" \
         --dataset "$PAIRS" --dataset_config captioning --split "$1" --geomclip "$GEOMCLIP" --judge "$OUT/judge" \
-        --tokenizer "$TOKENIZER" --num_candidates 4 --output "$OUT/$2.json" "${@:3}"
+        --tokenizer "$TOKENIZER" --num_drafts 4 --output "$OUT/$2.json" "${@:3}"
 }
 CAPTION=(caption --config train/caption_neighbours --dataset_config captioning --decoder "$DECODER" --model "$GEOMCLIP"
     --torch_compile true)

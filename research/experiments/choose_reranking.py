@@ -2,7 +2,7 @@
 
     python research/experiments/choose_reranking.py runs/captioning/validation --output weights.txt
 
-Reads the `.candidates.parquet` and `.jsonl` files that `geomclip evaluate captioning --num_candidates 4` left at this
+Reads the `.candidates.parquet` and `.jsonl` files that `geomclip evaluate captioning --num_drafts 4` left at this
 place. The sum of BLEU-2, ROUGE-L and METEOR of the model's captions decides. The output file has flags for
 `geomclip evaluate captioning`.
 """
@@ -15,22 +15,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from geomclip_tools.evaluation.caption_reranking import TERMS, Candidates, Weights, choose_candidates
+from geomclip_tools.evaluation.caption_reranking import TERMS, Weights, choose_candidates
 from geomclip_tools.evaluation.metrics.molecule_captioning import MoleculeCaptioning
 
-WEIGHTS = {  # beside 1 for the likelihood
-    "similarity": (0, 0.5, 1, 2, 4),
-    "agreement": (0, 0.05, 0.1, 0.2),
-    "consensus": (0, 1, 3, 10, 30),
+WEIGHTS = {  # beside 1 for the consensus
+    "draft": (0, 0.05, 0.1, 0.15, 0.2, 0.3),
+    "similarity": (0, 0.05, 0.1, 0.2),
+    "agreement": (0, 0.005, 0.01, 0.02, 0.04),
 }
 DECISIVE = ("bleu_2", "rouge_l", "meteor")
 
 
-def read_candidates(path: Path, system: str) -> tuple[Candidates, list[np.ndarray]]:
+def read_candidates(path: Path, system: str) -> tuple[list[list[str]], list[np.ndarray]]:
     table = pd.read_parquet(path)
     rows = [rows for _, rows in table[table["system"] == system].groupby("row", sort=True)]
-    captions = [rows["caption"].tolist() for rows in rows]
-    return Candidates(captions, [[]] * len(captions)), [rows[list(TERMS)].to_numpy() for rows in rows]
+    return [rows["caption"].tolist() for rows in rows], [rows[list(TERMS)].to_numpy() for rows in rows]
 
 
 def main() -> None:
@@ -45,7 +44,7 @@ def main() -> None:
     metric, found = MoleculeCaptioning(), []
     for values in product(*WEIGHTS.values()):
         weights = dict(zip(WEIGHTS, values, strict=True))
-        captions = choose_candidates(candidates, measured, Weights(**weights))
+        captions = choose_candidates(candidates, measured, Weights(1.0, *values))
         scores = metric.compute(predictions=captions, references=references, tokenizer=given.tokenizer, num_bootstrap=0)
         found.append({**weights, **{key: scores[key] for key in DECISIVE}})
     table = pd.DataFrame(found).assign(total=lambda rows: rows[list(DECISIVE)].sum(axis=1))

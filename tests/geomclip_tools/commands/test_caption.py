@@ -9,6 +9,8 @@ import torch
 from transformers import AutoTokenizer
 
 from geomclip_tools.commands.caption import main
+from geomclip_tools.commands.references import build_references
+from geomclip_tools.loading import load_captioner
 from modeling_geomclip import (
     GeomCLIPCaptioningProcessor,
     GeomCLIPForCaptioning,
@@ -95,16 +97,15 @@ def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
     processor.save_pretrained(tmp_path / "geomclip")
     words = ["--model", str(folder), "--molecules", "CCO", "c1ccccc1", "CCCCN", "--max_new_tokens", "6"]
     words += ["--output", str(tmp_path / "out.csv")]
-    with pytest.raises(ValueError, match="pass --geomclip with --num_candidates of at least 2"):
+    with pytest.raises(ValueError, match="pass --geomclip with --num_drafts"):
         main([*words, "--geomclip", str(tmp_path / "geomclip")])
-    with pytest.raises(ValueError, match="--num_candidates is 0; it must be at least 1"):
-        main([*words, "--num_candidates", "0"])
+    with pytest.raises(ValueError, match="--num_drafts is 0; it must be at least 1"):
+        main([*words, "--num_drafts", "0"])
     with pytest.raises(ValueError, match="was trained with num_neighbours=0 and reads no references"):
         main([*words, "--references", "known.csv"])
     chosen = {}
     for weight in (1000, -1000):
-        choice = ["--num_candidates", "3", "--similarity_weight", str(weight), "--agreement_weight", "0"]
-        choice += ["--consensus_weight", "0"]
+        choice = ["--num_drafts", "3", "--similarity_weight", str(weight), "--agreement_weight", "0"]
         main([*words, "--geomclip", str(tmp_path / "geomclip"), *choice])
         chosen[weight] = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["caption"].tolist()
     geometry = embed_molecules(model, processor, ["CCO", "c1ccccc1", "CCCCN"])
@@ -113,30 +114,25 @@ def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
     assert (best > worst).any()
 
 
-def test_the_consensus_of_the_references_chooses_among_candidates(save, tmp_path):
+def test_the_best_of_drafts_and_captions_of_references(save, tmp_path):
     folder = save("Describe:", num_neighbours=1)
-    words = [
-        "--model",
-        str(folder),
-        "--molecules",
-        "CCO",
-        "--output",
-        str(tmp_path / "out.csv"),
-        "--max_new_tokens",
-        "6",
-    ]
-    words += ["--num_candidates", "3", "--references", str(tmp_path / "known.csv"), "--agreement_weight", "0"]
-
-    def caption(far: str, weight: int) -> str:
-        """Return the caption if that of a reference which is too far for the prompt is `far`."""
-        pd.DataFrame({"smiles": ["CCO", "C"], "text": ["an alcohol", far]}).to_csv(tmp_path / "known.csv", index=False)
-        main([*words, "--consensus_weight", str(weight)])
-        return pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["caption"].item()
-
-    likeliest = caption("an alkane", 0)
-    unlikely = caption(likeliest, -1000)
-    assert unlikely != likeliest
-    assert caption(unlikely, 1000) == unlikely
+    (tmp_path / "known.csv").write_text(KNOWN)
+    words = ["--model", str(folder), "--molecules", "CCO", "c1ccccc1", "--references", str(tmp_path / "known.csv")]
+    words += ["--output", str(tmp_path / "out.csv"), "--max_new_tokens", "6", "--num_drafts", "3"]
+    tables = {}
+    for weight in (0, 1000):
+        main([*words, "--agreement_weight", "0", "--draft_weight", str(weight)])
+        tables[weight] = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
+    assert tables[0]["caption"].tolist() == ["an alcohol", "an arene"]
+    assert tables[0]["copied_from"].tolist() == ["LFQSCWFLJHTTHZ-UHFFFAOYSA-N", "UHOVQNZJYSORNB-UHFFFAOYSA-N"]
+    assert (tables[1000]["copied_from"] == "").all()
+    model, processor = load_captioner(str(folder))
+    processor.references = build_references(model, processor, str(tmp_path / "known.csv"), "utf-8")
+    neighbours = processor.find_neighbours(model, ["CCO", "c1ccccc1"])
+    given = {"captions": tables[0]["caption"].tolist(), "neighbours": neighbours, "return_tensors": "pt"}
+    outputs = model(**processor(["CCO", "c1ccccc1"], **given))
+    expected = (-outputs.caption_losses / outputs.num_tokens).tolist()
+    assert tables[0]["score"].tolist() == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_prompt_with_smiles_needs_them(save, tmp_path):

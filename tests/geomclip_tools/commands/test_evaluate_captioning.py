@@ -55,7 +55,7 @@ def test_a_captioner_without_name_or_folder_is_refused(item):
 
 
 @pytest.mark.parametrize(
-    "name", ["model", "true captions", "nearest by ECFP4", "a, likeliest beam", "reference", "smiles"]
+    "name", ["model", "true captions", "nearest by ECFP4", "a, likeliest draft", "reference", "smiles"]
 )
 def test_names_of_other_rows_and_keys_are_refused(name):
     with pytest.raises(ValueError, match=f"the name '{name}' is taken; choose another"):
@@ -204,34 +204,32 @@ def test_a_missing_package_is_told_before_a_model_is_loaded(command, monkeypatch
 
 
 def test_the_best_of_several_candidates(command):
-    weights = ["--likelihood_weight", "0", "--similarity_weight", "1", "--agreement_weight", "0"]
-    weights += ["--consensus_weight", "0"]
-    evaluate_captioning.main([*command, "--num_candidates", "3", *weights])
+    weights = ["--draft_weight", "0", "--similarity_weight", "1000", "--agreement_weight", "0"]
+    evaluate_captioning.main([*command, "--num_drafts", "3", *weights])
     lines = [json.loads(line) for line in Path("results/captioning.jsonl").read_text().splitlines()]
     candidates = pd.read_parquet("results/captioning.candidates.parquet")
     assert set(candidates["system"]) == {"model", "blind", "blind low", "neighbours reranked"}
     for system in ("model", "blind", "neighbours reranked"):
         for row, line in enumerate(lines):
             own = candidates[(candidates["system"] == system) & (candidates["row"] == row)].reset_index()
-            assert line[system] == own["caption"][own["similarity"].argmax()]
+            assert line[system] == own["caption"][(own["consensus"] + 1000 * own["similarity"]).argmax()]
             if system != "neighbours reranked":
-                assert len(own) == 3
-                assert line[f"{system}, likeliest beam"] == own["caption"][0]
-    assert any(line["model"] != line["model, likeliest beam"] for line in lines)
-    others = ["blind", "blind low", "model, likeliest beam", "blind, likeliest beam", "blind low, likeliest beam"]
+                assert line[f"{system}, likeliest draft"] == own["caption"][0]
+    assert any(line["model"] != line["model, likeliest draft"] for line in lines)
+    others = ["blind", "blind low", "model, likeliest draft", "blind, likeliest draft", "blind low, likeliest draft"]
     others += ["nearest by GeomCLIP", "nearest by ECFP4", "neighbours reranked", "most frequent"]
     assert list(json.loads(Path("results/captioning.json").read_text())["differences"]) == others
 
 
 @pytest.mark.filterwarnings("ignore:Passing `repetition_penalty` with `inputs_embeds`")  # on what was said, as meant
 def test_the_search_is_that_of_the_settings_for_every_captioner(command, monkeypatch):
-    searches, generate = [], evaluate_captioning.generate_candidates
+    searches, generate = [], evaluate_captioning.generate_drafts
 
     def record(*args, **kwargs):
         searches.append(kwargs)
         return generate(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate_captioning, "generate_candidates", record)
+    monkeypatch.setattr(evaluate_captioning, "generate_drafts", record)
     evaluate_captioning.main([*command, "--repetition_penalty", "1.3", "--num_beams", "2"])
     assert searches == 3 * [
         {"do_sample": False, "max_new_tokens": 6, "num_beams": 2, "repetition_penalty": 1.3},

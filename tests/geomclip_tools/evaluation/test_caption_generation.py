@@ -8,18 +8,21 @@ import torch
 from transformers import AutoTokenizer
 
 from dataset_pubchem3d.pairs import find_first_block
+from geomclip_tools.evaluation.caption_drafts import DraftFile
 from geomclip_tools.evaluation.caption_generation import (
     compare_geometries,
     compute_caption_losses,
     find_other_molecules,
-    generate_candidates,
+    generate_drafts,
     list_prompt_inputs,
+    order_by_length,
 )
 from modeling_geomclip import (
     GeomCLIPCaptioningProcessor,
     GeomCLIPFeatureExtractor,
     GeomCLIPForCaptioning,
     GeomCLIPReferences,
+    Neighbour,
 )
 from tests.geomclip_tools.training.tiny_decoder import save_decoder
 
@@ -119,7 +122,7 @@ def test_captions_are_in_the_order_of_the_rows_whatever_the_batch(build):
 
     def generate(rows: list[dict], batch_size: int, **changes) -> list[str]:
         prompt_inputs = list_prompt_inputs(model, processor, rows)
-        made = generate_candidates(model, processor, rows, batch_size, prompt_inputs, **search | changes)
+        made = generate_drafts(model, processor, rows, batch_size, prompt_inputs, **search | changes)
         return [caption for (caption,) in made.captions]
 
     expected = [generate([row], 1)[0] for row in ROWS]
@@ -146,19 +149,47 @@ def test_neighbours_with_the_same_first_block_are_left_out_in_evaluation(build, 
     assert all(len(found) == 2 for found in inputs["neighbours"])
     search = {"max_new_tokens": 12, "do_sample": False}
     alone = [
-        generate_candidates(
+        generate_drafts(
             model, processor, [row], 1, list_prompt_inputs(model, processor, [row], leave_own_out), **search
         )
         for row in ROWS
     ]
-    together = generate_candidates(model, processor, ROWS, 5, inputs, **search)
+    together = generate_drafts(model, processor, ROWS, 5, inputs, **search)
     assert together.captions == [made.captions[0] for made in alone]
+
+
+def test_an_interrupted_generation_continues(build, tmp_path, monkeypatch):
+    model, processor = build()
+    search, generate, calls = {"max_new_tokens": 8, "do_sample": False}, type(model).generate, []
+    expected = generate_drafts(model, processor, ROWS, 2, NOTHING, 2, **search)
+
+    def interrupt(self, **given):
+        calls.append(len(given["atom_ids"]))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return generate(self, **given)
+
+    monkeypatch.setattr(type(model), "generate", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        generate_drafts(model, processor, ROWS, 2, NOTHING, 2, DraftFile(tmp_path / "drafts.jsonl", {}), **search)
+    found = generate_drafts(model, processor, ROWS, 2, NOTHING, 2, DraftFile(tmp_path / "drafts.jsonl", {}), **search)
+    assert calls == [2, 2, 1, 1]
+    assert found.captions == expected.captions
+    assert found.likelihoods == [pytest.approx(scores) for scores in expected.likelihoods]
+
+
+def test_neighbours_with_long_captions_come_last():
+    far = [Neighbour("A", 0.5, "a" * length) for length in (5, 1, 9)]
+    rows = [{"smiles": "CCC"}, {"smiles": "CC"}, {"smiles": "C"}]
+    assert order_by_length(rows, {"neighbours": [[far[0]], [far[1], far[2]], [far[1]]]}) == [2, 0, 1]
+    assert order_by_length(rows, {"neighbours": [[], [], [far[1]]]}) == [1, 0, 2]
+    assert order_by_length(rows, NOTHING) == [2, 1, 0]
 
 
 def test_candidates_are_the_best_beams_with_their_likelihoods(build):
     model, processor = build()
     search = {"max_new_tokens": 8, "do_sample": False}
-    found = generate_candidates(model, processor, ROWS, 2, NOTHING, 3, **search)
+    found = generate_drafts(model, processor, ROWS, 2, NOTHING, 3, **search)
     beams = {"num_beams": 3, "num_return_sequences": 3, "output_scores": True, "return_dict_in_generate": True}
     for row, captions, likelihoods in zip(ROWS, found.captions, found.likelihoods, strict=True):
         molecule = row if "positions" in row else row["smiles"]
