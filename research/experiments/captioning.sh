@@ -9,7 +9,7 @@
 # The weights of the candidates' scores are chosen on validation; then the test rows are read. Finished steps are skipped,
 # and an interrupted step resumes. Needs the environment of `make .venv/test`, a C++ compiler, and no network. TEXT_MODEL
 # sets the judge's text tower, DECODER the language model, TOKENIZER the tokenizer for BLEU and METEOR; published tables
-# use allenai/scibert_scivocab_uncased. OUT is the folder of the runs.
+# use allenai/scibert_scivocab_uncased. METEOR needs WordNet (NLTK_DATA). OUT is the folder of the runs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PAIRS=$1 GEOMCLIP=$2
@@ -28,9 +28,9 @@ train() { # run name, task, flags
     $LAUNCH "${@:2}" --dataset "$PAIRS" --output_dir "$OUT/$1" --resume
 }
 evaluate() { # split, name of the results, flags
-    [ -f "$OUT/$2.json" ] || "$BIN/geomclip" evaluate captioning --model "$OUT/captioner" --compare blind="$OUT/blind" \
-        --dataset "$PAIRS" --dataset_config captioning --split "$1" --geomclip "$GEOMCLIP" --judge "$OUT/judge" \
-        --tokenizer "$TOKENIZER" --num_drafts 4 --output "$OUT/$2.json" "${@:3}"
+    [ -f "$OUT/$2.json" ] || "$BIN/geomclip" evaluate captioning --model "$OUT/captioner" --dataset "$PAIRS" \
+        --dataset_config captioning --split "$1" --geomclip "$GEOMCLIP" --judge "$OUT/judge" --tokenizer "$TOKENIZER" \
+        --num_drafts 1 --output "$OUT/$2.json" "${@:3}"
 }
 CAPTION=(caption --config train/caption_neighbours --dataset_config captioning --decoder "$DECODER" --model "$GEOMCLIP"
     --torch_compile true)
@@ -40,4 +40,4 @@ train judge pretrain --config train/text_pairs --text_model "$TEXT_MODEL" --seed
 evaluate "validation[:256]" validation
 "$BIN/python" research/experiments/choose_reranking.py "$OUT/validation" --tokenizer "$TOKENIZER" \
     --output "$OUT/weights.txt"
-evaluate test test $(cat "$OUT/weights.txt")
+evaluate test test --compare blind="$OUT/blind" $(cat "$OUT/weights.txt")
