@@ -1,11 +1,12 @@
 """`geomclip caption`: generate captions of molecules."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from modeling_geomclip import Neighbour
+from dataset_pubchem3d.pairs import get_molecule_input
+from modeling_geomclip import Neighbour, embed_molecules
 from modeling_geomclip.processing_captioning_geomclip import UNLIKE
 
 from ..evaluation.caption_consensus import NUM_CONSULTED
@@ -24,8 +25,10 @@ from ..evaluation.caption_reranking import (
     Weights,
     choose_candidates,
     collect_candidates,
+    embed_different,
     measure_candidates,
     measure_similarities,
+    space_evenly,
 )
 from ..loading import load_captioner, load_geomclip
 from .molecules import (
@@ -58,26 +61,26 @@ class CaptionSettings:
     )
     geomclip: str | None = field(
         default=None,
-        metadata={"help": "GeomCLIP that compares candidates with the geometry: checkpoint folder or Hub id"},
+        metadata={"help": "GeomCLIP for --similarity_weight: checkpoint folder or Hub id"},
     )
     num_drafts: int | None = field(
         default=None,
         metadata={
-            "help": "number of beams; the best one of them and of the captions of similar molecules is chosen. If "
-            "omitted, the search decides"
+            "help": "number of captions that the captioner drafts, the best beams if more than one; the best of them "
+            "and of the captions of the 30 most similar references is taken. If omitted, the first draft is taken"
         },
     )
     draft_weight: float = field(
         default=DRAFT_WEIGHT,
-        metadata={"help": "weight of a candidate's overlap with the drafts, beside 1 for that with similar molecules"},
+        metadata={"help": "weight of a caption's overlap with the drafts, beside 1 for that with the references"},
     )
     similarity_weight: float = field(
         default=SIMILARITY_WEIGHT,
-        metadata={"help": "weight of a candidate's similarity to the geometry by --geomclip"},
+        metadata={"help": "weight of a caption's similarity to the geometry by --geomclip"},
     )
     agreement_weight: float = field(
         default=AGREEMENT_WEIGHT,
-        metadata={"help": "weight of a candidate's agreement with the elements and rings of the geometry"},
+        metadata={"help": "weight, subtracted, of each contradiction of a caption to elements or rings"},
     )
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     batch_size: int = field(default=32, metadata={"help": "molecules per batch"})
@@ -91,8 +94,10 @@ class CaptionSettings:
         for name in ("num_drafts", "num_beams", "batch_size"):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise ValueError(f"--{name} is {number}; it must be at least 1")
-        if self.geomclip is not None and self.num_drafts is None:
-            raise ValueError("a GeomCLIP compares candidates; pass --geomclip with --num_drafts")
+        if (self.geomclip is not None) != (self.similarity_weight != 0):
+            raise ValueError("--geomclip and --similarity_weight need each other; pass both or neither")
+        if self.num_drafts is None and self.geomclip is not None:
+            raise ValueError("without --num_drafts, no caption is chosen by --similarity_weight; pass --num_drafts")
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) -> None:
@@ -127,9 +132,10 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
     shown = prompt_inputs.get("neighbours", [[]] * len(rows))
     consulted, captions = shown, [written[0] for written in drafts.captions]
     if settings.num_drafts is not None:
+        geometries = [get_molecule_input(row) for row in rows]
+        consulted = processor.find_neighbours(model, geometries, NUM_CONSULTED) or shown
         molecules = [given[row["index"]].molecule for row in rows]
-        consulted = processor.find_neighbours(model, molecules, NUM_CONSULTED) or shown
-        captions = choose(settings, processor, molecules, drafts.captions, consulted)
+        captions = choose(settings, records, molecules, drafts.captions, consulted)
     scores = score(model, processor, rows, captions, drafts, settings.batch_size, prompt_inputs)
     columns = {"id": [], "row": [], "caption": [], "score": [], "copied_from": [], "neighbours": []}
     for row, caption, likelihood, near, found in zip(rows, captions, scores, consulted, shown, strict=True):
@@ -139,7 +145,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
             row["index"],
             UNLIKE if is_unlike else caption,
             None if is_unlike else likelihood,
-            None if is_unlike else next((other.inchikey for other in near if other.caption == caption), None),
+            None if is_unlike else find_source(caption, near),
             [neighbour._asdict() for neighbour in found],
         )
         for column, value in zip(columns.values(), values, strict=True):
@@ -154,7 +160,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) 
 
 def choose(
     settings: CaptionSettings,
-    processor: Any,
+    records: Sequence[Mapping[str, Any]],
     molecules: Sequence[Any],
     drafts: Sequence[Sequence[str]],
     neighbours: Sequence[Sequence[Neighbour]],
@@ -167,12 +173,17 @@ def choose(
     candidates = collect_candidates(drafts, neighbours)
     similarities = [[0.0] * len(captions) for captions in candidates]
     if settings.geomclip is not None:
-        geomclip, own = load_geomclip(settings.geomclip)
-        similarities = measure_similarities(geomclip, own, own.feature_extractor.read(molecules)[0], candidates)
-    records, _ = processor.feature_extractor.read(molecules)
+        geomclip, processor = load_geomclip(settings.geomclip)
+        geometry = embed_molecules(geomclip, processor, molecules).double().numpy()
+        similarities = measure_similarities(geometry, embed_different(geomclip, processor, candidates), candidates)
     measured = measure_candidates(records, candidates, drafts, neighbours, similarities)
     weights = Weights(1.0, settings.draft_weight, settings.similarity_weight, settings.agreement_weight)
     return choose_candidates(candidates, measured, weights)
+
+
+def find_source(caption: str, neighbours: Sequence[Neighbour]) -> str | None:
+    """Return the InChIKey of the nearest neighbour with the same caption, if there is one."""
+    return next((near.inchikey for near in neighbours if space_evenly(near.caption) == caption), None)
 
 
 def score(
@@ -184,7 +195,10 @@ def score(
     batch_size: int,
     prompt_inputs: dict[str, Any],
 ) -> list[float]:
-    """Return the mean log-probability of the tokens of each caption, nats; the caption may be no draft."""
+    """Return the mean log-probability of the tokens of each caption, nats.
+
+    Of a caption that is not a draft, only the tokens that a caption may have at most are scored.
+    """
     scores = [
         likelihoods[written.index(caption)] if caption in written else None
         for caption, written, likelihoods in zip(captions, drafts.captions, drafts.likelihoods, strict=True)

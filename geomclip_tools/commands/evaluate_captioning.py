@@ -36,7 +36,8 @@ EXAMPLE = (
     "geomclip evaluate captioning --model captioner --dataset pubchem3d --split test --geomclip geomclip "
     "--judge geomclip_1 --compare blind=captioner_blind --output results/captioning.json"
 )
-LIKELIEST = ", likeliest draft"  # end of the name of a captioner without reranking
+FIRST = ", first draft"  # end of the name of a captioner whose captions are not chosen
+PROMPT_SETTINGS = ("prompt", "prompt_format", "neighbour_order", "max_neighbour_tokens")
 ORIGIN = ("inchikey", "smiles", "text_source", "text_kind")
 RESERVED = {TRUE, *BASELINES, "reference", *ORIGIN}  # table rows and keys of the captions file
 
@@ -51,12 +52,12 @@ class CaptioningSettings:
     )
     output: str = field(metadata={"help": "results file to write (JSON)"})
     judge: str = field(metadata={"help": "GeomCLIP of another seed that retrieves the molecule of each caption"})
-    geomclip: str = field(metadata={"help": "GeomCLIP that finds the nearest training molecules and chooses captions"})
+    geomclip: str = field(metadata={"help": "GeomCLIP that finds the nearest training molecules"})
     compare: list[str] = field(default_factory=list, metadata={"help": "other captioners, each as name=folder"})
     dataset_config: str | None = field(default=None, metadata={"help": "dataset configuration, such as captioning"})
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
     split: str = field(default="test", metadata={"help": "dataset split to evaluate"})
-    train_split: str = field(default="train", metadata={"help": "split that provides the captions of the baselines"})
+    train_split: str = field(default="train", metadata={"help": "split of the nearest training molecules"})
     tokenizer: str = field(
         default="allenai/scibert_scivocab_uncased",
         metadata={"help": "tokenizer for BLEU and METEOR: folder or Hub id"},
@@ -66,21 +67,21 @@ class CaptioningSettings:
     num_drafts: int | None = field(
         default=None,
         metadata={
-            "help": "number of beams; the best one of them and of the captions of the nearest training molecules is "
-            "chosen. If omitted, the search decides"
+            "help": "number of captions that a captioner drafts, the best beams if more than one; the best of them and "
+            "of the captions of the 30 nearest training molecules is taken. If omitted, the first draft is taken"
         },
     )
     draft_weight: float = field(
         default=DRAFT_WEIGHT,
-        metadata={"help": "weight of a candidate's overlap with the drafts, beside 1 for that with similar molecules"},
+        metadata={"help": "weight of a caption's overlap with the drafts, beside 1 for that with the neighbours'"},
     )
     similarity_weight: float = field(
         default=SIMILARITY_WEIGHT,
-        metadata={"help": "weight of the cosine of the candidate's and the geometry's embeddings"},
+        metadata={"help": "weight of the cosine of the embeddings of caption and geometry, by --geomclip"},
     )
     agreement_weight: float = field(
         default=AGREEMENT_WEIGHT,
-        metadata={"help": "weight of a candidate's agreement with the geometry's elements and rings"},
+        metadata={"help": "weight, subtracted, of each contradiction of a caption to elements or rings"},
     )
     max_new_tokens: int | None = field(
         default=None, metadata={"help": "maximum length of a caption in tokens; if omitted, that of the captioner"}
@@ -89,6 +90,11 @@ class CaptioningSettings:
     pool_size: int = field(default=64, metadata={"help": "candidate molecules in each pool of the judge"})
     seed: int = field(default=0, metadata={"help": "random seed of the bootstrap"})
     num_bootstrap: int = field(default=1000, metadata={"help": "bootstrap resamples for the confidence intervals"})
+
+    def __post_init__(self):
+        for name in ("num_drafts", "num_beams", "batch_size"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ValueError(f"--{name} is {number}; it must be at least 1")
 
     @property
     def search(self) -> dict:
@@ -118,7 +124,8 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "evaluate", 
     sampling = {"num_bootstrap": settings.num_bootstrap, "seed": settings.seed}
     losses = compare_losses(settings, pairs, **sampling)
     drafts = {name: write_drafts(settings, name, folder, pairs) for name, folder in captioners.items()}
-    given = (pairs, training, drafts, settings.weights, settings.geomclip)
+    chosen_from = {} if settings.num_drafts is None else drafts
+    given = (pairs, training, chosen_from, settings.weights, settings.geomclip)
     captioned = caption_by_geomclip(*load_geomclip(settings.geomclip), *given)
     systems = name_systems(drafts, captioned, settings.num_drafts)
     write_captions(Path(settings.output).with_suffix(".jsonl"), pairs, systems)
@@ -154,7 +161,8 @@ def write_drafts(settings: CaptioningSettings, name: str, folder: str, pairs: da
         "captioner": hash_modules({"captioner": captioner}),
         "rows": digest_rows(rows),
         "neighbours": digest_rows({"captions": captions} for captions in neighbours),
-        "search": search | {"num_drafts": num_drafts},
+        "prompt": {name: getattr(processor, name) for name in PROMPT_SETTINGS},
+        "search": search | {"num_drafts": num_drafts, "dtype": str(captioner.decoder.dtype)},
     }
     file = DraftFile(Path(settings.output).with_suffix(f".{name}.drafts.jsonl"), origin)
     given = (rows, settings.batch_size, prompt_inputs, num_drafts, file)
@@ -164,11 +172,11 @@ def write_drafts(settings: CaptioningSettings, name: str, folder: str, pairs: da
 def name_systems(
     drafts: dict[str, list[list[str]]], captioned: Captioned, num_drafts: int | None
 ) -> dict[str, list[str]]:
-    """Return the captions of all systems; if captions are chosen, also the likeliest draft of each captioner."""
-    likeliest = {name: [captions[0] for captions in written] for name, written in drafts.items()}
+    """Return the captions of all systems; if captions are chosen, also the first draft of each captioner."""
+    first = {name: [captions[0] for captions in written] for name, written in drafts.items()}
     if num_drafts is None:
-        return likeliest | captioned.baselines
-    return captioned.chosen | {f"{name}{LIKELIEST}": found for name, found in likeliest.items()} | captioned.baselines
+        return first | captioned.baselines
+    return captioned.chosen | {f"{name}{FIRST}": found for name, found in first.items()} | captioned.baselines
 
 
 def name_captioners(settings: CaptioningSettings) -> dict[str, str]:
@@ -182,7 +190,9 @@ def name_captioners(settings: CaptioningSettings) -> dict[str, str]:
         name, _, folder = item.partition("=")
         if not (name and folder):
             raise ValueError(f"--compare {item!r} is not name=folder; name the captioner, for example blind={item}")
-        if name in captioners or name in RESERVED or name.endswith(LIKELIEST):
+        if "/" in name or "\\" in name:
+            raise ValueError(f"--compare {item!r}: the name {name!r} becomes part of a file name; omit / and \\")
+        if name in captioners or name in RESERVED or name.endswith(FIRST):
             raise ValueError(f"--compare {item!r}: the name {name!r} is taken; choose another")
         captioners[name] = folder
     return captioners

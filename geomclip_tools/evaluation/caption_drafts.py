@@ -28,26 +28,32 @@ class DraftFile:
 
     Args:
         path: the file. It may exist.
-        origin: what the drafts depend on: captioner, rows, prompts and search. A file of another origin is replaced.
+        origin: what the drafts depend on: captioner, rows, prompts and search. A file of another origin is renamed.
     """
 
     def __init__(self, path: Path, origin: Mapping[str, Any]):
         self.path, self.origin = path, json.loads(json.dumps(origin))
 
-    def read(self) -> dict[int, tuple[list[str], list[float]]]:
-        """Return the captions and likelihoods of the rows in the file, {row: (captions, likelihoods)}."""
+    def resume(self) -> dict[int, tuple[list[str], list[float]]]:
+        """Return the captions and likelihoods of the rows in the file, {row: (captions, likelihoods)}.
+
+        The file is begun if it does not exist, and freed from a last line that was not written to its end.
+        """
         lines = read_complete_lines(self.path) if self.path.is_file() else []
-        if not lines or lines[0] != self.origin:
-            if lines:
-                logger.warning("replacing %s, whose drafts are of another captioner, search or dataset", self.path)
-            lines = [self.origin]
-        # Written anew, so that the next line does not follow half a one.
+        if lines and lines[0] != self.origin:
+            old = self.path.with_name(f"{self.path.name}.old")
+            logger.warning("%s has drafts of another captioner, search or dataset; renaming it to %s", self.path, old)
+            self.path.replace(old)
+            lines = []
+        lines = lines or [self.origin]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        partial = self.path.with_name(f"{self.path.name}.partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        partial.replace(self.path)
         return {line["row"]: (line["captions"], line["likelihoods"]) for line in lines[1:]}
 
     def append(self, drafts: Mapping[int, tuple[list[str], list[float]]]) -> None:
-        """Append the drafts of some rows, as `read` returns them."""
+        """Append the drafts of some rows, as `resume` returns them."""
         with self.path.open("a", encoding="utf-8") as file:
             for row, (captions, likelihoods) in drafts.items():
                 file.write(json.dumps({"row": row, "captions": captions, "likelihoods": likelihoods}) + "\n")

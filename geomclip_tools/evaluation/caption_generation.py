@@ -88,7 +88,7 @@ def generate_drafts(
         file: to which the drafts of each batch are appended; rows that it has are not generated again.
         **kwargs: arguments of `model.generate`.
     """
-    rows, found = list(rows), {} if file is None else file.read()
+    rows, found = list(rows), {} if file is None else file.resume()
     if num_drafts > 1:
         kwargs |= {"num_return_sequences": num_drafts, "num_beams": max(num_drafts, kwargs.get("num_beams", 1))}
     order = [index for index in order_by_length(rows, prompt_inputs) if index not in found]

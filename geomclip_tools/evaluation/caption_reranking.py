@@ -1,13 +1,12 @@
 """Choose the best caption of each molecule among drafts of a captioner and captions of similar molecules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from modeling_geomclip import Neighbour, embed_texts
-from modeling_geomclip.embedding_geomclip import embed_records
 
 from .caption_agreement import count_contradictions, read_composition
 from .caption_consensus import measure_consensus, measure_overlaps
@@ -36,27 +35,35 @@ class Weights:
 def collect_candidates(drafts: Sequence[Sequence[str]], neighbours: Sequence[Sequence[Neighbour]]) -> list[list[str]]:
     """Return the candidates of each molecule, without repetitions: its drafts, then the captions of its neighbours.
 
-    A molecule with neither has an empty caption.
+    Their words are separated by single spaces, as those of drafts are. A molecule with neither has an empty caption.
     """
     return [
-        list(dict.fromkeys([*written, *(neighbour.caption for neighbour in near)])) or [""]
+        list(dict.fromkeys([*written, *(space_evenly(neighbour.caption) for neighbour in near)])) or [""]
         for written, near in zip(drafts, neighbours, strict=True)
     ]
 
 
+def space_evenly(caption: str) -> str:
+    """Separate the words of a caption by single spaces."""
+    return " ".join(caption.split())
+
+
+def embed_different(geomclip: Any, processor: Any, candidates: Iterable[Sequence[str]]) -> dict[str, np.ndarray]:
+    """Embed every different caption among the candidates of several molecules, {caption: (width,) float64}."""
+    different = list(dict.fromkeys(caption for captions in candidates for caption in captions))
+    return dict(zip(different, embed_texts(geomclip, processor, different).double().numpy(), strict=True))
+
+
 def measure_similarities(
-    geomclip: Any, processor: Any, records: Sequence[Mapping[str, Any]], candidates: Sequence[Sequence[str]]
+    geometry: np.ndarray, texts: Mapping[str, np.ndarray], candidates: Sequence[Sequence[str]]
 ) -> list[list[float]]:
-    """Measure the cosines of the embeddings of candidates and of their geometries, with a GeomCLIP.
+    """Measure the cosines of the embeddings of candidates and of their geometries.
 
     Args:
-        geomclip, processor: a GeomCLIP, and its processor.
-        records: one per molecule, from the feature extractor of the processor.
+        geometry: (molecules, width), normalised.
+        texts: from `embed_different`.
         candidates: of these molecules.
     """
-    geometry = embed_records(geomclip, processor, records).double().numpy()
-    different = list(dict.fromkeys(caption for captions in candidates for caption in captions))
-    texts = dict(zip(different, embed_texts(geomclip, processor, different).double().numpy(), strict=True))
     return [
         [float(texts[caption] @ embedding) for caption in captions]
         for embedding, captions in zip(geometry, candidates, strict=True)
@@ -90,21 +97,15 @@ def measure_candidates(
     return measured
 
 
-def find_best(candidates: Sequence[Sequence[str]], measured: Sequence[np.ndarray], weights: Weights) -> list[int]:
-    """Return the place of the candidate with the highest score of each molecule; of equal ones, the first.
-
-    A blank candidate is the best one only if all are blank.
-    """
-    factors, places = np.array([getattr(weights, term) for term in TERMS]), []
-    for captions, terms in zip(candidates, measured, strict=True):
-        is_blank = np.array([not caption for caption in captions])
-        places.append(int(np.argmax(np.where(is_blank, -np.inf, terms @ factors))))
-    return places
-
-
 def choose_candidates(
     candidates: Sequence[Sequence[str]], measured: Sequence[np.ndarray], weights: Weights
 ) -> list[str]:
-    """Return the best candidate of each molecule, see `find_best`."""
-    places = find_best(candidates, measured, weights)
-    return [captions[place] for captions, place in zip(candidates, places, strict=True)]
+    """Return the candidate with the highest score of each molecule; of equal ones, the first.
+
+    A blank candidate is chosen only if all are blank.
+    """
+    factors, chosen = np.array([getattr(weights, term) for term in TERMS]), []
+    for captions, terms in zip(candidates, measured, strict=True):
+        is_blank = np.array([not caption for caption in captions])
+        chosen.append(captions[int(np.argmax(np.where(is_blank, -np.inf, terms @ factors)))])
+    return chosen

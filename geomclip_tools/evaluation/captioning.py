@@ -1,14 +1,16 @@
 """Evaluate the captions of held-out molecules and compare systems."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import datasets
 import numpy as np
+from torch import Tensor
 
 from dataset_pubchem3d.pairs import find_first_block
-from modeling_geomclip import GeomCLIPReferences, embed_molecules, embed_texts
+from modeling_geomclip import GeomCLIPReferences, Neighbour, embed_molecules, embed_texts
 from modeling_geomclip.embedding_geomclip import embed_records
 from modeling_geomclip.references_geomclip import hash_geometry_side
 
@@ -20,6 +22,7 @@ from .caption_reranking import (
     Weights,
     choose_candidates,
     collect_candidates,
+    embed_different,
     measure_candidates,
     measure_similarities,
 )
@@ -84,8 +87,7 @@ def caption_by_geomclip(
     """Caption molecules with training captions, without a language model, and choose among the drafts of captioners.
 
     The candidates of a captioner are its drafts and the captions of the `NUM_CONSULTED` nearest molecules, the reranked
-    neighbours are the latter alone, with the same score. They leave out molecules of the row's own first InChIKey
-    block and captions equal to its text.
+    neighbours are the latter alone, with the same score; see `find_neighbours` for what is left out.
 
     Args:
         geomclip, processor: the GeomCLIP that finds the nearest training molecules, and its processor.
@@ -103,13 +105,13 @@ def caption_by_geomclip(
     captions = list(training["text"])
     nearest = rank_by_embedding(queries.numpy(), references.numpy(), 1)[:, 0]
     by_fingerprint = find_nearest_by_fingerprint(list(pairs["smiles"]), list(training["smiles"]))
-    index = GeomCLIPReferences(references, captions, list_blocks(training), hash_geometry_side(geomclip))
-    neighbours = index.find(queries, NUM_CONSULTED, list_blocks(pairs), list(pairs["text"]))
+    neighbours = find_neighbours(queries, pairs, references, training, hash_geometry_side(geomclip))
     given = {**drafts, RERANKED: [[]] * len(pairs)}
     candidates = {system: collect_candidates(written, neighbours) for system, written in given.items()}
+    texts = embed_different(geomclip, processor, itertools.chain.from_iterable(candidates.values()))
     measured = {
         system: measure_candidates(
-            records, found, given[system], neighbours, measure_similarities(geomclip, processor, records, found)
+            records, found, given[system], neighbours, measure_similarities(queries.double().numpy(), texts, found)
         )
         for system, found in candidates.items()
     }
@@ -123,9 +125,27 @@ def caption_by_geomclip(
     return Captioned(dict(zip(BASELINES, baselines, strict=True)), chosen, candidates, measured, failures)
 
 
-def list_blocks(rows: datasets.Dataset) -> list[str]:
-    """Return the first InChIKey block of each row."""
-    return [find_first_block(row) for row in rows]
+def find_neighbours(
+    queries: Tensor, pairs: datasets.Dataset, references: Tensor, training: datasets.Dataset, geometry_hash: str
+) -> list[list[Neighbour]]:
+    """Find the `NUM_CONSULTED` nearest training molecules of each row of `pairs`.
+
+    None has the first InChIKey block or the text of the row. Training molecules without an InChIKey are nobody's
+    neighbours, and rows without one have none.
+
+    Args:
+        queries, references: geometry embeddings of `pairs` and of `training`.
+        geometry_hash: of the geometry side that made them.
+    """
+    blocks, own = ([find_first_block(row) for row in rows] for rows in (training, pairs))
+    named = [place for place, block in enumerate(blocks) if block]
+    if not named:
+        return [[]] * len(pairs)
+    captions = training["text"][:]
+    chosen = ([captions[place] for place in named], [blocks[place] for place in named])
+    index = GeomCLIPReferences(references[named], *chosen, geometry_hash)
+    found = index.find(queries, NUM_CONSULTED, own, pairs["text"][:])
+    return [near if block else [] for near, block in zip(found, own, strict=True)]
 
 
 def judge_captions(
@@ -150,7 +170,7 @@ def judge_captions(
         ValueError: if the judge rejects a molecule, or as for `expect_pool_hits`.
     """
     geometry = embed_molecules(judge, processor, read_all(processor, pairs, name)).double().numpy()
-    ids = list_blocks(pairs)
+    ids = [find_first_block(row) for row in pairs]
     hits = {}
     for system, captions in systems.items():
         text = embed_texts(judge, processor, captions).double().numpy()

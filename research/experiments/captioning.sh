@@ -38,6 +38,6 @@ train captioner "${CAPTION[@]}"
 train blind "${CAPTION[@]}" --prefix none
 train judge pretrain --config train/text_pairs --text_model "$TEXT_MODEL" --seed 1
 evaluate "validation[:256]" validation
-"$BIN/python" research/experiments/choose_reranking.py "$OUT/validation" --tokenizer "$TOKENIZER" \
-    --output "$OUT/weights.txt"
+[ -f "$OUT/weights.txt" ] || "$BIN/python" research/experiments/choose_reranking.py "$OUT/validation" \
+    --tokenizer "$TOKENIZER" --output "$OUT/weights.txt"
 evaluate test test --compare blind="$OUT/blind" $(cat "$OUT/weights.txt")

@@ -2,7 +2,7 @@
 
     python research/experiments/choose_reranking.py runs/captioning/validation --output weights.txt
 
-Reads the `.candidates.parquet` and `.jsonl` files that `geomclip evaluate captioning --num_drafts 4` left at this
+Reads the `.candidates.parquet` and `.jsonl` files that `geomclip evaluate captioning --num_drafts 1` left at this
 place. The sum of BLEU-2, ROUGE-L and METEOR of the model's captions decides. The output file has flags for
 `geomclip evaluate captioning`.
 """
@@ -38,14 +38,16 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="allenai/scibert_scivocab_uncased", help="folder or Hub id")
     parser.add_argument("--output", type=Path, required=True, help="text file to write")
     given = parser.parse_args()
-    lines = given.results.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()
+    lines = Path(f"{given.results}.jsonl").read_text(encoding="utf-8").splitlines()
     references = [json.loads(line)["reference"] for line in lines]
-    candidates, measured = read_candidates(given.results.with_suffix(".candidates.parquet"), "model")
+    candidates, measured = read_candidates(Path(f"{given.results}.candidates.parquet"), "model")
     metric, found = MoleculeCaptioning(), []
     for values in product(*WEIGHTS.values()):
         weights = dict(zip(WEIGHTS, values, strict=True))
         captions = choose_candidates(candidates, measured, Weights(1.0, *values))
         scores = metric.compute(predictions=captions, references=references, tokenizer=given.tokenizer, num_bootstrap=0)
+        if scores["meteor"] is None:
+            raise ValueError(scores["meteor_unavailable"])
         found.append({**weights, **{key: scores[key] for key in DECISIVE}})
     table = pd.DataFrame(found).assign(total=lambda rows: rows[list(DECISIVE)].sum(axis=1))
     print(table.sort_values("total", ascending=False).head(10).to_string(index=False))

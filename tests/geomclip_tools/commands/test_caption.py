@@ -76,18 +76,20 @@ def test_neighbours_from_a_table(save, tmp_path):
     assert (table["score"] < 0).all()
 
 
-def test_a_molecule_unlike_all_references_gets_no_invented_caption(save, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("more", [[], ["--num_drafts", "2"]])
+def test_a_molecule_unlike_all_references_gets_no_invented_caption(save, tmp_path, monkeypatch, capsys, more):
     monkeypatch.setattr(GeomCLIPReferences, "min_similarity", 0.9999)
     folder = save("Describe:", num_neighbours=1)
     (tmp_path / "known.csv").write_text(KNOWN)
     words = ["--model", str(folder), "--molecules", "CCO", "CCCS", "--references", str(tmp_path / "known.csv")]
-    main([*words, "--output", str(tmp_path / "out.csv"), "--max_new_tokens", "6"])
+    main([*words, "--output", str(tmp_path / "out.csv"), "--max_new_tokens", "6", *more])
     assert capsys.readouterr().out.endswith(
         "wrote 1 caption to " + str(tmp_path / "out.csv; 1 molecule unlike the references\n")
     )
     table = pd.read_csv(tmp_path / "out.csv")
     assert (table["caption"] == "unlike the reference molecules").tolist() == [False, True]
     assert table["score"].isna().tolist() == [False, True]
+    assert table["copied_from"].isna()[1]
     assert json.loads(table["neighbours"][1])[0]["similarity"] < 0.9999
 
 
@@ -97,8 +99,12 @@ def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
     processor.save_pretrained(tmp_path / "geomclip")
     words = ["--model", str(folder), "--molecules", "CCO", "c1ccccc1", "CCCCN", "--max_new_tokens", "6"]
     words += ["--output", str(tmp_path / "out.csv")]
-    with pytest.raises(ValueError, match="pass --geomclip with --num_drafts"):
+    with pytest.raises(ValueError, match="--geomclip and --similarity_weight need each other"):
         main([*words, "--geomclip", str(tmp_path / "geomclip")])
+    with pytest.raises(ValueError, match="--geomclip and --similarity_weight need each other"):
+        main([*words, "--num_drafts", "2", "--similarity_weight", "0.1"])
+    with pytest.raises(ValueError, match="pass --num_drafts"):
+        main([*words, "--geomclip", str(tmp_path / "geomclip"), "--similarity_weight", "0.1"])
     with pytest.raises(ValueError, match="--num_drafts is 0; it must be at least 1"):
         main([*words, "--num_drafts", "0"])
     with pytest.raises(ValueError, match="was trained with num_neighbours=0 and reads no references"):
@@ -114,11 +120,12 @@ def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
     assert (best > worst).any()
 
 
-def test_the_best_of_drafts_and_captions_of_references(save, tmp_path):
+@pytest.mark.parametrize("num_drafts", [1, 3])
+def test_the_best_of_drafts_and_captions_of_references(save, tmp_path, num_drafts):
     folder = save("Describe:", num_neighbours=1)
     (tmp_path / "known.csv").write_text(KNOWN)
     words = ["--model", str(folder), "--molecules", "CCO", "c1ccccc1", "--references", str(tmp_path / "known.csv")]
-    words += ["--output", str(tmp_path / "out.csv"), "--max_new_tokens", "6", "--num_drafts", "3"]
+    words += ["--output", str(tmp_path / "out.csv"), "--max_new_tokens", "6", "--num_drafts", str(num_drafts)]
     tables = {}
     for weight in (0, 1000):
         main([*words, "--agreement_weight", "0", "--draft_weight", str(weight)])

@@ -55,7 +55,7 @@ def test_a_captioner_without_name_or_folder_is_refused(item):
 
 
 @pytest.mark.parametrize(
-    "name", ["model", "true captions", "nearest by ECFP4", "a, likeliest draft", "reference", "smiles"]
+    "name", ["model", "true captions", "nearest by ECFP4", "a, first draft", "reference", "smiles"]
 )
 def test_names_of_other_rows_and_keys_are_refused(name):
     with pytest.raises(ValueError, match=f"the name '{name}' is taken; choose another"):
@@ -188,6 +188,34 @@ def test_a_checkpoint_that_reads_less_than_the_captioner_is_refused(command, pro
         evaluate_captioning.main(command)
 
 
+def test_an_evaluation_that_was_interrupted_generates_no_draft_twice(command, monkeypatch):
+    calls, generate = [], GeomCLIPForCaptioning.generate
+
+    def record(self, **given):
+        calls.append(len(given["atom_ids"]))
+        return generate(self, **given)
+
+    monkeypatch.setattr(GeomCLIPForCaptioning, "generate", record)
+    evaluate_captioning.main(command)
+    first, lines = sum(calls), Path("results/captioning.jsonl").read_text()
+    evaluate_captioning.main(command)
+    assert sum(calls) == first == 3 * 4
+    assert Path("results/captioning.jsonl").read_text() == lines
+    evaluate_captioning.main([*command, "--max_new_tokens", "2"])
+    assert sum(calls) == 2 * first
+
+
+@pytest.mark.parametrize("name", ["num_drafts", "num_beams", "batch_size"])
+def test_numbers_are_positive(name):
+    with pytest.raises(ValueError, match=f"--{name} is 0; it must be at least 1"):
+        settings_of(**{name: 0})
+
+
+def test_a_name_that_cannot_be_part_of_a_file_name_is_refused():
+    with pytest.raises(ValueError, match="the name 'a/b' becomes part of a file name"):
+        name_captioners(settings_of(compare=["a/b=folder"]))
+
+
 def test_it_refuses_what_it_cannot_do_before_it_loads_a_model(command):
     with pytest.raises(ValueError, match="--compare 'folder' is not name=folder"):
         evaluate_captioning.main([*command, "folder"])
@@ -214,9 +242,9 @@ def test_the_best_of_several_candidates(command):
             own = candidates[(candidates["system"] == system) & (candidates["row"] == row)].reset_index()
             assert line[system] == own["caption"][(own["consensus"] + 1000 * own["similarity"]).argmax()]
             if system != "neighbours reranked":
-                assert line[f"{system}, likeliest draft"] == own["caption"][0]
-    assert any(line["model"] != line["model, likeliest draft"] for line in lines)
-    others = ["blind", "blind low", "model, likeliest draft", "blind, likeliest draft", "blind low, likeliest draft"]
+                assert line[f"{system}, first draft"] == own["caption"][0]
+    assert any(line["model"] != line["model, first draft"] for line in lines)
+    others = ["blind", "blind low", "model, first draft", "blind, first draft", "blind low, first draft"]
     others += ["nearest by GeomCLIP", "nearest by ECFP4", "neighbours reranked", "most frequent"]
     assert list(json.loads(Path("results/captioning.json").read_text())["differences"]) == others
 

@@ -17,32 +17,33 @@ def path(tmp_path) -> Path:
 
 
 def test_it_returns_what_was_appended(path):
-    assert DraftFile(path, ORIGIN).read() == {}
+    assert DraftFile(path, ORIGIN).resume() == {}
     file = DraftFile(path, ORIGIN)
     for row in DRAFTS:
         file.append({row: DRAFTS[row]})
-    assert DraftFile(path, ORIGIN).read() == DRAFTS
+    assert DraftFile(path, ORIGIN).resume() == DRAFTS
     file.append({1: (["water"], [-1.0])})
-    assert DraftFile(path, ORIGIN).read().keys() == {0, 1, 2}
+    assert DraftFile(path, ORIGIN).resume().keys() == {0, 1, 2}
 
 
 @pytest.mark.parametrize("cut", [1, 5, 60])
 def test_a_line_cut_short_is_dropped_and_the_next_one_is_whole(path, cut):
     file = DraftFile(path, ORIGIN)
-    file.read()
+    file.resume()
     file.append(DRAFTS)
     path.write_text(path.read_text()[:-cut])
     file = DraftFile(path, ORIGIN)
-    assert file.read() == {2: DRAFTS[2]}
+    assert file.resume() == {2: DRAFTS[2]}
     file.append({0: DRAFTS[0]})
-    assert DraftFile(path, ORIGIN).read() == DRAFTS
+    assert DraftFile(path, ORIGIN).resume() == DRAFTS
 
 
-def test_drafts_of_another_origin_are_replaced_with_a_warning(path, caplog):
+def test_a_file_of_another_origin_is_renamed_with_a_warning(path, caplog):
     file = DraftFile(path, ORIGIN)
-    file.read()
+    file.resume()
     file.append(DRAFTS)
     with caplog.at_level(logging.WARNING, logger="geomclip"):
-        assert DraftFile(path, ORIGIN | {"captioner": "b" * 64}).read() == {}
-    assert f"replacing {path}" in caplog.text
-    assert DraftFile(path, ORIGIN).read() == {}
+        assert DraftFile(path, ORIGIN | {"captioner": "b" * 64}).resume() == {}
+    old = path.with_name(f"{path.name}.old")
+    assert f"renaming it to {old}" in caplog.text
+    assert DraftFile(old, ORIGIN).resume() == DRAFTS

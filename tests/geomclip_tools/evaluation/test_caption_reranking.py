@@ -7,6 +7,7 @@ from geomclip_tools.evaluation.caption_reranking import (
     Weights,
     choose_candidates,
     collect_candidates,
+    embed_different,
     measure_candidates,
     measure_similarities,
 )
@@ -20,15 +21,14 @@ NEIGHBOURS = [[Neighbour("A", 0.9, "an alcohol")], []]
 
 
 def test_similarities_are_cosines(model, processor):
-    records, _ = processor.feature_extractor.read(SMILES)
-    found = measure_similarities(model, processor, records, CAPTIONS)
     geometry = embed_molecules(model, processor, SMILES).numpy()
+    found = measure_similarities(geometry, embed_different(model, processor, CAPTIONS), CAPTIONS)
     for captions, cosines, embedding in zip(CAPTIONS, found, geometry, strict=True):
         np.testing.assert_allclose(cosines, embed_texts(model, processor, captions).numpy() @ embedding, atol=1e-5)
 
 
 def test_candidates_are_drafts_and_captions_of_neighbours():
-    neighbours = [Neighbour("A", 0.9, "an alcohol"), Neighbour("B", 0.8, "an arene")]
+    neighbours = [Neighbour("A", 0.9, "an  alcohol\n"), Neighbour("B", 0.8, "an arene")]
     assert collect_candidates([["an acid", "an arene"], [], []], [neighbours, neighbours, []]) == [
         ["an acid", "an arene", "an alcohol"],
         ["an alcohol", "an arene"],

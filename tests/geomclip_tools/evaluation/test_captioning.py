@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 
 from geomclip_tools.evaluation.caption_table import SCORES, format_scores
-from geomclip_tools.evaluation.captioning import score_systems
+from geomclip_tools.evaluation.captioning import find_neighbours, score_systems
 
 TEST = {
     "CCO": "It is a primary alcohol.",
@@ -41,6 +42,27 @@ def test_every_system_is_compared_under_its_own_name():
         assert {key.removesuffix("_low").removesuffix("_high") for key in values} <= set(SCORES)
     assert len({round(values["rouge_1"], 6) for values in differences.values()}) == 4
     assert differences["x_minus_blind"]["bleu_2_low"] == differences["x_minus_blind"]["bleu_2_high"] == 0
+
+
+def test_no_neighbour_has_the_first_block_or_the_text_of_the_row():
+    blocks = ["A" * 14, "B" * 14, "C" * 14, "D" * 14]
+    training = Dataset.from_dict({"inchikey14": blocks, "text": ["an acid", "a base", "an ether", "an alkane"]})
+    pairs = Dataset.from_dict({"inchikey14": ["A" * 14, "E" * 14], "text": ["acidic", "a base"]})
+    references = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.8, 0.2], [0.0, 1.0]])
+    found = find_neighbours(torch.tensor([[1.0, 0.0]] * 2), pairs, references, training, "hash")
+    assert [[near.caption for near in row] for row in found] == [
+        ["a base", "an ether", "an alkane"],
+        ["an acid", "an ether", "an alkane"],
+    ]
+
+
+def test_molecules_without_an_inchikey_neither_are_nor_have_neighbours():
+    training = Dataset.from_dict({"inchikey14": ["A" * 14, None], "text": ["an acid", "a base"]})
+    pairs = Dataset.from_dict({"inchikey14": [None, "E" * 14], "text": ["one", "two"]})
+    found = find_neighbours(torch.eye(2), pairs, torch.eye(2), training, "hash")
+    assert [[near.caption for near in row] for row in found] == [[], ["an acid"]]
+    nobody = training.select([1])
+    assert find_neighbours(torch.eye(2), pairs, torch.eye(2)[:1], nobody, "hash") == [[], []]
 
 
 @pytest.mark.parametrize("num_bootstrap", [0, 20])

@@ -1,0 +1,51 @@
+"""The weights that are chosen on validation rows are flags of the evaluation."""
+
+import json
+import sys
+
+import choose_reranking
+import pandas as pd
+import pytest
+
+from geomclip_tools.commands.evaluate_captioning import CaptioningSettings
+from geomclip_tools.commands.parsing import parse_flags
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Two candidates of one row: the true caption, which only the drafts favour, and another."""
+    rows = [("a true caption", 0.50, 0.9, 0.1, 0), ("something else", 0.55, 0.1, 0.1, 0)]
+    columns = ["caption", "consensus", "drafts", "similarity", "agreement"]
+    table = pd.DataFrame(rows, columns=columns).assign(system="model", row=0)
+    table.to_parquet(tmp_path / "validation.v1.candidates.parquet")
+    (tmp_path / "validation.v1.jsonl").write_text(json.dumps({"reference": "a true caption"}) + "\n")
+    tokenizer = tmp_path / "tokenizer"
+    words = ["--tokenizer", str(tokenizer), "--output", str(tmp_path / "weights.txt")]
+    monkeypatch.setattr(sys, "argv", ["choose_reranking.py", str(tmp_path / "validation.v1"), *words])
+    return tmp_path
+
+
+def replace_metric(monkeypatch, meteor: float | None) -> None:
+    """Replace the metric by the share of true captions."""
+
+    class Metric:
+        def compute(self, predictions, references, **kwargs):
+            share = sum(one == other for one, other in zip(predictions, references, strict=True)) / len(references)
+            return {"bleu_2": share, "rouge_l": share, "meteor": meteor, "meteor_unavailable": "no WordNet"}
+
+    monkeypatch.setattr(choose_reranking, "MoleculeCaptioning", Metric)
+
+
+def test_the_best_weights_are_flags(results, monkeypatch):
+    replace_metric(monkeypatch, 0.5)
+    choose_reranking.main()
+    flags = (results / "weights.txt").read_text().split()
+    needed = [word for name in ("model", "dataset", "output", "judge", "geomclip") for word in (f"--{name}", "m")]
+    assert parse_flags(CaptioningSettings, [*needed, *flags], "evaluate", "").weights.drafts >= 0.1
+
+
+def test_without_meteor_no_weights_are_chosen(results, monkeypatch):
+    replace_metric(monkeypatch, None)
+    with pytest.raises(ValueError, match="no WordNet"):
+        choose_reranking.main()
+    assert not (results / "weights.txt").exists()
