@@ -16,7 +16,7 @@ import numpy as np
 from modeling_geomclip import Neighbour
 
 NUM_CONSULTED = 30  # neighbours
-TEMPERATURE = 0.1  # of the softmax over their cosines; both chosen on validation rows, see docs/STATUS.md
+TEMPERATURE = 0.1  # of the softmax over their cosines; both chosen on validation rows
 WORD = re.compile(r"\w+|[^\w\s]")
 
 
