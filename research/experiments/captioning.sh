@@ -7,7 +7,7 @@
 # PAIRS is a dataset folder with the config `captioning`. GEOMCLIP is the checkpoint whose geometry tower finds the nearest
 # molecules and encodes the geometry, such as release/geomclip-mini; it must not have seen the validation and test rows.
 # The weights of the candidates' scores are chosen on validation; then the test rows are read. Finished steps are skipped,
-# and an interrupted step resumes. Needs the environment of `make .venv/test`, a C++ compiler, and no network. TEXT_MODEL
+# and an interrupted step resumes. EPOCHS is the number of epochs of the captioners. Needs the environment of `make .venv/test`, a C++ compiler, and no network. TEXT_MODEL
 # sets the judge's text tower, DECODER the language model, TOKENIZER the tokenizer for BLEU and METEOR; published tables
 # use allenai/scibert_scivocab_uncased. METEOR needs WordNet (NLTK_DATA). OUT is the folder of the runs.
 set -euo pipefail
@@ -30,13 +30,13 @@ train() { # run name, task, flags
 evaluate() { # split, name of the results, flags
     [ -f "$OUT/$2.json" ] || "$BIN/geomclip" evaluate captioning --model "$OUT/captioner" --dataset "$PAIRS" \
         --dataset_config captioning --split "$1" --geomclip "$GEOMCLIP" --judge "$OUT/judge" --tokenizer "$TOKENIZER" \
-        --num_drafts 1 --output "$OUT/$2.json" "${@:3}"
+        --num_drafts 1 --batch_size 48 --output "$OUT/$2.json" "${@:3}"
 }
 CAPTION=(caption --config train/caption_neighbours --dataset_config captioning --decoder "$DECODER" --model "$GEOMCLIP"
-    --torch_compile true)
+    --torch_compile true --num_train_epochs "${EPOCHS:-2}")
+train judge pretrain --config train/text_pairs --text_model "$TEXT_MODEL" --seed 1
 train captioner "${CAPTION[@]}"
 train blind "${CAPTION[@]}" --prefix none
-train judge pretrain --config train/text_pairs --text_model "$TEXT_MODEL" --seed 1
 evaluate "validation[:256]" validation
 [ -f "$OUT/weights.txt" ] || "$BIN/python" research/experiments/choose_reranking.py "$OUT/validation" \
     --tokenizer "$TOKENIZER" --output "$OUT/weights.txt"
