@@ -19,9 +19,7 @@ from ..evaluation.caption_generation import (
     list_prompt_inputs,
 )
 from ..evaluation.caption_reranking import (
-    AGREEMENT_WEIGHT,
-    DRAFT_WEIGHT,
-    SIMILARITY_WEIGHT,
+    DEFAULT_WEIGHTS,
     Weights,
     choose_candidates,
     collect_candidates,
@@ -71,15 +69,15 @@ class CaptionSettings:
         },
     )
     draft_weight: float = field(
-        default=DRAFT_WEIGHT,
+        default=DEFAULT_WEIGHTS.drafts,
         metadata={"help": "weight of a caption's overlap with the drafts, beside 1 for that with the references"},
     )
     similarity_weight: float = field(
-        default=SIMILARITY_WEIGHT,
+        default=DEFAULT_WEIGHTS.similarity,
         metadata={"help": "weight of a caption's similarity to the geometry by --geomclip"},
     )
     agreement_weight: float = field(
-        default=AGREEMENT_WEIGHT,
+        default=DEFAULT_WEIGHTS.agreement,
         metadata={"help": "weight, subtracted, of each contradiction of a caption to elements or rings"},
     )
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
@@ -96,8 +94,13 @@ class CaptionSettings:
                 raise ValueError(f"--{name} is {number}; it must be at least 1")
         if (self.geomclip is not None) != (self.similarity_weight != 0):
             raise ValueError("--geomclip and --similarity_weight need each other; pass both or neither")
-        if self.num_drafts is None and self.geomclip is not None:
-            raise ValueError("without --num_drafts, no caption is chosen by --similarity_weight; pass --num_drafts")
+        if self.num_drafts is None and self.weights != DEFAULT_WEIGHTS:
+            raise ValueError("without --num_drafts, no caption is chosen by weights; pass --num_drafts")
+
+    @property
+    def weights(self) -> Weights:
+        """Weights of the scores by which candidates are chosen."""
+        return Weights(1.0, self.draft_weight, self.similarity_weight, self.agreement_weight)
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "caption")) -> None:
@@ -177,8 +180,7 @@ def choose(
         geometry = embed_molecules(geomclip, processor, molecules).double().numpy()
         similarities = measure_similarities(geometry, embed_different(geomclip, processor, candidates), candidates)
     measured = measure_candidates(records, candidates, drafts, neighbours, similarities)
-    weights = Weights(1.0, settings.draft_weight, settings.similarity_weight, settings.agreement_weight)
-    return choose_candidates(candidates, measured, weights)
+    return choose_candidates(candidates, measured, settings.weights)
 
 
 def find_source(caption: str, neighbours: Sequence[Neighbour]) -> str | None:

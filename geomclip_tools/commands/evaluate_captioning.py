@@ -15,7 +15,7 @@ from modeling_geomclip.references_geomclip import hash_modules
 
 from ..evaluation.caption_drafts import DraftFile
 from ..evaluation.caption_generation import choose_length, compare_geometries, generate_drafts, list_prompt_inputs
-from ..evaluation.caption_reranking import AGREEMENT_WEIGHT, DRAFT_WEIGHT, SIMILARITY_WEIGHT, TERMS, Weights
+from ..evaluation.caption_reranking import DEFAULT_WEIGHTS, TERMS, Weights
 from ..evaluation.caption_table import format_false_statements, format_losses, format_scores
 from ..evaluation.captioning import (
     BASELINES,
@@ -72,15 +72,15 @@ class CaptioningSettings:
         },
     )
     draft_weight: float = field(
-        default=DRAFT_WEIGHT,
+        default=DEFAULT_WEIGHTS.drafts,
         metadata={"help": "weight of a caption's overlap with the drafts, beside 1 for that with the neighbours'"},
     )
     similarity_weight: float = field(
-        default=SIMILARITY_WEIGHT,
+        default=DEFAULT_WEIGHTS.similarity,
         metadata={"help": "weight of the cosine of the embeddings of caption and geometry, by --geomclip"},
     )
     agreement_weight: float = field(
-        default=AGREEMENT_WEIGHT,
+        default=DEFAULT_WEIGHTS.agreement,
         metadata={"help": "weight, subtracted, of each contradiction of a caption to elements or rings"},
     )
     max_new_tokens: int | None = field(
@@ -95,6 +95,8 @@ class CaptioningSettings:
         for name in ("num_drafts", "num_beams", "batch_size"):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise ValueError(f"--{name} is {number}; it must be at least 1")
+        if self.num_drafts is None and self.draft_weight != DEFAULT_WEIGHTS.drafts:
+            raise ValueError("without --num_drafts, no caption is chosen by --draft_weight; pass --num_drafts")
 
     @property
     def search(self) -> dict:

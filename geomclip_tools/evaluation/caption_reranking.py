@@ -11,7 +11,6 @@ from modeling_geomclip import Neighbour, embed_texts
 from .caption_agreement import count_contradictions, read_composition
 from .caption_consensus import measure_consensus, measure_overlaps
 
-DRAFT_WEIGHT, SIMILARITY_WEIGHT, AGREEMENT_WEIGHT = 0.1, 0.0, 0.01  # beside 1 for the consensus; guesses
 TERMS = ("consensus", "drafts", "similarity", "agreement")  # of the score of a candidate
 
 
@@ -30,6 +29,9 @@ class Weights:
     drafts: float = 0.0
     similarity: float = 0.0
     agreement: float = 0.0
+
+
+DEFAULT_WEIGHTS = Weights(1.0, 0.1, 0.0, 0.01)  # guesses
 
 
 def collect_candidates(drafts: Sequence[Sequence[str]], neighbours: Sequence[Sequence[Neighbour]]) -> list[list[str]]:

@@ -126,9 +126,14 @@ def caption_by_geomclip(
 
 
 def find_neighbours(
-    queries: Tensor, pairs: datasets.Dataset, references: Tensor, training: datasets.Dataset, geometry_hash: str
+    queries: Tensor,
+    pairs: datasets.Dataset,
+    references: Tensor,
+    training: datasets.Dataset,
+    geometry_hash: str,
+    number: int = NUM_CONSULTED,
 ) -> list[list[Neighbour]]:
-    """Find the `NUM_CONSULTED` nearest training molecules of each row of `pairs`.
+    """Find the nearest training molecules of each row of `pairs`.
 
     None has the first InChIKey block or the text of the row. Training molecules without an InChIKey are nobody's
     neighbours, and rows without one have none.
@@ -136,6 +141,7 @@ def find_neighbours(
     Args:
         queries, references: geometry embeddings of `pairs` and of `training`.
         geometry_hash: of the geometry side that made them.
+        number: neighbours per row.
     """
     blocks, own = ([find_first_block(row) for row in rows] for rows in (training, pairs))
     named = [place for place, block in enumerate(blocks) if block]
@@ -144,7 +150,7 @@ def find_neighbours(
     captions = training["text"][:]
     chosen = ([captions[place] for place in named], [blocks[place] for place in named])
     index = GeomCLIPReferences(references[named], *chosen, geometry_hash)
-    found = index.find(queries, NUM_CONSULTED, own, pairs["text"][:])
+    found = index.find(queries, number, own, pairs["text"][:])
     return [near if block else [] for near, block in zip(found, own, strict=True)]
 
 

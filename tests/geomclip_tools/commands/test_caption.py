@@ -105,6 +105,8 @@ def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
         main([*words, "--num_drafts", "2", "--similarity_weight", "0.1"])
     with pytest.raises(ValueError, match="pass --num_drafts"):
         main([*words, "--geomclip", str(tmp_path / "geomclip"), "--similarity_weight", "0.1"])
+    with pytest.raises(ValueError, match="pass --num_drafts"):
+        main([*words, "--draft_weight", "0.5"])
     with pytest.raises(ValueError, match="--num_drafts is 0; it must be at least 1"):
         main([*words, "--num_drafts", "0"])
     with pytest.raises(ValueError, match="was trained with num_neighbours=0 and reads no references"):

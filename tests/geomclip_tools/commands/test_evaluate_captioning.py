@@ -211,6 +211,12 @@ def test_numbers_are_positive(name):
         settings_of(**{name: 0})
 
 
+def test_a_weight_of_drafts_needs_drafts_to_choose_from():
+    with pytest.raises(ValueError, match="no caption is chosen by --draft_weight; pass --num_drafts"):
+        settings_of(draft_weight=0.5)
+    settings_of(draft_weight=0.5, num_drafts=1)
+
+
 def test_a_name_that_cannot_be_part_of_a_file_name_is_refused():
     with pytest.raises(ValueError, match="the name 'a/b' becomes part of a file name"):
         name_captioners(settings_of(compare=["a/b=folder"]))
