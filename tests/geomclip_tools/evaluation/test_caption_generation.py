@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoTokenizer
 
 from dataset_pubchem3d.pairs import find_first_block
@@ -156,6 +157,36 @@ def test_neighbours_with_the_same_first_block_are_left_out_in_evaluation(build, 
     ]
     together = generate_drafts(model, processor, ROWS, 5, inputs, **search)
     assert together.captions == [made.captions[0] for made in alone]
+
+
+def write_prompts(rows: dict, model, processor, leave_own_out: bool) -> dict:
+    """Write the prompts of a batch, as a user of `datasets.Dataset.map` does."""
+    rows = [dict(zip(rows, values)) for values in zip(*rows.values())]
+    inputs = list_prompt_inputs(model, processor, rows, leave_own_out)
+    return {"prompt": processor.batch_decode(processor([row["smiles"] for row in rows], **inputs)["input_ids"])}
+
+
+def test_cached_maps_hold_no_caption_of_the_molecule_itself(build, tmp_path):
+    model, processor = build()
+    processor.num_neighbours = 2
+    columns = {"smiles": [row["smiles"] for row in ROWS], "text": CAPTIONS}
+    Dataset.from_dict(columns).save_to_disk(tmp_path / "rows")
+    rows, blocks = Dataset.load_from_disk(tmp_path / "rows"), [find_first_block(row) for row in ROWS]
+
+    def write(captions: list[str], **settings) -> Dataset:
+        references = GeomCLIPReferences.from_molecules(model, processor, columns["smiles"], captions, blocks)
+        processor.references = references
+        given = {"model": model, "processor": processor, "leave_own_out": True} | settings
+        return rows.map(write_prompts, batched=True, fn_kwargs=given)
+
+    assert all(row["text"] in row["prompt"] for row in write(CAPTIONS, leave_own_out=False))
+    kept_out = write(CAPTIONS)  # although the cache has prompts of the same rows with their own captions
+    assert not any(row["text"] in row["prompt"] for row in kept_out)
+    assert all(sum(caption in row["prompt"] for caption in CAPTIONS) == 2 for row in kept_out)
+    assert write(CAPTIONS)._fingerprint == kept_out._fingerprint
+    others = write([f"other caption {number}" for number in range(len(ROWS))])  # references are part of the cache's key
+    assert all(f"other caption {number}" not in row["prompt"] for number, row in enumerate(others))
+    assert all(row["prompt"].count("other caption") == 2 for row in others)
 
 
 def test_an_interrupted_generation_continues(build, tmp_path, monkeypatch):
