@@ -1,8 +1,9 @@
-"""Print a random sample of the captions of `eval/captioning.py` as Markdown.
+"""Print a random sample of the captions of `geomclip evaluate captioning` as Markdown.
 
-    python research/experiments/sample_captions.py runs/captioning/captioning.jsonl --source ChEBI --number 10 --seed 0
+    python research/experiments/sample_captions.py runs/captioning/test.jsonl --dataset PAIRS --source ChEBI --seed 0
 
-`--source` keeps rows whose `text_source` starts with it. Quote only texts whose licence allows it.
+`--source` keeps rows whose `text_source` starts with it, and none with a caption of a training molecule from another
+source. Quote only texts whose licence allows it.
 """
 
 import argparse
@@ -10,12 +11,22 @@ import json
 import random
 from pathlib import Path
 
-SHOWN = ("reference", "model", "blind")  # nearest training captions have other licences
+import datasets
+
+from geomclip_tools.evaluation.caption_reranking import space_evenly
+
+SHOWN = ("reference", "model", "model, first draft", "blind, first draft", "neighbours reranked")
 
 
-def samples(path: Path, source: str, number: int, seed: int) -> list[dict]:
+def samples(path: Path, training: datasets.Dataset, source: str, number: int, seed: int) -> list[dict]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    allowed = [row for row in rows if (row.get("text_source") or "").startswith(source)]
+    sources = {space_evenly(text): name or "" for text, name in zip(training["text"][:], training["text_source"][:])}
+    allowed = [
+        row
+        for row in rows
+        if (row.get("text_source") or "").startswith(source)
+        and all(sources.get(space_evenly(row[name]), source).startswith(source) for name in SHOWN)
+    ]
     if len(allowed) < number:
         raise SystemExit(f"{path} has {len(allowed)} rows of {source!r}, fewer than {number}; lower --number")
     return random.Random(seed).sample(allowed, number)
@@ -33,8 +44,11 @@ def markdown(rows: list[dict]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("captions", type=Path)
+    parser.add_argument("--dataset", required=True, help="folder or Hub id of pairs, with the split train")
+    parser.add_argument("--dataset_config", default="captioning")
     parser.add_argument("--source", default="ChEBI")
     parser.add_argument("--number", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    print(markdown(samples(given.captions, given.source, given.number, given.seed)))
+    training = datasets.load_dataset(given.dataset, given.dataset_config, split="train")
+    print(markdown(samples(given.captions, training, given.source, given.number, given.seed)))
