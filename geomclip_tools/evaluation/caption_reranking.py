@@ -31,7 +31,7 @@ class Weights:
     agreement: float = 0.0
 
 
-DEFAULT_WEIGHTS = Weights(1.0, 0.1, 0.0, 0.01)  # guesses
+DEFAULT_WEIGHTS = Weights(1.0, 0.0, 0.1, 0.0)  # chosen by research/experiments/choose_reranking.py
 
 
 def collect_candidates(drafts: Sequence[Sequence[str]], neighbours: Sequence[Sequence[Neighbour]]) -> list[list[str]]:

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 
 from geomclip_tools.commands.caption import main
 from geomclip_tools.commands.references import build_references
+from geomclip_tools.evaluation.caption_consensus import measure_consensus
 from geomclip_tools.loading import load_captioner
 from modeling_geomclip import (
     GeomCLIPCaptioningProcessor,
@@ -99,12 +100,10 @@ def test_a_geomclip_chooses_among_candidates(save, model, processor, tmp_path):
     processor.save_pretrained(tmp_path / "geomclip")
     words = ["--model", str(folder), "--molecules", "CCO", "c1ccccc1", "CCCCN", "--max_new_tokens", "6"]
     words += ["--output", str(tmp_path / "out.csv")]
-    with pytest.raises(ValueError, match="--geomclip and --similarity_weight need each other"):
-        main([*words, "--geomclip", str(tmp_path / "geomclip")])
-    with pytest.raises(ValueError, match="--geomclip and --similarity_weight need each other"):
-        main([*words, "--num_drafts", "2", "--similarity_weight", "0.1"])
+    with pytest.raises(ValueError, match="--similarity_weight needs a GeomCLIP that measures the similarity"):
+        main([*words, "--num_drafts", "2", "--similarity_weight", "0.2"])
     with pytest.raises(ValueError, match="pass --num_drafts"):
-        main([*words, "--geomclip", str(tmp_path / "geomclip"), "--similarity_weight", "0.1"])
+        main([*words, "--geomclip", str(tmp_path / "geomclip")])
     with pytest.raises(ValueError, match="pass --num_drafts"):
         main([*words, "--draft_weight", "0.5"])
     with pytest.raises(ValueError, match="--num_drafts is 0; it must be at least 1"):
@@ -163,8 +162,58 @@ def test_a_prompt_with_smiles_needs_them(save, tmp_path):
         )
 
 
-def test_another_model_is_refused(model, processor, tmp_path):
+@pytest.fixture
+def geomclip(model, processor, tmp_path) -> str:
+    """The folder of a GeomCLIP."""
     model.save_pretrained(tmp_path / "geomclip")
     processor.save_pretrained(tmp_path / "geomclip")
-    with pytest.raises(ValueError, match="is a geomclip, which does not generate captions; pass a captioner"):
-        main(["--model", str(tmp_path / "geomclip"), "--molecules", "CO", "--output", "o.csv"])
+    return str(tmp_path / "geomclip")
+
+
+def test_a_geomclip_copies_the_captions_of_references(geomclip, model, processor, tmp_path, monkeypatch):
+    (tmp_path / "known.csv").write_text(KNOWN + "CCOC,an ether with an alcohol\nCCCO,an alcohol\n")
+    molecules = ["CCO", "C1CC", "CCCCO"]
+    words = ["--model", geomclip, "--molecules", *molecules, "--output", str(tmp_path / "out.csv")]
+    words += ["--references", str(tmp_path / "known.csv")]
+    for similarity_weight in (0, 1000):
+        main([*words, "--similarity_weight", str(similarity_weight)])
+        table = pd.read_csv(tmp_path / "out.csv")
+        references = build_references(model, processor, str(tmp_path / "known.csv"))
+        embeddings = embed_molecules(model, processor, ["CCO", "CCCCO"])
+        found, captions = references.find(embeddings, 30), list(dict.fromkeys(references.captions))
+        cosines = embeddings @ embed_texts(model, processor, captions).T
+        expected = [
+            max(
+                captions,
+                key=lambda caption: (
+                    measure_consensus([caption], near)[0]
+                    + similarity_weight * float(cosines[row, captions.index(caption)])
+                ),
+            )
+            for row, near in enumerate(found)
+        ]
+        assert table["caption"].tolist() == expected
+        assert table["row"].tolist() == [0, 2]
+        assert table["score"].isna().all()
+        sources = [next(one.inchikey for one in near if one.caption == text) for near, text in zip(found, expected)]
+        assert table["copied_from"].tolist() == sources
+        assert [json.loads(told)[0]["caption"] for told in table["neighbours"]] == [near[0].caption for near in found]
+    monkeypatch.setattr(GeomCLIPReferences, "min_similarity", 0.9999)
+    main(words)
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert (table["caption"] == "unlike the reference molecules").tolist() == [False, True]
+    assert table["copied_from"].isna().tolist() == [False, True]
+
+
+def test_a_geomclip_needs_references_and_no_settings_of_captioners(geomclip):
+    words = ["--model", geomclip, "--molecules", "CO", "--output", "o.csv"]
+    with pytest.raises(ValueError, match="is a GeomCLIP, which copies captions; pass --references, a table of"):
+        main(words)
+    with pytest.raises(ValueError, match="which does not use --num_drafts, --num_beams; pass a captioner"):
+        main([*words, "--references", "known.csv", "--num_drafts", "2", "--num_beams", "2"])
+
+
+def test_another_model_is_refused(model, tmp_path):
+    model.geometry_model.save_pretrained(tmp_path / "tower")
+    with pytest.raises(ValueError, match="is a geomclip_geometry, which does not generate captions; pass a captioner"):
+        main(["--model", str(tmp_path / "tower"), "--molecules", "CO", "--output", "o.csv"])
