@@ -137,8 +137,9 @@ class GeomCLIPCaptioningProcessor(ProcessorMixin):
         Args:
             neighbours: of the molecule, from `find_neighbours`.
         """
-        least = self.references.min_similarity if self.references is not None else -1.0
-        return self.num_neighbours > 0 and not any(found.similarity >= least for found in neighbours)
+        if not self.num_neighbours:
+            return False
+        return not neighbours if self.references is None else self.references.is_unlike(neighbours)
 
     def _neighbours_of_each(
         self, neighbours: Sequence[Sequence[Neighbour]] | None, num_molecules: int

@@ -102,6 +102,10 @@ class GeomCLIPReferences:
         nearest = [neighbours[0].similarity for neighbours in found if neighbours]
         return float(np.quantile(nearest, UNLIKE_QUANTILE)) if nearest else -1.0
 
+    def is_unlike(self, neighbours: Sequence[Neighbour]) -> bool:
+        """Return whether a molecule is unlike all references: none of its neighbours reaches `min_similarity`."""
+        return not any(found.similarity >= self.min_similarity for found in neighbours)
+
     def find(
         self,
         embeddings: Tensor,

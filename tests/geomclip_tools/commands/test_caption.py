@@ -195,6 +195,7 @@ def test_a_geomclip_copies_the_captions_of_references(geomclip, model, processor
         assert table["caption"].tolist() == expected
         assert table["row"].tolist() == [0, 2]
         assert table["score"].isna().all()
+        assert table["score"].dtype == float
         sources = [next(one.inchikey for one in near if one.caption == text) for near, text in zip(found, expected)]
         assert table["copied_from"].tolist() == sources
         assert [json.loads(told)[0]["caption"] for told in table["neighbours"]] == [near[0].caption for near in found]
@@ -209,11 +210,13 @@ def test_a_geomclip_needs_references_and_no_settings_of_captioners(geomclip):
     words = ["--model", geomclip, "--molecules", "CO", "--output", "o.csv"]
     with pytest.raises(ValueError, match="is a GeomCLIP, which copies captions; pass --references, a table of"):
         main(words)
-    with pytest.raises(ValueError, match="which does not use --num_drafts, --num_beams; pass a captioner"):
+    with pytest.raises(ValueError, match="which does not use --num_drafts, --num_beams; omit these flags"):
         main([*words, "--references", "known.csv", "--num_drafts", "2", "--num_beams", "2"])
 
 
 def test_another_model_is_refused(model, tmp_path):
     model.geometry_model.save_pretrained(tmp_path / "tower")
-    with pytest.raises(ValueError, match="is a geomclip_geometry, which does not generate captions; pass a captioner"):
+    with pytest.raises(
+        ValueError, match="is a geomclip_geometry, which makes no captions; pass a GeomCLIP or a captioner"
+    ):
         main(["--model", str(tmp_path / "tower"), "--molecules", "CO", "--output", "o.csv"])

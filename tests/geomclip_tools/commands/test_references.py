@@ -34,10 +34,11 @@ def test_a_table_becomes_references(captioner, tmp_path, caplog):
     assert_close(references.embeddings.float(), embed_molecules(*captioner, ["CCO", "CCN"]), atol=1e-3, rtol=0)
     references.check_captioner(captioner[0])
     assert "2 of 4 rows of" in caplog.text
-    assert "are not used as references: 2 cannot be read" in caplog.text
+    assert "are not used as references: 2 cannot be read (the first in row 1: " in caplog.text
+    assert "2 references are too few to tell whether a molecule is unlike them; 100 are enough" in caplog.text
 
 
 def test_a_table_without_a_usable_row_is_refused(captioner, tmp_path):
     (tmp_path / "known.csv").write_text("smiles,text\nC1CC,a broken ring\n")
-    with pytest.raises(ValueError, match=r"no molecule|no row of .*known.csv can be a reference"):
+    with pytest.raises(ValueError, match=r"no row of .*known.csv can be a reference: 1 cannot be read \(the first"):
         build_references(*captioner, str(tmp_path / "known.csv"))
