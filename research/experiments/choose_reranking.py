@@ -21,9 +21,9 @@ from geomclip_tools.evaluation.caption_reranking import TERMS, Weights, choose_c
 from geomclip_tools.evaluation.metrics.molecule_captioning import MoleculeCaptioning
 
 WEIGHTS = {  # beside 1 for the consensus
-    "draft": (0, 0.05, 0.1, 0.15, 0.2, 0.3),
-    "similarity": (0, 0.1),
-    "agreement": (0, 0.01, 0.02, 0.04, 0.08),
+    "draft": (0, 0.05, 0.1, 0.2),
+    "similarity": (0, 0.05, 0.1, 0.2, 0.4),
+    "agreement": (0, 0.01, 0.02, 0.04),
 }
 DECISIVE = ("bleu_2", "rouge_l", "meteor")
 NEAREST = ("nearest by GeomCLIP", "nearest by ECFP4")
