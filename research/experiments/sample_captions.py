@@ -36,7 +36,8 @@ def markdown(rows: list[dict]) -> str:
     parts = []
     for number, row in enumerate(rows, 1):
         lines = [f"{number}. `{row['smiles']}` ({row['inchikey']})"]
-        lines += [f"   - **{name}**: {row[name]}" for name in SHOWN if name in row]
+        shown = [name for name in SHOWN if name in row and (name == "model" or row[name] != row["model"])]
+        lines += [f"   - **{name}**: {row[name]}" for name in shown]
         parts.append("\n".join(lines))
     return "\n".join(parts)
 
