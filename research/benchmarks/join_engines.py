@@ -25,7 +25,7 @@ from dataset_pubchem3d.build import build
 from dataset_pubchem3d.records import GEOMETRY_SCHEMA
 from dataset_pubchem3d.stages.windows import name_window, read_window
 
-CONFORMERS, MEMORY_LIMIT, ROW_GROUP = 10, "400MB", 2048
+CONFORMERS, ROW_GROUP = 10, 2048
 SORT = """
 COPY (SELECT * FROM read_parquet('{parts}', filename = true, file_row_number = true)
       ORDER BY inchikey14, filename, file_row_number)
@@ -54,13 +54,14 @@ def join_by_windows(size: int, folder: Path, threads: int) -> None:
     build(make_recipe(size, CONFORMERS), folder / "out", folder / "work", threads, "join")
 
 
-def join_by_duckdb(size: int, folder: Path, threads: int) -> None:
+def join_by_duckdb(size: int, folder: Path, threads: int, memory_limit: str) -> None:
     """Sort and join the same parts with DuckDB."""
     import duckdb
 
     out = folder / "duckdb"
     out.mkdir()
-    database = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": threads, "temp_directory": str(out)})
+    settings = {"memory_limit": memory_limit, "threads": threads, "temp_directory": str(out)}
+    database = duckdb.connect(config={**settings, "preserve_insertion_order": False})  # every query has an ORDER BY
     files = {name: out / f"{name}.parquet" for name in ("texts", "geometries", "joined")}
     for name in ("texts", "geometries"):
         parts = folder / "work" / f"{name}_invented_{name}" / "*.parquet"
@@ -68,9 +69,9 @@ def join_by_duckdb(size: int, folder: Path, threads: int) -> None:
     database.execute(JOIN.format(**files, rows=ROW_GROUP))
 
 
-def measure(function: Callable[[int, Path, int], None], size: int, folder: Path, threads: int) -> dict:
+def measure(function: Callable[..., None], size: int, folder: Path, *given: int | str) -> dict:
     """Measure the seconds and the peak PSS in MB of a function in a process of its own."""
-    process = multiprocessing.get_context("spawn").Process(target=function, args=(size, folder, threads))
+    process = multiprocessing.get_context("spawn").Process(target=function, args=(size, folder, *given))
     start, peak = time.perf_counter(), 0
     process.start()
     while process.is_alive():
@@ -81,13 +82,13 @@ def measure(function: Callable[[int, Path, int], None], size: int, folder: Path,
     return {"seconds": round(time.perf_counter() - start, 1), "peak_pss_mb": peak >> 20}
 
 
-def compare(size: int, threads: int) -> dict:
+def compare(size: int, threads: int, memory_limit: str) -> dict:
     """Measure both ways on the same parts, and compare what they join."""
     with tempfile.TemporaryDirectory(prefix="join_engines_") as name:
         folder = Path(name)
         build(make_recipe(size, CONFORMERS), folder / "out", folder / "work", threads, "read")
         results = {"windows": measure(join_by_windows, size, folder, threads)}
-        results["duckdb"] = measure(join_by_duckdb, size, folder, threads)
+        results["duckdb"] = measure(join_by_duckdb, size, folder, threads, memory_limit)
         results["differing_rows"] = count_differing(folder)
     return {"pairs": size, "conformers": CONFORMERS, **results}
 
@@ -108,11 +109,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[20_000, 200_000], help="numbers of synthetic pairs")
     parser.add_argument("--threads", type=int, default=2, help="processes of the windows, threads of DuckDB")
+    parser.add_argument("--memory_limit", default="650MB", help="of DuckDB; it stops if it needs more")
     parser.add_argument("--output", type=Path, help="results file to write (JSON)")
     args = parser.parse_args()
-    results = {"machine": describe_machine(), "threads": args.threads, "memory_limit": MEMORY_LIMIT, "joins": []}
+    results = {"machine": describe_machine(), "threads": args.threads, "memory_limit": args.memory_limit, "joins": []}
     for size in args.sizes:
-        results["joins"].append(compare(size, args.threads))
+        results["joins"].append(compare(size, args.threads, args.memory_limit))
         print(json.dumps(results["joins"][-1]), flush=True)
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
