@@ -13,12 +13,22 @@ from geomclip_tools.commands.parsing import parse_flags
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """Two candidates of one row: the true caption, which only the drafts favour, and another."""
-    rows = [("a true caption", 0.50, 0.9, 0.1, 0), ("something else", 0.55, 0.1, 0.1, 0)]
+    """Two candidates of one row: the true caption, which only the drafts favour, and another, with a false element."""
+    rows = [("a true caption of chlorine", 0.50, 0.9, 0.1, 0), ("bromine", 0.55, 0.1, 0.1, 0)]
     columns = ["caption", "consensus", "drafts", "similarity", "agreement"]
     table = pd.DataFrame(rows, columns=columns).assign(system="model", row=0)
     table.to_parquet(tmp_path / "validation.v1.candidates.parquet")
-    (tmp_path / "validation.v1.jsonl").write_text(json.dumps({"reference": "a true caption"}) + "\n")
+    (tmp_path / "validation.v1.jsonl").write_text(
+        json.dumps(
+            {
+                "reference": "a true caption of chlorine",
+                "smiles": "CCl",
+                "nearest by GeomCLIP": "it contains chlorine and bromine",
+                "nearest by ECFP4": "it contains bromine",
+            }
+        )
+        + "\n"
+    )
     tokenizer = tmp_path / "tokenizer"
     words = ["--tokenizer", str(tokenizer), "--output", str(tmp_path / "weights.txt")]
     monkeypatch.setattr(sys, "argv", ["choose_reranking.py", str(tmp_path / "validation.v1"), *words])
@@ -41,7 +51,7 @@ def test_the_best_weights_are_flags(results, monkeypatch):
     choose_reranking.main()
     flags = (results / "weights.txt").read_text().split()
     needed = [word for name in ("model", "dataset", "output", "judge", "geomclip") for word in (f"--{name}", "m")]
-    assert parse_flags(CaptioningSettings, [*needed, *flags], "evaluate", "").weights.drafts >= 0.1
+    assert parse_flags(CaptioningSettings, [*needed, "--num_drafts", "1", *flags], "evaluate", "").weights.drafts >= 0.1
 
 
 def test_without_meteor_no_weights_are_chosen(results, monkeypatch):
