@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-from ..stages.workers import PRELOADED, choose_context, leave_with_parent
+from ..stages.workers import PRELOADED, choose_context, prepare_worker
 
 
 @contextmanager
@@ -13,7 +13,7 @@ def open_mapper(num_proc: int) -> Iterator[Callable]:
     if num_proc == 1:
         yield map
         return
-    pool = ProcessPoolExecutor(num_proc, mp_context=choose_context(PRELOADED), initializer=leave_with_parent)
+    pool = ProcessPoolExecutor(num_proc, mp_context=choose_context(PRELOADED), initializer=prepare_worker)
     try:
         yield pool.map
     finally:

@@ -1,5 +1,6 @@
 """Worker processes of this machine, which run the tasks of a stage."""
 
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -10,7 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-PRELOADED = ["modeling_geomclip", "dataset_pubchem3d.stages.parse"]
+LAZY_MODELS = "dataset_pubchem3d.stages.lazy_models"
+PRELOADED = ["dataset_pubchem3d.stages.parse"]
 TASKS_IN_FLIGHT = 2  # per worker: one that runs and one that waits
 
 
@@ -24,7 +26,7 @@ class Workers:
     def __enter__(self) -> "Workers":
         if self.num_proc > 1:
             context = choose_context(PRELOADED)
-            self._pool = ProcessPoolExecutor(self.num_proc, mp_context=context, initializer=leave_with_parent)
+            self._pool = ProcessPoolExecutor(self.num_proc, mp_context=context, initializer=prepare_worker)
         return self
 
     def __exit__(self, *exception) -> None:
@@ -60,18 +62,24 @@ class Workers:
 def choose_context(modules: Sequence[str]) -> multiprocessing.context.BaseContext:
     """Return the context that starts workers: a fork server that has imported some modules once, else spawn.
 
-    Workers are not forked from this process, because forked threads of Arrow, Lance and torch do not work.
+    Workers are not forked from this process, because forked threads of Arrow, Lance and torch do not work. They import
+    the models of `modeling_geomclip` only where they need one.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():  # Windows
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*modules])
+    context.set_forkserver_preload([LAZY_MODELS, *modules])
     return context
 
 
-def leave_with_parent() -> None:
-    """Make a worker exit when its parent does, by Ctrl-C (which workers themselves ignore) or by being killed."""
+def prepare_worker() -> None:
+    """Prepare a worker: it exits with its parent, and keeps the memory that it shares with its fork server.
+
+    A parent exits by Ctrl-C, which workers themselves ignore, or by being killed. Garbage collection would write to all
+    objects of the fork server, and thereby copy them.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

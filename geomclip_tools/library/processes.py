@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import Any
 
-from dataset_pubchem3d.stages.workers import choose_context, leave_with_parent
+from dataset_pubchem3d.stages.workers import choose_context, prepare_worker
 
 PRELOADED = ["geomclip_tools.library.conformers"]
 HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows, where nothing ends a long task
@@ -95,7 +95,7 @@ class Processes:
 
 def _serve(connection: Connection) -> None:
     """Run tasks until the pipe closes."""
-    leave_with_parent()  # Ctrl-C is for the parent, which closes the pipe
+    prepare_worker()  # Ctrl-C is for the parent, which closes the pipe
     os.environ["OMP_NUM_THREADS"] = "1"
     while True:
         try:

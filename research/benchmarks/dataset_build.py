@@ -23,7 +23,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from machine import describe_machine
 
 from dataset_pubchem3d.build import build
 from dataset_pubchem3d.recipe import Recipe
@@ -140,6 +139,8 @@ def summed_pss(pid: int) -> int:
 
 
 def main() -> None:
+    from machine import describe_machine  # imports torch, which a build does not
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--builds", nargs="*", default=BUILDS, help="synthetic pairs and conformers, such as 20000x10")
     parser.add_argument("--num_proc", type=int, default=2, help="worker processes per build")
