@@ -40,7 +40,7 @@ EXAMPLE = (
     "geomclip caption --model release/geomclip-mini --references my_pairs.csv --molecules molecules.sdf "
     "--output captions.csv"
 )
-NUM_SHOWN = 5  # neighbours in the output of a GeomCLIP
+NUM_SHOWN = 5  # most similar references in the output of a GeomCLIP
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Captioned:
         caption: its caption.
         score: mean log-probability of the caption's tokens, nats; nan without a captioner.
         source: InChIKey of the reference whose caption it is word for word.
-        neighbours: the most similar references, those in the prompt of a captioner.
+        neighbours: the references in the prompt of a captioner; with a GeomCLIP, the most similar ones and the source.
         is_unlike: whether the molecule is unlike the references, so that its caption is not to be told.
     """
 
@@ -97,12 +97,12 @@ def copy_captions(settings: CaptionSettings, given: Sequence[Given]) -> list[Cap
     geometry = embed_records(geomclip, processor, records)
     neighbours = references.find(geometry, NUM_CONSULTED)
     captions = choose(settings, records, [[]] * len(records), neighbours, (geomclip, processor, geometry))
-    return [
-        Captioned(
-            record["index"], caption, math.nan, find_source(caption, near), near[:NUM_SHOWN], references.is_unlike(near)
-        )
-        for record, caption, near in zip(records, captions, neighbours, strict=True)
-    ]
+    captioned = []
+    for record, caption, near in zip(records, captions, neighbours, strict=True):
+        source = find_source(caption, near)
+        shown = [one for rank, one in enumerate(near) if rank < NUM_SHOWN or one.inchikey == source]
+        captioned.append(Captioned(record["index"], caption, math.nan, source, shown, references.is_unlike(near)))
+    return captioned
 
 
 # ----------------------------------------------------------------------------------------------------- with a captioner

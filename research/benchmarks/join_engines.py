@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from dataset_build import make_recipe, summed_pss
-from machine import describe_machine
 
 from dataset_pubchem3d.build import build
 from dataset_pubchem3d.records import GEOMETRY_SCHEMA
@@ -117,6 +116,8 @@ def count_differing(folder: Path) -> int:
 
 
 def main() -> None:
+    from machine import describe_machine  # imports torch, which neither way does
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[20_000, 200_000], help="numbers of synthetic pairs")
     parser.add_argument("--threads", type=int, default=2, help="processes of the windows, threads of DuckDB")

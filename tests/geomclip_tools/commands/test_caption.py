@@ -206,6 +206,22 @@ def test_a_geomclip_copies_the_captions_of_references(geomclip, model, processor
     assert table["copied_from"].isna().tolist() == [False, True]
 
 
+def test_the_source_of_a_copied_caption_is_among_the_neighbours(geomclip, tmp_path, monkeypatch):
+    smiles = ["CCO", "CCN", "CCCO", "CCCN", "CCCCO", "CCCCN", "c1ccccc1", "CC(=O)O"]
+    rows = [f"{one},molecule {place}\n" for place, one in enumerate(smiles)]
+    (tmp_path / "known.csv").write_text("smiles,text\n" + "".join(rows))
+    monkeypatch.setattr("geomclip_tools.commands.caption.choose", lambda *given: [near[6].caption for near in given[3]])
+    words = ["--model", geomclip, "--references", str(tmp_path / "known.csv"), "--output", str(tmp_path / "out.csv")]
+    main([*words, "--molecules", "CCO", "CCOC"])
+    table = pd.read_csv(tmp_path / "out.csv")
+    for caption, source, told in zip(table["caption"], table["copied_from"], table["neighbours"]):
+        neighbours = json.loads(told)
+        assert len(neighbours) == 6
+        assert (neighbours[-1]["caption"], neighbours[-1]["inchikey"]) == (caption, source)
+        similarities = [neighbour["similarity"] for neighbour in neighbours]
+        assert similarities == sorted(similarities, reverse=True)
+
+
 def test_a_geomclip_needs_references_and_no_settings_of_captioners(geomclip):
     words = ["--model", geomclip, "--molecules", "CO", "--output", "o.csv"]
     with pytest.raises(ValueError, match="is a GeomCLIP, which copies captions; pass --references, a table of"):
