@@ -16,7 +16,7 @@ from .sources.base import Source
 
 # Bytes of disk that the stages and the output take at their peak, for a pair and for each of its conformers. Measured
 # with pairs of 45 atoms and 43 words that are in all configs (docs/results/dataset_build.md).
-ROW_BYTES, CONFORMER_BYTES = 4_000, 2_800
+ROW_BYTES, CONFORMER_BYTES = 5_700, 2_600
 TRANSFER_RATE = 100e6  # bit/s, to give an idea of the time
 
 
