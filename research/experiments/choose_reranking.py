@@ -55,6 +55,12 @@ def compute_precision(captions: list[str], molecules: list[str]) -> float:
     return float(facts["true"].sum() / facts["stated"].sum())
 
 
+def choose_best(table: pd.DataFrame, least_precision: float) -> pd.Series:
+    """Return the row with the largest total of those that are precise enough, or of all if none is."""
+    precise = table[table["fact_precision"] >= least_precision]
+    return (table if precise.empty else precise).sort_values("total", ascending=False).iloc[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="path of the evaluation's results, without suffix")
@@ -78,8 +84,7 @@ def main() -> None:
     print(
         f"fact precision of the nearest captions: at most {least:.4f}", table.head(10).to_string(index=False), sep="\n"
     )
-    precise = table[table["fact_precision"] >= least]
-    best = (table if precise.empty else precise).iloc[0]
+    best = choose_best(table, least)
     given.output.write_text(" ".join(f"--{name}_weight {best[name]}" for name in WEIGHTS) + "\n")
 
 

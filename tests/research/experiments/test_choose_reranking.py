@@ -59,3 +59,10 @@ def test_without_meteor_no_weights_are_chosen(results, monkeypatch):
     with pytest.raises(ValueError, match="no WordNet"):
         choose_reranking.main()
     assert not (results / "weights.txt").exists()
+
+
+@pytest.mark.parametrize(("least", "draft"), [(0.5, 0.0), (0.8, 0.1), (0.85, 0.2), (0.95, 0.0)])
+def test_the_weights_are_precise_enough_if_any_are(least, draft):
+    rows = [(0.1, 0.82, 20), (0.2, 0.9, 10), (0.0, 0.7, 30)]
+    table = pd.DataFrame(rows, columns=["draft", "fact_precision", "total"])
+    assert choose_reranking.choose_best(table, least)["draft"] == draft
