@@ -1,4 +1,4 @@
-"""Delays the models of `modeling_geomclip` in worker processes: their fork server imports this module first.
+"""Delays the models of `modeling_geomclip` in worker processes, which import this module first.
 
 Workers read molecules, for which they import modules of that package, but they run no model. Its `__init__`, which
 registers the models with transformers, would take 5 seconds and 200 MB. It runs at `from modeling_geomclip import
@@ -17,7 +17,11 @@ def import_lazily(name: str) -> None:
 
     def load(attribute: str) -> Any:
         del package.__getattr__
-        spec.loader.exec_module(package)
+        try:
+            spec.loader.exec_module(package)
+        except BaseException:
+            package.__getattr__ = load  # so that the next use tells the same
+            raise
         return getattr(package, attribute)
 
     package.__getattr__ = load  # PEP 562

@@ -4,6 +4,7 @@ The tasks read and write the work folder, which all machines must therefore shar
 made, so a task that was lost with its machine runs again.
 """
 
+import importlib
 import os
 import secrets
 import socket
@@ -13,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .workers import TASKS_IN_FLIGHT
+from .workers import LAZY_MODELS, TASKS_IN_FLIGHT
 
 CONNECT_TIMEOUT = 10  # seconds
 MAX_RETRIES = 5  # of a task whose machine or process was lost; an error of the task itself is not retried
@@ -184,6 +185,7 @@ def _check_address(address: str) -> None:
 
 
 def _call(function: Callable[[Any], Any], argument: Any) -> Any:
+    importlib.import_module(LAZY_MODELS)
     return function(argument)
 
 

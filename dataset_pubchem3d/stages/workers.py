@@ -1,6 +1,7 @@
 """Worker processes of this machine, which run the tasks of a stage."""
 
 import gc
+import importlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -73,12 +74,13 @@ def choose_context(modules: Sequence[str]) -> multiprocessing.context.BaseContex
 
 
 def prepare_worker() -> None:
-    """Prepare a worker: it exits with its parent, and keeps the memory that it shares with its fork server.
+    """Prepare a worker: it exits with its parent, imports no models, and shares the memory of its fork server.
 
     A parent exits by Ctrl-C, which workers themselves ignore, or by being killed. Garbage collection would write to all
     objects of the fork server, and thereby copy them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    importlib.import_module(LAZY_MODELS)  # a fork server that runs already has not, and spawn has none
     gc.freeze()
     parent = multiprocessing.parent_process()
 

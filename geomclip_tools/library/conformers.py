@@ -13,7 +13,7 @@ from rdkit.rdBase import BlockLogs
 from dataset_pubchem3d.chemistry.identity import INCHIKEY
 from dataset_pubchem3d.records import RecordError
 from dataset_pubchem3d.sources.table import check_row, get_cells
-from modeling_geomclip import MoleculeError, read_molecule
+from modeling_geomclip.molecules_geomclip import MoleculeError, read_molecule
 
 from .descriptors import describe_molecule
 from .entries import Entry

@@ -1,6 +1,6 @@
 """Measure the time, memory and disk of dataset builds: QM9, and increasing numbers of synthetic pairs.
 
-    python research/benchmarks/dataset_build.py --output research/results/dataset_build/run1.json
+    python research/benchmarks/dataset_build.py --output research/results/dataset_build/run5.json
 
 Every build runs in its own process, with two workers. Memory is the peak sum of the proportional set sizes (PSS) of the
 process and its children, sampled five times per second; memory-mapped pages count. Disk is the peak of all files of the

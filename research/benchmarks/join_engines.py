@@ -116,15 +116,18 @@ def count_differing(folder: Path) -> int:
 
 
 def main() -> None:
+    import duckdb
     from machine import describe_machine  # imports torch, which neither way does
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[20_000, 200_000], help="numbers of synthetic pairs")
     parser.add_argument("--threads", type=int, default=2, help="processes of the windows, threads of DuckDB")
-    parser.add_argument("--memory_limits", nargs="*", default=["650MB", "4GB"], help="DuckDB is run once with each")
+    parser.add_argument(
+        "--memory_limits", nargs="*", default=["650MB", "2GB", "4GB"], help="DuckDB is run once with each"
+    )
     parser.add_argument("--output", type=Path, help="results file to write (JSON)")
     args = parser.parse_args()
-    results = {"machine": describe_machine(), "threads": args.threads, "joins": []}
+    results = {"machine": describe_machine(), "duckdb": duckdb.__version__, "threads": args.threads, "joins": []}
     for size in args.sizes:
         results["joins"].append(compare(size, args.threads, args.memory_limits))
         print(json.dumps(results["joins"][-1]), flush=True)

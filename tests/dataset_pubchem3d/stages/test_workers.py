@@ -8,6 +8,7 @@ import multiprocessing
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import forkserver
 from typing import Any
 
 import pytest
@@ -15,13 +16,15 @@ import pytest
 from dataset_pubchem3d.stages.workers import Workers
 
 
-def run_workers(function: Callable[[Any], Any], arguments: list[Any]) -> list[Any]:
-    """Run a function in two workers of a new process, whose fork server is not one that other tests have started."""
+def run_workers(function: Callable[[Any], Any], arguments: list[Any], has_server: bool = False) -> list[Any]:
+    """Run a function in two workers of a new process, which has started a fork server of its own before, or not."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_run_workers, function, arguments).result()
+        return pool.submit(_run_workers, function, arguments, has_server).result()
 
 
-def _run_workers(function: Callable[[Any], Any], arguments: list[Any]) -> list[Any]:
+def _run_workers(function: Callable[[Any], Any], arguments: list[Any], has_server: bool) -> list[Any]:
+    if has_server:
+        forkserver.ensure_running()
     with Workers(2) as workers:
         return list(workers.run(function, arguments))
 
@@ -43,8 +46,9 @@ def name_classes(attribute: str) -> tuple[str, str, bool]:
     return name, type(AutoConfig.for_model("geomclip")).__name__, hasattr(modeling_geomclip, "Unknown")
 
 
-def test_workers_read_molecules_without_the_models():
-    for atoms, has_torch, frozen in run_workers(describe_worker, ["CCO"] * 4):
+@pytest.mark.parametrize("has_server", [False, True])
+def test_workers_read_molecules_without_the_models(has_server):
+    for atoms, has_torch, frozen in run_workers(describe_worker, ["CCO"] * 4, has_server):
         assert atoms == 9
         assert not has_torch
         assert frozen > 10_000

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from geomclip_tools.library.processes import ProcessEnded, Processes
+from dataset_pubchem3d.stages.workers import LAZY_MODELS
+from geomclip_tools.library.processes import PRELOADED, ProcessEnded, Processes
 
 
 def test_results_and_errors_of_processes_return():
@@ -41,3 +44,8 @@ def test_without_processes_tasks_run_at_once():
         assert processes.submit(os.getpid).result() == os.getpid()
         with pytest.raises(ZeroDivisionError):
             processes.submit(divmod, 1, 0).result()
+
+
+def test_processes_import_no_models():
+    code = f"import {LAZY_MODELS}, {', '.join(PRELOADED)}, sys; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
