@@ -24,22 +24,24 @@ ORGANIC = {1, 6, 7, 8, 9, 14, 15, 16, 17, 35, 53}  # elements whose covalent bon
 MOST_NEIGHBOURS = {1: 1, 6: 4, 7: 4, 8: 2, 9: 1, 14: 4, 15: 5, 16: 6, 17: 4, 35: 4, 53: 6}  # of these elements
 
 
-def find_disagreement(mol: Chem.Mol, atomic_numbers: Sequence[int], positions: np.ndarray) -> str:
+def find_disagreement(
+    mol: Chem.Mol, atomic_numbers: Sequence[int], positions: np.ndarray, has_all_hydrogens: bool = False
+) -> str:
     """Describe how a geometry differs from a molecule; "" if they agree or if this cannot be decided.
 
-    Some or all hydrogens may be missing from the geometry. Bonds are compared only for complete geometries of neutral
-    organic molecules of one fragment.
+    Bonds are compared only for complete geometries of neutral organic molecules of one fragment.
 
     Args:
         mol: the molecule, with implicit hydrogens.
         atomic_numbers: (atoms,).
         positions: (atoms, 3), Å.
+        has_all_hydrogens: whether the geometry must have all hydrogens, or else some or all of them may be missing.
     """
     expected, found = count_elements(mol), Counter(map(int, atomic_numbers))
     expected[HYDROGEN] += sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
     if 0 in expected:  # dummy atoms match anything
         return ""
-    num_missing = max(0, expected[HYDROGEN] - found[HYDROGEN])
+    num_missing = 0 if has_all_hydrogens else max(0, expected[HYDROGEN] - found[HYDROGEN])
     if found + Counter({HYDROGEN: num_missing}) != +expected:
         return f"they have {_write_formula(found)}, the structure has {_write_formula(expected)}"
     if num_missing or not _is_plain(mol):

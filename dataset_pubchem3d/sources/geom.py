@@ -7,6 +7,7 @@ the published ones predate later versions of the files.
 """
 
 import gzip
+import math
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ FILES = {"drugs": (4360331, 42_687_717_910), "qm9": (4327190, 1_025_881_930)}  #
 SIZES_FROM = "published; size by Dataverse, as others report it"
 MSGPACK, PACKED = ".msgpack", (".tar.gz", ".gz", "")
 LARGEST = 2**31 - 1  # bytes of one entry
+BROKEN = (ValueError, TypeError, OSError, EOFError, MemoryError, zlib.error, tarfile.TarError)  # what a file may raise
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class GEOM(GeometrySource):
         """Yield dicts of `record_id` (file and entry), `smiles`, and `conformers`, those of the lowest energies.
 
         Raises:
-            ImportError: the package msgpack is not installed.
+            ModuleNotFoundError: the package msgpack is not installed.
             ValueError: a file is broken.
         """
         for file in self.list_files(folder):
@@ -124,15 +126,20 @@ class GEOM(GeometrySource):
         geometry = check_geometry(record_id, numbers.astype(np.int64), positions, energies * EV_PER_HARTREE)
         mol = Chem.MolFromSmiles(raw["smiles"])
         for place, conformer in enumerate(positions):
-            if fault := find_disagreement(mol, numbers, conformer):  # a molecule may have reacted in the simulation
+            # A molecule may have reacted in the simulation.
+            if fault := find_disagreement(mol, numbers, conformer, has_all_hydrogens=True):
                 raise RecordError(record_id, "a conformer is of another molecule than its SMILES", f"{place}: {fault}")
         return geometry
 
 
 def _take_lowest(conformers: list[Any], number: int) -> list[Any]:
     """Return the conformers of the lowest energies; the file does not always sort them."""
-    known = [one for one in conformers if isinstance(one, dict) and isinstance(one.get("totalenergy"), float | int)]
+    known = [one for one in conformers if isinstance(one, dict) and _is_energy(one.get("totalenergy"))]
     return sorted(known, key=lambda one: one["totalenergy"])[:number]
+
+
+def _is_energy(value: Any) -> bool:
+    return isinstance(value, float | int) and math.isfinite(value)
 
 
 def _read_entries(file: Path) -> Iterator[tuple[Any, Any]]:
@@ -140,10 +147,12 @@ def _read_entries(file: Path) -> Iterator[tuple[Any, Any]]:
     try:
         import msgpack
     except ImportError as error:
-        raise ImportError('the source geom needs the package msgpack; pip install "geomclip[geom]"') from error
+        needed = 'the source geom needs the package msgpack; pip install "geomclip[geom]"'
+        raise ModuleNotFoundError(needed) from error
     try:
         with _open(file) as stream:
-            unpacker = msgpack.Unpacker(stream, raw=False, strict_map_key=False, max_buffer_size=LARGEST)
+            texts = {"raw": False, "unicode_errors": "replace"}  # a broken SMILES costs its entry only
+            unpacker = msgpack.Unpacker(stream, **texts, strict_map_key=False, max_buffer_size=LARGEST)
             while True:
                 try:
                     size = unpacker.read_map_header()
@@ -153,7 +162,7 @@ def _read_entries(file: Path) -> Iterator[tuple[Any, Any]]:
                     yield unpacker.unpack(), unpacker.unpack()
             if unpacker.read_bytes(1):  # less than the header of a map
                 raise ValueError("its last map is incomplete")
-    except (ValueError, OSError, EOFError, zlib.error, tarfile.TarError, msgpack.UnpackException) as error:
+    except (*BROKEN, msgpack.UnpackException) as error:
         raise ValueError(
             f"{file}: truncated or broken MessagePack file ({type(error).__name__}: {error}); delete it and fetch it "
             "again"

@@ -18,7 +18,7 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 
 from ..chemistry.elements import ATOMIC_NUMBERS, count_heavy_elements
-from ..records import Geometry, Identity, RecordError, Text, check_geometry
+from ..records import Compound, Geometry, Identity, RecordError, Text, check_geometry
 from .base import GeometrySource, TextSource
 from .plain_pickle import PlainPickleError, read_plain_pickle
 
@@ -47,7 +47,7 @@ class GeomCLIPTexts(TextSource):
         if raw["cid"] is None:
             raise RecordError(record_id, "its file name does not end in _<CID>.txt")
         try:
-            lines = raw["content"].decode("utf-8").splitlines()
+            lines = raw["content"].decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise RecordError(record_id, "it is not text in UTF-8", str(error)) from error
         text = " ".join(line.strip() for line in lines if line.strip())
@@ -79,9 +79,9 @@ class GeomCLIPGeometries(GeometrySource):
         """Yield dicts of `record_id`, `cid` and `content`, the pickled record or None, by CID.
 
         Raises:
-            ImportError: the package lmdb is not installed.
-            ValueError: the LMDB file is broken, or the numbers of records and of text files differ, so that it is
-                unknown which record belongs to which CID.
+            ModuleNotFoundError: the package lmdb is not installed.
+            ValueError: the LMDB file is truncated or broken, or the numbers of records and of text files differ, so
+                that it is unknown which record belongs to which CID.
         """
         file, *texts = self.list_files(folder)
         cids = [cid for cid in map(find_cid, texts) if cid is not None]
@@ -93,23 +93,17 @@ class GeomCLIPGeometries(GeometrySource):
                     "must have the same number, because the i-th record belongs to the i-th CID"
                 )
             for place, cid in enumerate(cids):
-                content = records.get(str(place).encode("ascii"))
-                yield {"record_id": str(cid), "cid": cid, "content": content}
+                yield {"record_id": str(cid), "cid": cid, "content": _read_value(file, records, place)}
 
     def identify(self, raw: dict) -> Identity:
-        """Return the CID; see `GeometrySource.identify`."""
-        return Identity(cid=raw["cid"])
+        """Return the CID, and the InChIKey of the record's own SMILES, since a CID is known by its place only."""
+        smiles, _, _ = _read_fields(raw)
+        return Identity(raw["cid"], Compound.from_smiles(smiles, raw["record_id"]).inchikey)
 
     def parse_geometry(self, raw: dict) -> Geometry:
         """Parse the conformers, in their order; see `GeometrySource.parse_geometry`."""
         record_id = raw["record_id"]
-        if raw["content"] is None:
-            raise RecordError(record_id, "the LMDB file has no record with its key")
-        try:
-            record = read_plain_pickle(raw["content"])
-        except PlainPickleError as error:
-            raise RecordError(record_id, NOT_PLAIN, str(error)) from error
-        smiles, symbols, conformers = _take_fields(record_id, record)
+        smiles, symbols, conformers = _read_fields(raw)
         unknown = [one for one in symbols if not isinstance(one, str) or one not in ATOMIC_NUMBERS]
         if unknown:
             raise RecordError(record_id, "an atom is not an element", repr(unknown[0])[:80])
@@ -135,17 +129,27 @@ def list_text_files(folder: Path, name: str) -> list[Path]:
 
 
 def find_cid(file: Path) -> int | None:
-    """Return the CID at the end of a file name, or None."""
+    """Return the CID at the end of a file name, or None if there is none below 2^63."""
     match = TEXT_FILE.fullmatch(file.name)
-    return int(match[1]) if match else None
+    return int(match[1]) if match and len(match[1]) < 19 else None
 
 
-def _take_fields(record_id: str, record: Any) -> tuple[str, list, list[np.ndarray]]:
+def _read_fields(raw: dict) -> tuple[str, list, list[np.ndarray]]:
+    """Return SMILES, symbols and conformers of a record; an array of conformers is as good as a list of them."""
+    record_id = raw["record_id"]
+    if raw["content"] is None:
+        raise RecordError(record_id, "the LMDB file has no record with its key")
+    try:
+        record = read_plain_pickle(raw["content"])
+    except PlainPickleError as error:
+        raise RecordError(record_id, NOT_PLAIN, str(error)) from error
     fields = record if isinstance(record, dict) else {}
     smiles, symbols, conformers = (fields.get(name) for name in ("smi", "atoms", "coordinates"))
+    conformers = [*conformers] if isinstance(conformers, np.ndarray) and conformers.ndim == 3 else conformers
     are_lists = isinstance(symbols, list) and isinstance(conformers, list)
     if not isinstance(smiles, str) or not are_lists or not conformers:
-        raise RecordError(record_id, "its record lacks smi, atoms or coordinates", ", ".join(map(str, fields))[:80])
+        found = ", ".join(f"{name}: {type(value).__name__}" for name, value in fields.items())
+        raise RecordError(record_id, "its record lacks smi, atoms or coordinates", found[:80])
     for conformer in conformers:
         if not isinstance(conformer, np.ndarray) or conformer.shape != (len(symbols), 3):
             found = getattr(conformer, "shape", type(conformer).__name__)
@@ -171,8 +175,27 @@ def _open(file: Path) -> Any:
     try:
         import lmdb
     except ImportError as error:
-        raise ImportError('the source geomclip_lmdb needs the package lmdb; pip install "geomclip[lmdb]"') from error
+        needed = 'the source geomclip_lmdb needs the package lmdb; pip install "geomclip[lmdb]"'
+        raise ModuleNotFoundError(needed) from error
     try:
-        return lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=True, max_readers=1)
+        environment = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=True, max_readers=1)
     except lmdb.Error as error:
         raise ValueError(f"{file}: broken LMDB file ({error}); fetch it again") from error
+    # LMDB maps the file into memory: reading a page beyond its end would end the process.
+    size = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if (found := file.stat().st_size) < size:
+        environment.close()
+        raise ValueError(
+            f"{file}: truncated LMDB file ({found:,} bytes; its header says {size:,}); copy or fetch it again, or "
+            "rewrite it with mdb_copy -n if it is whole"
+        )
+    return environment
+
+
+def _read_value(file: Path, records: Any, place: int) -> bytes | None:
+    import lmdb
+
+    try:
+        return records.get(str(place).encode("ascii"))
+    except lmdb.Error as error:
+        raise ValueError(f"{file}: broken LMDB file at record {place} ({error}); fetch it again") from error

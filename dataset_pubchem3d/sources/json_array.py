@@ -23,7 +23,7 @@ def read_objects(file: Path) -> Iterator[str]:
     with opened(file, "rb") as stream:
         try:
             for record in split_array(stream):
-                yield record.decode("utf-8")
+                yield record.decode("utf-8", "replace")  # a broken string costs its record at most
                 count += 1
         except (OSError, EOFError, ValueError, zlib.error) as error:
             remedy = "delete it and fetch it again"

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from huggingface_hub import snapshot_download
 
 from ..fetch.client import Client
+from ..fetch.hub import explain_failures
 from ..fetch.planned import Download
 from ..records import Compound, Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
@@ -53,12 +54,17 @@ class Molecule3D(GeometrySource):
         return [Download(f"{self.config}/*.parquet", note=SHARDS, is_there=self._find_mark(folder).exists())]
 
     def fetch(self, client: Client, folder: Path) -> None:
-        """Download the shards of `config` once. Delete `<config>.fetched` to check for newer shards."""
+        """Download the shards of `config` once. Delete `<config>.fetched` to check for newer shards.
+
+        Raises:
+            OSError: the download failed.
+        """
         done = self._find_mark(folder)
         if not done.exists():
             folder.mkdir(parents=True, exist_ok=True)
             shards = f"{self.config}/*.parquet"
-            snapshot_download(REPOSITORY, repo_type="dataset", allow_patterns=shards, local_dir=folder)
+            with explain_failures(REPOSITORY):
+                snapshot_download(REPOSITORY, repo_type="dataset", allow_patterns=shards, local_dir=folder)
             done.touch()
 
     def _find_mark(self, folder: Path) -> Path:

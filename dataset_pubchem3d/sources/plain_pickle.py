@@ -7,16 +7,17 @@ replaces numpy's functions by its own, so a record can neither import, call nor 
 import io
 import math
 import pickle
+import re
 import struct
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 
-LARGEST = 64 * 2**20  # bytes of a record
-DEEPEST = 8  # lists and dicts within each other
-MOST_ITEMS = 1_000_000  # of all lists and dicts of a record, each counted as often as it is referred to
-KINDS = frozenset("biuf?")  # of numbers in arrays
+LARGEST = 4 * 2**20  # bytes of a record; ten conformers of 256 atoms have 30 kB. Loading takes up to 85 times as many
+DEEPEST = 8  # lists and dicts within each other, and dimensions of an array
+MOST_ITEMS = 1_000_000  # of all lists, dicts and arrays of a record, each counted as often as it is referred to
+DTYPE = re.compile(r"[<>=|]?[biuf?][0-9]{0,2}")  # of numbers; numpy would evaluate other names
 
 
 class PlainPickleError(ValueError):
@@ -50,22 +51,28 @@ class _Array:
 
 
 def _make_dtype(name: Any) -> np.dtype:
+    if not isinstance(name, str):
+        raise PlainPickleError("an array whose type has no name is not one of numbers")
     try:
-        dtype = np.dtype(name) if isinstance(name, str) else None
-    except (TypeError, ValueError):
+        dtype = np.dtype(name) if DTYPE.fullmatch(name) else None
+    except TypeError:
         dtype = None
-    if dtype is None or dtype.kind not in KINDS or dtype.shape or dtype.names:
-        raise PlainPickleError(f"an array of type {str(name)[:40]!r} is not one of numbers")
+    if dtype is None:
+        raise PlainPickleError(f"an array of type {name[:40]!r} is not one of numbers")
     return dtype
 
 
 def _make_array(content: Any, dtype: np.dtype, shape: Any, order: str) -> np.ndarray:
-    is_shape = isinstance(shape, tuple) and all(isinstance(size, int) and size >= 0 for size in shape)
+    is_shape = isinstance(shape, tuple) and len(shape) <= DEEPEST and all(map(_is_size, shape))
     if not is_shape or not isinstance(content, bytes | bytearray):
         raise PlainPickleError("an array has a broken shape or content")
     if len(content) != math.prod(shape) * dtype.itemsize:
         raise PlainPickleError(f"an array of shape {shape} has {len(content)} bytes, which do not fit")
     return np.frombuffer(content, dtype).reshape(shape, order=order).copy()
+
+
+def _is_size(size: Any) -> bool:
+    return isinstance(size, int) and 0 <= size <= LARGEST
 
 
 def _reconstruct(*arguments: Any) -> _Array:
@@ -154,13 +161,35 @@ class _PlainUnpickler(pickle._Unpickler):
             raise PlainPickleError(f"it changes a {type(made).__name__}, which is not plain data")
         made.set_state(state)
 
+    def load_dict(self) -> None:
+        """Make a dict."""
+        items = self.pop_mark()
+        self.append({})
+        self._fill_dict(items)
+
+    def load_setitem(self) -> None:
+        """Set one item of a dict."""
+        value, key = self.stack.pop(), self.stack.pop()
+        self._fill_dict([key, value])
+
+    def load_setitems(self) -> None:
+        """Set items of a dict."""
+        self._fill_dict(self.pop_mark())
+
+    def _fill_dict(self, items: list) -> None:
+        """Set items of the dict on the stack. Other keys are not even hashed, which may take forever for tuples."""
+        if type(self.stack[-1]) is not dict or not all(type(key) in (str, int) for key in items[::2]):
+            raise PlainPickleError("a key of a dict is neither a string nor a whole number, or it is not plain data")
+        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+
     def load_bytearray8(self) -> None:
         """Read bytes, without memory for more than there are."""
         (size,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(min(size, LARGEST))))
 
     dispatch[pickle.REDUCE[0]], dispatch[pickle.BUILD[0]] = load_reduce, load_build
-    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
+    dispatch[pickle.DICT[0]], dispatch[pickle.SETITEM[0]] = load_dict, load_setitem
+    dispatch[pickle.SETITEMS[0]], dispatch[pickle.BYTEARRAY8[0]] = load_setitems, load_bytearray8
 
 
 def read_plain_pickle(content: bytes) -> Any:
@@ -195,18 +224,15 @@ class _Plain:
         """Return the plain value."""
         if depth > DEEPEST:
             raise PlainPickleError(f"it is nested deeper than {DEEPEST} lists and dicts")
-        if isinstance(value, list | tuple | dict):
-            self._num_items += len(value)
+        value = value.value if isinstance(value, _Array) and value.value is not None else value
+        if isinstance(value, list | tuple | dict | np.ndarray):
+            self._num_items += value.size if isinstance(value, np.ndarray) else len(value)
             if self._num_items > MOST_ITEMS:
                 raise PlainPickleError(f"it has more than {MOST_ITEMS:,} items")
         if isinstance(value, list | tuple):
             return [self.convert(item, depth + 1) for item in value]
         if isinstance(value, dict):
-            if not all(isinstance(key, str | int) for key in value):
-                raise PlainPickleError("a key of a dict is neither a string nor a whole number")
             return {key: self.convert(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, _Array) and value.value is not None:
-            return value.value
         if value is None or type(value) in (bool, int, float, str, bytes, bytearray, np.ndarray):
             return value
         raise PlainPickleError(f"it holds a {type(value).__name__}, which is not plain data")

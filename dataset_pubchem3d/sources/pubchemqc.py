@@ -18,7 +18,9 @@ from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 from tqdm import tqdm
 
+from ..chemistry.agreement import find_disagreement
 from ..fetch.client import Client, cache_json
+from ..fetch.hub import explain_failures
 from ..fetch.planned import Download, expect_file
 from ..records import Geometry, Identity, RecordError, check_geometry
 from .base import GeometrySource
@@ -103,6 +105,7 @@ class PubChemQC(GeometrySource):
             cids: described CIDs, ascending int64, if records are fetched by CID.
         Raises:
             FetchError: the server refuses a request or ignores ranges, or all attempts fail.
+            OSError: the download of a whole shard failed.
             ValueError: `shards` is empty and whole shards are to be fetched; or no CID is in a shard, the mirror lacks
                 one of `shards`, or a shard does not have the format of the mirror.
         """
@@ -120,7 +123,8 @@ class PubChemQC(GeometrySource):
         for shard in self.shards:
             shard = f"data/{self.config}/train/{shard}"
             if not (folder / shard).exists():  # it appears there only when it is complete
-                hf_hub_download(REPOSITORY, shard, repo_type="dataset", local_dir=folder)
+                with explain_failures(REPOSITORY):
+                    hf_hub_download(REPOSITORY, shard, repo_type="dataset", local_dir=folder)
 
     def _fetch_records(self, client: Client, folder: Path, cids: np.ndarray) -> None:
         """Fetch the records of the CIDs from one commit of the mirror, noted in the folder's `mirror.json.gz`."""
@@ -195,7 +199,23 @@ class PubChemQC(GeometrySource):
         if atomic_numbers.ndim != 1 or coordinates.shape != (3 * len(atomic_numbers),):
             detail = f"{atomic_numbers.shape} atoms, {coordinates.shape} coordinates"
             raise RecordError(record_id, "its coordinates are not three per atom", detail)
-        return check_geometry(record_id, atomic_numbers, coordinates.reshape(-1, 3))
+        geometry = check_geometry(record_id, atomic_numbers, coordinates.reshape(-1, 3))
+        _check_structure(record_id, record.get("pubchem-inchi"), geometry)
+        return geometry
+
+
+def _check_structure(record_id: str, inchi: Any, geometry: Geometry) -> None:
+    """Check that a geometry is of the deposited structure: a molecule may have reacted in the optimisation.
+
+    Raises:
+        RecordError: it is not.
+    """
+    with BlockLogs():
+        mol = Chem.MolFromInchi(inchi) if isinstance(inchi, str) and inchi.isascii() else None
+    if mol is None:
+        return
+    if fault := find_disagreement(mol, geometry.atomic_numbers, geometry.positions[0], has_all_hydrogens=True):
+        raise RecordError(record_id, "its geometry is of another molecule than its InChI", fault)
 
 
 def _read_ground_state(raw: str) -> tuple[int, Any]:

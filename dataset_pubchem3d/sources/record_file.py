@@ -48,6 +48,8 @@ class RecordFile:
 
     def _merge_part(self) -> None:
         """Merge the part, which may be truncated, into `path`. After an interruption, this can be done again."""
+        if not self.path.exists():  # deleted to start anew: what was listed is no longer there
+            self.listed.unlink(missing_ok=True)
         part, merged, listed = list(_list_cids(self.part)), Path(f"{self.path}.new.part"), Path(f"{self.listed}.part")
         cids = np.union1d(self._read_listed(), np.array(part, np.int64))
         _write_array(merged, self._merge_records())

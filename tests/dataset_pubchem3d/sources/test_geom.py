@@ -75,6 +75,22 @@ def test_the_lowest_conformers_are_read(tmp_path):
     assert [conformer["totalenergy"] for conformer in raw["conformers"]] == [-11.39]
 
 
+def test_energies_that_are_not_finite_do_not_count(tmp_path):
+    entry = make_entry("CCO", (-1.0, float("nan"), -3.0, float("-inf")))
+    (tmp_path / "a.msgpack").write_bytes(pack([{"CCO": entry}]))
+    (raw,) = GEOM(num_conformers=1).read_records(tmp_path)
+    assert [conformer["totalenergy"] for conformer in raw["conformers"]] == [-3.0]
+
+
+def test_a_smiles_that_is_not_utf_8_costs_its_entry(tmp_path):
+    content = pack().replace(b"c1ccncc1", b"c1ccnc\xe91")
+    (tmp_path / "a.msgpack").write_bytes(content)
+    raws = list(SOURCE.read_records(tmp_path))
+    assert [raw["smiles"] for raw in raws[:2]] == SMILES[:2]
+    with pytest.raises(RecordError, match=r"a\.msgpack:2: "):
+        SOURCE.identify(raws[2])
+
+
 def test_a_large_map_is_read_entry_by_entry(tmp_path):
     """One map of 120 MB, whose objects would take several times as much."""
     entry = msgpack.packb(make_entry("CCO", energies=[-1.0] * 4))
@@ -92,7 +108,10 @@ def test_a_large_map_is_read_entry_by_entry(tmp_path):
 
 
 def test_truncated_and_foreign_files_are_named(tmp_path):
-    for content in (pack()[:-7], pack()[:5], pack() + b"\xde", b"\xc1" + pack(), msgpack.packb([1, 2]), b"{}"):
+    list_as_key = b"\x81\xa1C\x81\x91\x01\x02"
+    for content in (
+        *(pack()[:-7], pack()[:5], pack() + b"\xde", b"\xc1" + pack(), msgpack.packb([1, 2]), b"{}", list_as_key),
+    ):
         (tmp_path / "a.msgpack").write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.msgpack: truncated or broken MessagePack file"):
             list(SOURCE.read_records(tmp_path))

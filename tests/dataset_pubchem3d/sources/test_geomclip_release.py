@@ -43,7 +43,8 @@ def write(folder, values: dict[str, bytes] | None = None, texts: dict[str, bytes
 def test_records_belong_to_the_texts_by_the_number_of_the_cid(tmp_path):
     write(tmp_path)
     raws = [pickle.loads(pickle.dumps(raw)) for raw in GEOMETRIES.read_records(tmp_path)]
-    assert [GEOMETRIES.identify(raw) for raw in raws] == [Identity(cid=cid) for cid in MOLECULES]
+    keys = [Chem.MolToInchiKey(Chem.MolFromSmiles(smiles)) for smiles in MOLECULES.values()]
+    assert [GEOMETRIES.identify(raw) for raw in raws] == [Identity(*both) for both in zip(MOLECULES, keys)]
     for raw, record in zip(raws, RECORDS.values(), strict=True):
         geometry = GEOMETRIES.parse_geometry(raw)
         symbols = [Chem.GetPeriodicTable().GetElementSymbol(number) for number in geometry.atomic_numbers.tolist()]
@@ -67,6 +68,27 @@ def test_a_missing_key_costs_its_record(tmp_path):
     assert GEOMETRIES.parse_geometry(raws[0]).geometry_id == "2"
     with pytest.raises(RecordError, match="1001: the LMDB file has no record with its key"):
         GEOMETRIES.parse_geometry(raws[2])
+
+
+def test_a_truncated_or_damaged_file_is_refused(tmp_path):
+    values = {str(place): pickle.dumps(RECORDS[2] | {"x": "y" * 9000}) for place in range(3)}
+    file = write(tmp_path, values) / "unimol_mol.lmdb"
+    content = file.read_bytes()
+    assert len(list(GEOMETRIES.read_records(tmp_path))) == 3
+    file.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"lmdb: truncated LMDB file \(.* bytes; its header says .*fetch it"):
+        list(GEOMETRIES.read_records(tmp_path))
+    damaged = bytearray(content)
+    damaged[2 * 4096 :] = b"\xff" * (len(content) - 2 * 4096)
+    file.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"unimol_mol\.lmdb: broken LMDB file .*; fetch it again"):
+        list(GEOMETRIES.read_records(tmp_path))
+
+
+def test_conformers_may_be_one_array(tmp_path):
+    record = RECORDS[2] | {"coordinates": np.stack(RECORDS[2]["coordinates"])}
+    geometry = GEOMETRIES.parse_geometry({"record_id": "2", "cid": 2, "content": pickle.dumps(record)})
+    np.testing.assert_array_equal(geometry.positions, record["coordinates"])
 
 
 class Hostile:
@@ -108,6 +130,7 @@ def test_faulty_records_are_refused(tmp_path, monkeypatch, record, reason):
         ("mol_5.txt", b" \n\n", "its file is empty"),
         ("mol_5.txt", b"caf\xe9", "it is not text in UTF-8"),
         ("mol_x.txt", b"a text", r"its file name does not end in _<CID>\.txt"),
+        (f"mol_{2**63}.txt", b"a text", r"its file name does not end in _<CID>\.txt"),
     ],
 )
 def test_faulty_texts_are_refused(tmp_path, name, content, reason):

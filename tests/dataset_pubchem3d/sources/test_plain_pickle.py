@@ -129,6 +129,14 @@ HOSTILE = {
     "bytes through zip": build(text("_codecs"), text("encode"), b"\x93", text("x"), text("zip"), b"\x86R"),
     "a set": pickle.dumps({1, 2}),
     "a complex number": pickle.dumps(1j),
+    "a deep tuple as a key": build(b"}", b")", b"\x85" * 1_000_000, b"K\x01s"),  # to hash it would crash
+    "a growing tuple as a key": build(b"}", b")", b"\x94h\x00\x86" * 60, b"K\x01s"),  # ... or take forever
+    "a growing tuple in a literal": build(b"(", b")", b"\x94h\x00\x86" * 60, b"K\x01d"),
+    "a growing tuple among keys": build(b"}(", b")", b"\x94h\x00\x86" * 60, b"K\x01u"),
+    "a growing tuple as a type": build(text("numpy"), text("dtype"), b"\x93)", b"\x94h\x00\x86" * 60, b"\x85R"),
+    "an item of a list": build(b"]", b"K\x00", b"K\x01", b"s"),
+    "a type that numpy evaluates": build(text("numpy"), text("dtype"), b"\x93", text("(1,,)f4"), b"\x85R"),
+    "a type with a shape": build(text("numpy"), text("dtype"), b"\x93", text("(2,3)f4"), b"\x85R"),
 }
 
 
@@ -161,6 +169,10 @@ def test_records_that_would_grow_are_refused(monkeypatch):
         deep = [deep]
     with pytest.raises(PlainPickleError, match="nested deeper than 8"):
         read_plain_pickle(pickle.dumps(deep))
+    array = np.zeros((10_000, 3), np.float32)
+    assert len(pickle.dumps([array] * 100)) < 130_000
+    with pytest.raises(PlainPickleError, match="more than 1,000,000 items"):
+        read_plain_pickle(pickle.dumps([array] * 100))
     monkeypatch.setattr(plain_pickle, "LARGEST", 100)
     with pytest.raises(PlainPickleError, match=r"it has .* bytes, more than 100"):
         read_plain_pickle(pickle.dumps("x" * 200))

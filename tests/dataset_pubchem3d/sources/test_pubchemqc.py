@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 from rdkit import Chem
+from rdkit.Chem import rdDistGeom
 
 from dataset_pubchem3d.records import Identity, RecordError
 from dataset_pubchem3d.sources import pubchemqc
@@ -304,3 +305,33 @@ def test_single_records_and_whole_shards_have_their_own_folders():
 def test_an_option_with_an_invalid_value_is_refused(options):
     with pytest.raises(ValueError, match=f"source pubchemqc: .*{next(iter(options.values()))[0]}"):
         PubChemQC(**options)
+
+
+# ------------------------------------------------------------------------------------------------------------ structure
+
+
+def text_of(inchi: str, smiles: str) -> str:
+    """A record with the InChI of one molecule and a geometry of another."""
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    assert rdDistGeom.EmbedMolecule(mol, randomSeed=7) == 0
+    numbers = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
+    coordinates = mol.GetConformer().GetPositions().ravel().tolist()
+    return raw(**{"pubchem-inchi": inchi, "atomic-numbers": numbers, "coordinates": coordinates})
+
+
+ETHANOL = "InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H3"
+
+
+def test_a_geometry_of_another_molecule_than_the_inchi_is_refused():
+    assert len(PubChemQC().parse_geometry(text_of(ETHANOL, "CCO")).atomic_numbers) == 9
+    for other in ("COC", "CC=O"):
+        with pytest.raises(RecordError, match="962: its geometry is of another molecule than its InChI"):
+            PubChemQC().parse_geometry(text_of(ETHANOL, other))
+
+
+@pytest.mark.parametrize("smiles", ["Cc1cnc[nH]1", "Cc1c[nH]cn1", "Oc1ccccn1", "O=c1cccc[nH]1"])
+def test_tautomers_of_the_inchi_are_not_refused(smiles):
+    inchi = Chem.MolToInchi(Chem.MolFromSmiles(smiles))
+    for tautomer in ("Cc1cnc[nH]1", "Cc1c[nH]cn1", "Oc1ccccn1", "O=c1cccc[nH]1"):
+        if Chem.MolToInchi(Chem.MolFromSmiles(tautomer)) == inchi:
+            PubChemQC().parse_geometry(text_of(inchi, tautomer))

@@ -59,6 +59,29 @@ def test_a_deleted_file_is_filled_anew(file):
     assert file.path.read_bytes() == SHARD.array([2])
 
 
+def test_a_deleted_file_is_filled_anew_after_two_interruptions(file, monkeypatch):
+    def fail():
+        yield from entries([2])
+        raise OSError("the server is gone")
+
+    fill(file, [2, 4, 6])
+    file.path.unlink()
+    with pytest.raises(OSError, match="gone"):
+        file.extend(fail())
+    publish = record_file.publish
+
+    def publish_once(written, path):
+        publish(written, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(record_file, "publish", publish_once)
+    with pytest.raises(KeyboardInterrupt):
+        file.list_missing(np.array([2, 4, 6]))
+    monkeypatch.setattr(record_file, "publish", publish)
+    fill(file, [2, 4, 6])
+    assert file.path.read_bytes() == SHARD.array([2, 4, 6])
+
+
 def test_an_interruption_loses_only_what_was_not_complete(file):
     def fail():
         yield from entries([3, 4, 8])
