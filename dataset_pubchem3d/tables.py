@@ -24,8 +24,9 @@ from .sources.table_files import (
     read_file_rows,
 )
 
-FORMAT = 1  # version of the rows; a new number makes `datasets` read every table again
+FORMAT = 2  # version of the rows; a new number makes `datasets` read every table again
 SPLIT = "train"
+ID = "id"  # a column of a text file that is kept as it is written: 1.10 and 1E2 are no numbers
 ROW_FAULT = "row_fault"
 WORDS = ("text", "smiles", "inchi", "inchikey", "inchikey14", "name", MOL_BLOCK)  # standard string columns
 COORDINATES = {"atomic_numbers": List(Value("int64")), "positions": List(List(Value("float64")))}
@@ -107,6 +108,7 @@ def _tell_kinds(file: Path, encoding: str) -> tuple[dict[str, Any], int]:
         for name, cell in row.cells.items():
             if (kind := kinds.get(name)) != "string" and not is_missing(cell):
                 kinds[name] = _widen(kind, cell.strip())
+    kinds |= {name: "string" for name in kinds if name.lower() == ID}
     return {name: Value(kind or "string") for name, kind in kinds.items() if name}, num_rows
 
 

@@ -1,6 +1,7 @@
 """Input molecules and output tables of `geomclip embed`, `caption` and `predict`."""
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,8 @@ from dataset_pubchem3d.pairs import get_molecule_input, load_molecules
 from modeling_geomclip import MoleculeError, read_molecules
 from modeling_geomclip.molecule_files_geomclip import find_file_format
 from modeling_geomclip.text_files_geomclip import COMPRESSED, describe_undecoded, open_text
+
+from ..library.entries import write_id
 
 TABLE_ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 LIST_ENDINGS = tuple(ending + packed for ending in (".smi", ".smiles", ".ism") for packed in ("", COMPRESSED))
@@ -66,7 +69,7 @@ def _expand(item: str, encoding: str) -> Iterator[Given]:
         yield from _read_list(path, encoding)
     elif find_file_format(path) and "\n" not in item:
         yield from _read_structures(path, encoding)
-    elif path.suffix and path.is_file():
+    elif path.suffix and os.path.isfile(item):  # unlike Path.is_file, it takes a SMILES of any length
         raise ValueError(f"{item} has the unknown file type {path.suffix.lower()}; pass {MOLECULES_HELP}")
     else:
         yield Given(item, item, None if item.startswith("InChI=") else item)
@@ -96,9 +99,8 @@ def _read_structures(path: Path, encoding: str) -> Iterator[Given]:
 
 
 def _name_row(row: Mapping[str, Any]) -> str:
-    cell = next((row[column] for column in NAME_COLUMNS if row.get(column) not in (None, "")), "")
-    # pandas reads integers as floats if a column has gaps.
-    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)
+    cells = {name.lower(): write_id(cell) for name, cell in row.items() if name.lower() in NAME_COLUMNS}
+    return next((cells[column] for column in NAME_COLUMNS if cells.get(column)), "")
 
 
 def read_given(extractor: Any, given: Sequence[Given], output: str) -> list[dict[str, Any]]:

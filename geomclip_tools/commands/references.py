@@ -29,9 +29,13 @@ def build_references(model: Any, processor: Any, source: str, encoding: str = "u
     Returns:
         The references; set them as `processor.references`.
     Raises:
-        ValueError: no row can be used.
+        ValueError: no row can be used, or the texts are no strings.
     """
     rows = load_molecules(source, "train", None, ("text",), encoding)
+    if getattr(rows.features["text"], "dtype", None) not in ("string", "large_string"):
+        raise ValueError(
+            f"the column text of {source} is {rows.features['text']}; a reference has one text as a string"
+        )
     molecules = tqdm(map(get_molecule_input, rows), total=len(rows), desc="references", leave=False)
     records, failures = processor.feature_extractor.read(molecules, errors="report")
     first = f" (the first in row {failures[0]['index']}: {failures[0]['reason']})" if failures else ""

@@ -15,6 +15,8 @@ from .molecules import ENCODING_HELP, MOLECULES_HELP, Given, count_things, list_
 from .parsing import name_leading_words, parse_flags
 
 EXAMPLE = 'geomclip search "a monoterpenoid with a minty odour" --index my_library'
+BOTH_ALIKE = 0.5  # weight of a molecule beside a text
+OF_SEARCHES = ("where", "substructure", "exact")  # settings that a ranking of texts does not use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +38,15 @@ class SearchSettings:
         default_factory=list,
         metadata={"help": "rank these texts, or files of texts, by how well they fit --molecule, instead of a search"},
     )
-    weight: float = field(default=0.5, metadata={"help": "weight of the molecule beside a text, from 0 to 1"})
+    weight: float = field(default=BOTH_ALIKE, metadata={"help": "weight of the molecule beside a text, from 0 to 1"})
     where: str | None = field(default=None, metadata={"help": WHERE_HELP})
     substructure: str | None = field(default=None, metadata={"help": "SMARTS that the molecules must contain"})
     top: int = field(default=20, metadata={"help": "number of results per query"})
     exact: bool = field(default=False, metadata={"help": "compare all molecules, even if there is a faster index"})
-    format: str = field(default="table", metadata={"help": f"{', '.join(FORMATS)}"})
+    format: str | None = field(
+        default=None,
+        metadata={"help": f"{', '.join(FORMATS)}; if omitted, that of the ending of --output, or else table"},
+    )
     output: str | None = field(default=None, metadata={"help": "output file; printed if omitted"})
     model: str | None = field(default=None, metadata={"help": MODEL_HELP})
     encoding: str = field(default="utf-8", metadata={"help": ENCODING_HELP})
@@ -51,10 +56,23 @@ class SearchSettings:
             raise ValueError("pass a text to search for, --molecule, or both")
         if self.texts and (self.query or not self.molecule):
             raise ValueError("--texts ranks texts for --molecule; pass --molecule and no other query")
-        if self.format not in FORMATS:
+        if self.texts and (unused := [f"--{name}" for name in OF_SEARCHES if getattr(self, name)]):
+            raise ValueError(f"--texts ranks texts, for which {', '.join(unused)} has no effect; omit it")
+        if self.weight != BOTH_ALIKE and not (self.query and self.molecule):
+            raise ValueError("--weight has an effect only with both a text and --molecule; omit it")
+        if self.format not in (None, *FORMATS):
             raise ValueError(f"--format is {self.format!r}; it must be one of {', '.join(FORMATS)}")
-        if self.texts and self.format == "sdf":
+        ending = Path(self.output or "").suffix.lower()[1:]
+        if self.format and ending in FORMATS and ending != self.format:
+            raise ValueError(f"--format is {self.format}, but --output ends in .{ending}; omit --format, or rename it")
+        if self.texts and self.chosen_format == "sdf":
             raise ValueError("--format sdf is for molecules; choose another one for --texts")
+
+    @property
+    def chosen_format(self) -> str:
+        """Format of the results."""
+        ending = Path(self.output or "").suffix.lower()[1:]
+        return self.format or (ending if ending in FORMATS else "table")
 
 
 def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "search")) -> None:
@@ -66,7 +84,7 @@ def main(argv: Sequence[str], command: Sequence[str] = ("geomclip", "search")) -
     rows = [row for text, molecule in queries for row in _answer(index, text, molecule, texts, settings)]
     if len(queries) == 1:
         rows = [{name: cell for name, cell in row.items() if name != "query"} for row in rows]
-    shown = format_rows(rows, settings.format)
+    shown = format_rows(rows, settings.chosen_format)
     if settings.output is None:
         print(shown, end="" if rows else "no molecule fulfils the conditions\n")
         return

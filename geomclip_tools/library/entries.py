@@ -1,6 +1,8 @@
 """Stream the entries of a library, whatever its files; a faulty record is an entry with its fault."""
 
 import gzip
+import math
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -53,8 +55,15 @@ class Entry(NamedTuple):
     def name(self) -> str:
         """Name of the molecule, or its title in an SDF, or its id; "" if there is none."""
         title = self.row.cells.get(MOL_BLOCK, "").partition("\n")[0]
-        ids = (str(cell) for column in IDS for name, cell in self.columns.items() if name.lower() == column)
+        ids = (write_id(cell) for column in IDS for name, cell in self.columns.items() if name.lower() == column)
         return next((name.strip() for name in (self.row.cells.get("name", ""), title, *ids) if name.strip()), "")
+
+
+def write_id(cell: Any) -> str:
+    """Return the cell of an id as text; integers become floats in a column with gaps."""
+    if isinstance(cell, float):
+        return "" if math.isnan(cell) else str(int(cell) if cell.is_integer() else cell)
+    return "" if cell is None else str(cell)
 
 
 def read_entries(libraries: Sequence[str], encoding: str = "utf-8") -> Iterator[Entry]:
@@ -181,6 +190,9 @@ def count_entries(libraries: Sequence[str]) -> int | None:
     """Estimate the number of entries for a progress bar; None if a library is a dataset of unknown size.
 
     Lines of a table are counted, so a cell of several lines counts several times.
+
+    Raises:
+        ValueError: a gzipped file is truncated or broken.
     """
     if any(is_dataset(library) for library in libraries):
         return None
@@ -193,5 +205,8 @@ def _count_file(file: Path) -> int:
         return pq.read_metadata(file).num_rows
     opened = gzip.open if name.endswith(COMPRESSED) else open
     is_listed = not name.removesuffix(COMPRESSED).endswith((".sdf", ".sd", ".mol"))
-    with opened(file, "rb") as lines:
-        return sum(is_listed or line.startswith(b"$$$$") for line in lines)
+    try:
+        with opened(file, "rb") as lines:
+            return sum(is_listed or line.startswith(b"$$$$") for line in lines)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{file}: truncated or broken gzip file ({error}); fetch it again") from error

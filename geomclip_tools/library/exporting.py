@@ -24,6 +24,9 @@ def export_rows(store: MoleculeStore, output: Path, where: str | None = None) ->
     if write is None:
         raise ValueError(f"{output} has the wrong ending; it must be one of {', '.join(WRITERS)}")
     num_rows = store.count(where)
+    if num_rows == 0:
+        condition = f" that fulfils {where!r}" if where else ""
+        raise ValueError(f"the index has no molecule{condition}, so {output} is not written")
     output.parent.mkdir(parents=True, exist_ok=True)
     is_parquet = write is _write_parquet
     names = [name for name in store.schema.names if is_parquet or name not in HIDDEN]
@@ -67,7 +70,7 @@ def _write_json(row: dict[str, Any], file: TextIO) -> None:
 
 def _write_smiles(row: dict[str, Any], file: TextIO) -> None:
     name = row["names"][0] if row["names"] else row["inchikey"]
-    file.write(f"{row['smiles']} {name}\n")
+    file.write(f"{row['smiles']} {' '.join(name.splitlines())}\n")
 
 
 WRITERS = {

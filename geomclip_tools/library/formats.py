@@ -99,21 +99,38 @@ def write_record(row: Mapping[str, Any], file: TextIO) -> None:
 
     If the bonds of the SMILES cannot be found in the geometry, the record is a drawing and says so.
     """
-    cells = flatten(row)
+    cells = {name: _join_lines(cell) for name, cell in flatten(row).items()}
     try:
+        _check_hydrogens(row)
         mol = arrange_molecule(row["smiles"], row["atomic_numbers"], row["positions"])
         if mol.GetNumConformers() == 0:  # its atoms are in the order of the SMILES
             mol.AddConformer(place_atoms(row["atomic_numbers"], row["positions"]).GetConformer())
         mol.GetConformer().Set3D(True)
     except ValueError as error:
         mol, cells["geometry"] = Chem.MolFromSmiles(row["smiles"]), f"left out: {error}"
-    mol.SetProp("_Name", str(cells.pop("name") or row["inchikey"]).replace("\n", " "))
+    mol.SetProp("_Name", str(cells.pop("name") or row["inchikey"]))
     for name, cell in cells.items():
         if cell not in (None, ""):
-            mol.SetProp(name, " ".join(str(cell).split("\n")))
+            mol.SetProp(name, str(cell))
     writer = Chem.SDWriter(file)
     writer.write(mol)
     writer.close()
+
+
+def _join_lines(cell: Any) -> Any:
+    """Join the lines of a text, since an empty line ends a data item."""
+    return " ".join(cell.splitlines()) if isinstance(cell, str) else cell
+
+
+def _check_hydrogens(row: Mapping[str, Any]) -> None:
+    """Check that the geometry has the hydrogens that are atoms of the SMILES: isotopes, protons and hydrides.
+
+    Raises:
+        ValueError: it has not; without them, it would be another molecule.
+    """
+    atoms = Chem.MolFromSmiles(row["smiles"]).GetAtoms()
+    if any(atom.GetAtomicNum() == 1 for atom in atoms) and 1 not in row["atomic_numbers"]:
+        raise ValueError("it lacks hydrogens that the SMILES has as atoms")
 
 
 def format_html(rows: Sequence[Mapping[str, Any]]) -> str:

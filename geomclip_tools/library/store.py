@@ -291,8 +291,8 @@ class MoleculeStore:
         """Explain an error of a condition."""
         try:
             yield
-        except ValueError as error:
-            if not where:
+        except (ValueError, RuntimeError) as error:  # RuntimeError: it cannot be computed for a row
+            if not where or str(error).startswith(f"the condition {where!r}"):
                 raise
             told = _shorten(error)
             names = [field.name for field in self.schema if field.name not in (*HIDDEN, "positions")]

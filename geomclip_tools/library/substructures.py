@@ -31,7 +31,7 @@ def make_pattern_bits(mol: Chem.Mol) -> bytes:
 
 
 def has_substructure(smiles: str, pattern: Chem.Mol) -> bool:
-    """Return whether a molecule contains a pattern."""
+    """Return whether a molecule contains a pattern, with the stereochemistry that the pattern has."""
     with BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
-    return mol is not None and mol.HasSubstructMatch(pattern)
+    return mol is not None and mol.HasSubstructMatch(pattern, useChirality=True)

@@ -260,7 +260,7 @@ def set_traps_of_geom(world: World) -> None:
     for reason, conformers in (
         ("it has no conformers with an energy", lambda one: [make_conformer(one, GEOMShelf.variant, None)]),
         (
-            "energies are not one finite number per conformer",
+            "it has no conformers with an energy",
             lambda one: [make_conformer(one, GEOMShelf.variant, float("nan"))],
         ),
         ("its conformers differ in their atoms or atom order", lambda one: mix(one, [isomer])),

@@ -46,6 +46,18 @@ def test_names_are_kept_as_they_were_written(tmp_path):
     assert [molecule.smiles for molecule in given] == ["CCN", "CCO", "CO", "CS", "CO", None, None]
 
 
+def test_ids_are_no_numbers(tmp_path):
+    (tmp_path / "a.csv").write_text("ID,SMILES\n1.1,C\n1.10,CC\n1E2,CO\n007,CN\n12,CCl\n")
+    assert [molecule.name for molecule in list_given([str(tmp_path / "a.csv")])] == ["1.1", "1.10", "1E2", "007", "12"]
+    pd.DataFrame({"Id": [702.0, None], "smiles": ["CCO", "CN"]}).to_parquet(tmp_path / "b.parquet")
+    assert [molecule.name for molecule in list_given([str(tmp_path / "b.parquet")])] == ["702", "CN"]
+
+
+def test_a_smiles_may_be_longer_than_a_file_name():
+    salt = "C" * 300 + ".Cl"
+    assert [molecule.smiles for molecule in list_given([salt])] == [salt]
+
+
 def test_another_kind_of_file_is_no_smiles(tmp_path):
     (tmp_path / "molecules.txt").write_text("CCO\n")
     with pytest.raises(ValueError, match=r"molecules\.txt has the unknown file type \.txt; pass SMILES"):

@@ -1,5 +1,6 @@
 """References from a user's table: rows that cannot be references are counted."""
 
+import pandas as pd
 import pytest
 import torch
 from torch.testing import assert_close
@@ -42,3 +43,11 @@ def test_a_table_without_a_usable_row_is_refused(captioner, tmp_path):
     (tmp_path / "known.csv").write_text("smiles,text\nC1CC,a broken ring\n")
     with pytest.raises(ValueError, match=r"no row of .*known.csv can be a reference: 1 cannot be read \(the first"):
         build_references(*captioner, str(tmp_path / "known.csv"))
+
+
+def test_texts_are_strings(captioner, tmp_path):
+    (tmp_path / "known").mkdir()
+    rows = pd.DataFrame({"smiles": ["CCO"], "text": [["an alcohol", "a solvent"]]})
+    rows.to_parquet(tmp_path / "known" / "train.parquet")
+    with pytest.raises(ValueError, match=r"the column text of .* is List.*; a reference has one text as a string"):
+        build_references(*captioner, str(tmp_path / "known"))

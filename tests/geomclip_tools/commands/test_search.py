@@ -7,7 +7,7 @@ import json
 import pytest
 from rdkit import Chem
 
-from geomclip_tools.commands.search import main
+from geomclip_tools.commands.search import SearchSettings, main
 from geomclip_tools.library import MoleculeIndex
 
 
@@ -75,12 +75,27 @@ def test_texts_for_a_molecule(search, index, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("output", "kind"), [("a.sdf", "sdf"), ("a.CSV", "csv"), ("a.json", "json"), ("a.txt", "table"), (None, "table")]
+)
+def test_the_ending_of_the_output_is_its_format(output, kind):
+    assert SearchSettings(index="i", query=["x"], output=output).chosen_format == kind
+    assert SearchSettings(index="i", query=["x"], output="a.txt", format=kind).chosen_format == kind
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "pass a text to search for, --molecule, or both"),
         (["x", "--texts", "y"], "--texts ranks texts for --molecule"),
         (["x", "--format", "pdf"], "--format is 'pdf'; it must be one of table, csv, sdf, json, html"),
         (["--molecule", "C", "--texts", "y", "--format", "sdf"], "--format sdf is for molecules"),
+        (["--molecule", "C", "--texts", "y", "--output", "a.sdf"], "--format sdf is for molecules"),
+        (
+            ["--molecule", "C", "--texts", "y", "--where", "rings=1", "--exact", "true"],
+            "--where, --exact has no effect",
+        ),
+        (["x", "--weight", "0.9"], "--weight has an effect only with both a text and --molecule"),
+        (["x", "--format", "csv", "--output", "a.SDF"], "--format is csv, but --output ends in .sdf"),
         (["a", "b", "--molecule", "C", "N", "O"], "there are 2 texts and 3 molecules; pass one of either"),
     ],
 )

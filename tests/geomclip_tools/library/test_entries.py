@@ -80,3 +80,15 @@ def test_what_is_no_library_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("name\nethanol\n")
     with pytest.raises(ValueError, match="has the columns name and lacks smiles or"):
         read(tmp_path)
+
+
+def test_ids_with_gaps_are_whole_numbers(tmp_path):
+    pd.DataFrame({"cid": [702.0, None], "smiles": ["CCO", "CN"]}).to_parquet(tmp_path / "a.parquet")
+    assert [entry.name for entry in read_entries([str(tmp_path / "a.parquet")])] == ["702", ""]
+
+
+def test_a_truncated_gzip_file_is_named(tmp_path):
+    content = gzip.compress("".join(f"{'C' * length} n{length}\n" for length in range(1, 300)).encode())
+    (tmp_path / "a.smi.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"a\.smi\.gz: truncated or broken gzip file .*; fetch it again"):
+        count_entries([str(tmp_path / "a.smi.gz")])

@@ -67,6 +67,29 @@ def test_a_geometry_without_the_bonds_is_left_out_and_this_is_told(rows):
     assert not mol.GetConformer().Is3D()
 
 
+@pytest.mark.parametrize("smiles", ["[2H]C(Cl)(Cl)Cl", "[3H]c1ccccc1", "[H+].[Cl-]", "[Na+].[H-]"])
+def test_hydrogens_of_the_smiles_are_not_lost(rows, smiles):
+    ((record,), _) = GeomCLIPFeatureExtractor().read("Clc1ccccc1")  # of heavy atoms, as an index has them
+    rows[0] |= {"smiles": smiles, "atomic_numbers": record["atomic_numbers"], "positions": record["positions"]}
+    (mol,) = read_sdf(format_rows(rows, "sdf"))
+    assert Chem.MolToInchiKey(mol) == Chem.MolToInchiKey(Chem.MolFromSmiles(smiles))
+    assert mol.GetProp("geometry") == "left out: it lacks hydrogens that the SMILES has as atoms"
+
+
+def test_hydrogen_itself_has_a_geometry(rows):
+    ((record,), _) = GeomCLIPFeatureExtractor().read("[H][H]")
+    rows[0] |= {"smiles": "[H][H]", **{name: record[name].tolist() for name in ("atomic_numbers", "positions")}}
+    (mol,) = read_sdf(format_rows(rows, "sdf"))
+    assert not mol.HasProp("geometry")
+
+
+def test_lines_of_an_sdf_item_are_joined(rows):
+    rows[0] |= {"text": "First paragraph.\r\n\r\nSecond paragraph.", "names": ["L-\r\nala"]}
+    (mol,) = read_sdf(format_rows(rows, "sdf"))
+    assert mol.GetProp("text") == "First paragraph.  Second paragraph."
+    assert mol.GetProp("_Name") == "L- ala"
+
+
 def read_sdf(text):
     supplier = Chem.SDMolSupplier()
     supplier.SetData(text)

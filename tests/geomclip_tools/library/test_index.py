@@ -230,6 +230,11 @@ def test_exports_are_read_back(index, tmp_path):
     assert len((tmp_path / "all.smi").read_text().splitlines()) == 4
     with pytest.raises(ValueError, match="has the wrong ending"):
         index.export(tmp_path / "all.xlsx")
+    with pytest.raises(ValueError, match=r"no molecule that fulfils 'rings > 99', so .*none\.csv is not written"):
+        index.export(tmp_path / "none.csv", where="rings > 99")
+    for where in ("1/0 = 1", "cast(smiles as int) > 3", "colour = 1"):
+        with pytest.raises(ValueError, match="^the condition '[^']*' is not valid: (?!the condition)"):
+            index.export(tmp_path / "none.csv", where=where)
 
 
 def test_what_makes_no_sense_is_refused(index, tmp_path):

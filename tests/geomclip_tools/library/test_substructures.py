@@ -45,3 +45,9 @@ def test_no_match_is_ruled_out():
             assert is_candidate or not has_substructure(smiles, pattern), (smiles, smarts)
             num_ruled_out += not is_candidate
     assert num_ruled_out > len(MOLECULES) * len(PATTERNS) / 3
+
+
+def test_a_pattern_with_stereochemistry_matches_one_enantiomer():
+    pattern, plain = parse_smarts("N[C@@H](C)C(=O)O"), parse_smarts("NC(C)C(=O)O")
+    assert [has_substructure(smiles, pattern) for smiles in ("N[C@@H](C)C(=O)O", "N[C@H](C)C(=O)O")] == [True, False]
+    assert [has_substructure(smiles, plain) for smiles in ("N[C@@H](C)C(=O)O", "N[C@H](C)C(=O)O")] == [True, True]
