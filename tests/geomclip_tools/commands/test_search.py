@@ -91,7 +91,7 @@ def test_the_ending_of_the_output_is_its_format(output, kind):
         (["--molecule", "C", "--texts", "y", "--format", "sdf"], "--format sdf is for molecules"),
         (["--molecule", "C", "--texts", "y", "--output", "a.sdf"], "--format sdf is for molecules"),
         (
-            ["--molecule", "C", "--texts", "y", "--where", "rings=1", "--exact", "true"],
+            ["--molecule", "C", "--texts", "y", "--where", "a=1", "--exact", "true"],
             "--where, --exact has no effect",
         ),
         (["x", "--weight", "0.9"], "--weight has an effect only with both a text and --molecule"),

@@ -233,7 +233,7 @@ def test_exports_are_read_back(index, tmp_path):
     with pytest.raises(ValueError, match=r"no molecule that fulfils 'rings > 99', so .*none\.csv is not written"):
         index.export(tmp_path / "none.csv", where="rings > 99")
     for where in ("1/0 = 1", "cast(smiles as int) > 3", "colour = 1"):
-        with pytest.raises(ValueError, match="^the condition '[^']*' is not valid: (?!the condition)"):
+        with pytest.raises(ValueError, match=r"^the condition '[^']*' is not valid: (?!the condition)"):
             index.export(tmp_path / "none.csv", where=where)
 
 
