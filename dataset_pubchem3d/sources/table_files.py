@@ -256,7 +256,7 @@ READERS: dict[str, Callable[[Path, Choose, str], Iterator[FileRow]]] = {
     ".parquet": _read_parquet_rows,
     **dict.fromkeys((".csv", ".csv.gz"), _read_delimited_rows),
     **dict.fromkeys((".tsv", ".tsv.gz"), partial(_read_delimited_rows, is_tsv=True)),
-    **dict.fromkeys((".sdf", ".sdf.gz"), _read_sdf_rows),
+    **dict.fromkeys((".sdf", ".sdf.gz", ".sd", ".sd.gz"), _read_sdf_rows),
 }
 
 

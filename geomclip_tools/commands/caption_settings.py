@@ -61,7 +61,7 @@ class CaptionSettings:
 
     def __post_init__(self):
         check_output(self.output, (".csv", ".parquet", ".jsonl"))
-        for name in ("num_drafts", "num_beams", "batch_size"):
+        for name in ("num_drafts", "num_beams", "batch_size", "max_new_tokens"):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise ValueError(f"--{name} is {number}; it must be at least 1")
 

@@ -92,7 +92,7 @@ class CaptioningSettings:
     num_bootstrap: int = field(default=1000, metadata={"help": "bootstrap resamples for the confidence intervals"})
 
     def __post_init__(self):
-        for name in ("num_drafts", "num_beams", "batch_size"):
+        for name in ("num_drafts", "num_beams", "batch_size", "max_new_tokens"):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise ValueError(f"--{name} is {number}; it must be at least 1")
         if self.num_drafts is None and self.draft_weight != DEFAULT_WEIGHTS.drafts:

@@ -27,7 +27,7 @@ from modeling_geomclip.text_files_geomclip import COMPRESSED, describe_undecoded
 
 STRUCTURES = ("smiles", "inchi", MOL_BLOCK)  # one of these identifies a molecule
 LIST_ENDINGS = tuple(ending + packed for ending in (".smi", ".smiles", ".ism") for packed in ("", COMPRESSED))
-RECORD_ENDINGS = tuple(ending + packed for ending in (".sd", ".mol") for packed in ("", COMPRESSED))
+RECORD_ENDINGS = (".mol", f".mol{COMPRESSED}")
 ENDINGS = (".csv", ".tsv", ".parquet", ".sdf", ".smi")  # in messages; the first four are tables
 CARD, REPORT = "README.md", "build_report.json"  # the folder of a dataset has a card with metadata, or a report
 USED = ("text", *STRUCTURES, "inchikey", "inchikey14", "name", "atomic_numbers", "positions")  # keys of used cells
@@ -143,7 +143,8 @@ def make_entry(place: str, row: FileRow) -> Entry:
 
 
 def _is_empty(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, str) and is_missing(cell))
+    is_nan = isinstance(cell, float) and math.isnan(cell)
+    return cell is None or is_nan or (isinstance(cell, str) and is_missing(cell))
 
 
 def _read_table(file: Path, encoding: str) -> Iterator[Entry]:

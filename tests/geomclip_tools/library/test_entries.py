@@ -92,3 +92,19 @@ def test_a_truncated_gzip_file_is_named(tmp_path):
     (tmp_path / "a.smi.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"a\.smi\.gz: truncated or broken gzip file .*; fetch it again"):
         count_entries([str(tmp_path / "a.smi.gz")])
+
+
+def test_the_two_endings_of_sdf_are_read_alike(tmp_path):
+    block = Chem.MolToMolBlock(Chem.MolFromSmiles("CCO"))
+    content = f"ethanol{block}> <text>\nan alcohol\n\n> <price>\n5\n\n$$$$\n"
+    for name in ("a.sdf", "b.sd"):
+        (tmp_path / name).write_text(content)
+    one, other = (next(iter(read_entries([str(tmp_path / name)]))) for name in ("a.sdf", "b.sd"))
+    assert one.row.cells == other.row.cells
+    assert one.row.cells["text"] == "an alcohol"
+    assert one.columns == other.columns == {"price": "5"}
+
+
+def test_nan_is_no_value(tmp_path):
+    pd.DataFrame({"smiles": ["CCO", "CN"], "price": [1.5, float("nan")]}).to_parquet(tmp_path / "a.parquet")
+    assert [entry.columns for entry in read_entries([str(tmp_path / "a.parquet")])] == [{"price": 1.5}, {}]
