@@ -124,6 +124,7 @@ def write_captions(settings: CaptionSettings, given: Sequence[Given]) -> list[Ca
     records = read_given(processor.feature_extractor, given, settings.output)
     rows = list_rows(processor, records, given)
     prompt_inputs = list_prompt_inputs(model, processor, rows)
+    judge = load_judge(settings.geomclip, [given[row["index"]].molecule for row in rows])  # before the long computation
     length = settings.max_new_tokens or choose_length(model)
     search = {"max_new_tokens": length, "num_beams": settings.num_beams, "do_sample": False}
     drafts = generate_drafts(
@@ -134,7 +135,6 @@ def write_captions(settings: CaptionSettings, given: Sequence[Given]) -> list[Ca
     if settings.num_drafts is not None:
         geometries = [get_molecule_input(row) for row in rows]
         consulted = processor.find_neighbours(model, geometries, NUM_CONSULTED) or shown
-        judge = load_judge(settings.geomclip, [given[row["index"]].molecule for row in rows])
         captions = choose(settings, records, drafts.captions, consulted, judge)
     scores = score(model, processor, rows, captions, drafts, settings.batch_size, prompt_inputs)
     return [

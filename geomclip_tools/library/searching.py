@@ -42,7 +42,8 @@ def search_table(
     names = [name for name in store.schema.names if name not in HIDDEN]
     rows = store.find(keys, names)
     places = {key: place for place, key in enumerate(rows[KEY].to_pylist())}
-    rows = rows.take(pa.array([places[key] for key in keys], pa.int64()))
+    kept = [rank for rank, key in enumerate(keys) if key in places]  # another process may have removed rows
+    rows, scores = rows.take(pa.array([places[keys[rank]] for rank in kept], pa.int64())), scores[kept]
     columns = {"score": pa.array(scores, pa.float32()), "percentile": rank_scores(store, query, scores)}
     return Dataset(pa.table({**columns, **{name: rows[name] for name in names}}))
 

@@ -11,6 +11,7 @@ from rdkit import Chem
 from rdkit.Chem import Descriptors, rdMolDescriptors
 
 from geomclip_tools.library import MoleculeIndex
+from geomclip_tools.library.store import MoleculeStore
 from modeling_geomclip import GeomCLIPModel, MoleculeError, embed_molecules, embed_texts
 
 SMILES = ["CCO", "CC(=O)Oc1ccccc1C(=O)O", "c1ccccc1", "CCN", "C1CCCCC1O", "CC(C)O", "c1ccncc1", "OCC(O)CO"]
@@ -204,6 +205,20 @@ def test_removal(index):
     assert {row[0] for row in index.search("the ring")["names"]} == {"aspirin", "cyclohexanol", "pyridine"}
     with pytest.raises(ValueError, match="pass either a condition or InChIKeys"):
         index.remove()
+
+
+def test_a_molecule_that_is_removed_during_a_search_is_not_found(index, monkeypatch):
+    before, rank = index.search("an alcohol", top_k=3), MoleculeStore.rank
+
+    def rank_and_remove(store, *given, **settings):
+        found = rank(store, *given, **settings)
+        index.remove(inchikeys=before["inchikey"][:1])
+        return found
+
+    monkeypatch.setattr(MoleculeStore, "rank", rank_and_remove)
+    after = index.search("an alcohol", top_k=3)
+    assert after["inchikey"] == before["inchikey"][1:]
+    assert after["score"] == before["score"][1:]
 
 
 def test_exports_are_read_back(index, tmp_path):
