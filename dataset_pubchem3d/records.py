@@ -155,7 +155,7 @@ def check_geometry(
             an energy is not finite, or distances between atoms are impossible (see
             `modeling_geomclip.molecule_checks_geomclip.check_distances`).
     """
-    # Imported here because it loads transformers, which only workers that read geometries need.
+    # Imported here because it loads transformers, except in workers.
     from modeling_geomclip.molecule_checks_geomclip import MoleculeError, check_distances
 
     with np.errstate(over="ignore"):  # values too large for float32 become infinite and are refused below

@@ -96,7 +96,10 @@ class GeomCLIPGeometries(GeometrySource):
                 yield {"record_id": str(cid), "cid": cid, "content": _read_value(file, records, place)}
 
     def identify(self, raw: dict) -> Identity:
-        """Return the CID, and the InChIKey of the record's own SMILES, since a CID is known by its place only."""
+        """Return the CID, and the InChIKey of the record's own SMILES, since a CID is known by its place only.
+
+        This reads the record, which takes a millisecond.
+        """
         smiles, _, _ = _read_fields(raw)
         return Identity(raw["cid"], Compound.from_smiles(smiles, raw["record_id"]).inchikey)
 
@@ -129,7 +132,7 @@ def list_text_files(folder: Path, name: str) -> list[Path]:
 
 
 def find_cid(file: Path) -> int | None:
-    """Return the CID at the end of a file name, or None if there is none below 2^63."""
+    """Return the CID at the end of a file name, or None if there is none below 10^18."""
     match = TEXT_FILE.fullmatch(file.name)
     return int(match[1]) if match and len(match[1]) < 19 else None
 
@@ -187,7 +190,7 @@ def _open(file: Path) -> Any:
         environment.close()
         raise ValueError(
             f"{file}: truncated LMDB file ({found:,} bytes; its header says {size:,}); copy or fetch it again, or "
-            "rewrite it with mdb_copy -n if it is whole"
+            "rewrite it with mdb_copy -n -c if it is whole"
         )
     return environment
 

@@ -17,6 +17,7 @@ import numpy as np
 LARGEST = 4 * 2**20  # bytes of a record; ten conformers of 256 atoms have 30 kB. Loading takes up to 85 times as many
 DEEPEST = 8  # lists and dicts within each other, and dimensions of an array
 MOST_ITEMS = 1_000_000  # of all lists, dicts and arrays of a record, each counted as often as it is referred to
+LONGEST_INT = 128  # bits; Python refuses to write very long ones
 DTYPE = re.compile(r"[<>=|]?[biuf?][0-9]{0,2}")  # of numbers; numpy would evaluate other names
 
 
@@ -51,15 +52,10 @@ class _Array:
 
 
 def _make_dtype(name: Any) -> np.dtype:
-    if not isinstance(name, str):
-        raise PlainPickleError("an array whose type has no name is not one of numbers")
-    try:
-        dtype = np.dtype(name) if DTYPE.fullmatch(name) else None
-    except TypeError:
-        dtype = None
-    if dtype is None:
-        raise PlainPickleError(f"an array of type {name[:40]!r} is not one of numbers")
-    return dtype
+    if not isinstance(name, str) or not DTYPE.fullmatch(name):
+        shown = repr(name[:40]) if isinstance(name, str) else "without a name"
+        raise PlainPickleError(f"an array of type {shown} is not one of numbers")
+    return np.dtype(name)
 
 
 def _make_array(content: Any, dtype: np.dtype, shape: Any, order: str) -> np.ndarray:
@@ -178,7 +174,7 @@ class _PlainUnpickler(pickle._Unpickler):
 
     def _fill_dict(self, items: list) -> None:
         """Set items of the dict on the stack. Other keys are not even hashed, which may take forever for tuples."""
-        if type(self.stack[-1]) is not dict or not all(type(key) in (str, int) for key in items[::2]):
+        if type(self.stack[-1]) is not dict or not all(type(key) in (str, int, bool) for key in items[::2]):
             raise PlainPickleError("a key of a dict is neither a string nor a whole number, or it is not plain data")
         self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
@@ -214,6 +210,14 @@ def read_plain_pickle(content: bytes) -> Any:
     return _Plain().convert(made, 0)
 
 
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class _Plain:
     """Copies a value without the stand-ins, and counts its items."""
 
@@ -232,7 +236,11 @@ class _Plain:
         if isinstance(value, list | tuple):
             return [self.convert(item, depth + 1) for item in value]
         if isinstance(value, dict):
-            return {key: self.convert(item, depth + 1) for key, item in value.items()}
+            return {self.convert(key, depth): self.convert(item, depth + 1) for key, item in value.items()}
+        if type(value) is int and value.bit_length() > LONGEST_INT:
+            raise PlainPickleError(f"a whole number has more than {LONGEST_INT} bits")
+        if type(value) is str and not _is_encodable(value):
+            raise PlainPickleError("a string has half of a surrogate pair, which is no text")
         if value is None or type(value) in (bool, int, float, str, bytes, bytearray, np.ndarray):
             return value
         raise PlainPickleError(f"it holds a {type(value).__name__}, which is not plain data")

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 from tqdm import tqdm
@@ -124,7 +125,7 @@ class PubChemQC(GeometrySource):
             shard = f"data/{self.config}/train/{shard}"
             if not (folder / shard).exists():  # it appears there only when it is complete
                 with explain_failures(REPOSITORY):
-                    hf_hub_download(REPOSITORY, shard, repo_type="dataset", local_dir=folder)
+                    _download(shard, folder)
 
     def _fetch_records(self, client: Client, folder: Path, cids: np.ndarray) -> None:
         """Fetch the records of the CIDs from one commit of the mirror, noted in the folder's `mirror.json.gz`."""
@@ -202,6 +203,13 @@ class PubChemQC(GeometrySource):
         geometry = check_geometry(record_id, atomic_numbers, coordinates.reshape(-1, 3))
         _check_structure(record_id, record.get("pubchem-inchi"), geometry)
         return geometry
+
+
+def _download(shard: str, folder: Path) -> None:
+    try:
+        hf_hub_download(REPOSITORY, shard, repo_type="dataset", local_dir=folder)
+    except EntryNotFoundError as error:
+        raise ValueError(f"source pubchemqc: {REPOSITORY} has no {shard}; correct shards") from error
 
 
 def _check_structure(record_id: str, inchi: Any, geometry: Geometry) -> None:

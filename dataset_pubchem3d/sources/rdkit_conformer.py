@@ -67,7 +67,7 @@ class RDKitConformers(GeometrySource):
         Raises:
             RecordError: the SMILES is refused, or the first conformer cannot be made.
         """
-        # Imported here because it loads transformers, which only workers that make conformers need.
+        # Imported here because it loads transformers, except in workers.
         from modeling_geomclip.molecule_checks_geomclip import check_distances
         from modeling_geomclip.molecules_geomclip import MoleculeError, embed_smiles
 

@@ -56,7 +56,7 @@ def read_sdf_geometry(record_id: str, block: str) -> tuple[np.ndarray, np.ndarra
         RecordError: a byte is not UTF-8, RDKit cannot read the block, it has no atoms, it is 2D (whatever its second
             line says), or its distances are impossible.
     """
-    # Imported here because it loads transformers, which only workers that read geometries need.
+    # Imported here because it loads transformers, except in workers.
     from modeling_geomclip.molecules_geomclip import MoleculeError, read_mol_block
 
     check_decoded(record_id, block)

@@ -25,7 +25,7 @@ from ..records import RecordError
 from .workers import Workers
 
 logger = logging.getLogger(__name__)
-FORMAT = 3  # version of the parts and of refused records; a new number makes all stages run again
+FORMAT = 4  # version of the parts and of refused records; a new number makes all stages run again
 
 
 @dataclass

@@ -99,8 +99,8 @@ def _read_structures(path: Path, encoding: str) -> Iterator[Given]:
 
 
 def _name_row(row: Mapping[str, Any]) -> str:
-    cells = {name.lower(): write_id(cell) for name, cell in row.items() if name.lower() in NAME_COLUMNS}
-    return next((cells[column] for column in NAME_COLUMNS if cells.get(column)), "")
+    cells = [(name.lower(), write_id(cell)) for name, cell in row.items() if name.lower() in NAME_COLUMNS]
+    return next((cell for column in NAME_COLUMNS for name, cell in cells if name == column and cell), "")
 
 
 def read_given(extractor: Any, given: Sequence[Given], output: str) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ class SearchSettings:
         if self.texts and (self.query or not self.molecule):
             raise ValueError("--texts ranks texts for --molecule; pass --molecule and no other query")
         if self.texts and (unused := [f"--{name}" for name in OF_SEARCHES if getattr(self, name)]):
-            raise ValueError(f"--texts ranks texts, for which {', '.join(unused)} has no effect; omit it")
+            raise ValueError(f"--texts ranks texts and does not use {', '.join(unused)}; omit these flags")
         if self.weight != BOTH_ALIKE and not (self.query and self.molecule):
             raise ValueError("--weight has an effect only with both a text and --molecule; omit it")
         if self.format not in (None, *FORMATS):
@@ -65,6 +65,9 @@ class SearchSettings:
         ending = Path(self.output or "").suffix.lower()[1:]
         if self.format and ending in FORMATS and ending != self.format:
             raise ValueError(f"--format is {self.format}, but --output ends in .{ending}; omit --format, or rename it")
+        if not self.format and ending not in ("", "txt", *FORMATS):
+            endings = ", ".join(f".{kind}" for kind in FORMATS if kind != "table")
+            raise ValueError(f"--output ends in .{ending}; it must be one of {endings} or .txt, or pass --format")
         if self.texts and self.chosen_format == "sdf":
             raise ValueError("--format sdf is for molecules; choose another one for --texts")
 

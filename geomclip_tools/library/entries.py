@@ -60,10 +60,10 @@ class Entry(NamedTuple):
 
 
 def write_id(cell: Any) -> str:
-    """Return the cell of an id as text; integers become floats in a column with gaps."""
+    """Return the cell of an id as text; of a float, which integers in a column with gaps become, the integer."""
     if isinstance(cell, float):
         return "" if math.isnan(cell) else str(int(cell) if cell.is_integer() else cell)
-    return "" if cell is None else str(cell)
+    return "" if cell is None else str(cell).strip()
 
 
 def read_entries(libraries: Sequence[str], encoding: str = "utf-8") -> Iterator[Entry]:

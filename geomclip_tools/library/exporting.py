@@ -18,7 +18,7 @@ def export_rows(store: MoleculeStore, output: Path, where: str | None = None) ->
     """Write all rows, or those that fulfil a condition in SQL, and return their number.
 
     Raises:
-        ValueError: the ending is unknown, or the condition is not valid.
+        ValueError: the ending is unknown, the condition is not valid, or there is no such row.
     """
     write = WRITERS.get(output.suffix.lower())
     if write is None:

@@ -123,14 +123,14 @@ def _join_lines(cell: Any) -> Any:
 
 
 def _check_hydrogens(row: Mapping[str, Any]) -> None:
-    """Check that the geometry has the hydrogens that are atoms of the SMILES: isotopes, protons and hydrides.
+    """Check that the geometry has the isotopes of hydrogen, protons and hydrides of the SMILES.
 
     Raises:
         ValueError: it has not; without them, it would be another molecule.
     """
-    atoms = Chem.MolFromSmiles(row["smiles"]).GetAtoms()
-    if any(atom.GetAtomicNum() == 1 for atom in atoms) and 1 not in row["atomic_numbers"]:
-        raise ValueError("it lacks hydrogens that the SMILES has as atoms")
+    atoms = [atom for atom in Chem.MolFromSmiles(row["smiles"]).GetAtoms() if atom.GetAtomicNum() == 1]
+    if any(atom.GetIsotope() or atom.GetDegree() != 1 for atom in atoms) and 1 not in row["atomic_numbers"]:
+        raise ValueError("it lacks isotopes of hydrogen, protons or hydrides of the SMILES")
 
 
 def format_html(rows: Sequence[Mapping[str, Any]]) -> str:

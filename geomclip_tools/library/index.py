@@ -252,7 +252,7 @@ class MoleculeIndex:
             output: .csv, .jsonl, .smi, .sdf or .parquet file; only Parquet has the vectors.
             where: condition in SQL.
         Raises:
-            ValueError: the ending is unknown, or the condition is not valid.
+            ValueError: the ending is unknown, the condition is not valid, or there is no such molecule.
         """
         return export_rows(self._store, Path(output), where)
 

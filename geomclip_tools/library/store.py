@@ -38,6 +38,7 @@ except ImportError as error:
 TABLE = "molecules"
 LOCK = "writers.lock"  # in the folder of a local index
 SOURCE = re.compile(r",? ?/\S+\.rs:\d+(?::\d+)?")  # in messages of LanceDB
+UNCOMPUTED = "Query Execution error"  # in messages of LanceDB: a condition failed for a row
 LOCAL = "file://"
 APPROXIMATE_FROM = 100_000  # rows; fewer are searched exactly
 VECTOR_FILE_FROM = 10_000  # rows; the vectors of fewer are read from the table in no time
@@ -252,7 +253,13 @@ class MoleculeStore:
             merge.execute(table, on_bad_vectors="null")  # null: a text that is not there has no vector
 
     def remove(self, where: str) -> int:
-        """Remove the rows that fulfil a condition in SQL, and return their number."""
+        """Remove the rows that fulfil a condition in SQL, and return their number.
+
+        Raises:
+            ValueError: the condition is not valid.
+            OSError: as for `write`.
+        """
+        self.count(where)  # tells a condition that cannot be computed from a storage that cannot be written
         with lock(self.path), self._explain(where), self._explain_writing():
             return self._table.delete(where).num_deleted_rows
 
@@ -291,8 +298,10 @@ class MoleculeStore:
         """Explain an error of a condition."""
         try:
             yield
-        except (ValueError, RuntimeError) as error:  # RuntimeError: it cannot be computed for a row
-            if not where or str(error).startswith(f"the condition {where!r}"):
+        except (ValueError, RuntimeError) as error:
+            is_told = str(error).startswith(f"the condition {where!r}")
+            is_of_storage = isinstance(error, RuntimeError) and UNCOMPUTED not in str(error)
+            if not where or is_told or is_of_storage:
                 raise
             told = _shorten(error)
             names = [field.name for field in self.schema if field.name not in (*HIDDEN, "positions")]

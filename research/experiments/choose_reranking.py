@@ -58,7 +58,7 @@ def compute_precision(captions: list[str], molecules: list[str]) -> float:
 def choose_best(table: pd.DataFrame, least_precision: float) -> pd.Series:
     """Return the row with the largest total of those that are precise enough, or of all if none is."""
     precise = table[table["fact_precision"] >= least_precision]
-    return (table if precise.empty else precise).sort_values("total", ascending=False).iloc[0]
+    return table.loc[(table if precise.empty else precise)["total"].idxmax()]
 
 
 def main() -> None:

@@ -109,9 +109,8 @@ def test_a_large_map_is_read_entry_by_entry(tmp_path):
 
 def test_truncated_and_foreign_files_are_named(tmp_path):
     list_as_key = b"\x81\xa1C\x81\x91\x01\x02"
-    for content in (
-        *(pack()[:-7], pack()[:5], pack() + b"\xde", b"\xc1" + pack(), msgpack.packb([1, 2]), b"{}", list_as_key),
-    ):
+    contents = (pack()[:-7], pack()[:5], pack() + b"\xde", b"\xc1" + pack(), msgpack.packb([1, 2]), b"{}", list_as_key)
+    for content in contents:
         (tmp_path / "a.msgpack").write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.msgpack: truncated or broken MessagePack file"):
             list(SOURCE.read_records(tmp_path))

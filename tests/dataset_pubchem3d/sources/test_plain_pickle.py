@@ -19,6 +19,7 @@ RECORD = {
     "target": np.float64(-1.5),
     "cid": 702,
     "flags": (True, None, 2.5, -(2**70), b"\x00\xff", "é"),
+    True: {"é": "𝄞", 7: 1},
 }
 
 
@@ -155,6 +156,21 @@ def test_an_array_whose_shape_lies():
     assert lying != content
     with pytest.raises(PlainPickleError, match="which do not fit"):
         read_plain_pickle(lying)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (pickle.dumps({"smi": "\ud800"}), "half of a surrogate pair"),
+        (pickle.dumps({"\ud800": 1}), "half of a surrogate pair"),
+        (pickle.dumps({"atoms": [2**200]}), "a whole number has more than 128 bits"),
+        (b"}I0x" + b"f" * 6000 + b"\nI1\ns.", "a whole number has more than 128 bits"),
+        (build(text("numpy"), text("dtype"), b"\x93", text("f99"), b"\x85R"), "is broken"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(content, reason):
+    with pytest.raises(PlainPickleError, match=reason):
+        read_plain_pickle(content)
 
 
 def test_records_that_would_grow_are_refused(monkeypatch):

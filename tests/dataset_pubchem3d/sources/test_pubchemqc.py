@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
@@ -235,6 +236,15 @@ def test_fetch_requests_only_the_named_shards(tmp_path, monkeypatch):
     (tmp_path / folder / "1-9.json").touch()
     PubChemQC(config="b3lyp_pm6_chon300nosalt", shards=("1-9.json",)).fetch(None, tmp_path)
     assert len(asked) == 2
+
+
+def test_a_shard_that_the_mirror_lacks_is_named(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise LocalEntryNotFoundError("404")
+
+    monkeypatch.setattr(pubchemqc, "hf_hub_download", refuse)
+    with pytest.raises(ValueError, match=r"pubchemqc-b3lyp has no data/b3lyp_pm6/train/1-9\.json; correct shards"):
+        PubChemQC(shards=("1-9.json",)).fetch(None, tmp_path)
 
 
 def test_fetch_does_not_download_terabytes_by_default(tmp_path):

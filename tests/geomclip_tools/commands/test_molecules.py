@@ -49,6 +49,8 @@ def test_names_are_kept_as_they_were_written(tmp_path):
 def test_ids_are_no_numbers(tmp_path):
     (tmp_path / "a.csv").write_text("ID,SMILES\n1.1,C\n1.10,CC\n1E2,CO\n007,CN\n12,CCl\n")
     assert [molecule.name for molecule in list_given([str(tmp_path / "a.csv")])] == ["1.1", "1.10", "1E2", "007", "12"]
+    (tmp_path / "c.csv").write_text("id,ID,smiles\n 1,2,C\n,3,CC\n702.0,,CO\n")  # the last as pandas may write it
+    assert [molecule.name for molecule in list_given([str(tmp_path / "c.csv")])] == ["1", "3", "702.0"]
     pd.DataFrame({"Id": [702.0, None], "smiles": ["CCO", "CN"]}).to_parquet(tmp_path / "b.parquet")
     assert [molecule.name for molecule in list_given([str(tmp_path / "b.parquet")])] == ["702", "CN"]
 

@@ -92,8 +92,9 @@ def test_the_ending_of_the_output_is_its_format(output, kind):
         (["--molecule", "C", "--texts", "y", "--output", "a.sdf"], "--format sdf is for molecules"),
         (
             ["--molecule", "C", "--texts", "y", "--where", "a=1", "--exact", "true"],
-            "--where, --exact has no effect",
+            "does not use --where, --exact; omit these flags",
         ),
+        (["x", "--output", "a.parquet"], r"--output ends in \.parquet; it must be one of \.csv, \.sdf, .* or \.txt"),
         (["x", "--weight", "0.9"], "--weight has an effect only with both a text and --molecule"),
         (["x", "--format", "csv", "--output", "a.SDF"], "--format is csv, but --output ends in .sdf"),
         (["a", "b", "--molecule", "C", "N", "O"], "there are 2 texts and 3 molecules; pass one of either"),

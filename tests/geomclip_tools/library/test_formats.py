@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 from rdkit import Chem
+from rdkit.Chem import rdDistGeom
 
 from geomclip_tools.library.formats import FORMATS, format_rows
 from modeling_geomclip import GeomCLIPFeatureExtractor
@@ -69,11 +70,19 @@ def test_a_geometry_without_the_bonds_is_left_out_and_this_is_told(rows):
 
 @pytest.mark.parametrize("smiles", ["[2H]C(Cl)(Cl)Cl", "[3H]c1ccccc1", "[H+].[Cl-]", "[Na+].[H-]"])
 def test_hydrogens_of_the_smiles_are_not_lost(rows, smiles):
-    ((record,), _) = GeomCLIPFeatureExtractor().read("Clc1ccccc1")  # of heavy atoms, as an index has them
-    rows[0] |= {"smiles": smiles, "atomic_numbers": record["atomic_numbers"], "positions": record["positions"]}
+    rows[0] |= {"smiles": smiles, **make_geometry(smiles)}
     (mol,) = read_sdf(format_rows(rows, "sdf"))
     assert Chem.MolToInchiKey(mol) == Chem.MolToInchiKey(Chem.MolFromSmiles(smiles))
-    assert mol.GetProp("geometry") == "left out: it lacks hydrogens that the SMILES has as atoms"
+    assert mol.GetProp("geometry") == "left out: it lacks isotopes of hydrogen, protons or hydrides of the SMILES"
+
+
+def test_a_hydrogen_that_shows_stereochemistry_may_be_missing(rows):
+    smiles = r"[H]/N=C(\N)c1ccccc1"
+    rows[0] |= {"smiles": smiles, **make_geometry(smiles)}
+    (mol,) = read_sdf(format_rows(rows, "sdf"))
+    assert not mol.HasProp("geometry")
+    assert mol.GetConformer().Is3D()
+    assert Chem.MolToInchiKey(mol) == Chem.MolToInchiKey(Chem.MolFromSmiles(smiles))
 
 
 def test_hydrogen_itself_has_a_geometry(rows):
@@ -88,6 +97,15 @@ def test_lines_of_an_sdf_item_are_joined(rows):
     (mol,) = read_sdf(format_rows(rows, "sdf"))
     assert mol.GetProp("text") == "First paragraph.  Second paragraph."
     assert mol.GetProp("_Name") == "L- ala"
+
+
+def make_geometry(smiles):
+    """Heavy atoms, as an index has them, at the places of a conformer."""
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    assert rdDistGeom.EmbedMolecule(mol, randomSeed=7) == 0
+    heavy = [atom.GetIdx() for atom in mol.GetAtoms() if atom.GetAtomicNum() > 1]
+    numbers = [mol.GetAtomWithIdx(place).GetAtomicNum() for place in heavy]
+    return {"atomic_numbers": numbers, "positions": mol.GetConformer().GetPositions()[heavy].tolist()}
 
 
 def read_sdf(text):

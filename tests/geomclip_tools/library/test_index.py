@@ -203,6 +203,9 @@ def test_removal(index):
     assert index.remove(where="rings = 0") == 4
     assert index.remove(inchikeys=["UHOVQNZJYSORNB-UHFFFAOYSA-N", "nothing'"]) == 1
     assert {row[0] for row in index.search("the ring")["names"]} == {"aspirin", "cyclohexanol", "pyridine"}
+    for where in ("1/0 = 1", "cast(smiles as int) > 3"):
+        with pytest.raises(ValueError, match=r"^the condition .* is not valid"):
+            index.remove(where=where)
     with pytest.raises(ValueError, match="pass either a condition or InChIKeys"):
         index.remove()
 
