@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-LARGEST = 4 * 2**20  # bytes of a record; ten conformers of 256 atoms have 30 kB. Loading takes up to 85 times as many
+LARGEST = 4 * 2**20  # bytes of a record; ten conformers of 256 atoms have 30 kB
 DEEPEST = 8  # lists and dicts within each other, and dimensions of an array
 MOST_ITEMS = 1_000_000  # of all lists, dicts and arrays of a record, each counted as often as it is referred to
 LONGEST_INT = 128  # bits; Python refuses to write very long ones

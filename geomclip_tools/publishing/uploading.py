@@ -3,12 +3,11 @@
 from glob import escape
 
 from huggingface_hub import HfApi, get_token, is_offline_mode
-from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import validate_repo_id
 
-from .publication import DATASET, Publication
+from dataset_pubchem3d.fetch.hub import FAILURES
 
-FAILURES = (HTTPError, OSError, RuntimeError)  # what huggingface_hub and hf_xet raise if a request fails
+from .publication import DATASET, Publication
 
 
 def check_repo_id(repo_id: str) -> None:
