@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import RemoteEntryNotFoundError
 from rdkit import Chem
 from rdkit.rdBase import BlockLogs
 from tqdm import tqdm
@@ -208,7 +208,7 @@ class PubChemQC(GeometrySource):
 def _download(shard: str, folder: Path) -> None:
     try:
         hf_hub_download(REPOSITORY, shard, repo_type="dataset", local_dir=folder)
-    except EntryNotFoundError as error:
+    except RemoteEntryNotFoundError as error:
         raise ValueError(f"source pubchemqc: {REPOSITORY} has no {shard}; correct shards") from error
 
 

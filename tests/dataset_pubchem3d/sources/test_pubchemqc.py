@@ -1,11 +1,12 @@
 import gzip
 import json
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom
 
@@ -238,12 +239,23 @@ def test_fetch_requests_only_the_named_shards(tmp_path, monkeypatch):
     assert len(asked) == 2
 
 
-def test_a_shard_that_the_mirror_lacks_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (
+            RemoteEntryNotFoundError("404", response=SimpleNamespace(headers={}, request=None)),
+            ValueError,
+            r"pubchemqc-b3lyp has no data/b3lyp_pm6/train/1-9\.json; correct shards",
+        ),
+        (LocalEntryNotFoundError("no connection"), OSError, "no connection.*; run the command again"),
+    ],
+)
+def test_a_shard_that_the_mirror_lacks_differs_from_a_lost_connection(tmp_path, monkeypatch, error, raised, message):
     def refuse(*args, **kwargs):
-        raise LocalEntryNotFoundError("404")
+        raise error
 
     monkeypatch.setattr(pubchemqc, "hf_hub_download", refuse)
-    with pytest.raises(ValueError, match=r"pubchemqc-b3lyp has no data/b3lyp_pm6/train/1-9\.json; correct shards"):
+    with pytest.raises(raised, match=message):
         PubChemQC(shards=("1-9.json",)).fetch(None, tmp_path)
 
 
